@@ -1,0 +1,36 @@
+"""Grids and what is done to them: symmetries, palettes, plans of transforms, canvases.  NumPy and numba only.
+
+A *grid* is a two-dimensional uint8 array of colours 0 to 9, at most 30 x 30.  A *canvas* is a window of the 30 x 30 board
+that holds one grid as tokens: 0 empty, 1 end-of-grid mark, 2 to 11 the colours.
+"""
+
+from augment.canvas import Window, corner_offsets, crop, hash_undone, paint, smallest_window, tokens_to_grid
+from augment.grids import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
+from augment.palette import IDENTITY_PALETTE, draw_palettes
+from augment.plan import Plan, draw_plan
+from augment.symmetry import COMPOSE, INVERSE, SYMMETRIES, apply_symmetry
+from augment.transform import Transform
+
+__all__ = [
+    "BOARD",
+    "COLOURS",
+    "COMPOSE",
+    "IDENTITY_PALETTE",
+    "INVERSE",
+    "SYMMETRIES",
+    "PackedGrids",
+    "Plan",
+    "Transform",
+    "Window",
+    "apply_symmetry",
+    "corner_offsets",
+    "crop",
+    "draw_palettes",
+    "draw_plan",
+    "hash_grids",
+    "hash_undone",
+    "pack_grids",
+    "paint",
+    "smallest_window",
+    "tokens_to_grid",
+]

@@ -1,0 +1,159 @@
+"""Canvases: a window of the board with one grid on it, painted and read back in bulk."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from augment import kernels
+from augment.grids import BOARD, PackedGrids
+from augment.symmetry import SOURCES
+
+
+class Window(NamedTuple):
+    """Rows and columns of the part of the board that a canvas shows; it starts at the board's corner."""
+
+    rows: int = BOARD
+    columns: int = BOARD
+
+    @property
+    def cells(self) -> int:
+        """Number of cells, which is the number of tokens of a canvas."""
+        return self.rows * self.columns
+
+
+def smallest_window(shapes: Iterable[tuple[int, int]]) -> Window:
+    """The smallest square window that holds grids of these shapes under every symmetry.
+
+    Raises:
+        ValueError: no shapes were given.
+    """
+    side = max((max(shape) for shape in shapes), default=0)
+    if side == 0:
+        raise ValueError("a window for no grids at all: give at least one shape")
+    return Window(int(side), int(side))
+
+
+def transformed_shapes(shapes: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Shapes (int64 (n, 2)) of grids after the transforms in `table` (uint8 (n, 11))."""
+    swaps = SOURCES[table[:, 0], 0].astype(bool)
+    return np.where(swaps[:, None], shapes[:, ::-1], shapes)
+
+
+def corner_offsets(keys: np.ndarray, shapes: np.ndarray, window: Window, fixed: np.ndarray) -> np.ndarray:
+    """Where to put grids that may be translated.
+
+    Args:
+        keys: uint64 (n,), one a placement; the same key gives the same place on every machine.
+        shapes: int64 (n, 2), the space that the grid (or both grids of a pair) takes.
+        window: the canvas.
+        fixed: bool (n,), rows that keep the corner.
+
+    Returns:
+        int64 (n, 2), the row and column of each grid's corner.
+    """
+    room = np.array(window, np.int64) - shapes
+    if len(room) and room.min() < 0:
+        row = int(np.argmin(room.min(axis=1)))
+        raise ValueError(f"row {row}: a grid of {tuple(shapes[row])} does not fit a window of {tuple(window)}")
+    return kernels.draw_corners(keys, room, fixed)
+
+
+def paint(
+    grids: PackedGrids,
+    index: np.ndarray,
+    table: np.ndarray,
+    window: Window,
+    corners: np.ndarray | None = None,
+    empty: int = kernels.EMPTY,
+) -> np.ndarray:
+    """Paint grids onto canvases: transform, place, mark the right and lower edge where they fit, as tokens.
+
+    Args:
+        grids: where the grids lie.
+        index: int64 (n,), which grid goes on which canvas.
+        table: uint8 (n, 11), the transform of each, as rows of a plan.
+        window: the canvas.
+        corners: int64 (n, 2), row and column of each grid's corner; the window's corner if None.
+        empty: the token of cells outside the grid and its marks.
+
+    Returns:
+        uint8 (n, rows, columns) of tokens.
+
+    Raises:
+        ValueError: a grid that does not exist, a row that is no transform, or a grid that would leave its window.
+    """
+    index = np.ascontiguousarray(index, np.int64)
+    if corners is None:
+        corners = np.zeros((len(index), 2), np.int64)
+    if table.shape != (len(index), 11) or corners.shape != (len(index), 2):
+        raise ValueError(f"{len(index)} rows need tables of (n, 11) and (n, 2), got {table.shape} and {corners.shape}")
+    out = np.empty((len(index), *window), np.uint8)
+    if len(index) == 0:
+        return out
+    if index.min() < 0 or index.max() >= len(grids):
+        raise ValueError(f"grids are numbered 0 to {len(grids) - 1}, got {index.min()} to {index.max()}")
+    if table[:, 0].max() >= len(SOURCES) or table[:, 1:].max() > 9:
+        raise ValueError("a transform row is a symmetry from 0 to 7 and ten colours from 0 to 9")
+    ends = corners + transformed_shapes(grids.shapes[index], table)
+    outside = (corners < 0).any(axis=1) | (ends > np.array(window)).any(axis=1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        shape = tuple(int(side) for side in grids.shapes[index[row]])
+        raise ValueError(f"row {row}: a grid of {shape} at {corners[row].tolist()} leaves a window of {tuple(window)}")
+    kernels.paint_rows(grids.cells, grids.offsets, grids.shapes, index, table, corners, np.uint8(empty), out)
+    return out
+
+
+def tokens_to_grid(canvas: np.ndarray, corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The grid on one canvas (see `crop`), as a uint8 array; an array of shape (0, 0) if there is none."""
+    return crop(canvas[None], np.array([corner], np.int64))[0]
+
+
+def crop(canvases: np.ndarray, corners: np.ndarray | None = None) -> list[np.ndarray]:
+    """Read grids back from canvases: the largest rectangle from the corner that is free of marks and empties.
+
+    Args:
+        canvases: uint8 (n, rows, columns) of tokens.
+        corners: int64 (n, 2) where each grid starts; if None, the topmost row and leftmost column that hold a colour.
+
+    Returns:
+        n arrays of colours; shape (0, 0) where no cell at the corner holds a colour.
+
+    Raises:
+        ValueError: arrays of other shapes, a token above 11, or a corner off its canvas.
+    """
+    if canvases.ndim != 3 or canvases.dtype != np.uint8:
+        raise ValueError(f"canvases are uint8 (n, rows, columns), got {canvases.dtype} {canvases.shape}")
+    if canvases.size and canvases.max() > kernels.FIRST_COLOUR + 9:
+        raise ValueError(f"tokens are 0 to {kernels.FIRST_COLOUR + 9}, got {canvases.max()}")
+    if corners is None:
+        corners = kernels.find_corners(canvases)
+    elif corners.shape != (len(canvases), 2) or (corners < 0).any() or (corners >= canvases.shape[1:]).any():
+        raise ValueError(f"corners are (n, 2) and lie on canvases of {canvases.shape[1:]}, got shape {corners.shape}")
+    sizes = kernels.crop_sizes(canvases, corners)
+    return [
+        canvas[top : top + rows, left : left + columns] - np.uint8(kernels.FIRST_COLOUR)
+        for canvas, (top, left), (rows, columns) in zip(canvases, corners, sizes, strict=True)
+    ]
+
+
+def hash_undone(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Crop predictions at the window's corner, undo their transforms and hash them, without making the grids.
+
+    Args:
+        canvases: uint8 (n, rows, columns) of tokens below 12.
+        table: uint8 (n, 11), the transform that each was painted under.
+
+    Returns:
+        int64 (n, 2), the sizes of the grids on the canvases, (0, 0) where there is none; and uint64 (n,), the hashes that
+        `hash_grids` gives the undone grids.
+
+    Raises:
+        ValueError: arrays of other shapes or dtypes, or a token above 11.
+    """
+    if canvases.ndim != 3 or canvases.dtype != np.uint8 or table.shape != (len(canvases), 11):
+        raise ValueError(f"canvases are uint8 (n, rows, columns) beside a table (n, 11), got {canvases.shape}, {table.shape}")
+    if canvases.size and canvases.max() > kernels.FIRST_COLOUR + 9:
+        raise ValueError(f"tokens are 0 to {kernels.FIRST_COLOUR + 9}, got {canvases.max()}")
+    return kernels.undo_and_hash(canvases, np.zeros((len(canvases), 2), np.int64), table)

@@ -1,0 +1,252 @@
+"""The numba kernels.  They compute and check nothing: the public functions beside them validate what goes in.
+
+Every kernel has a naive twin in tests/naive.py.  `nogil` lets a loader thread paint while the model computes; `cache` keeps
+the compiled code on disk, so only the first run of a machine waits for the compiler.
+"""
+
+import numba
+import numpy as np
+
+from augment.symmetry import SOURCES
+
+EMPTY, MARK, FIRST_COLOUR = 0, 1, 2  # tokens
+_SIDE = 30  # the board's side: row and column i, j hash as position i * 30 + j
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@jit
+def mix(value):
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the result depends on every bit of the value."""
+    value = np.uint64(value) + _GOLDEN
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@jit
+def _random_words(count, salt):
+    words = np.empty(count, np.uint64)
+    for i in range(count):
+        words[i] = mix(np.uint64(i) + np.uint64(salt) * np.uint64(0x10001))
+    return words
+
+
+# A grid hashes as mix(sum over cells of POSITION[cell] * COLOUR[colour], shape).  The sum is linear in the colours' words,
+# so a task's hash under any palette follows from ten sums a grid, without painting it (see `hash_transforms`).
+POSITION_WORDS = _random_words(_SIDE * _SIDE, 1)
+COLOUR_WORDS = _random_words(10, 2) | np.uint64(1)
+
+
+@jit
+def finish_hash(total, rows, columns):
+    """The hash of a grid from its linear sum and its shape."""
+    return mix(total ^ mix(np.uint64(rows) * np.uint64(64) + np.uint64(columns)))
+
+
+@jit
+def hash_packed(cells, offsets, shapes):
+    """Hash of every packed grid: uint64 (count,)."""
+    hashes = np.empty(len(shapes), np.uint64)
+    for i in range(len(shapes)):
+        rows, columns = shapes[i]
+        total, at = np.uint64(0), offsets[i]
+        for r in range(rows):
+            for c in range(columns):
+                total += POSITION_WORDS[r * _SIDE + c] * COLOUR_WORDS[cells[at]]
+                at += 1
+        hashes[i] = finish_hash(total, rows, columns)
+    return hashes
+
+
+@jit
+def colour_sums(cells, offsets, shapes):
+    """For every symmetry, grid and colour, the sum of the position words of the cells of that colour: uint64 (8, count, 10)."""
+    sums = np.zeros((len(SOURCES), len(shapes), 10), np.uint64)
+    for s in range(len(SOURCES)):
+        transposes, flips_rows, flips_columns = SOURCES[s]
+        for i in range(len(shapes)):
+            rows, columns = shapes[i]
+            at = offsets[i]
+            for source_row in range(rows):
+                for source_column in range(columns):
+                    row = rows - 1 - source_row if flips_rows else source_row
+                    column = columns - 1 - source_column if flips_columns else source_column
+                    if transposes:
+                        row, column = column, row
+                    sums[s, i, cells[at]] += POSITION_WORDS[row * _SIDE + column]
+                    at += 1
+    return sums
+
+
+@jit
+def hash_transforms(sums, shapes, pairs, table):
+    """Hash of a whole task under every transform of `table` (uint8 (n, 11)), blind to the order of its pairs.
+
+    `pairs` (int64 (p, 2)) names the grids of each pair; an output of -1 is unknown.  Ten products a grid and transform.
+    """
+    hashes = np.zeros(len(table), np.uint64)
+    grid_hashes = np.empty(len(shapes), np.uint64)
+    for t in range(len(table)):
+        symmetry = table[t, 0]
+        for i in range(len(shapes)):
+            total = np.uint64(0)
+            for colour in range(10):
+                total += sums[symmetry, i, colour] * COLOUR_WORDS[table[t, 1 + colour]]
+            rows, columns = shapes[i]
+            if SOURCES[symmetry, 0]:
+                rows, columns = columns, rows
+            grid_hashes[i] = finish_hash(total, rows, columns)
+        for p in range(len(pairs)):
+            output = grid_hashes[pairs[p, 1]] if pairs[p, 1] >= 0 else np.uint64(0)
+            hashes[t] += mix(grid_hashes[pairs[p, 0]] ^ mix(output + np.uint64(1)))
+    return hashes
+
+
+@jit
+def paint_rows(cells, offsets, shapes, index, table, corners, empty, out):
+    """Paint grid index[b], transformed by table[b], with its corner at corners[b], onto out[b] (uint8 (n, rows, columns))."""
+    height, width = out.shape[1], out.shape[2]
+    colours = np.empty(10, np.uint8)
+    for b in range(len(index)):
+        grid = index[b]
+        source_rows, source_columns = shapes[grid]
+        transposes, flips_rows, flips_columns = SOURCES[table[b, 0]]
+        for colour in range(10):
+            colours[colour] = table[b, 1 + colour] + FIRST_COLOUR
+        # Walking along a row of the image means walking the source by a fixed step, whatever the symmetry.
+        row_step = -source_columns if flips_rows else source_columns
+        column_step = -1 if flips_columns else 1
+        start = offsets[grid]
+        if flips_rows:
+            start += (source_rows - 1) * source_columns
+        if flips_columns:
+            start += source_columns - 1
+        rows, columns = source_rows, source_columns
+        if transposes:
+            rows, columns = columns, rows
+            row_step, column_step = column_step, row_step
+        top, left = corners[b]
+        canvas = out[b]
+        canvas[:] = empty
+        for r in range(rows):
+            at = start + r * row_step
+            line = canvas[top + r]
+            for c in range(columns):
+                line[left + c] = colours[cells[at]]
+                at += column_step
+            if left + columns < width:
+                line[left + columns] = MARK
+        if top + rows < height:
+            for c in range(columns):
+                canvas[top + rows, left + c] = MARK
+
+
+@jit
+def find_corner(canvas):
+    """The topmost row and the leftmost column that hold a colour; (0, 0) on a canvas without one."""
+    top, left = canvas.shape[0], canvas.shape[1]
+    for r in range(canvas.shape[0]):
+        for c in range(canvas.shape[1]):
+            if canvas[r, c] >= FIRST_COLOUR:
+                top = min(top, r)
+                left = min(left, c)
+    return (top, left) if top < canvas.shape[0] else (0, 0)
+
+
+@jit
+def largest_rectangle(canvas, top, left):
+    """Rows and columns of the largest rectangle from (top, left) without marks or empties; of equals, the least tall one.
+
+    The scan of the public TRM code: for every number of rows, the widest run that all of them have.
+    """
+    best_rows, best_columns = 0, 0
+    width = canvas.shape[1] - left
+    for rows in range(1, canvas.shape[0] - top + 1):
+        line = canvas[top + rows - 1]
+        columns = 0
+        while columns < width and line[left + columns] >= FIRST_COLOUR:
+            columns += 1
+        width = columns
+        if width == 0:
+            break
+        if rows * width > best_rows * best_columns:
+            best_rows, best_columns = rows, width
+    return best_rows, best_columns
+
+
+@jit
+def crop_sizes(canvases, corners):
+    """Rows and columns of the grid on every canvas: int64 (n, 2)."""
+    sizes = np.empty((len(canvases), 2), np.int64)
+    for i in range(len(canvases)):
+        sizes[i, 0], sizes[i, 1] = largest_rectangle(canvases[i], corners[i, 0], corners[i, 1])
+    return sizes
+
+
+@jit
+def find_corners(canvases):
+    """`find_corner` of every canvas: int64 (n, 2)."""
+    corners = np.empty((len(canvases), 2), np.int64)
+    for i in range(len(canvases)):
+        corners[i, 0], corners[i, 1] = find_corner(canvases[i])
+    return corners
+
+
+@jit
+def undo_and_hash(canvases, corners, table):
+    """Crop every canvas, undo its transform and hash the grid, without writing the grid down.
+
+    Returns the sizes of the grids as they lie on the canvases, int64 (n, 2), and the hashes of the undone grids, uint64 (n,).
+    An empty crop has size (0, 0).
+    """
+    sizes = np.empty((len(canvases), 2), np.int64)
+    hashes = np.empty(len(canvases), np.uint64)
+    words = np.empty(10 + FIRST_COLOUR, np.uint64)
+    for i in range(len(canvases)):
+        canvas = canvases[i]
+        top, left = corners[i]
+        rows, columns = largest_rectangle(canvas, top, left)
+        sizes[i] = rows, columns
+        for colour in range(10):
+            words[FIRST_COLOUR + table[i, 1 + colour]] = COLOUR_WORDS[colour]
+        # The cell that a symmetry brings to (r, c) came from the source; undoing puts it back there.
+        transposes, flips_rows, flips_columns = SOURCES[table[i, 0]]
+        source_rows, source_columns = (columns, rows) if transposes else (rows, columns)
+        total = np.uint64(0)
+        for r in range(rows):
+            for c in range(columns):
+                row, column = (c, r) if transposes else (r, c)
+                row = source_rows - 1 - row if flips_rows else row
+                column = source_columns - 1 - column if flips_columns else column
+                total += POSITION_WORDS[row * _SIDE + column] * words[canvas[top + r, left + c]]
+        hashes[i] = finish_hash(total, source_rows, source_columns)
+    return sizes, hashes
+
+
+@jit
+def draw_corners(keys, room, fixed):
+    """A corner for every row, uniform over the room that its grid leaves, from its key alone: int64 (n, 2).
+
+    `keys` uint64 (n,), `room` int64 (n, 2): how many rows and columns the grid may move; a row that is `fixed` stays at (0, 0).
+    """
+    corners = np.zeros((len(keys), 2), np.int64)
+    for i in range(len(keys)):
+        if not fixed[i]:
+            first = mix(keys[i])
+            corners[i, 0] = first % np.uint64(room[i, 0] + 1)
+            corners[i, 1] = mix(first) % np.uint64(room[i, 1] + 1)
+    return corners
+
+
+@jit
+def mix_columns(columns):
+    """One well-mixed word a row of `columns` (uint64 (n, k)): uint64 (n,)."""
+    words = np.empty(len(columns), np.uint64)
+    for i in range(len(columns)):
+        word = np.uint64(0)
+        for k in range(columns.shape[1]):
+            word = mix(word ^ columns[i, k])
+        words[i] = word
+    return words

@@ -1,0 +1,80 @@
+"""The plan: which transforms a task is seen under.  Eleven bytes a row; augmented grids are never stored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from augment import kernels
+from augment.grids import PackedGrids
+from augment.palette import draw_palettes
+from augment.symmetry import SYMMETRIES
+from augment.transform import ROW_BYTES, Transform
+
+# The public TRM code gives up after five draws for every transform wanted: a task of few colours has few distinct images.
+DRAWS_PER_TRANSFORM = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The transforms of several tasks.
+
+    Attributes:
+        table: uint8 (rows, 11): the symmetry, then the palette.
+        starts: int64 (tasks + 1,); rows starts[t] to starts[t + 1] belong to task t, the identity first.
+    """
+
+    table: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def transform(self, row: int) -> Transform:
+        """Row `row` as a Transform."""
+        return Transform.from_row(self.table[row])
+
+    @classmethod
+    def concatenate(cls, tables: list[np.ndarray]) -> "Plan":
+        """One plan of the tables of `draw_plan`, a table a task."""
+        starts = np.concatenate([[0], np.cumsum([len(table) for table in tables], dtype=np.int64)]).astype(np.int64)
+        return cls(np.concatenate(tables) if tables else np.empty((0, ROW_BYTES), np.uint8), starts)
+
+
+def draw_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw transforms under which a task looks different each time, the identity first.
+
+    Two transforms are duplicates when the augmented tasks are equal, whatever the order of the pairs (so two palettes that
+    differ in a colour the task does not use are one).  Drawing stops after five draws for every transform wanted, as in the
+    public TRM code, so a task with few distinct images gets fewer rows.
+
+    Args:
+        grids: the grids of one task.
+        pairs: int64 (p, 2), the input and output grid of every pair; an output of -1 is unknown.
+        count: how many rows at most, the identity included.
+        generator: the task's own generator.
+
+    Returns:
+        uint8 (rows, 11), rows <= count.
+
+    Raises:
+        ValueError: `count` below 1, or pairs that name grids that do not exist.
+    """
+    if count < 1:
+        raise ValueError(f"a plan has at least one row (the identity), got count {count}")
+    if len(pairs) == 0 or pairs[:, 0].min() < 0 or pairs.max() >= len(grids):
+        raise ValueError(f"pairs name grids 0 to {len(grids) - 1}, got {pairs.tolist()}")
+    table = Transform().to_row()[None]
+    if count == 1:
+        return table
+    sums = kernels.colour_sums(grids.cells, grids.offsets, grids.shapes)
+    for _round in range(DRAWS_PER_TRANSFORM):
+        drawn = np.empty((count - 1, ROW_BYTES), np.uint8)
+        drawn[:, 0] = generator.integers(SYMMETRIES, size=count - 1)
+        drawn[:, 1:] = draw_palettes(count - 1, generator)
+        table = np.concatenate([table, drawn])
+        hashes = kernels.hash_transforms(sums, grids.shapes, pairs, table)
+        first_seen = np.sort(np.unique(hashes, return_index=True)[1])
+        table = table[first_seen[:count]]
+        if len(table) == count:
+            break
+    return table

@@ -1,0 +1,1 @@
+"""The competition entry: a checkpoint and a challenges file in, a checked submission.json out."""

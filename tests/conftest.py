@@ -1,0 +1,74 @@
+"""Shared fixtures: a small synthetic task set that every clone has, and the real data of ../shared where it is."""
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from hypothesis import settings
+
+from trm_arc.task import Pair, Task, TaskSet
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+torch.set_num_threads(2)
+settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
+settings.load_profile("kit")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and reference arrays beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared (real data, reference arrays) is not beside this clone")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def arc(shared: Path) -> Path:
+    """The folder of real ARC files."""
+    return shared / "data" / "arc"
+
+
+def random_grid(generator: np.random.Generator, largest: int = 5) -> np.ndarray:
+    """A random grid of up to `largest` rows and columns."""
+    return generator.integers(0, 10, generator.integers(1, largest + 1, 2)).astype(np.uint8)
+
+
+def make_tasks(count: int, seed: int, name: str = "made", largest: int = 5) -> TaskSet:
+    """Random tasks whose rule is to mirror the input left to right; some have two test inputs."""
+    generator = np.random.default_rng(seed)
+
+    def pair() -> Pair:
+        grid = random_grid(generator, largest)
+        return Pair(grid, np.ascontiguousarray(grid[:, ::-1]))
+
+    return TaskSet(
+        (
+            Task(f"{name}{number:02d}", tuple(pair() for _ in range(3)), tuple(pair() for _ in range(1 + number % 2)))
+            for number in range(count)
+        ),
+        name,
+    )
+
+
+def to_document(tasks: TaskSet, outputs: bool = False) -> dict:
+    """A challenges document as Kaggle's; with the test outputs inside, a combined one."""
+
+    def pair(p: Pair, output: bool) -> dict:
+        return {"input": p.input.tolist()} | ({"output": p.output.tolist()} if output else {})
+
+    return {
+        task.id: {"train": [pair(p, True) for p in task.train], "test": [pair(p, outputs) for p in task.test]} for task in tasks
+    }
+
+
+def write_kaggle(folder: Path, tasks: TaskSet, stem: str) -> Path:
+    """Write `stem_challenges.json` and `stem_solutions.json`; returns the challenges file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    challenges = folder / f"{stem}_challenges.json"
+    challenges.write_bytes(orjson.dumps(to_document(tasks)))
+    solutions = {task.id: [pair.output.tolist() for pair in task.test] for task in tasks}
+    (folder / f"{stem}_solutions.json").write_bytes(orjson.dumps(solutions))
+    return challenges

@@ -1,0 +1,249 @@
+"""Slow and obvious twins of the kernels and of the model, in plain Python and NumPy, against which the real ones are tested.
+
+Nothing here is imported from the code under test but constants that are data (the hash's random words).
+"""
+
+import math
+
+import numpy as np
+
+WORD = (1 << 64) - 1
+
+
+def mix(value: int) -> int:
+    """The finaliser of splitmix64 on Python integers."""
+    value = (value + 0x9E3779B97F4A7C15) & WORD
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & WORD
+    return value ^ (value >> 31)
+
+
+def symmetry(grid: np.ndarray, number: int) -> np.ndarray:
+    """The eight symmetries, written cell by cell."""
+    rows, columns = grid.shape
+    if number in (1, 3, 6, 7):
+        image = np.empty((columns, rows), grid.dtype)
+    else:
+        image = np.empty((rows, columns), grid.dtype)
+    for r in range(rows):
+        for c in range(columns):
+            place = {
+                0: (r, c),
+                1: (columns - 1 - c, r),
+                2: (rows - 1 - r, columns - 1 - c),
+                3: (c, rows - 1 - r),
+                4: (r, columns - 1 - c),
+                5: (rows - 1 - r, c),
+                6: (c, r),
+                7: (columns - 1 - c, rows - 1 - r),
+            }[number]
+            image[place] = grid[r, c]
+    return image
+
+
+def transform(grid: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Symmetry, then palette, of a plan's row."""
+    image = symmetry(grid, int(row[0]))
+    return np.array([[row[1 + cell] for cell in line] for line in image], np.uint8).reshape(image.shape)
+
+
+def paint(grid: np.ndarray, row: np.ndarray, window: tuple[int, int], corner: tuple[int, int], empty: int = 0) -> np.ndarray:
+    """One canvas, as the public TRM code pads and marks it."""
+    image = transform(grid, row)
+    canvas = np.full(window, empty, np.uint8)
+    top, left = corner
+    bottom, right = top + image.shape[0], left + image.shape[1]
+    canvas[top:bottom, left:right] = image + 2
+    if bottom < window[0]:
+        canvas[bottom, left:right] = 1
+    if right < window[1]:
+        canvas[top:bottom, right] = 1
+    return canvas
+
+
+def largest_rectangle(canvas: np.ndarray, corner: tuple[int, int]) -> tuple[int, int]:
+    """By trying every rectangle from the corner; of equal areas the least tall."""
+    part = canvas[corner[0] :, corner[1] :]
+    best = (0, 0)
+    for rows in range(1, part.shape[0] + 1):
+        for columns in range(1, part.shape[1] + 1):
+            if (part[:rows, :columns] >= 2).all() and rows * columns > best[0] * best[1]:
+                best = (rows, columns)
+    return best
+
+
+def find_corner(canvas: np.ndarray) -> tuple[int, int]:
+    """Topmost row and leftmost column with a colour."""
+    rows, columns = np.nonzero(canvas >= 2)
+    return (int(rows.min()), int(columns.min())) if len(rows) else (0, 0)
+
+
+def words(count: int, salt: int) -> list[int]:
+    """The hash's random words."""
+    return [mix((i + salt * 0x10001) & WORD) for i in range(count)]
+
+
+POSITION_WORDS = words(900, 1)
+COLOUR_WORDS = [word | 1 for word in words(10, 2)]
+
+
+def grid_hash(grid: np.ndarray) -> int:
+    """Hash of one grid."""
+    total = 0
+    for r in range(grid.shape[0]):
+        for c in range(grid.shape[1]):
+            total = (total + POSITION_WORDS[r * 30 + c] * COLOUR_WORDS[grid[r, c]]) & WORD
+    return mix(total ^ mix(grid.shape[0] * 64 + grid.shape[1]))
+
+
+def task_hash(pairs: list[tuple[np.ndarray, np.ndarray | None]], row: np.ndarray) -> int:
+    """Hash of a task under a transform, blind to the order of its pairs: every grid is transformed and hashed."""
+    total = 0
+    for given, wanted in pairs:
+        output = 0 if wanted is None else grid_hash(transform(wanted, row))
+        total = (total + mix(grid_hash(transform(given, row)) ^ mix((output + 1) & WORD))) & WORD
+    return total
+
+
+def corner(key: int, room: tuple[int, int], fixed: bool) -> tuple[int, int]:
+    """Where a grid with `room` to move goes."""
+    if fixed:
+        return 0, 0
+    return mix(key) % (room[0] + 1), mix(mix(key)) % (room[1] + 1)
+
+
+def mixed_columns(columns: list[int]) -> int:
+    """One word of several."""
+    word = 0
+    for column in columns:
+        word = mix(word ^ column)
+    return word
+
+
+def vote(predictions: list[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, int, float]]:
+    """Distinct grids of one test input with votes and mean halting probability, best first; empty grids do not count."""
+    groups: list[tuple[np.ndarray, list[float]]] = []
+    for grid, halting in predictions:
+        if grid.size == 0:
+            continue
+        for known, probabilities in groups:
+            if np.array_equal(known, grid):
+                probabilities.append(halting)
+                break
+        else:
+            groups.append((grid, [halting]))
+    # sorted() is stable, so the first view decides between equals
+    return sorted(((g, len(p), sum(p) / len(p)) for g, p in groups), key=lambda entry: (-entry[1], -entry[2]))
+
+
+def log_stablemax(x: np.ndarray) -> np.ndarray:
+    """Logarithm of s(x) / sum(s) over the last axis, by its definition."""
+    s = np.array([v + 1 if v >= 0 else 1 / (1 - v) for v in x.ravel()]).reshape(x.shape)
+    return np.log(s / s.sum(axis=-1, keepdims=True))
+
+
+def supervision_step(
+    weights: dict[str, np.ndarray],
+    y: np.ndarray,
+    z: list[np.ndarray],
+    tokens: np.ndarray,
+    vectors: np.ndarray,
+    *,
+    heads: int,
+    cycles: int,
+    thoughts: int,
+    prefix: int,
+    positions: str,
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
+    """One supervision step of the reasoner in plain NumPy, a row at a time.
+
+    `weights` has the names of `Reasoner.state_dict()`; `tokens` (B, H, W), `vectors` (B, D), `y` and each `z` (B, L, D).
+    Returns y, z, logits (B, H * W, V) and halting logits (B, 2).
+    """
+    width = vectors.shape[1]
+    networks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("networks."))
+    layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("networks."))
+    out_y, out_z, out_logits, out_halting = [], [[] for _ in z], [], []
+    for b in range(len(tokens)):
+        board = weights["embed_tokens"][tokens[b].ravel()]
+        slots = np.zeros((prefix, width))
+        slots[0] = vectors[b]
+        x = math.sqrt(width) * np.concatenate([slots, board])
+        angles = _angles(tokens[b].shape, width // heads, prefix, positions)
+
+        def network(number: int, h: np.ndarray, angles=angles) -> np.ndarray:
+            for layer in range(layers):
+                name = f"networks.{number}.{layer}."
+                block = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
+                h = _block(block, h, heads, angles)
+            return h
+
+        y_b, z_b = y[b], [part[b] for part in z]
+        for _cycle in range(cycles):
+            for thought in range(thoughts):
+                if z_b:
+                    z_b[thought % len(z_b)] = network(0, sum(z_b) + y_b + x)
+                else:
+                    y_b = network(0, y_b + x)
+            y_b = network(networks - 1, y_b + sum(z_b)) if z_b else network(networks - 1, y_b)
+        out_y.append(y_b)
+        for place, part in zip(out_z, z_b, strict=True):
+            place.append(part)
+        out_logits.append(y_b[prefix:] @ weights["head"].T)
+        out_halting.append(weights["halt_weight"] @ y_b[0] + weights["halt_bias"])
+    return np.array(out_y), [np.array(part) for part in out_z], np.array(out_logits), np.array(out_halting)
+
+
+def _angles(shape: tuple[int, int], head: int, prefix: int, positions: str, board_columns: int = 5) -> np.ndarray | None:
+    if positions == "none":
+        return None
+    angles = np.zeros((prefix + shape[0] * shape[1], head // 2))
+    for slot in range(prefix):
+        if positions == "rotary-1d":
+            angles[slot] = [slot * 10000 ** (-2 * i / head) for i in range(head // 2)]
+    for r in range(shape[0]):
+        for c in range(shape[1]):
+            if positions == "rotary-1d":
+                place = prefix + r * board_columns + c
+                here = [place * 10000 ** (-2 * i / head) for i in range(head // 2)]
+            else:
+                here = [n * 10000 ** (-4 * i / head) for n in (r, c) for i in range(head // 4)]
+            angles[prefix + r * shape[1] + c] = here
+    return angles
+
+
+def _block(block: dict[str, np.ndarray], h: np.ndarray, heads: int, angles: np.ndarray | None) -> np.ndarray:
+    if "qkv" in block:
+        h = _rms(h + _attention(block, h, heads, angles))
+    else:
+        h = _rms(h.T + _swiglu(h.T, block["mix_gate_up"], block["mix_down"])).T
+    return _rms(h + _swiglu(h, block["gate_up"], block["down"]))
+
+
+def _attention(block: dict[str, np.ndarray], h: np.ndarray, heads: int, angles: np.ndarray | None) -> np.ndarray:
+    q, k, v = np.split(h @ block["qkv"].T, 3, axis=1)
+    size = q.shape[1] // heads
+    mixed = []
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        q_h, k_h = _rotate(q[:, part], angles), _rotate(k[:, part], angles)
+        scores = q_h @ k_h.T / math.sqrt(size)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        mixed.append(scores / scores.sum(axis=1, keepdims=True) @ v[:, part])
+    return np.concatenate(mixed, axis=1) @ block["out"].T
+
+
+def _rotate(x: np.ndarray, angles: np.ndarray | None) -> np.ndarray:
+    if angles is None:
+        return x
+    a, b = np.split(x, 2, axis=1)
+    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), b * np.cos(angles) + a * np.sin(angles)], axis=1)
+
+
+def _swiglu(h: np.ndarray, gate_up: np.ndarray, down: np.ndarray) -> np.ndarray:
+    gate, up = np.split(h @ gate_up.T, 2, axis=1)
+    return (gate / (1 + np.exp(-gate)) * up) @ down.T
+
+
+def _rms(h: np.ndarray) -> np.ndarray:
+    return h / np.sqrt((h**2).mean(axis=-1, keepdims=True) + 1e-5)

@@ -1,0 +1,105 @@
+"""From a checkpoint and tasks to ranked answers: rows of the plan, their embeddings, views, votes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from augment import Plan, Window
+from trm_arc.checkpoint import Checkpoint
+from trm_arc.data import draw_plans, fingerprint
+from trm_arc.device import Device
+from trm_arc.predict import predict
+from trm_arc.task import TaskSet
+from trm_arc.vote import Candidate, tally
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a checkpoint knows of some tasks.
+
+    Attributes:
+        plan: transforms, an entry a task.
+        vectors: (rows of the plan, D), their task embeddings.
+        unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
+    """
+
+    plan: Plan
+    vectors: Tensor
+    unseen: list[str]
+
+
+def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
+    """Find the transforms and embeddings of tasks in a checkpoint.
+
+    A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
+    of all trained embeddings.
+    """
+    plan, table = checkpoint.plan(), checkpoint.tensors["embedding.table"]
+    known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
+    mean = table.mean(dim=0)
+    tables, vectors, unseen = [], [], []
+    for task in tasks:
+        number = known.get((task.id, fingerprint(task)))
+        if number is None:
+            unseen.append(task.id)
+            config = checkpoint.config.training
+            tables.append(draw_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
+            vectors.append(mean.expand(len(tables[-1]), -1))
+        else:
+            rows = slice(int(plan.starts[number]), int(plan.starts[number + 1]))
+            tables.append(plan.table[rows])
+            shared = checkpoint.config.model.transform_slots
+            vectors.append(table[number].expand(len(tables[-1]), -1) if shared else table[rows])
+    return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
+
+
+def answer(
+    checkpoint: Checkpoint,
+    tasks: TaskSet,
+    rows: Rows,
+    device: Device,
+    *,
+    views: int,
+    steps: int | None,
+    batch_size: int,
+    keep: int,
+    progress: Callable[[int], object],
+) -> list[list[Candidate]]:
+    """Answer every test input of `tasks`; their solutions, if any, are not read.
+
+    Args:
+        checkpoint: the model; its averaged weights are used.
+        tasks: what to answer.
+        rows: from `find_rows`.
+        device: where to compute.
+        views: views of a test input at most.
+        steps: supervision steps; as in training if None.
+        batch_size: views at a time.
+        keep: candidates kept of each test input.
+        progress: called with the number of views done.
+
+    Returns:
+        For every test input, in order, its candidates, best first.
+    """
+    wide = torch.promote_types(device.dtype, torch.float32)
+    parts = predict(
+        checkpoint.reasoner().to(device.device, wide),
+        rows.vectors,
+        tasks.without_solutions(),
+        rows.plan,
+        Window(*checkpoint.extra["window"]),
+        device,
+        views=views,
+        steps=steps or checkpoint.config.training.halt_steps,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return tally(parts, tasks.outputs, keep)
+
+
+def count_views(tasks: TaskSet, plan: Plan, views: int) -> int:
+    """How many views `answer` will take in all."""
+    lengths = plan.starts[1:] - plan.starts[:-1]
+    return sum(min(views, int(length)) * len(task.test) for task, length in zip(tasks, lengths, strict=True))

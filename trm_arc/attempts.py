@@ -1,0 +1,137 @@
+"""From candidates to the two attempts of a submission, and the checks of a submission.
+
+Kaggle's format: {"task id": [{"attempt_1": grid, "attempt_2": grid}, ... one for each test input, in order], ...}, with every
+task of the challenges file.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from trm_arc.errors import InputError
+from trm_arc.task import Grid, Task, TaskSet, parse_grid
+
+ATTEMPTS = ("attempt_1", "attempt_2")
+
+
+def guesses(task: Task, number: int) -> Iterator[Grid]:
+    """Grids to fall back on for a test input, best first; the last two are always distinct.
+
+    The stated order: if every demonstration keeps its input's size, the test input itself, then the demonstrations' outputs
+    from the last to the first; else those outputs, then the test input; at the end a single black and a single blue cell.
+    """
+    outputs = [pair.output for pair in reversed(task.train) if pair.output is not None]
+    same_size = all(pair.output is not None and pair.output.shape == pair.input.shape for pair in task.train)
+    copy = task.test[number].input
+    yield from [copy, *outputs] if same_size else [*outputs, copy]
+    yield np.zeros((1, 1), np.uint8)
+    yield np.ones((1, 1), np.uint8)
+
+
+def fill_attempts(task: Task, number: int, ranked: list[Grid]) -> list[Grid]:
+    """The ranked candidates of a test input, made up to two distinct grids with `guesses`."""
+    filled = list(ranked)
+    for guess in guesses(task, number):
+        if len(filled) >= len(ATTEMPTS):
+            break
+        if not any(np.array_equal(guess, grid) for grid in filled):
+            filled.append(guess)
+    return filled
+
+
+def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[dict[str, Grid]]]:
+    """The submission document.
+
+    Args:
+        tasks: what was answered.
+        ranked: for every test input of every task, in order, its candidates, best first; any number, none too.
+    """
+    slots = iter(ranked)
+    return {
+        task.id: [
+            dict(zip(ATTEMPTS, fill_attempts(task, number, next(slots)), strict=False)) for number in range(len(task.test))
+        ]
+        for task in tasks
+    }
+
+
+def structure_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
+    """What is wrong with a submission's ids and counts, one sentence each.
+
+    Args:
+        document: a parsed submission.
+        expected: task ids and their numbers of test inputs.
+        name: what these are, for the sentences.
+    """
+    if not isinstance(document, dict):
+        return [f"a submission is an object of task ids, got {type(document).__name__}"]
+    faults = [f"task {task_id}: not in {name}" for task_id in document if task_id not in expected]
+    for task_id, count in expected.items():
+        if task_id not in document:
+            faults.append(f"task {task_id}: missing")
+            continue
+        answers = document[task_id]
+        if not isinstance(answers, list) or len(answers) != count:
+            got = len(answers) if isinstance(answers, list) else type(answers).__name__
+            faults.append(f"task {task_id}: {count} test inputs need a list of as many answers, got {got}")
+    return faults
+
+
+def find_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
+    """Everything that is wrong with a submission, one sentence each; an empty list if it is fit to submit.
+
+    Args:
+        document: a parsed submission.
+        expected: task ids and their numbers of test inputs.
+        name: what these are, for the sentences.
+    """
+    faults = structure_faults(document, expected, name)
+    if isinstance(document, dict):
+        for task_id in expected.keys() & document.keys():
+            answers = document[task_id]
+            for number, answer in enumerate(answers if isinstance(answers, list) else []):
+                faults += _answer_faults(answer, f"task {task_id}, test input {number}")
+    return faults
+
+
+def _answer_faults(answer: object, where: str) -> list[str]:
+    if not isinstance(answer, dict):
+        return [f'{where}: an answer is an object with "attempt_1" and "attempt_2", got {type(answer).__name__}']
+    faults = [f"{where}: {name} is no part of an answer" for name in answer if name not in ATTEMPTS]
+    for name in ATTEMPTS:
+        if name not in answer:
+            faults.append(f"{where}: {name} is missing")
+            continue
+        try:
+            parse_grid(answer[name], f"{where}, {name}")
+        except InputError as error:
+            faults.append(str(error))
+    return faults
+
+
+def read_attempts(document: object, expected: Mapping[str, int], where: str) -> tuple[list[list[Grid]], int]:
+    """The attempts of every test input, in the order of `expected`, for scoring.
+
+    Args:
+        document: a parsed submission.
+        expected: task ids and their numbers of test inputs.
+        where: the submission's file, for the error.
+
+    Returns:
+        The attempts, with an empty grid, which is never right, for one that is missing or no grid; and how many of those.
+
+    Raises:
+        InputError: ids or counts do not match.
+    """
+    faults = structure_faults(document, expected, "the solutions")
+    if faults:
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise InputError(f"{where}: {faults[0]}{more}")
+    attempts, broken = [], 0
+    for task_id in expected:
+        for answer in document[task_id]:
+            grids = [answer.get(name) if isinstance(answer, dict) else None for name in ATTEMPTS]
+            fit = [not _answer_faults(dict.fromkeys(ATTEMPTS, grid), where) for grid in grids]
+            attempts.append([np.array(g if ok else np.empty((0, 0)), np.uint8) for g, ok in zip(grids, fit, strict=True)])
+            broken += fit.count(False)
+    return attempts, broken

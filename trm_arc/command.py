@@ -1,0 +1,117 @@
+"""What all command lines share: flags from settings, errors as one sentence, exit code 2."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from trm_arc.config import Config, settings
+from trm_arc.device import PRECISIONS
+from trm_arc.errors import InputError
+from trm_arc.sources import DATA_VARIABLE
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Show every default but those that say nothing: no value, and flags that are off."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises InputError and suggests the nearest flag for one that it does not know."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", _Help)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage.
+
+        Args:
+            message: from argparse.
+        """
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse, refusing flags that do not exist with the name of the nearest one.
+
+        Args:
+            arguments: without the program's name.
+
+        Raises:
+            InputError: a flag or value is not known.
+        """
+        values, unknown = self.parse_known_args(arguments)
+        if unknown:
+            flag = unknown[0].split("=")[0]
+            flags = list(_flags(self, values))
+            near = difflib.get_close_matches(flag, flags, 1, 0.6) if flag.startswith("-") else []
+            raise InputError(f"{flag}: no such flag" + (f"; did you mean {near[0]}?" if near else f"; see `{self.prog} --help`"))
+        return values
+
+
+def _flags(parser: argparse.ArgumentParser, values: argparse.Namespace) -> list[str]:
+    """The flags of a parser and of the subcommand in use."""
+    flags = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            chosen = action.choices.get(getattr(values, action.dest))
+            flags += _flags(chosen, values) if chosen else []
+        flags += action.option_strings
+    return flags
+
+
+def add_settings(parser: argparse.ArgumentParser, preset: Config) -> None:
+    """A flag for every setting; its default in the help is the preset's.
+
+    Args:
+        parser: where to add.
+        preset: whose values are the defaults.
+    """
+    flat = {name: value for part in preset.to_dict().values() for name, value in part.items()}
+    group = parser.add_argument_group("settings", "each overrides the preset; the defaults shown are the preset's")
+    for name, kind, help_text in settings():
+        flag = f"--{name.replace('_', '-')}"
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": f"{help_text} (default: {flat[name]})".replace("%", "%%")}
+        if get_origin(kind) is Literal:
+            group.add_argument(flag, choices=get_args(kind), **options)
+        elif kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+        else:
+            group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), **options)
+
+
+def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as flags."""
+    return {name: getattr(values, name) for name, _, _ in settings() if name in values}
+
+
+def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for where the data lies and where to compute.
+
+    Args:
+        parser: where to add.
+    """
+    parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets; else the environment's {DATA_VARIABLE}")
+    parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
+    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS), help="dtype of the computation")
+
+
+def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Run a command: exit with its code, or 2 and one sentence if the user's input was wrong.
+
+    Args:
+        main: takes the arguments, returns the exit code.
+    """
+    try:
+        code = main(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,181 @@
+"""From task sets to batches: what is trained on, under which transforms, and where on the canvas, as a function of the step.
+
+Nothing is stored but the grids, the plan (11 bytes a row) and a few tables of integers.  A batch is computed from (seed, step)
+alone, so a run repeats bit for bit, resumes anywhere, and any process can paint any slice.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from augment import PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids, paint, smallest_window
+from augment.canvas import transformed_shapes
+from augment.kernels import mix_columns
+from trm_arc.config import Config, TrainingConfig
+from trm_arc.errors import InputError
+from trm_arc.halting import Batch
+from trm_arc.loss import NOT_SCORED
+from trm_arc.task import Task, TaskSet
+
+# What a key is drawn for: different purposes never share their random bits.
+_VISIT, _CORNER_KEEPER, _PLACE = range(3)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The pairs that are trained on.
+
+    Attributes:
+        tasks: where they come from; the task number indexes `pair_starts`, `keys` and `plan.starts`.
+        grids: all grids of all tasks.
+        pairs: int64 (pairs, 2), input and output grid of every pair.
+        pair_starts: int64 (tasks + 1,), the pairs of each task.
+        keys: uint64 (tasks,), a number for every task id.
+        plan: the transforms.
+        window: the canvas.
+        row_a_transform: whether row r of the plan has row r of the task embedding; else every task has one row.
+    """
+
+    tasks: TaskSet
+    grids: PackedGrids
+    pairs: np.ndarray
+    pair_starts: np.ndarray
+    keys: np.ndarray
+    plan: Plan
+    window: Window
+    row_a_transform: bool
+
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the task embedding."""
+        return len(self.plan) if self.row_a_transform else len(self.keys)
+
+    def batch(self, step: int, config: TrainingConfig) -> Batch:
+        """The batch of step `step` (from 0), as tensors in host memory.
+
+        The stream visits the tasks in a new order each epoch; a visit draws one transform of the task and shows all its
+        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike.
+        """
+        position = step * config.batch_size + np.arange(config.batch_size)
+        epoch, place = np.divmod(position, len(self.pairs))
+        task, example = np.empty_like(place), np.empty_like(place)
+        for number in np.unique(epoch):
+            here = epoch == number
+            task[here], example[here] = self._locate(int(number), place[here], config.seed)
+        pair = self.pair_starts[task] + example
+        count = self.pair_starts[task + 1] - self.pair_starts[task]
+
+        def key(purpose: int, *more: np.ndarray) -> np.ndarray:
+            constants = (np.full(len(task), value) for value in (config.seed, purpose))
+            columns = (*constants, epoch, self.keys[task], *more)
+            return mix_columns(np.stack([column.astype(np.uint64) for column in columns], axis=1))
+
+        transforms = self.plan.starts[task + 1] - self.plan.starts[task]
+        row = self.plan.starts[task] + (key(_VISIT) % transforms.astype(np.uint64)).astype(np.int64)
+        fixed = (key(_CORNER_KEEPER) % count.astype(np.uint64)).astype(np.int64) == example
+        table = self.plan.table[row]
+        owner = row if self.row_a_transform else task
+        index = self.pairs[pair]
+        space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
+        corners = corner_offsets(key(_PLACE, example), space, self.window, fixed | (not config.translate))
+        tokens = paint(self.grids, index[:, 0], table, self.window, corners)
+        labels = paint(self.grids, index[:, 1], table, self.window, corners, empty=NOT_SCORED)
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
+
+    def _locate(self, epoch: int, place: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Task and example at each place of one epoch's stream."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.keys))
+        counts = np.diff(self.pair_starts)[order]
+        ends = np.cumsum(counts)
+        visit = np.searchsorted(ends, place, side="right")
+        return order[visit], place - (ends - counts)[visit]
+
+
+def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -> tuple[Examples, list[str]]:
+    """Collect what is trained on: all pairs of the training tasks, the demonstrations of the evaluation tasks.
+
+    Args:
+        training: tasks whose known outputs are all trained on; already past the leak guard.
+        evaluation: tasks to answer; their test outputs are not read.
+        settings: window, augmentations and seed; whether transforms have embeddings of their own.
+
+    Returns:
+        The examples, and the ids of training tasks left out because they do not fit the window.
+
+    Raises:
+        InputError: nothing to train on.
+    """
+    config, window = settings.training, Window()
+    evaluation = evaluation.without_solutions()
+    if config.window == "fit":
+        window = smallest_window([grid.shape for task in evaluation for grid in task.visible_grids])
+    sides = {task.id: max(max(grid.shape) for pair in _known_pairs(task) for grid in pair) for task in training}
+    left_out = [task.id for task in training if sides[task.id] > max(window)]
+    names = {task.id for task in evaluation}
+    tasks = TaskSet(
+        [
+            *evaluation,
+            *(
+                Task(f"{training.name}:{task.id}", task.train, task.test) if task.id in names else task
+                for task in training
+                if sides[task.id] <= max(window)
+            ),
+        ],
+        f"{evaluation.name}+{training.name}",
+    )
+    if config.batch_size < 1 or len(tasks) == 0:
+        raise InputError("no tasks to train on: name some with --data or --evaluation-data")
+    grids, pairs = [], []
+    for task in tasks:
+        for pair in _known_pairs(task):
+            pairs.append((len(grids), len(grids) + 1))
+            grids += pair
+    counts = [len(_known_pairs(task)) for task in tasks]
+    return (
+        Examples(
+            tasks,
+            pack_grids(grids),
+            np.array(pairs, np.int64),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            np.array([task_key(task.id) for task in tasks], np.uint64),
+            draw_plans(tasks, config.augmentations, config.seed),
+            window,
+            not settings.model.transform_slots,
+        ),
+        left_out,
+    )
+
+
+def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(pair.input, pair.output) for pair in task.train + task.test if pair.output is not None]
+
+
+def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
+    """The plan of a set of tasks: the identity and up to `augmentations` distinct transforms of each.
+
+    A task's transforms depend on its id, its grids and the seed alone, not on its neighbours.
+    """
+    tables = []
+    for task in tasks:
+        grids, pairs = [], []
+        for pair in task.train + task.test:
+            pairs.append((len(grids), -1 if pair.output is None else len(grids) + 1))
+            grids += [pair.input] if pair.output is None else [pair.input, pair.output]
+        generator = np.random.default_rng([seed, task_key(task.id)])
+        tables.append(draw_plan(pack_grids(grids), np.array(pairs, np.int64), augmentations + 1, generator))
+    return Plan.concatenate(tables)
+
+
+def task_key(task_id: str) -> int:
+    """A 64-bit number for a task id, the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(task_id.encode(), digest_size=8).digest(), "little")
+
+
+def fingerprint(task: Task) -> str:
+    """A short digest of what is visible of a task, by which a checkpoint knows it again."""
+    digest = hashlib.blake2b(digest_size=8)
+    for grid in task.visible_grids:
+        digest.update(bytes(grid.shape) + grid.tobytes())
+    return digest.hexdigest()

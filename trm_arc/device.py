@@ -1,0 +1,60 @@
+"""The device and the precision of a run: found once, with the reason."""
+
+from typing import NamedTuple
+
+import torch
+
+from trm_arc.errors import InputError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+class Device(NamedTuple):
+    """Where and in which dtype to compute, and why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+
+def find_device(device: str = "auto", precision: str = "auto") -> Device:
+    """Choose the accelerator if there is one, and bfloat16 where the hardware multiplies it natively.
+
+    Args:
+        device: "auto", or what `torch.device` takes.
+        precision: "auto" or one of `PRECISIONS`.
+
+    Raises:
+        InputError: the device is not there, or the precision is not known.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise InputError(f"--precision {precision}: choose auto or one of {', '.join(PRECISIONS)}")
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if device == "auto":
+        chosen = accelerator or torch.device("cpu")
+        where = f"{chosen} (the accelerator found)" if accelerator else "cpu (no accelerator found)"
+    else:
+        chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
+    if precision != "auto":
+        return Device(chosen, PRECISIONS[precision], f"{where}, {precision} (asked for)")
+    native = _multiplies_bfloat16(chosen)
+    dtype, why = ("bfloat16", "native here") if native else ("float32", "bfloat16 is not native here")
+    return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({why})")
+
+
+def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: no such kind of device; choose auto, cpu, or the name of an accelerator") from None
+    if chosen.type != "cpu" and (accelerator is None or chosen.type != accelerator.type):
+        raise InputError(f"--device {name}: not on this machine; leave the flag out to take what there is")
+    return chosen
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cpu":
+        # Without matrix tiles (AMX) a CPU is no faster in bfloat16, and less exact.
+        return bool(torch.cpu.get_capabilities().get("amx_bf16", False)) if hasattr(torch.cpu, "get_capabilities") else False
+    properties = torch.cuda.get_device_properties(device) if device.type == torch.device("cuda", 0).type else None
+    return properties is None or properties.major >= 8

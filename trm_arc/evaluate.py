@@ -1,0 +1,186 @@
+"""Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from trm_arc.answer import answer, count_views, find_rows
+from trm_arc.attempts import fill_attempts, find_faults, to_submission
+from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trm_arc.command import Parser, add_machine_flags, run
+from trm_arc.device import Device, find_device
+from trm_arc.errors import InputError, shorten
+from trm_arc.files import check_writable, read_json, to_json, write_atomic
+from trm_arc.score import CUTOFFS, ranks, score, score_table
+from trm_arc.sources import load_tasks
+from trm_arc.task import Task, TaskSet
+from trm_arc.terminal import draw_beside, wants_colour
+from trm_arc.vote import Candidate
+
+RUNS = Path("runs")
+LISTED_CANDIDATES = 10  # of each test input in predictions.json
+
+
+def answer_with_bar(
+    checkpoint: Checkpoint, tasks: TaskSet, device: Device, *, views: int, steps: int | None, batch_size: int, keep: int
+) -> list[list[Candidate]]:
+    """`answer`, with a progress bar, and a word on tasks that the checkpoint has never seen.
+
+    Args:
+        checkpoint: the model.
+        tasks: what to answer.
+        device: where to compute.
+        views: views of a test input at most.
+        steps: supervision steps; as in training if None.
+        batch_size: views at a time.
+        keep: candidates kept of each test input.
+
+    Raises:
+        InputError: a number below 1.
+    """
+    for name, value in (("--views", views), ("--steps", 1 if steps is None else steps), ("--batch-size", batch_size)):
+        if value < 1:
+            raise InputError(f"{name}: at least 1 is needed, got {value}")
+    rows = find_rows(checkpoint, tasks)
+    if rows.unseen:
+        print(
+            f"{len(rows.unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
+            f"solves one: {shorten(rows.unseen)}"
+        )
+    total = count_views(tasks, rows.plan, views)
+    with tqdm(
+        total=total,
+        unit="view",
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
+    ) as bar:
+        return answer(
+            checkpoint, tasks, rows, device, views=views, steps=steps, batch_size=batch_size, keep=keep, progress=bar.update
+        )
+
+
+def write_submission(path: Path, tasks: TaskSet, answers: list[list[Candidate]]) -> None:
+    """Write submission.json, read it back and check it.
+
+    Args:
+        path: the file.
+        tasks: what was answered.
+        answers: candidates of every test input, in order.
+
+    Raises:
+        InputError: it cannot be written, or what came back is not fit to submit.
+    """
+    write_atomic(path, to_json(to_submission(tasks, [[c.grid for c in candidates] for candidates in answers])))
+    faults = find_faults(read_json(path), tasks.test_counts, tasks.name)
+    if faults:
+        raise InputError(f"{path}: what was written is not fit to submit: {faults[0]}")
+
+
+def write_predictions(path: Path, tasks: TaskSet, answers: list[list[Candidate]]) -> None:
+    """Write the best candidates of every test input with their votes and mean halting probability.
+
+    Args:
+        path: the file.
+        tasks: what was answered.
+        answers: candidates of every test input, in order.
+    """
+    slots = iter(answers)
+    document = {
+        task.id: [
+            [{"grid": c.grid, "votes": c.votes, "halting": c.halting} for c in next(slots)[:LISTED_CANDIDATES]] for _ in task.test
+        ]
+        for task in tasks
+    }
+    write_atomic(path, to_json(document))
+
+
+def show_answers(tasks: TaskSet, answers: list[list[Candidate]], colour: bool) -> str:
+    """Every test input with its two attempts and, where known, the truth, for the terminal.
+
+    Args:
+        tasks: what was answered.
+        answers: candidates of every test input, in order.
+        colour: colour blocks, or digits.
+    """
+    slots = iter(answers)
+    return "\n\n".join(_show_test(task, number, next(slots), colour) for task in tasks for number in range(len(task.test)))
+
+
+def _show_test(task: Task, number: int, candidates: list[Candidate], colour: bool) -> str:
+    pair = task.test[number]
+    attempts = fill_attempts(task, number, [c.grid for c in candidates])
+    votes = [f"{c.votes} votes" for c in candidates[:2]] + ["a guess"] * 2
+    titled = [("input", pair.input)] + [(f"attempt {i + 1}: {votes[i]}", attempts[i]) for i in range(2)]
+    verdict = ""
+    if pair.output is not None:
+        titled.append(("truth", pair.output))
+        place = ranks([[pair.output]], [attempts])[0][0]
+        verdict = {0: ": solved", 1: ": solved by the second attempt"}.get(place, ": not solved")
+    which = f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else ""
+    return f"{task.id}{which}{verdict}\n{draw_beside(titled, colour)}"
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog="python -m trm_arc.evaluate",
+        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json "
+        "and submission.json.",
+    )
+    parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
+    parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
+    parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
+    parser.add_argument("--out", type=Path, help="folder for the results (default: the run's folder)")
+    parser.add_argument("--views", type=int, default=1000, help="augmented views of a test input at most")
+    parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
+    parser.add_argument("--batch-size", type=int, default=256, help="views at a time")
+    parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
+    add_machine_flags(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, answer, score.
+
+    Args:
+        arguments: the command line.
+    """
+    values = make_parser().parse(arguments)
+    checkpoint_path = values.checkpoint or newest_checkpoint(RUNS)
+    checkpoint = load_checkpoint(checkpoint_path)
+    training = checkpoint.config.training
+    tasks = load_tasks(values.data or training.evaluation_data, values.data_folder, values.solutions)
+    if values.data is None and training.smallest:
+        tasks = tasks.smallest(training.smallest)
+    out = values.out or (checkpoint_path.parent if checkpoint_path.name.startswith("checkpoint-") else checkpoint_path)
+    check_writable(out)
+    device = find_device(values.device, values.precision)
+    print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
+    print(f"device: {device.reason}")
+    answers = answer_with_bar(
+        checkpoint, tasks, device, views=values.views, steps=values.steps, batch_size=values.batch_size, keep=max(CUTOFFS)
+    )
+    write_predictions(out / "predictions.json", tasks, answers)
+    write_submission(out / "submission.json", tasks, answers)
+    if values.show:
+        print(f"\n{show_answers(tasks, answers, wants_colour())}\n")
+    if tasks.has_solutions:
+        slots = iter(answers)
+        ranked = [
+            fill_attempts(task, number, [c.grid for c in next(slots)]) for task in tasks for number in range(len(task.test))
+        ]
+        places = ranks(tasks.solutions, ranked)
+        cutoffs = tuple(k for k in CUTOFFS if k <= 2 or k <= max(map(len, ranked)))
+        metrics = {"step": checkpoint.step, "data": tasks.name, "views": values.views, **score(places, cutoffs)}
+        write_atomic(out / "metrics.json", to_json(metrics, pretty=True))
+        print(score_table(places, cutoffs))
+    else:
+        print("no solutions are known here, so there is no score")
+    print(f"wrote {out / 'submission.json'} (checked: {len(tasks)} tasks, {tasks.outputs} test inputs, two attempts each)")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,107 @@
+"""Reading JSON with clear errors, and writing files that are either whole or not there."""
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import orjson
+
+from trm_arc.errors import InputError, shorten
+
+_KEY = re.compile(rb'"\s*:')
+
+
+def read_json(path: Path) -> object:
+    """Parse a JSON file (UTF-8, no key twice in one object).
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, or has a duplicate key.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not raw.strip():
+        raise InputError(f"{path}: the file is empty; a JSON document is needed")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON") from None
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated"
+        ) from None
+    # orjson keeps the last of two equal keys without a word.  Fewer keys than colons after strings: look closer.
+    if _count_keys(value) != len(_KEY.findall(raw)):
+        json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
+    return value
+
+
+def _count_keys(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_keys, value.values()))
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return sum(map(_count_keys, value))
+    return 0
+
+
+def _refuse_duplicates(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        raise InputError(f"{path}: duplicate id or key {shorten(twice)}; every id may stand once")
+    return dict(pairs)
+
+
+def to_json(value: object, pretty: bool = False) -> bytes:
+    """JSON bytes of plain values and NumPy arrays and scalars, with a line end."""
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(value, option=options | orjson.OPT_INDENT_2 if pretty else options)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that `path` is the old or the new file, never a part.
+
+    Raises:
+        InputError: the folder cannot be made or written, or the disk is full; `path` is then as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name a folder that can be written") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` and refuse it at once if nothing can be written there: before hours of work, not after.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None

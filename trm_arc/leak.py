@@ -1,0 +1,57 @@
+"""The leak guard: no training on an answer that is scored later."""
+
+from trm_arc.errors import InputError, shorten
+from trm_arc.task import Grid, TaskSet
+
+
+def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
+    """Which training tasks would show the model the answer to a scored test input.
+
+    A training pair leaks when its input is a test input of the evaluation set.  The order of pairs, and whether a pair is a
+    demonstration or a test, plays no part; nor do ids; and the hidden outputs are not read.
+
+    Returns:
+        For every evaluation task that leaks, the ids of the training tasks that hold one of its test inputs.
+    """
+    holders: dict[bytes, list[str]] = {}
+    for task in training:
+        for pair in task.train + task.test:
+            if pair.output is not None:
+                holders.setdefault(_key(pair.input), []).append(task.id)
+    leaks: dict[str, list[str]] = {}
+    for task in evaluation:
+        found = {holder for pair in task.test for holder in holders.get(_key(pair.input), [])}
+        if found:
+            leaks[task.id] = sorted(found)
+    return leaks
+
+
+def guard(training: TaskSet, evaluation: TaskSet, drop: bool) -> tuple[TaskSet, list[str]]:
+    """Refuse training tasks that leak, or drop them.
+
+    Args:
+        training: tasks that are trained on with all their known outputs.
+        evaluation: tasks whose test outputs are scored.
+        drop: leave the leaking training tasks out instead of refusing.
+
+    Returns:
+        The training tasks that remain, and the ids of those dropped.
+
+    Raises:
+        InputError: there is a leak, and `drop` is false.
+    """
+    leaks = find_leaks(training, evaluation)
+    if not leaks:
+        return training, []
+    if not drop:
+        raise InputError(
+            f"{training.name} holds test answers of {len(leaks)} task{'s' if len(leaks) > 1 else ''} of {evaluation.name} "
+            f"that will be scored: {shorten(sorted(leaks), 10)}; train on other data, or leave those tasks out with --drop-leaks"
+        )
+    dropped = sorted({holder for holders in leaks.values() for holder in holders})
+    kept = (task for task in training if task.id not in set(dropped))
+    return TaskSet(kept, training.name), dropped
+
+
+def _key(grid: Grid) -> bytes:
+    return bytes(grid.shape) + grid.tobytes()

@@ -1,0 +1,258 @@
+"""Train a recursive model: python -m trm_arc.train --preset arc1"""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+from tqdm import tqdm
+
+from trm_arc.checkpoint import list_checkpoints, load_checkpoint, remove_run
+from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
+from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
+from trm_arc.data import prepare_examples
+from trm_arc.device import Device, find_device
+from trm_arc.errors import InputError, shorten
+from trm_arc.files import check_writable, to_json
+from trm_arc.leak import guard
+from trm_arc.sources import join_tasks, load_tasks
+from trm_arc.task import TaskSet
+from trm_arc.trainer import Metrics, Trainer
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, TaskSet, list[str]]:
+    """The tasks of a run: those trained on with all outputs, those to answer, and the ids dropped as leaks.
+
+    Args:
+        config: names of the sets, how many tasks to keep, what to do about leaks.
+        folder: where to look for named sets first.
+
+    Raises:
+        InputError: a set that cannot be loaded, or a leak.
+    """
+    evaluation = load_tasks(config.evaluation_data, folder)
+    if config.smallest:
+        evaluation = evaluation.smallest(config.smallest)
+    sources = [name.strip() for name in config.data.split(",") if name.strip()]
+    training, dropped = guard(join_tasks([load_tasks(name, folder) for name in sources]), evaluation, config.drop_leaks)
+    return training, evaluation, dropped
+
+
+def total_steps(config: TrainingConfig, pairs: int) -> int:
+    """Optimizer steps of a run: as set, or as many as the epochs take at `pairs` examples an epoch.
+
+    Args:
+        config: steps, epochs and batch size.
+        pairs: examples in an epoch.
+    """
+    return config.steps or max(1, config.epochs * pairs // config.batch_size)
+
+
+def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[Trainer, list[str]]:
+    """Load the data and set up a run.
+
+    Args:
+        config: the settings.
+        folder: where to look for named sets first.
+        device: where to compute.
+
+    Returns:
+        The trainer, and sentences on what a user should know of the data.
+
+    Raises:
+        InputError: see `load_training_tasks`.
+    """
+    training, evaluation, dropped = load_training_tasks(config.training, folder)
+    examples, left_out = prepare_examples(training, evaluation, config)
+    trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)))
+    network = sum(p.numel() for p in trainer.reasoner.parameters())
+    notes = [
+        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name}, by their demonstrations alone",
+        f"training on those and {len(examples.tasks) - len(evaluation)} tasks of {training.name}: {len(examples.pairs)} pairs, "
+        f"{len(examples.plan)} transforms, window {examples.window.rows} x {examples.window.columns}",
+        f"{network:,} parameters, and {trainer.embedding.table.numel():,} in task embeddings",
+        f"device: {device.reason}",
+    ]
+    if dropped:
+        notes.insert(2, f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
+    if left_out:
+        notes.insert(2, f"left out {len(left_out)} training tasks that do not fit the window")
+    return trainer, notes
+
+
+def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every: int) -> bool:
+    """Run a trainer to its last step, logging and saving; a signal to stop saves first.
+
+    Args:
+        trainer: from `build_trainer`, perhaps resumed.
+        out: folder of the run.
+        save_every: steps between checkpoints.
+        keep: checkpoints kept.
+        log_every: steps between lines of metrics; the device is waited for only then.
+
+    Returns:
+        Whether the run is complete; False if it was asked to stop.
+
+    Raises:
+        InputError: nothing can be written; the loss is not finite.
+    """
+    bar = tqdm(
+        total=trainer.steps,
+        initial=trainer.step,
+        unit="step",
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}, {elapsed} gone, ETA {remaining}",
+    )
+    since: list[Metrics] = []
+    began = trainer.seconds
+    with bar, _stop_signals() as stopping, (out / METRICS_FILE).open("a", encoding="utf-8") as log:
+        while trainer.step < trainer.steps and not stopping:
+            since.append(trainer.train_step())
+            bar.update()
+            if trainer.step % log_every == 0 or trainer.step == trainer.steps:
+                line = _summary(trainer, since, trainer.seconds - began)
+                since, began = [], trainer.seconds
+                log.write(to_json(line).decode())
+                log.flush()
+                bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {line['examples_per_second']:.0f} examples/s")
+                if line["loss"] != line["loss"]:
+                    raise InputError(f"step {trainer.step}: the loss is not a number; resume from the last checkpoint with lower rates")
+            if trainer.step % save_every == 0 or trainer.step == trainer.steps or stopping:
+                trainer.save(out, keep)
+    return trainer.step == trainer.steps
+
+
+def _summary(trainer: Trainer, since: list[Metrics], seconds: float) -> dict[str, float]:
+    sums = [float(torch.stack([getattr(m, name).double() for m in since]).sum()) for name in Metrics._fields]
+    loss, halted, accuracy, exact, steps = sums
+    rows = max(1.0, halted)
+    return {
+        "step": trainer.step,
+        "seconds": trainer.seconds,
+        "loss": loss / len(since),
+        "accuracy": accuracy / rows,
+        "exact": exact / rows,
+        "halting_steps": steps / rows,
+        "learning_rate_factor": trainer.optimizers.schedule(trainer.step),
+        "milliseconds_per_step": 1000 * seconds / len(since),
+        "examples_per_second": len(since) * trainer.config.training.batch_size / max(seconds, 1e-9),
+    }
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list, so that a step in progress ends whole; a second one interrupts at once."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
+    """See that a run may write into its folder, before any work.
+
+    Args:
+        out: the folder.
+        resume: go on with what is there.
+        overwrite: remove what is there.
+
+    Raises:
+        InputError: it cannot be written, or holds another run, or has nothing to resume.
+    """
+    check_writable(out)
+    there = list_checkpoints(out)
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite: give one of them")
+    if resume and not there:
+        raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
+    if there and not resume and not overwrite:
+        raise InputError(f"{out}: holds a run ({there[-1].name}); go on with --resume, replace it with --overwrite, or name another --out")
+
+
+def drop_later_metrics(out: Path, step: int) -> None:
+    """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
+
+    Args:
+        out: folder of the run.
+        step: last step to keep; 0 forgets all.
+    """
+    path = out / METRICS_FILE
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        complete = [line for line in lines if line.endswith("}")]  # the last one may be half written
+        kept = [line for line in complete if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def make_parser(preset: str) -> Parser:
+    """The command line.
+
+    Args:
+        preset: whose values the help shows as defaults.
+    """
+    parser = Parser(prog="python -m trm_arc.train", description="Train a recursive model on ARC tasks.")
+    listed = "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items())
+    parser.add_argument("--preset", default="arc1", choices=tuple(PRESETS), help=listed)
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--keep", type=int, default=2, help="checkpoints kept")
+    parser.add_argument("--log-every", type=int, default=10, help="steps between lines of metrics")
+    add_machine_flags(parser)
+    add_settings(parser, PRESETS[preset])
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, build, loop.
+
+    Args:
+        arguments: the command line.
+    """
+    named = Parser(add_help=False)
+    named.add_argument("--preset", default="arc1")
+    preset = named.parse_known_args(arguments)[0].preset
+    parser = make_parser(preset if preset in PRESETS else "arc1")
+    values = parser.parse(arguments)
+    for name in ("save_every", "keep", "log_every"):
+        if getattr(values, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')}: at least 1 is needed, got {getattr(values, name)}")
+    out = values.out or Path("runs") / values.preset
+    prepare_folder(out, values.resume, values.overwrite)
+    given = chosen_settings(values)
+    checkpoint = load_checkpoint(out) if values.resume else None
+    if checkpoint is not None and "--preset" not in " ".join(arguments):
+        config = checkpoint.config.override(given)
+    else:
+        config = PRESETS[values.preset].override(given)
+    trainer, notes = build_trainer(config, values.data_folder, find_device(values.device, values.precision))
+    if checkpoint is not None:
+        trainer.load(checkpoint)
+        notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
+    elif values.overwrite:
+        remove_run(out)
+    drop_later_metrics(out, trainer.step)
+    print("\n".join(notes))
+    complete = train(trainer, out, save_every=values.save_every, keep=values.keep, log_every=values.log_every)
+    print(f"{'trained' if complete else 'stopped as asked, saved; go on with --resume'}: {list_checkpoints(out)[-1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

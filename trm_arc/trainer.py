@@ -1,0 +1,168 @@
+"""One training run: model, optimizers and rows in flight, a step at a time, saved and resumed exactly."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
+from trm_arc.config import Config
+from trm_arc.data import Examples, fingerprint
+from trm_arc.device import Device
+from trm_arc.embedding import TaskEmbedding
+from trm_arc.errors import InputError
+from trm_arc.halting import Batch, Carry, decide, first_carry, refill
+from trm_arc.loss import supervise
+from trm_arc.model import Reasoner, State
+from trm_arc.optim import MovingAverage, Optimizers
+
+
+class Metrics(NamedTuple):
+    """Sums over the rows of one step, as scalars on the device; cells, exact and steps count rows that halted alone."""
+
+    loss: Tensor
+    halted: Tensor
+    accuracy: Tensor
+    exact: Tensor
+    steps: Tensor
+
+
+class Trainer:
+    """Everything that a run holds.
+
+    Args:
+        config: the settings.
+        examples: what to train on.
+        device: where, and in which precision.
+        steps: length of the run.
+    """
+
+    def __init__(self, config: Config, examples: Examples, device: Device, steps: int) -> None:
+        self.config, self.examples, self.device, self.steps = config, examples, device, steps
+        # Weights and carried states are drawn on the host, so a seed means the same on every device.
+        reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
+        wide = torch.promote_types(device.dtype, torch.float32)
+        self.reasoner = reasoner.to(device.device, wide)
+        self.embedding = TaskEmbedding(examples.embedding_rows, config.model.width).to(device.device, wide)
+        self.optimizers = Optimizers(self.reasoner, config.training, steps)
+        self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
+        self.generator = torch.Generator(device.device).manual_seed(config.training.seed)
+        self.carry: Carry | None = None
+        self.step = 0
+        self.seconds = 0.0
+
+    def train_step(self) -> Metrics:
+        """Do one supervision step of every row in flight, and one step of the optimizers."""
+        began = time.perf_counter()
+        batch = self.examples.batch(self.step, self.config.training)
+        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)))
+        self.seconds += time.perf_counter() - began
+        return metrics
+
+    def learn(self, batch: Batch) -> Metrics:
+        """The step itself, given the batch that the halted rows take their puzzles from."""
+        config = self.config.training
+        carry = self.carry or first_carry(self.reasoner, batch, self.device.dtype)
+        carry = refill(self.reasoner, carry, batch)
+        vectors = self.embedding(carry.batch.rows)
+        output = self.reasoner(carry.state, carry.batch.tokens, vectors, carry.batch.transforms)
+        losses = supervise(output.logits, output.halting, carry.batch.labels, config.loss)
+        loss = losses.cells.sum() + config.halting_loss_weight * losses.halting.sum()
+        (loss / config.batch_size).backward()
+        self.step += 1
+        self.optimizers.step(self.step)
+        rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
+        self.embedding.update(carry.batch.rows, vectors.grad, rate, config.task_embedding_weight_decay)
+        if self.average is not None:
+            self.average.update()
+        steps = carry.steps + 1
+        halted = decide(output.halting.detach(), steps, config.halt_steps, config.halt_exploration, self.generator)
+        self.carry = Carry(output.state, carry.batch, steps, halted)
+        return Metrics(
+            loss.detach() / config.batch_size,
+            halted.sum(),
+            (losses.accuracy * halted).sum(),
+            (losses.exact & halted).sum(),
+            (steps * halted).sum(),
+        )
+
+    def save(self, folder: Path, keep: int) -> Path:
+        """Write a checkpoint below `folder`.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        tensors = {f"model.{name}": t for name, t in self.reasoner.state_dict().items()}
+        if self.average is not None:
+            names = [name for name, _ in self.reasoner.named_parameters()]
+            tensors |= {f"average.{name}": t for name, t in zip(names, self.average.averages, strict=True)}
+        tensors |= {f"optimizer.{name}": t for name, t in self.optimizers.tensors().items()}
+        tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
+        plan = self.examples.plan
+        tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
+        tensors["random"] = self.generator.get_state()
+        if self.carry is not None:
+            tensors |= {f"carry.{name}": t for name, t in _carry_tensors(self.carry).items()}
+        tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
+        extra = {
+            "seconds": self.seconds,
+            "steps": self.steps,
+            "window": list(self.examples.window),
+            "evaluation": self.config.training.evaluation_data,
+            "precision": str(self.device.dtype).removeprefix("torch."),
+        }
+        return save_checkpoint(folder, Checkpoint(self.config, self.step, tasks, tensors, extra), keep)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same settings and data.
+
+        Raises:
+            InputError: the checkpoint is of other settings, tasks or plan.
+        """
+        if checkpoint.config != self.config:
+            raise InputError(f"the checkpoint has other settings ({_differences(checkpoint.config, self.config)}); resume with its own")
+        tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
+        plan = checkpoint.plan()
+        if checkpoint.tasks != tasks or (plan.table.shape != self.examples.plan.table.shape):
+            raise InputError("the checkpoint was trained on other tasks; resume with the same data, or start anew")
+        if (plan.table != self.examples.plan.table).any():
+            raise InputError("the checkpoint has another plan of transforms (another NumPy?); start anew")
+        load_strictly(self.reasoner, checkpoint.part("model"), "model")
+        load_strictly(self.embedding, checkpoint.part("embedding"), "embedding")
+        if self.average is not None:
+            averages = checkpoint.part("average")
+            for (name, _), average in zip(self.reasoner.named_parameters(), self.average.averages, strict=True):
+                average.copy_(averages[name])
+        self.optimizers.load_tensors(checkpoint.part("optimizer"))
+        self.generator.set_state(checkpoint.tensors["random"])
+        self.carry = _carry_from(checkpoint.part("carry"), self.device.device)
+        self.step = checkpoint.step
+        self.seconds = float(checkpoint.extra["seconds"])
+
+
+def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
+    return {
+        "y": carry.state.y,
+        **{f"z{number}": part for number, part in enumerate(carry.state.z)},
+        **carry.batch._asdict(),
+        "steps": carry.steps,
+        "halted": carry.halted,
+    }
+
+
+def _carry_from(tensors: dict[str, Tensor], device: torch.device) -> Carry | None:
+    if not tensors:
+        return None
+    tensors = {name: t.to(device) for name, t in tensors.items()}
+    z = tuple(tensors[f"z{number}"] for number in range(sum(name[0] == "z" for name in tensors)))
+    batch = Batch(*(tensors[name] for name in Batch._fields))
+    return Carry(State(tensors["y"], z), batch, tensors["steps"], tensors["halted"])
+
+
+def _differences(first: Config, second: Config) -> str:
+    a, b = first.to_dict(), second.to_dict()
+    return ", ".join(
+        f"{name} {a[part][name]!r} there, {b[part][name]!r} here" for part in a for name in a[part] if a[part][name] != b[part][name]
+    )

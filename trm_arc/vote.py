@@ -1,0 +1,78 @@
+"""Voting: predictions under many views, undone, counted, ranked."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from augment import Transform, hash_undone, tokens_to_grid
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of several test inputs under several views, on canvases of one size.
+
+    Attributes:
+        canvases: uint8 (n, rows, columns), predicted tokens.
+        table: uint8 (n, 11), the transform of each view.
+        slots: int64 (n,), the number of the test input.
+        halting: float32 (n,), halting probability.
+    """
+
+    canvases: np.ndarray
+    table: np.ndarray
+    slots: np.ndarray
+    halting: np.ndarray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A distinct answer to one test input: the grid, how many views gave it, their mean halting probability, its hash."""
+
+    grid: np.ndarray
+    votes: int
+    halting: float
+    hash: int
+
+
+def tally(parts: list[Predictions], slots: int, keep: int) -> list[list[Candidate]]:
+    """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
+
+    Args:
+        parts: predictions, in any number of pieces.
+        slots: number of test inputs.
+        keep: how many candidates of a test input to return at most.
+
+    Returns:
+        For every test input its candidates, best first; none where every view gave an empty grid.
+    """
+    hashed = [hash_undone(part.canvases, part.table) for part in parts]
+    owner = np.concatenate([np.full(len(p.slots), number) for number, p in enumerate(parts)] or [np.empty(0, np.int64)])
+    index = np.concatenate([np.arange(len(p.slots)) for p in parts] or [np.empty(0, np.int64)])
+    filled = np.concatenate([sizes[:, 0] > 0 for sizes, _ in hashed] or [np.empty(0, bool)])
+    owner, index = owner[filled], index[filled]
+    slot = np.concatenate([p.slots for p in parts] or [np.empty(0, np.int64)])[filled]
+    halting = np.concatenate([p.halting for p in parts] or [np.empty(0, np.float32)])[filled].astype(np.float64)
+    hashes = np.concatenate([h for _, h in hashed] or [np.empty(0, np.uint64)])[filled]
+
+    order = np.lexsort((hashes, slot))  # stable: the first of equals is the first view
+    fresh = np.ones(len(order), bool)
+    fresh[1:] = (np.diff(slot[order]) != 0) | (hashes[order][1:] != hashes[order][:-1])
+    starts = np.flatnonzero(fresh)
+    votes = np.diff(np.append(starts, len(order)))
+    mean = np.add.reduceat(halting[order], starts) / votes if len(starts) else halting
+    first = order[starts]
+    rank = np.lexsort((first, -mean, -votes, slot[first]))
+    bounds = np.searchsorted(slot[first][rank], np.arange(slots + 1))
+
+    def candidate(number: int) -> Candidate:
+        view = first[number]
+        part = parts[owner[view]]
+        transform = Transform.from_row(part.table[index[view]])
+        grid = transform.undo(tokens_to_grid(part.canvases[index[view]]))
+        return Candidate(grid, int(votes[number]), float(mean[number]), int(hashes[view]))
+
+    return [
+        [candidate(number) for number in rank[begin : min(end, begin + keep)]]
+        for begin, end in pairwise(bounds)
+    ]
