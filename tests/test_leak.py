@@ -1,0 +1,56 @@
+"""The leak guard: what is scored is not trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import make_tasks
+from trm_arc.errors import InputError
+from trm_arc.leak import find_leaks, guard
+from trm_arc.sources import load_tasks
+from trm_arc.task import Pair, Task, TaskSet
+
+
+def test_the_same_task_leaks_whatever_its_id_and_the_order_of_its_pairs() -> None:
+    evaluation = make_tasks(5, 0)
+    task = evaluation[1]
+    # A demonstration of one set may be a test of the other: all pairs are trained on.
+    shuffled = Task("renamed", task.test + task.train[1:], task.train[:1])
+    training = TaskSet([*make_tasks(3, 1, "other"), shuffled], "training")
+    assert find_leaks(training, evaluation) == {task.id: ["renamed"]}
+    with pytest.raises(InputError, match=f"test answers of 1 task of made that will be scored: {task.id}; .*--drop-leaks"):
+        guard(training, evaluation, drop=False)
+    kept, dropped = guard(training, evaluation, drop=True)
+    assert dropped == ["renamed"]
+    assert [t.id for t in kept] == ["other00", "other01", "other02"]
+
+
+def test_shared_demonstrations_are_no_leak() -> None:
+    evaluation = make_tasks(2, 2)
+    task = evaluation[0]
+    training = TaskSet([Task("same demonstrations", task.train, (Pair(np.full((7, 7), 9, np.uint8), None),))], "training")
+    assert find_leaks(training, evaluation) == {}
+    assert guard(training, evaluation, drop=False) == (training, [])
+
+
+def test_a_test_input_without_its_answer_is_no_leak() -> None:
+    evaluation = make_tasks(2, 3)
+    assert find_leaks(TaskSet([t.without_solutions() for t in evaluation], "blind"), evaluation) == {}
+
+
+def test_hidden_outputs_are_not_read() -> None:
+    evaluation = make_tasks(4, 4)
+    assert find_leaks(evaluation, evaluation.without_solutions()) == find_leaks(evaluation, evaluation)
+
+
+def test_real_sets(arc: Path) -> None:
+    evaluation = load_tasks("arc1-evaluation", arc)
+    leaks = find_leaks(load_tasks("arc2-training", arc), evaluation)
+    assert len(leaks) == 376
+    with pytest.raises(InputError, match="376 tasks"):
+        guard(load_tasks("arc2-training", arc), evaluation, drop=False)
+    # The published training mix holds one answer of its own evaluation set.
+    assert find_leaks(load_tasks("arc1-training", arc), evaluation) == {"070dd51e": ["40853293"]}
+    for name in ("arc2-training", "concept"):
+        assert find_leaks(load_tasks(name, arc), load_tasks("arc2-evaluation", arc)) == {}
