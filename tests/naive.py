@@ -21,10 +21,7 @@ def mix(value: int) -> int:
 def symmetry(grid: np.ndarray, number: int) -> np.ndarray:
     """The eight symmetries, written cell by cell."""
     rows, columns = grid.shape
-    if number in (1, 3, 6, 7):
-        image = np.empty((columns, rows), grid.dtype)
-    else:
-        image = np.empty((rows, columns), grid.dtype)
+    image = np.empty((columns, rows) if number in (1, 3, 6, 7) else (rows, columns), grid.dtype)
     for r in range(rows):
         for c in range(columns):
             place = {

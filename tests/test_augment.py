@@ -172,7 +172,9 @@ def test_paint_refuses(changes: dict, message: str) -> None:
         augment.paint(pack_grids([np.zeros((3, 3), np.uint8)]), **arguments)
 
 
-@pytest.mark.parametrize("grid", [np.zeros((0, 3), int), np.zeros((31, 3), int), np.full((2, 2), 10), np.full((2, 2), -1), np.zeros(4, int)])
+@pytest.mark.parametrize(
+    "grid", [np.zeros((0, 3), int), np.zeros((31, 3), int), np.full((2, 2), 10), np.full((2, 2), -1), np.zeros(4, int)]
+)
 def test_pack_refuses(grid: np.ndarray) -> None:
     with pytest.raises(ValueError, match="grid 0"):
         pack_grids([grid])
@@ -197,7 +199,8 @@ def test_hash_is_its_naive_twin() -> None:
 
 def test_hash_tells_shapes_and_places_apart() -> None:
     flat = np.zeros((1, 6), np.uint8)
-    alike = [flat, flat.reshape(2, 3), flat.reshape(3, 2), flat.reshape(6, 1), np.eye(3, dtype=np.uint8), 1 - np.eye(3, dtype=np.uint8)]
+    eye = np.eye(3, dtype=np.uint8)
+    alike = [flat, flat.reshape(2, 3), flat.reshape(3, 2), flat.reshape(6, 1), eye, 1 - eye]
     assert len(set(augment.hash_grids(pack_grids(alike)))) == len(alike)
     every = [np.array([[a, b], [c, d]], np.uint8) for a in range(10) for b in range(10) for c in range(10) for d in range(10)]
     assert len(set(augment.hash_grids(pack_grids(every)))) == 10_000

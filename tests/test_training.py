@@ -265,7 +265,8 @@ def test_runs_repeat_and_resume_bit_for_bit(changes: dict, dtype: torch.dtype, t
 def test_another_seed_is_another_run() -> None:
     first, second = small_trainer(), small_trainer(SMALL.override({"seed": 1}))
     assert not torch.equal(first.reasoner.head, second.reasoner.head)
-    assert not torch.equal(first.examples.batch(0, first.config.training).tokens, second.examples.batch(0, second.config.training).tokens)
+    batches = [trainer.examples.batch(0, trainer.config.training).tokens for trainer in (first, second)]
+    assert not torch.equal(*batches)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -337,7 +338,7 @@ def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "save_file", full_disk)
-        with pytest.raises(InputError, match="No space left on device.*older ones are untouched: free space"):
+        with pytest.raises(InputError, match=r"No space left on device.*older ones are untouched: free space"):
             trainer.save(tmp_path, keep=1)
     assert list(tmp_path.iterdir()) == [old]
     assert {file.name: file.read_bytes() for file in old.iterdir()} == before
@@ -380,7 +381,7 @@ def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path
 
 def test_resuming_something_else_is_refused(saved: Path) -> None:
     loaded = load_checkpoint(saved)
-    with pytest.raises(InputError, match="other settings .*seed 0 there, 5 here"):
+    with pytest.raises(InputError, match=r"other settings .*seed 0 there, 5 here"):
         small_trainer(SMALL.override({"seed": 5})).load(loaded)
     examples, _ = prepare_examples(make_tasks(4, 1, "train"), make_tasks(3, 2, "eval"), SMALL)
     with pytest.raises(InputError, match="trained on other tasks"):

@@ -49,7 +49,8 @@ class Parser(argparse.ArgumentParser):
             flag = unknown[0].split("=")[0]
             flags = list(_flags(self, values))
             near = difflib.get_close_matches(flag, flags, 1, 0.6) if flag.startswith("-") else []
-            raise InputError(f"{flag}: no such flag" + (f"; did you mean {near[0]}?" if near else f"; see `{self.prog} --help`"))
+            advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
+            raise InputError(f"{flag}: no such flag; {advice}")
         return values
 
 
@@ -75,7 +76,8 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config) -> None:
     group = parser.add_argument_group("settings", "each overrides the preset; the defaults shown are the preset's")
     for name, kind, help_text in settings():
         flag = f"--{name.replace('_', '-')}"
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": f"{help_text} (default: {flat[name]})".replace("%", "%%")}
+        described = f"{help_text} (default: {flat[name]})".replace("%", "%%")
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described}
         if get_origin(kind) is Literal:
             group.add_argument(flag, choices=get_args(kind), **options)
         elif kind is bool:
@@ -95,9 +97,9 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: where to add.
     """
-    parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets; else the environment's {DATA_VARIABLE}")
+    parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
     parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
-    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS), help="dtype of the computation")
+    parser.add_argument("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -32,7 +32,7 @@ class ModelConfig:
     states: int = _setting(1, "scratch states z beside the answer y (k): 1 is TRM, 6 multi-z, 0 single-z")
     networks: int = _setting(1, "1: one network thinks and answers (TRM); 2: one for each (HRM)")
     transform_slots: bool = _setting(
-        False, "one embedding a task, with prefix slots that tell the symmetry and the palette; else one for every task x transform"
+        False, "one embedding a task, and prefix slots that tell symmetry and palette; else one for every task x transform"
     )
     cycles: int = _setting(3, "cycles in a supervision step (T)")
     thoughts: int = _setting(4, "updates of the scratch states in a cycle (n)")
@@ -68,14 +68,14 @@ class TrainingConfig:
     data: str = _setting("arc1-training,concept", "task sets trained on with all their outputs (names or paths, by commas)")
     evaluation_data: str = _setting("arc1-evaluation", "task set to answer; only its demonstration pairs are trained on")
     smallest: int = _setting(0, "keep this many evaluation tasks, those with the smallest bounding canvas; 0: all")
-    window: Literal["full", "fit"] = _setting("full", "full: the whole board; fit: the smallest square that holds the evaluation tasks")
+    window: Literal["full", "fit"] = _setting("full", "the whole board, or the smallest square that holds the evaluation tasks")
     augmentations: int = _setting(1000, "transforms drawn for a task, beside the identity")
     translate: bool = _setting(True, "move grids about the window in training")
     drop_leaks: bool = _setting(False, "leave out training tasks that hold a scored answer, instead of refusing them")
     batch_size: int = _setting(768, "rows in flight")
     epochs: int = _setting(100_000, "passes over the tasks, each under one of its transforms; ignored if steps is given")
     steps: int = _setting(0, "optimizer steps; 0: as many as the epochs need")
-    optimizer: Literal["adam-atan2", "muon"] = _setting("adam-atan2", "muon: Muon for the matrices of the blocks, AdamW for the rest")
+    optimizer: Literal["adam-atan2", "muon"] = _setting("adam-atan2", "or Muon for the blocks' matrices and AdamW for the rest")
     learning_rate: float = _setting(1e-4, "of Adam-atan2, or of AdamW beside Muon")
     matrix_learning_rate: float = _setting(0.02, "of Muon")
     beta1: float = _setting(0.9, "decay of the first moment")

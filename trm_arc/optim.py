@@ -73,9 +73,8 @@ class Optimizers:
             # Muon is for the hidden matrices; embeddings, heads and biases are no linear maps between hidden layers.
             hidden = [rest.pop(name) for name in list(rest) if name.startswith("networks.")]
             self.members.append(torch.optim.Muon(hidden, lr=config.matrix_learning_rate, weight_decay=config.weight_decay))
-            self.members.append(
-                torch.optim.AdamW(rest.values(), lr=config.learning_rate, betas=betas, weight_decay=config.weight_decay, foreach=True)
-            )
+            dense = {"lr": config.learning_rate, "betas": betas, "weight_decay": config.weight_decay, "foreach": True}
+            self.members.append(torch.optim.AdamW(rest.values(), **dense))
         elif config.optimizer == "adam-atan2":
             self.members.append(AdamAtan2(rest.values(), config.learning_rate, betas, config.weight_decay))
         else:

@@ -77,7 +77,8 @@ def predict(
         for begin in range(0, len(grids), batch_size):
             piece = slice(begin, begin + batch_size)
             table = plan.table[row[piece]]
-            tokens, transforms = (torch.from_numpy(a).to(device.device) for a in (paint(packed, index[piece], table, canvas), table))
+            painted = paint(packed, index[piece], table, canvas)
+            tokens, transforms = (torch.from_numpy(array).to(device.device) for array in (painted, table))
             here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
             predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype)
             answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()

@@ -34,7 +34,8 @@ def draw_grid(grid: Grid, colour: bool) -> list[str]:
     """One line a row, two columns a cell."""
     if not colour:
         return ["".join(f"{cell} " for cell in row) for row in grid]
-    blocks = [f"\x1b[48;2;{r};{g};{b}m  " for r, g, b in RGB]
+    # A faint dot marks black cells, so that a grid's edge shows on a black terminal too.
+    blocks = [f"\x1b[48;2;{r};{g};{b}m\x1b[38;2;85;85;85m{'  ' if r + g + b else '· '}" for r, g, b in RGB]
     return ["".join(blocks[cell] for cell in row) + _RESET for row in grid]
 
 

@@ -1,6 +1,7 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, remove_run
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
-from trm_arc.data import prepare_examples
+from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, shorten
 from trm_arc.files import check_writable, to_json
@@ -73,9 +74,8 @@ def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[
     trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)))
     network = sum(p.numel() for p in trainer.reasoner.parameters())
     notes = [
-        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name}, by their demonstrations alone",
-        f"training on those and {len(examples.tasks) - len(evaluation)} tasks of {training.name}: {len(examples.pairs)} pairs, "
-        f"{len(examples.plan)} transforms, window {examples.window.rows} x {examples.window.columns}",
+        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations",
+        _describe_data(training, evaluation, examples),
         f"{network:,} parameters, and {trainer.embedding.table.numel():,} in task embeddings",
         f"device: {device.reason}",
     ]
@@ -84,6 +84,13 @@ def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[
     if left_out:
         notes.insert(2, f"left out {len(left_out)} training tasks that do not fit the window")
     return trainer, notes
+
+
+def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -> str:
+    others = len(examples.tasks) - len(evaluation)
+    what = f"those and {others} tasks of {training.name}" if others else "those alone"
+    window = f"{examples.window.rows} x {examples.window.columns}"
+    return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, window {window}"
 
 
 def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every: int) -> bool:
@@ -110,22 +117,32 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
         bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}, {elapsed} gone, ETA {remaining}",
     )
     since: list[Metrics] = []
-    began = trainer.seconds
+    began, saved = trainer.seconds, trainer.step
     with bar, _stop_signals() as stopping, (out / METRICS_FILE).open("a", encoding="utf-8") as log:
         while trainer.step < trainer.steps and not stopping:
             since.append(trainer.train_step())
             bar.update()
-            if trainer.step % log_every == 0 or trainer.step == trainer.steps:
+            last = trainer.step == trainer.steps
+            if trainer.step % log_every == 0 or last:
                 line = _summary(trainer, since, trainer.seconds - began)
                 since, began = [], trainer.seconds
                 log.write(to_json(line).decode())
                 log.flush()
-                bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {line['examples_per_second']:.0f} examples/s")
-                if line["loss"] != line["loss"]:
-                    raise InputError(f"step {trainer.step}: the loss is not a number; resume from the last checkpoint with lower rates")
-            if trainer.step % save_every == 0 or trainer.step == trainer.steps or stopping:
+                rate = line["examples_per_second"]
+                bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {rate:.0f} examples/s")
+                _require_finite(line["loss"], trainer.step)
+            if trainer.step % save_every == 0 or last:
+                _require_finite(float(since[-1].loss) if since else line["loss"], trainer.step)
                 trainer.save(out, keep)
+                saved = trainer.step
+        if saved < trainer.step:
+            trainer.save(out, keep)
     return trainer.step == trainer.steps
+
+
+def _require_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise InputError(f"step {step}: the loss is not finite; lower the learning rates, and go on with --resume")
 
 
 def _summary(trainer: Trainer, since: list[Metrics], seconds: float) -> dict[str, float]:
@@ -181,7 +198,8 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
     if resume and not there:
         raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
     if there and not resume and not overwrite:
-        raise InputError(f"{out}: holds a run ({there[-1].name}); go on with --resume, replace it with --overwrite, or name another --out")
+        advice = "go on with --resume, replace it with --overwrite, or name another --out"
+        raise InputError(f"{out}: holds a run ({there[-1].name}); {advice}")
 
 
 def drop_later_metrics(out: Path, step: int) -> None:

@@ -122,7 +122,8 @@ class Trainer:
             InputError: the checkpoint is of other settings, tasks or plan.
         """
         if checkpoint.config != self.config:
-            raise InputError(f"the checkpoint has other settings ({_differences(checkpoint.config, self.config)}); resume with its own")
+            differences = _differences(checkpoint.config, self.config)
+            raise InputError(f"the checkpoint has other settings ({differences}); resume with its own")
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         plan = checkpoint.plan()
         if checkpoint.tasks != tasks or (plan.table.shape != self.examples.plan.table.shape):
@@ -164,5 +165,8 @@ def _carry_from(tensors: dict[str, Tensor], device: torch.device) -> Carry | Non
 def _differences(first: Config, second: Config) -> str:
     a, b = first.to_dict(), second.to_dict()
     return ", ".join(
-        f"{name} {a[part][name]!r} there, {b[part][name]!r} here" for part in a for name in a[part] if a[part][name] != b[part][name]
+        f"{name} {a[part][name]!r} there, {b[part][name]!r} here"
+        for part in a
+        for name in a[part]
+        if a[part][name] != b[part][name]
     )

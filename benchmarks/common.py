@@ -1,0 +1,53 @@
+"""What the benchmarks share: medians, memory at its peak, the machine's name, one JSON object on request."""
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trm_arc.files import to_json
+
+
+def machine() -> str:
+    """The processor and how many cores of it there are."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def median_seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median time of `repeats` calls, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A command line with --json."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def report(results: dict[str, Any], as_json: bool) -> None:
+    """Print results, as lines or as one JSON object."""
+    results = {"machine": machine(), **results}
+    if as_json:
+        print(to_json(results).decode(), end="")
+    else:
+        for name, value in results.items():
+            print(f"{name:>34}  {value:,.3f}" if isinstance(value, float) else f"{name:>34}  {value}")

@@ -1,0 +1,54 @@
+"""Paint canvases of real tasks at 30 x 30 and at smaller windows, on one core, beside a plain NumPy painter in the same run."""
+
+from pathlib import Path
+
+import numpy as np
+
+from augment import Window, apply_symmetry, draw_palettes, pack_grids, paint
+from benchmarks import common
+from trm_arc.sources import load_tasks
+
+
+def paint_plainly(grid: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """One canvas with NumPy, as the original does it."""
+    image = row[1:][apply_symmetry(grid, int(row[0]))] + 2
+    rows, columns = image.shape
+    canvas = np.pad(image, ((0, 30 - rows), (0, 30 - columns)))
+    if rows < 30:
+        canvas[rows, :columns] = 1
+    if columns < 30:
+        canvas[:rows, columns] = 1
+    return canvas
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
+    parser.add_argument("--canvases", type=int, default=100_000, help="canvases a measurement")
+    values = parser.parse_args()
+    grids = [grid for task in load_tasks("arc1-training", values.data_folder) for grid in task.visible_grids]
+    packed, generator = pack_grids(grids), np.random.default_rng(0)
+    index = generator.integers(0, len(grids), values.canvases)
+    table = np.concatenate(
+        [generator.integers(0, 8, (values.canvases, 1)).astype(np.uint8), draw_palettes(values.canvases, generator)], axis=1
+    )
+    results: dict[str, float | int] = {}
+    seconds = common.median_seconds(lambda: paint(packed, index, table, Window()), 5)
+    results["canvases/s at 30 x 30"] = values.canvases / seconds
+    results["bytes written a canvas, counted"] = 900
+    results["cells mapped a canvas, counted"] = float(np.prod(packed.shapes[index], axis=1).mean())
+    results["GB/s"] = values.canvases * 900 / seconds / 1e9
+    small = [number for number, grid in enumerate(grids) if max(grid.shape) <= 10]
+    here = np.array(small)[index % len(small)]
+    seconds = common.median_seconds(lambda: paint(packed, here, table, Window(10, 10)), 5)
+    results["canvases/s at 10 x 10"] = values.canvases / seconds
+    few = values.canvases // 50
+    plain = common.median_seconds(lambda: [paint_plainly(grids[i], r) for i, r in zip(index[:few], table[:few], strict=True)], 3)
+    results["canvases/s of plain NumPy"] = few / plain
+    results["times faster than plain NumPy"] = results["canvases/s at 30 x 30"] / results["canvases/s of plain NumPy"]
+    common.report(results, values.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Un-transform, hash and rank 400,000 predictions of real grids under 1,000 views each, on one core."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from augment import Window, draw_palettes, pack_grids, paint
+from benchmarks import common
+from trm_arc.sources import load_tasks
+from trm_arc.vote import Predictions, tally
+
+KEEP = 2  # candidates of a test input that are made into grids: the attempts
+
+
+def make_predictions(outputs: list[np.ndarray], views: int, generator: np.random.Generator) -> Predictions:
+    """Predictions as a half-trained model makes them: in a third of the views right, else with a few wrong cells."""
+    count = len(outputs) * views
+    slots = np.repeat(np.arange(len(outputs)), views)
+    table = np.concatenate([generator.integers(0, 8, (count, 1)).astype(np.uint8), draw_palettes(count, generator)], axis=1)
+    canvases = paint(pack_grids(outputs), slots, table, Window())
+    wrong = np.flatnonzero(generator.random(count) < 2 / 3)
+    canvases[wrong, 0, 0] = generator.integers(2, 12, len(wrong))
+    return Predictions(canvases, table, slots, generator.random(count, dtype=np.float32))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
+    parser.add_argument("--outputs", type=int, default=400, help="test inputs")
+    parser.add_argument("--views", type=int, default=1000, help="views of each")
+    values = parser.parse_args()
+    grids = [pair.output for task in load_tasks("arc1-training", values.data_folder) for pair in task.test]
+    predictions = make_predictions(grids[: values.outputs], values.views, np.random.default_rng(0))
+    few = slice(0, 100)
+    tally([Predictions(*(getattr(predictions, n)[few] for n in ("canvases", "table", "slots", "halting")))], values.outputs, KEEP)
+    before = common.peak_megabytes()
+    began = time.perf_counter()
+    ranked = tally([predictions], values.outputs, KEEP)
+    seconds = time.perf_counter() - began
+    held = sum(getattr(predictions, name).nbytes for name in ("canvases", "table", "slots", "halting")) / 2**20
+    common.report(
+        {
+            "predictions": len(predictions.slots),
+            "seconds": seconds,
+            "predictions/s": len(predictions.slots) / seconds,
+            "MB of predictions, held": held,
+            "MB more at the peak of ranking": common.peak_megabytes() - before,
+            "MB in all": held + common.peak_megabytes() - before,
+            "cells hashed, counted": int(sum(g.size for g in grids[: values.outputs]) * values.views),
+            "right answers ranked first": sum(
+                bool(c) and np.array_equal(c[0].grid, g) for c, g in zip(ranked, grids[: values.outputs], strict=True)
+            ),
+        },
+        values.json,
+    )
+
+
+if __name__ == "__main__":
+    main()

