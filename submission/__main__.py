@@ -80,8 +80,12 @@ def score_submission(values: argparse.Namespace) -> int:
 
 def make_parser() -> Parser:
     """The command line."""
-    parser = Parser(prog="python -m submission", description="Make, check and score a submission.json.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser = Parser(
+        prog="python -m submission",
+        usage="%(prog)s COMMAND [options]",
+        description="Make, check and score a submission.json.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
     entry = commands.add_parser("predict", help="answer a challenges file with a checkpoint", description=predict.__doc__)
     entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")

@@ -132,6 +132,17 @@ def test_tasks_never_seen_are_answered_all_the_same(trained: Path, tmp_path: Pat
     assert code == 0
 
 
+def test_the_mlp_mixer_says_what_it_cannot_hold(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
+    mlp = [*train_flags(data, tmp_path / "run"), "--mixer", "mlp", "--positions", "none"]
+    code, _, error = command("train", *mlp)
+    assert (code, "set --board-rows and --board-columns to 5" in error) == (2, True)
+    assert command("train", *mlp, "--board-rows", 5, "--board-columns", 5)[0] == 0
+    large = write_kaggle(tmp_path, make_tasks(1, 9, "large", largest=12), "large")
+    code, _, error = command("evaluate", "--checkpoint", tmp_path / "run", "--data", large)
+    assert (code, "does not hold large00" in error) == (2, True)
+    assert command("evaluate", "--checkpoint", tmp_path / "run", "--views", 2)[0] == 0
+
+
 def test_real_scorer_fixture(shared: Path, command: Callable) -> None:
     submission = shared / "data" / "scorer" / "arc1" / "submission.json"
     solutions = shared / "data" / "arc" / "arc-agi_evaluation_solutions.json"
@@ -204,6 +215,8 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
         ("train", ["--preset", "arc9"], "invalid choice: 'arc9'"),
         ("train", ["--width", "many"], "invalid int value: 'many'"),
         ("train", ["--width", "9"], "error: width: must be a multiple of 2 x heads (2), got 9"),
+        ("train", ["--vocabulary", "9"], "error: vocabulary: ARC needs 12 tokens, got 9"),
+        ("train", ["--board-rows", "4"], "do not fit the board of (4, 30)"),
         ("train", ["--save-every", "0"], "error: --save-every: at least 1 is needed, got 0"),
         ("train", ["--device", "abacus"], "error: --device abacus: no such kind of device"),
         ("train", ["--precision", "int4"], "error: --precision int4: choose auto or one of float32"),

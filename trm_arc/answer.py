@@ -10,6 +10,7 @@ from augment import Plan, Window
 from trm_arc.checkpoint import Checkpoint
 from trm_arc.data import draw_plans, fingerprint
 from trm_arc.device import Device
+from trm_arc.errors import InputError, shorten
 from trm_arc.predict import predict
 from trm_arc.task import TaskSet
 from trm_arc.vote import Candidate, tally
@@ -82,14 +83,21 @@ def answer(
 
     Returns:
         For every test input, in order, its candidates, best first.
+
+    Raises:
+        InputError: a task that the MLP mixer cannot hold.
     """
+    window = Window(*checkpoint.extra["window"])
+    large = [task.id for task in tasks if task.side > min(window)]
+    if large and checkpoint.config.model.mixer == "mlp":
+        raise InputError(f"the MLP mixer's board of {tuple(window)} does not hold {shorten(large)}; use a model with attention")
     wide = torch.promote_types(device.dtype, torch.float32)
     parts = predict(
         checkpoint.reasoner().to(device.device, wide),
         rows.vectors,
         tasks.without_solutions(),
         rows.plan,
-        Window(*checkpoint.extra["window"]),
+        window,
         device,
         views=views,
         steps=steps or checkpoint.config.training.halt_steps,

@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", _Help)
+        options.setdefault("usage", "%(prog)s [options]")  # argparse would list forty flags before the first word
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
@@ -72,11 +73,15 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config) -> None:
         parser: where to add.
         preset: whose values are the defaults.
     """
-    flat = {name: value for part in preset.to_dict().values() for name, value in part.items()}
-    group = parser.add_argument_group("settings", "each overrides the preset; the defaults shown are the preset's")
-    for name, kind, help_text in settings():
+    values = preset.to_dict()
+    groups = {
+        part: parser.add_argument_group(f"{part} settings", "each overrides the preset, whose values are the defaults shown")
+        for part in values
+    }
+    for part, name, kind, help_text in settings():
+        group = groups[part]
         flag = f"--{name.replace('_', '-')}"
-        described = f"{help_text} (default: {flat[name]})".replace("%", "%%")
+        described = f"{help_text} (default: {values[part][name]})".replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described}
         if get_origin(kind) is Literal:
             group.add_argument(flag, choices=get_args(kind), **options)
@@ -88,7 +93,7 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config) -> None:
 
 def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given as flags."""
-    return {name: getattr(values, name) for name, _, _ in settings() if name in values}
+    return {name: getattr(values, name) for _, name, _, _ in settings() if name in values}
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:

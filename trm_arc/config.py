@@ -106,6 +106,9 @@ class TrainingConfig:
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
 
 
+_PARTS = {"model": ModelConfig, "training": TrainingConfig}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that defines a run."""
@@ -125,7 +128,7 @@ class Config:
             InputError: a part or a setting is missing, unknown or out of range.
         """
         parts = {}
-        for name, part in (("model", ModelConfig), ("training", TrainingConfig)):
+        for name, part in _PARTS.items():
             known = {f.name for f in fields(part)}
             given = set(value.get(name, {})) if isinstance(value, dict) else set()
             if given != known:
@@ -140,11 +143,11 @@ class Config:
         return Config(model=replace(self.model, **of_model), training=replace(self.training, **of_training))
 
 
-def settings() -> list[tuple[str, Any, str]]:
-    """Name, type and help of every setting, for command lines."""
+def settings() -> list[tuple[str, str, Any, str]]:
+    """Part, name, type and help of every setting, for command lines."""
     return [
-        (f.name, get_type_hints(part)[f.name], f.metadata["help"])
-        for part in (ModelConfig, TrainingConfig)
+        (name, f.name, get_type_hints(part)[f.name], f.metadata["help"])
+        for name, part in _PARTS.items()
         for f in fields(part)
     ]
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from augment import PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids, paint, smallest_window
+from augment import COLOURS, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids, paint
 from augment.canvas import transformed_shapes
-from augment.kernels import mix_columns
+from augment.kernels import FIRST_COLOUR, mix_columns
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch
 from trm_arc.loss import NOT_SCORED
+from trm_arc.sources import join_tasks
 from trm_arc.task import Task, TaskSet
 
 # What a key is drawn for: different purposes never share their random bits.
@@ -105,28 +106,14 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
         The examples, and the ids of training tasks left out because they do not fit the window.
 
     Raises:
-        InputError: nothing to train on.
+        InputError: no tasks, or settings that do not go with them.
     """
-    config, window = settings.training, Window()
-    evaluation = evaluation.without_solutions()
-    if config.window == "fit":
-        window = smallest_window([grid.shape for task in evaluation for grid in task.visible_grids])
+    config, evaluation = settings.training, evaluation.without_solutions()
+    window = _choose_window(evaluation, settings)
     sides = {task.id: max(max(grid.shape) for pair in _known_pairs(task) for grid in pair) for task in training}
-    left_out = [task.id for task in training if sides[task.id] > max(window)]
-    names = {task.id for task in evaluation}
-    tasks = TaskSet(
-        [
-            *evaluation,
-            *(
-                Task(f"{training.name}:{task.id}", task.train, task.test) if task.id in names else task
-                for task in training
-                if sides[task.id] <= max(window)
-            ),
-        ],
-        f"{evaluation.name}+{training.name}",
-    )
-    if config.batch_size < 1 or len(tasks) == 0:
-        raise InputError("no tasks to train on: name some with --data or --evaluation-data")
+    left_out = [task.id for task in training if sides[task.id] > min(window)]
+    kept = TaskSet((task for task in training if sides[task.id] <= min(window)), training.name)
+    tasks = join_tasks([evaluation, kept])
     grids, pairs = [], []
     for task in tasks:
         for pair in _known_pairs(task):
@@ -146,6 +133,26 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
         ),
         left_out,
     )
+
+
+def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
+    """The window of a run: the board, or the smallest square that holds the evaluation tasks."""
+    model = settings.model
+    board = Window(model.board_rows, model.board_columns)
+    side = max((task.side for task in evaluation), default=0)
+    if side == 0:
+        raise InputError("no tasks to answer: name some with --evaluation-data")
+    if side > min(board):
+        raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
+    if model.vocabulary < FIRST_COLOUR + COLOURS:
+        raise InputError(f"vocabulary: ARC needs {FIRST_COLOUR + COLOURS} tokens, got {model.vocabulary}")
+    window = Window(side, side) if settings.training.window == "fit" else board
+    if model.mixer == "mlp" and window != board:
+        raise InputError(
+            f"window: the MLP mixer has a weight for every position of its board of {tuple(board)}, so the window must be that "
+            f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}"
+        )
+    return window
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
