@@ -132,6 +132,13 @@ def test_tasks_never_seen_are_answered_all_the_same(trained: Path, tmp_path: Pat
     assert code == 0
 
 
+def test_left_out_tasks_are_named(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
+    code, text, _ = command("train", *train_flags(data, tmp_path / "run"), "--leave-out", "train01,nobody")
+    assert code == 0
+    assert text.startswith("left out train01, as set\nnobody is not there to be left out\nanswering 4 tasks")
+    assert "and 4 tasks of train_challenges.json" in text
+
+
 def test_the_mlp_mixer_says_what_it_cannot_hold(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
     mlp = [*train_flags(data, tmp_path / "run"), "--mixer", "mlp", "--positions", "none"]
     code, _, error = command("train", *mlp)
@@ -297,7 +304,7 @@ def test_bad_data_leaves_existing_outputs_untouched(
 def test_a_leak_is_refused_by_default_and_dropped_on_request(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
     flags = train_flags(data, tmp_path / "run")
     flags[flags.index("--data") + 1] = f"{data[0]},{data[1]}"
-    code, _, error = command("train", *flags, "--no-drop-leaks")
+    code, _, error = command("train", *flags, "--leave-out", "train01")
     assert code == 2
     assert "holds test answers of 4 tasks of eval_challenges.json that will be scored: eval00" in error
     code, text, _ = command("train", *flags, "--drop-leaks")

@@ -1,15 +1,18 @@
 """The leak guard: what is scored is not trained on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import make_tasks
+from trm_arc.config import PRESETS
 from trm_arc.errors import InputError
 from trm_arc.leak import find_leaks, guard
 from trm_arc.sources import load_tasks
 from trm_arc.task import Pair, Task, TaskSet
+from trm_arc.train import load_training_tasks
 
 
 def test_the_same_task_leaks_whatever_its_id_and_the_order_of_its_pairs() -> None:
@@ -42,6 +45,14 @@ def test_a_test_input_without_its_answer_is_no_leak() -> None:
 def test_hidden_outputs_are_not_read() -> None:
     evaluation = make_tasks(4, 4)
     assert find_leaks(evaluation, evaluation.without_solutions()) == find_leaks(evaluation, evaluation)
+
+
+def test_published_presets_pass_the_guard_and_other_data_still_trips_it(arc: Path) -> None:
+    training, evaluation, notes = load_training_tasks(PRESETS["arc1"].training, arc)
+    assert (len(training), len(evaluation), notes) == (400 + 160 - 1, 400, ["left out 40853293, as set"])
+    assert len(load_training_tasks(PRESETS["arc2"].training, arc)[0]) == 1160
+    with pytest.raises(InputError, match="376 tasks of arc1-evaluation"):
+        load_training_tasks(replace(PRESETS["arc1"].training, data="arc2-training"), arc)
 
 
 def test_real_sets(arc: Path) -> None:

@@ -212,7 +212,7 @@ def test_gradient_flows_through_the_last_calls_alone() -> None:
 
 
 def test_transform_slots_tell_the_symmetry_and_the_palette() -> None:
-    reasoner = Reasoner(ModelConfig(**SMALL, transform_slots=True), torch.Generator().manual_seed(0)).double()
+    reasoner = Reasoner(ModelConfig(**{**SMALL, "prefix": 12}, transform_slots=True), torch.Generator().manual_seed(0)).double()
     state, tokens, vectors = reasoner.start(1, 5, 5, torch.float64), torch.ones(1, 5, 5), torch.zeros(1, 16, dtype=torch.float64)
 
     def logits(symmetry: int, palette: list[int]) -> torch.Tensor:
@@ -269,7 +269,7 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"mixer": "mlp"}, "positions: the MLP mixer"),
         ({"mixer": "fourier"}, "mixer: must be one of attention, mlp"),
         ({"gradient_calls": 16}, r"gradient_calls: must be 0 to T \(n \+ 1\) = 15"),
-        ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 3"),
+        ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 12"),
         ({"width": 512.0}, "width: must be of type int"),
         ({"expansion": float("nan")}, "expansion: must be a number"),
     ],

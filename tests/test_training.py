@@ -238,7 +238,7 @@ def test_hidden_outputs_change_nothing(tmp_path: Path) -> None:
         {"optimizer": "muon", "loss": "softmax"},
         {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
         {"states": 2, "ema": 0.0},
-        {"transform_slots": True, "prefix": 3},
+        {"transform_slots": True, "prefix": 12},
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -178,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
         print(score_table(places, cutoffs))
     else:
         print("no solutions are known here, so there is no score")
-    print(f"wrote {out / 'submission.json'} (checked: {len(tasks)} tasks, {tasks.outputs} test inputs, two attempts each)")
+    print(f"wrote {out / 'submission.json'}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
     return 0
 
 

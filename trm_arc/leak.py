@@ -49,8 +49,7 @@ def guard(training: TaskSet, evaluation: TaskSet, drop: bool) -> tuple[TaskSet, 
             f"that will be scored: {shorten(sorted(leaks), 10)}; train on other data, or leave those tasks out with --drop-leaks"
         )
     dropped = sorted({holder for holders in leaks.values() for holder in holders})
-    kept = (task for task in training if task.id not in set(dropped))
-    return TaskSet(kept, training.name), dropped
+    return training.without(dropped), dropped
 
 
 def _key(grid: Grid) -> bytes:

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augment import COLOURS, SYMMETRIES
+from augment.kernels import FIRST_COLOUR
 from trm_arc.config import ModelConfig
 
 NORM_EPSILON = 1e-5
@@ -126,7 +127,7 @@ class Reasoner(nn.Module):
         )
         if config.transform_slots:
             self.symmetry_slot = nn.Parameter(torch.empty(SYMMETRIES, config.width))
-            self.palette_slot = nn.Parameter(torch.empty(COLOURS * COLOURS, config.width))
+            self.palette_slots = nn.Parameter(torch.empty(COLOURS, config.width))
         self.head = nn.Parameter(torch.empty(config.vocabulary, config.width))
         self.halt_weight = nn.Parameter(torch.empty(2, config.width))
         self.halt_bias = nn.Parameter(torch.empty(2))
@@ -198,15 +199,16 @@ class Reasoner(nn.Module):
         return Output(State(y.detach(), tuple(part.detach() for part in z)), logits, halting)
 
     def _embed(self, tokens: Tensor, task_vectors: Tensor, transforms: Tensor, dtype: torch.dtype) -> Tensor:
-        slots = [task_vectors.to(dtype)]
+        embedding = self.embed_tokens.to(dtype)
+        parts = [task_vectors.to(dtype)[:, None]]
         if self.config.transform_slots:
-            # Which colour became which: one vector for each of the hundred pairs, ten of them summed to unit variance.
-            became = transforms[:, 1:].int() + COLOURS * torch.arange(COLOURS, dtype=torch.int32, device=tokens.device)
-            slots.append(F.embedding(transforms[:, 0].int(), self.symmetry_slot.to(dtype)))
-            slots.append(F.embedding(became, self.palette_slot.to(dtype)).sum(dim=1) * COLOURS**-0.5)
-        board = F.embedding(tokens.flatten(1).int(), self.embed_tokens.to(dtype))
-        zeros = board.new_zeros(len(tokens), self.config.prefix - len(slots), self.config.width)
-        return math.sqrt(self.config.width) * torch.cat((torch.stack(slots, dim=1), zeros, board), dim=1)
+            # A slot for each colour of the untransformed task says which token stands for it now, for attention to look up.
+            became = F.embedding(transforms[:, 1:].int() + FIRST_COLOUR, embedding)
+            parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_slot.to(dtype)))
+            parts.append((became + self.palette_slots.to(dtype)) * 0.5**0.5)
+        board = F.embedding(tokens.flatten(1).int(), embedding)
+        parts.append(board.new_zeros(len(tokens), self.config.prefix - sum(p.shape[1] for p in parts), self.config.width))
+        return math.sqrt(self.config.width) * torch.cat((*parts, board), dim=1)
 
     def _rotary(self, rows: int, columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
         """Cosine and sine, each (L, 1, 1, D / heads), of the rotation of every token of the window.

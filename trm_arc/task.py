@@ -125,6 +125,10 @@ class TaskSet:
         """The same tasks with their test outputs removed."""
         return TaskSet((task.without_solutions() for task in self.tasks), self.name)
 
+    def without(self, ids: list[str]) -> "TaskSet":
+        """The tasks that are not among `ids`."""
+        return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name)
+
     def smallest(self, count: int) -> "TaskSet":
         """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes play no part.
 

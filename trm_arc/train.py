@@ -28,10 +28,10 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, TaskSet, list[str]]:
-    """The tasks of a run: those trained on with all outputs, those to answer, and the ids dropped as leaks.
+    """The tasks of a run: those trained on with all outputs, those to answer, and a sentence on each change.
 
     Args:
-        config: names of the sets, how many tasks to keep, what to do about leaks.
+        config: names of the sets, which tasks to keep, what to do about leaks.
         folder: where to look for named sets first.
 
     Raises:
@@ -40,9 +40,17 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[Ta
     evaluation = load_tasks(config.evaluation_data, folder)
     if config.smallest:
         evaluation = evaluation.smallest(config.smallest)
-    sources = [name.strip() for name in config.data.split(",") if name.strip()]
-    training, dropped = guard(join_tasks([load_tasks(name, folder) for name in sources]), evaluation, config.drop_leaks)
-    return training, evaluation, dropped
+    training = join_tasks([load_tasks(name, folder) for name in _listed(config.data)])
+    leave_out = _listed(config.leave_out)
+    notes = [f"left out {i}, as set" if i in training else f"{i} is not there to be left out" for i in leave_out]
+    training, dropped = guard(training.without(leave_out), evaluation, config.drop_leaks)
+    if dropped:
+        notes.append(f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
+    return training, evaluation, notes
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def total_steps(config: TrainingConfig, pairs: int) -> int:
@@ -69,20 +77,18 @@ def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[
     Raises:
         InputError: see `load_training_tasks`.
     """
-    training, evaluation, dropped = load_training_tasks(config.training, folder)
+    training, evaluation, notes = load_training_tasks(config.training, folder)
     examples, left_out = prepare_examples(training, evaluation, config)
     trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)))
     network = sum(p.numel() for p in trainer.reasoner.parameters())
-    notes = [
+    if left_out:
+        notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
+    notes += [
         f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations",
         _describe_data(training, evaluation, examples),
         f"{network:,} parameters, and {trainer.embedding.table.numel():,} in task embeddings",
         f"device: {device.reason}",
     ]
-    if dropped:
-        notes.insert(2, f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
-    if left_out:
-        notes.insert(2, f"left out {len(left_out)} training tasks that do not fit the window")
     return trainer, notes
 
 
@@ -129,7 +135,7 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
                 log.write(to_json(line).decode())
                 log.flush()
                 rate = line["examples_per_second"]
-                bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {rate:.0f} examples/s")
+                bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {rate:.0f} examples/s", refresh=False)
                 _require_finite(line["loss"], trainer.step)
             if trainer.step % save_every == 0 or last:
                 _require_finite(float(since[-1].loss) if since else line["loss"], trainer.step)
