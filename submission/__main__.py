@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
+from trm_arc.answer import answer_tasks
+from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts, write_submission
 from trm_arc.checkpoint import load_checkpoint
 from trm_arc.command import Parser, add_machine_flags, run
 from trm_arc.device import find_device
 from trm_arc.errors import InputError
-from trm_arc.evaluate import answer_with_bar, write_submission
 from trm_arc.files import check_writable, read_json, to_json
 from trm_arc.score import ranks, score, score_table
 from trm_arc.sources import load_tasks
@@ -28,10 +28,10 @@ def predict(values: argparse.Namespace) -> int:
         raise InputError(f"{values.out}: is a folder; name a file, such as {values.out / 'submission.json'}")
     device = find_device(values.device, values.precision)
     print(f"{tasks}, on {device.reason}")
-    answers = answer_with_bar(
+    answers = answer_tasks(
         checkpoint, tasks, device, views=values.views, steps=values.steps, batch_size=values.batch_size, keep=len(ATTEMPTS)
     )
-    write_submission(values.out, tasks, answers)
+    write_submission(values.out, tasks, [[candidate.grid for candidate in candidates] for candidates in answers])
     silent = sum(not candidates for candidates in answers)
     print(f"wrote {values.out} (checked): {len(tasks)} tasks, {tasks.outputs} test inputs, two attempts each")
     if silent:

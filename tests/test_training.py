@@ -13,13 +13,14 @@ from tests.test_model import labels_of, load_original, original_config, original
 from trm_arc import checkpoint as checkpoints
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.config import PRESETS, Config
-from trm_arc.data import prepare_examples
+from trm_arc.data import draw_plans, prepare_examples
 from trm_arc.device import Device
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch, decide
 from trm_arc.loss import NOT_SCORED, log_stablemax, supervise
 from trm_arc.optim import AdamAtan2, MovingAverage, Optimizers
+from trm_arc.sources import join_tasks, load_tasks
 from trm_arc.trainer import Trainer
 
 from tests import naive  # isort: skip
@@ -106,6 +107,16 @@ def test_ten_steps_equal_the_original(shared: Path) -> None:
     for ours, theirs_name in original_names(trainer.reasoner).items():
         assert relative(averages[ours], arrays[f"ema/{theirs_name}"]) < 1e-9, ours
     assert relative(trainer.embedding.table, arrays["final/puzzle_emb.weights"]) < 1e-9
+
+
+def test_plan_of_the_published_run_has_as_many_rows(arc: Path) -> None:
+    """876,406 embeddings, one of which stands for padding; the rule is the original's, the draws are ours."""
+    tasks = join_tasks([load_tasks(name, arc) for name in ("arc1-training", "arc1-evaluation", "concept")])
+    plan = draw_plans(tasks, 1000, 0)
+    assert abs(len(plan) - 876_405) < 50
+    assert plan.table.nbytes == 11 * len(plan)
+    alone = draw_plans(tasks[700:702], 1000, 0)  # a task's transforms do not depend on its neighbours
+    np.testing.assert_array_equal(alone.table, plan.table[plan.starts[700] : plan.starts[702]])
 
 
 # --- parts
@@ -275,6 +286,19 @@ def test_every_preset_trains_three_steps(preset: str) -> None:
     trainer = small_trainer(PRESETS[preset].override(small), steps=3)
     losses = [float(trainer.train_step().loss) for _ in range(3)]
     assert all(np.isfinite(losses))
+
+
+@pytest.mark.gpu
+def test_the_accelerator_computes_the_same() -> None:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
+        pytest.skip("no accelerator on this machine")
+    losses = []
+    for device in (torch.device("cpu"), accelerator):
+        examples, _ = prepare_examples(make_tasks(5, 1, "train"), make_tasks(3, 2, "eval"), SMALL)
+        trainer = Trainer(SMALL, examples, Device(device, torch.float32, "a test"), 3)
+        losses.append([float(trainer.train_step().loss) for _ in range(3)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
 def test_a_small_model_learns() -> None:

@@ -1,10 +1,12 @@
 """From a checkpoint and tasks to ranked answers: rows of the plan, their embeddings, views, votes."""
 
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from augment import Plan, Window
 from trm_arc.checkpoint import Checkpoint
@@ -56,58 +58,57 @@ def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
     return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
 
 
-def answer(
-    checkpoint: Checkpoint,
-    tasks: TaskSet,
-    rows: Rows,
-    device: Device,
-    *,
-    views: int,
-    steps: int | None,
-    batch_size: int,
-    keep: int,
-    progress: Callable[[int], object],
+def answer_tasks(
+    checkpoint: Checkpoint, tasks: TaskSet, device: Device, *, views: int, steps: int | None, batch_size: int, keep: int
 ) -> list[list[Candidate]]:
-    """Answer every test input of `tasks`; their solutions, if any, are not read.
+    """Answer every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
 
     Args:
         checkpoint: the model; its averaged weights are used.
-        tasks: what to answer.
-        rows: from `find_rows`.
+        tasks: what to answer; their solutions, if any, are not read.
         device: where to compute.
         views: views of a test input at most.
         steps: supervision steps; as in training if None.
         batch_size: views at a time.
         keep: candidates kept of each test input.
-        progress: called with the number of views done.
 
     Returns:
         For every test input, in order, its candidates, best first.
 
     Raises:
-        InputError: a task that the MLP mixer cannot hold.
+        InputError: a number below 1, or a task that the MLP mixer cannot hold.
     """
+    steps = checkpoint.config.training.halt_steps if steps is None else steps
+    for name, value in (("--views", views), ("--steps", steps), ("--batch-size", batch_size)):
+        if value < 1:
+            raise InputError(f"{name}: at least 1 is needed, got {value}")
     window = Window(*checkpoint.extra["window"])
     large = [task.id for task in tasks if task.side > min(window)]
     if large and checkpoint.config.model.mixer == "mlp":
         raise InputError(f"the MLP mixer's board of {tuple(window)} does not hold {shorten(large)}; use a model with attention")
-    wide = torch.promote_types(device.dtype, torch.float32)
-    parts = predict(
-        checkpoint.reasoner().to(device.device, wide),
-        rows.vectors,
-        tasks.without_solutions(),
-        rows.plan,
-        window,
-        device,
-        views=views,
-        steps=steps or checkpoint.config.training.halt_steps,
-        batch_size=batch_size,
-        progress=progress,
-    )
+    rows = find_rows(checkpoint, tasks)
+    if rows.unseen:
+        print(
+            f"{len(rows.unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
+            f"solves one: {shorten(rows.unseen)}"
+        )
+    lengths = np.minimum(np.diff(rows.plan.starts), views)
+    with tqdm(
+        total=sum(int(length) * len(task.test) for task, length in zip(tasks, lengths, strict=True)),
+        unit="view",
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
+    ) as bar:
+        parts = predict(
+            checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32)),
+            rows.vectors,
+            tasks.without_solutions(),
+            rows.plan,
+            window,
+            device,
+            views=views,
+            steps=steps,
+            batch_size=batch_size,
+            progress=bar.update,
+        )
     return tally(parts, tasks.outputs, keep)
-
-
-def count_views(tasks: TaskSet, plan: Plan, views: int) -> int:
-    """How many views `answer` will take in all."""
-    lengths = plan.starts[1:] - plan.starts[:-1]
-    return sum(min(views, int(length)) * len(task.test) for task, length in zip(tasks, lengths, strict=True))

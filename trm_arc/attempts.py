@@ -5,10 +5,12 @@ task of the challenges file.
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from trm_arc.errors import InputError
+from trm_arc.files import read_json, to_json, write_atomic
 from trm_arc.task import Grid, Task, TaskSet, parse_grid
 
 ATTEMPTS = ("attempt_1", "attempt_2")
@@ -44,15 +46,29 @@ def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[di
 
     Args:
         tasks: what was answered.
-        ranked: for every test input of every task, in order, its candidates, best first; any number, none too.
+        ranked: for every test input, in order, its candidates, best first; any number, none too.
     """
-    slots = iter(ranked)
-    return {
-        task.id: [
-            dict(zip(ATTEMPTS, fill_attempts(task, number, next(slots)), strict=False)) for number in range(len(task.test))
-        ]
-        for task in tasks
-    }
+    document: dict[str, list[dict[str, Grid]]] = {task.id: [] for task in tasks}
+    for (task, number), candidates in zip(tasks.tests, ranked, strict=True):
+        document[task.id].append(dict(zip(ATTEMPTS, fill_attempts(task, number, candidates), strict=False)))
+    return document
+
+
+def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> None:
+    """Write submission.json, read it back and check it.
+
+    Args:
+        path: the file.
+        tasks: what was answered.
+        ranked: for every test input, in order, its candidates, best first.
+
+    Raises:
+        InputError: it cannot be written, or what came back is not fit to submit.
+    """
+    write_atomic(path, to_json(to_submission(tasks, ranked)))
+    faults = find_faults(read_json(path), tasks.test_counts, tasks.name)
+    if faults:
+        raise InputError(f"{path}: what was written is not fit to submit: {faults[0]}")
 
 
 def structure_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
@@ -127,11 +143,12 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise InputError(f"{where}: {faults[0]}{more}")
-    attempts, broken = [], 0
-    for task_id in expected:
-        for answer in document[task_id]:
-            grids = [answer.get(name) if isinstance(answer, dict) else None for name in ATTEMPTS]
-            fit = [not _answer_faults(dict.fromkeys(ATTEMPTS, grid), where) for grid in grids]
-            attempts.append([np.array(g if ok else np.empty((0, 0)), np.uint8) for g, ok in zip(grids, fit, strict=True)])
-            broken += fit.count(False)
-    return attempts, broken
+    attempts = [[_grid_or_empty(answer, name) for name in ATTEMPTS] for task_id in expected for answer in document[task_id]]
+    return attempts, sum(grid.size == 0 for grids in attempts for grid in grids)
+
+
+def _grid_or_empty(answer: object, name: str) -> Grid:
+    try:
+        return parse_grid(answer.get(name) if isinstance(answer, dict) else None, name)
+    except InputError:
+        return np.empty((0, 0), np.uint8)

@@ -18,7 +18,7 @@ from trm_arc.errors import InputError
 from trm_arc.halting import Batch
 from trm_arc.loss import NOT_SCORED
 from trm_arc.sources import join_tasks
-from trm_arc.task import Task, TaskSet
+from trm_arc.task import Task, TaskSet, grid_key
 
 # What a key is drawn for: different purposes never share their random bits.
 _VISIT, _CORNER_KEEPER, _PLACE = range(3)
@@ -184,5 +184,5 @@ def fingerprint(task: Task) -> str:
     """A short digest of what is visible of a task, by which a checkpoint knows it again."""
     digest = hashlib.blake2b(digest_size=8)
     for grid in task.visible_grids:
-        digest.update(bytes(grid.shape) + grid.tobytes())
+        digest.update(grid_key(grid))
     return digest.hexdigest()

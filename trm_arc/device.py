@@ -55,6 +55,7 @@ def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
 def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         # Without matrix tiles (AMX) a CPU is no faster in bfloat16, and less exact.
-        return bool(torch.cpu.get_capabilities().get("amx_bf16", False)) if hasattr(torch.cpu, "get_capabilities") else False
-    properties = torch.cuda.get_device_properties(device) if device.type == torch.device("cuda", 0).type else None
-    return properties is None or properties.major >= 8
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # newer than the oldest torch that we run on
+        return bool(capabilities().get("amx_bf16", False))
+    properties = torch.get_device_module(device).get_device_properties(device)
+    return getattr(properties, "major", 8) >= 8  # a T4 is 7.5; kinds without such a number are recent

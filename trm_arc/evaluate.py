@@ -1,18 +1,14 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from trm_arc.answer import answer, count_views, find_rows
-from trm_arc.attempts import fill_attempts, find_faults, to_submission
-from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trm_arc.answer import answer_tasks
+from trm_arc.attempts import fill_attempts, write_submission
+from trm_arc.checkpoint import load_checkpoint, newest_checkpoint
 from trm_arc.command import Parser, add_machine_flags, run
-from trm_arc.device import Device, find_device
-from trm_arc.errors import InputError, shorten
-from trm_arc.files import check_writable, read_json, to_json, write_atomic
+from trm_arc.device import find_device
+from trm_arc.files import check_writable, to_json, write_atomic
 from trm_arc.score import CUTOFFS, ranks, score, score_table
 from trm_arc.sources import load_tasks
 from trm_arc.task import Task, TaskSet
@@ -23,61 +19,6 @@ RUNS = Path("runs")
 LISTED_CANDIDATES = 10  # of each test input in predictions.json
 
 
-def answer_with_bar(
-    checkpoint: Checkpoint, tasks: TaskSet, device: Device, *, views: int, steps: int | None, batch_size: int, keep: int
-) -> list[list[Candidate]]:
-    """`answer`, with a progress bar, and a word on tasks that the checkpoint has never seen.
-
-    Args:
-        checkpoint: the model.
-        tasks: what to answer.
-        device: where to compute.
-        views: views of a test input at most.
-        steps: supervision steps; as in training if None.
-        batch_size: views at a time.
-        keep: candidates kept of each test input.
-
-    Raises:
-        InputError: a number below 1.
-    """
-    for name, value in (("--views", views), ("--steps", 1 if steps is None else steps), ("--batch-size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name}: at least 1 is needed, got {value}")
-    rows = find_rows(checkpoint, tasks)
-    if rows.unseen:
-        print(
-            f"{len(rows.unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
-            f"solves one: {shorten(rows.unseen)}"
-        )
-    total = count_views(tasks, rows.plan, views)
-    with tqdm(
-        total=total,
-        unit="view",
-        mininterval=0.5 if sys.stderr.isatty() else 20,
-        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
-    ) as bar:
-        return answer(
-            checkpoint, tasks, rows, device, views=views, steps=steps, batch_size=batch_size, keep=keep, progress=bar.update
-        )
-
-
-def write_submission(path: Path, tasks: TaskSet, answers: list[list[Candidate]]) -> None:
-    """Write submission.json, read it back and check it.
-
-    Args:
-        path: the file.
-        tasks: what was answered.
-        answers: candidates of every test input, in order.
-
-    Raises:
-        InputError: it cannot be written, or what came back is not fit to submit.
-    """
-    write_atomic(path, to_json(to_submission(tasks, [[c.grid for c in candidates] for candidates in answers])))
-    faults = find_faults(read_json(path), tasks.test_counts, tasks.name)
-    if faults:
-        raise InputError(f"{path}: what was written is not fit to submit: {faults[0]}")
-
-
 def write_predictions(path: Path, tasks: TaskSet, answers: list[list[Candidate]]) -> None:
     """Write the best candidates of every test input with their votes and mean halting probability.
 
@@ -86,13 +27,10 @@ def write_predictions(path: Path, tasks: TaskSet, answers: list[list[Candidate]]
         tasks: what was answered.
         answers: candidates of every test input, in order.
     """
-    slots = iter(answers)
-    document = {
-        task.id: [
-            [{"grid": c.grid, "votes": c.votes, "halting": c.halting} for c in next(slots)[:LISTED_CANDIDATES]] for _ in task.test
-        ]
-        for task in tasks
-    }
+    document: dict[str, list] = {task.id: [] for task in tasks}
+    for (task, _), candidates in zip(tasks.tests, answers, strict=True):
+        listed = [{"grid": c.grid, "votes": c.votes, "halting": c.halting} for c in candidates[:LISTED_CANDIDATES]]
+        document[task.id].append(listed)
     write_atomic(path, to_json(document))
 
 
@@ -104,8 +42,8 @@ def show_answers(tasks: TaskSet, answers: list[list[Candidate]], colour: bool) -
         answers: candidates of every test input, in order.
         colour: colour blocks, or digits.
     """
-    slots = iter(answers)
-    return "\n\n".join(_show_test(task, number, next(slots), colour) for task in tasks for number in range(len(task.test)))
+    shown = (_show_test(task, number, c, colour) for (task, number), c in zip(tasks.tests, answers, strict=True))
+    return "\n\n".join(shown)
 
 
 def _show_test(task: Task, number: int, candidates: list[Candidate], colour: bool) -> str:
@@ -159,18 +97,16 @@ def main(arguments: Sequence[str]) -> int:
     device = find_device(values.device, values.precision)
     print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
     print(f"device: {device.reason}")
-    answers = answer_with_bar(
+    answers = answer_tasks(
         checkpoint, tasks, device, views=values.views, steps=values.steps, batch_size=values.batch_size, keep=max(CUTOFFS)
     )
+    candidate_grids = [[candidate.grid for candidate in candidates] for candidates in answers]
     write_predictions(out / "predictions.json", tasks, answers)
-    write_submission(out / "submission.json", tasks, answers)
+    write_submission(out / "submission.json", tasks, candidate_grids)
     if values.show:
         print(f"\n{show_answers(tasks, answers, wants_colour())}\n")
     if tasks.has_solutions:
-        slots = iter(answers)
-        ranked = [
-            fill_attempts(task, number, [c.grid for c in next(slots)]) for task in tasks for number in range(len(task.test))
-        ]
+        ranked = [fill_attempts(task, n, grids) for (task, n), grids in zip(tasks.tests, candidate_grids, strict=True)]
         places = ranks(tasks.solutions, ranked)
         cutoffs = tuple(k for k in CUTOFFS if k <= 2 or k <= max(map(len, ranked)))
         metrics = {"step": checkpoint.step, "data": tasks.name, "views": values.views, **score(places, cutoffs)}

@@ -1,7 +1,7 @@
 """The leak guard: no training on an answer that is scored later."""
 
 from trm_arc.errors import InputError, shorten
-from trm_arc.task import Grid, TaskSet
+from trm_arc.task import TaskSet, grid_key
 
 
 def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
@@ -17,10 +17,10 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     for task in training:
         for pair in task.train + task.test:
             if pair.output is not None:
-                holders.setdefault(_key(pair.input), []).append(task.id)
+                holders.setdefault(grid_key(pair.input), []).append(task.id)
     leaks: dict[str, list[str]] = {}
     for task in evaluation:
-        found = {holder for pair in task.test for holder in holders.get(_key(pair.input), [])}
+        found = {holder for pair in task.test for holder in holders.get(grid_key(pair.input), [])}
         if found:
             leaks[task.id] = sorted(found)
     return leaks
@@ -50,7 +50,3 @@ def guard(training: TaskSet, evaluation: TaskSet, drop: bool) -> tuple[TaskSet, 
         )
     dropped = sorted({holder for holders in leaks.values() for holder in holders})
     return training.without(dropped), dropped
-
-
-def _key(grid: Grid) -> bytes:
-    return bytes(grid.shape) + grid.tobytes()

@@ -1,6 +1,6 @@
 """Prediction: every test input under many views, each with its own task embedding, sixteen steps of thought."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -68,41 +68,28 @@ def predict(
         The predictions, in pieces of one canvas size each; slots number the test inputs in the order of `tasks`.
     """
     reasoner.eval()
+    owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
+    first_rows = plan.starts[owner]
+    view_counts = np.minimum(plan.starts[owner + 1] - first_rows, views)
+    gathered: dict[Window, list[int]] = {}
+    for slot, (task, _) in enumerate(tasks.tests):
+        canvas = window if task.side <= min(window) else smallest_window([grid.shape for grid in task.visible_grids])
+        gathered.setdefault(canvas, []).append(slot)
     parts = []
-    for canvas, grids, row, slot in _views_by_window(tasks, plan, window, views):
-        packed = pack_grids(grids)
-        index = np.arange(len(grids))
-        answers = np.empty((len(grids), *canvas), np.uint8)
-        halting = np.empty(len(grids), np.float32)
-        for begin in range(0, len(grids), batch_size):
+    inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
+    for canvas, slots in gathered.items():
+        index = np.repeat(slots, view_counts[slots])  # the slot of every view
+        row = np.concatenate([np.arange(first_rows[slot], first_rows[slot] + view_counts[slot]) for slot in slots])
+        answers = np.empty((len(index), *canvas), np.uint8)
+        halting = np.empty(len(index), np.float32)
+        for begin in range(0, len(index), batch_size):
             piece = slice(begin, begin + batch_size)
             table = plan.table[row[piece]]
-            painted = paint(packed, index[piece], table, canvas)
+            painted = paint(inputs, index[piece], table, canvas)
             tokens, transforms = (torch.from_numpy(array).to(device.device) for array in (painted, table))
             here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
             predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype)
             answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()
-            progress(len(index[piece]))
-        parts.append(Predictions(answers, plan.table[row], slot, halting))
+            progress(len(painted))
+        parts.append(Predictions(answers, plan.table[row], index, halting))
     return parts
-
-
-def _views_by_window(
-    tasks: TaskSet, plan: Plan, window: Window, views: int
-) -> Iterator[tuple[Window, list[np.ndarray], np.ndarray, np.ndarray]]:
-    """Grids, plan rows and slots of all views, gathered by the canvas that they need."""
-    gathered: dict[Window, tuple[list[np.ndarray], list[int], list[int]]] = {}
-    slot = 0
-    for number, task in enumerate(tasks):
-        canvas = window
-        if task.side > min(window):
-            canvas = smallest_window([grid.shape for grid in task.visible_grids])
-        begin, end = plan.starts[number], min(plan.starts[number + 1], plan.starts[number] + views)
-        grids, rows, slots = gathered.setdefault(canvas, ([], [], []))
-        for pair in task.test:
-            grids += [pair.input] * int(end - begin)
-            rows += range(begin, end)
-            slots += [slot] * int(end - begin)
-            slot += 1
-    for canvas, (grids, rows, slots) in gathered.items():
-        yield canvas, grids, np.array(rows, np.int64), np.array(slots, np.int64)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trm_arc.errors import InputError, shorten
 from trm_arc.files import read_json
-from trm_arc.task import Task, TaskSet, add_solutions, parse_task
+from trm_arc.task import Task, TaskSet, add_solutions, grid_key, parse_task
 
 KAGGLE_INPUT = Path("/kaggle/input")
 DATA_VARIABLE = "TRM_ARC_DATA"
@@ -165,6 +165,6 @@ def same_task(first: Task, second: Task) -> bool:
 
     def pairs(task: Task) -> list[tuple[bytes, ...]]:
         grids = [(p.input, p.output) for p in task.train + task.test]
-        return sorted(tuple(b"" if g is None else bytes(g.shape) + g.tobytes() for g in pair) for pair in grids)
+        return sorted(tuple(b"" if g is None else grid_key(g) for g in pair) for pair in grids)
 
     return pairs(first) == pairs(second)

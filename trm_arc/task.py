@@ -12,6 +12,11 @@ from trm_arc.errors import InputError, shorten
 Grid = np.ndarray  # uint8 (rows, columns), colours 0 to 9
 
 
+def grid_key(grid: Grid) -> bytes:
+    """Bytes that are equal for equal grids, and only for those."""
+    return bytes(grid.shape) + grid.tobytes()
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
     """An input grid and its output; the output of a test pair may be unknown (None)."""
@@ -115,6 +120,11 @@ class TaskSet:
         if unknown:
             raise InputError(f"{self.name}: no solutions of {shorten(unknown)}")
         return [[pair.output for pair in task.test] for task in self.tasks]
+
+    @property
+    def tests(self) -> list[tuple[Task, int]]:
+        """Every test input in order, as its task and its number there: the slots of predictions and answers."""
+        return [(task, number) for task in self.tasks for number in range(len(task.test))]
 
     @property
     def has_solutions(self) -> bool:
