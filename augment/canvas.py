@@ -123,10 +123,7 @@ def crop(canvases: np.ndarray, corners: np.ndarray | None = None) -> list[np.nda
     Raises:
         ValueError: arrays of other shapes, a token above 11, or a corner off its canvas.
     """
-    if canvases.ndim != 3 or canvases.dtype != np.uint8:
-        raise ValueError(f"canvases are uint8 (n, rows, columns), got {canvases.dtype} {canvases.shape}")
-    if canvases.size and canvases.max() > kernels.FIRST_COLOUR + 9:
-        raise ValueError(f"tokens are 0 to {kernels.FIRST_COLOUR + 9}, got {canvases.max()}")
+    _check_canvases(canvases)
     if corners is None:
         corners = kernels.find_corners(canvases)
     elif corners.shape != (len(canvases), 2) or (corners < 0).any() or (corners >= canvases.shape[1:]).any():
@@ -152,8 +149,14 @@ def hash_undone(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np
     Raises:
         ValueError: arrays of other shapes or dtypes, or a token above 11.
     """
-    if canvases.ndim != 3 or canvases.dtype != np.uint8 or table.shape != (len(canvases), 11):
-        raise ValueError(f"canvases are uint8 (n, rows, columns) beside a table (n, 11), got {canvases.shape}, {table.shape}")
+    _check_canvases(canvases)
+    if table.shape != (len(canvases), 11):
+        raise ValueError(f"{len(canvases)} canvases need a table (n, 11), got {table.shape}")
+    return kernels.undo_and_hash(canvases, table)
+
+
+def _check_canvases(canvases: np.ndarray) -> None:
+    if canvases.ndim != 3 or canvases.dtype != np.uint8 or max(canvases.shape[1:]) > BOARD:
+        raise ValueError(f"canvases are uint8 (n, rows, columns) of at most {BOARD}, got {canvases.dtype} {canvases.shape}")
     if canvases.size and canvases.max() > kernels.FIRST_COLOUR + 9:
         raise ValueError(f"tokens are 0 to {kernels.FIRST_COLOUR + 9}, got {canvases.max()}")
-    return kernels.undo_and_hash(canvases, np.zeros((len(canvases), 2), np.int64), table)

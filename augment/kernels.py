@@ -1,7 +1,7 @@
 """The numba kernels.  They compute and check nothing: the public functions beside them validate what goes in.
 
-Every kernel has a naive twin in tests/naive.py.  `nogil` lets a loader thread paint while the model computes; `cache` keeps
-the compiled code on disk, so only the first run of a machine waits for the compiler.
+Every kernel has a naive twin in tests/naive.py.  They hold no lock of the interpreter (`nogil`), and `cache` keeps the
+compiled code on disk, so only the first run of a machine waits for the compiler.
 """
 
 import numba
@@ -195,7 +195,7 @@ def find_corners(canvases):
 
 
 @jit
-def undo_and_hash(canvases, corners, table):
+def undo_and_hash(canvases, table):
     """Crop every canvas, undo its transform and hash the grid, without writing the grid down.
 
     Returns the sizes of the grids as they lie on the canvases, int64 (n, 2), and the hashes of the undone grids, uint64 (n,).
@@ -206,8 +206,7 @@ def undo_and_hash(canvases, corners, table):
     words = np.empty(10 + FIRST_COLOUR, np.uint64)
     for i in range(len(canvases)):
         canvas = canvases[i]
-        top, left = corners[i]
-        rows, columns = largest_rectangle(canvas, top, left)
+        rows, columns = largest_rectangle(canvas, 0, 0)
         sizes[i] = rows, columns
         for colour in range(10):
             words[FIRST_COLOUR + table[i, 1 + colour]] = COLOUR_WORDS[colour]
@@ -220,7 +219,7 @@ def undo_and_hash(canvases, corners, table):
                 row, column = (c, r) if transposes else (r, c)
                 row = source_rows - 1 - row if flips_rows else row
                 column = source_columns - 1 - column if flips_columns else column
-                total += POSITION_WORDS[row * _SIDE + column] * words[canvas[top + r, left + c]]
+                total += POSITION_WORDS[row * _SIDE + column] * words[canvas[r, c]]
         hashes[i] = finish_hash(total, source_rows, source_columns)
     return sizes, hashes
 

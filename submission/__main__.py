@@ -23,9 +23,7 @@ def predict(values: argparse.Namespace) -> int:
     """Answer a challenges file with a checkpoint."""
     tasks = load_tasks(values.challenges, values.data_folder).without_solutions()
     checkpoint = load_checkpoint(values.checkpoint)
-    check_writable(values.out.parent)
-    if values.out.is_dir():
-        raise InputError(f"{values.out}: is a folder; name a file, such as {values.out / 'submission.json'}")
+    check_writable(values.out.parent, (values.out.name,))
     device = find_device(values.device, values.precision)
     print(f"{tasks}, on {device.reason}")
     answers = answer_tasks(
@@ -60,7 +58,8 @@ def score_submission(values: argparse.Namespace) -> int:
     """Score a submission against a solutions file."""
     solutions = read_json(values.solutions)
     where = str(values.solutions)
-    if not isinstance(solutions, dict) or not all(isinstance(grids, list) and grids for grids in solutions.values()):
+    listed = isinstance(solutions, dict) and all(isinstance(grids, list) and grids for grids in solutions.values())
+    if not listed or not solutions:
         raise InputError(f"{where}: solutions are an object of task ids, each with a list of grids")
     truths = {
         task_id: [parse_grid(grid, f"{where}: task {task_id}, solution {number}") for number, grid in enumerate(grids)]

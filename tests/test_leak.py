@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import make_tasks
 from trm_arc.config import PRESETS
+from trm_arc.data import draw_plans
 from trm_arc.errors import InputError
 from trm_arc.leak import find_leaks, guard
 from trm_arc.sources import load_tasks
@@ -42,6 +43,14 @@ def test_a_test_input_without_its_answer_is_no_leak() -> None:
     assert find_leaks(TaskSet([t.without_solutions() for t in evaluation], "blind"), evaluation) == {}
 
 
+def test_views_of_unseen_tasks_do_not_depend_on_hidden_outputs() -> None:
+    """Only the hidden output has a colour, so plans that looked at it would have more rows."""
+    black, red = np.zeros((1, 1), np.uint8), np.full((1, 1), 2, np.uint8)
+    tasks = TaskSet([Task("t", (Pair(black, black),), (Pair(black, red),))], "set")
+    assert len(draw_plans(tasks.without_solutions(), 5, 0)) == 1
+    assert len(draw_plans(tasks, 5, 0)) > 1
+
+
 def test_hidden_outputs_are_not_read() -> None:
     evaluation = make_tasks(4, 4)
     assert find_leaks(evaluation, evaluation.without_solutions()) == find_leaks(evaluation, evaluation)
@@ -52,7 +61,7 @@ def test_published_presets_pass_the_guard_and_other_data_still_trips_it(arc: Pat
     assert (len(training), len(evaluation), notes) == (400 + 160 - 1, 400, ["left out 40853293, as set"])
     assert len(load_training_tasks(PRESETS["arc2"].training, arc)[0]) == 1160
     with pytest.raises(InputError, match="376 tasks of arc1-evaluation"):
-        load_training_tasks(replace(PRESETS["arc1"].training, data="arc2-training"), arc)
+        load_training_tasks(replace(PRESETS["arc1"].training, data="arc2-training", leave_out=""), arc)
 
 
 def test_real_sets(arc: Path) -> None:

@@ -263,6 +263,7 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
     ("settings", "message"),
     [
         ({"width": 100}, "width: must be a multiple"),
+        ({"board_rows": 31}, "board_rows: must be at most 30"),
         ({"width": 0}, "width: must be at least 1"),
         ({"states": -1}, "states"),
         ({"networks": 3}, "networks: must be 1 or 2"),
@@ -271,7 +272,7 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"gradient_calls": 16}, r"gradient_calls: must be 0 to T \(n \+ 1\) = 15"),
         ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 12"),
         ({"width": 512.0}, "width: must be of type int"),
-        ({"expansion": float("nan")}, "expansion: must be a number"),
+        ({"expansion": float("nan")}, "expansion: must be a finite number"),
     ],
 )
 def test_config_refuses(settings: dict, message: str) -> None:

@@ -122,6 +122,24 @@ def test_kaggle_inputs_are_found_by_competition(root: str, tmp_path: Path, monke
         load_tasks("arc1-training")  # the bare file name is another year's
 
 
+def test_another_years_file_is_not_taken_for_arc1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "arc-prize-2025"
+    write_kaggle(folder, make_tasks(3, 3), "arc-agi_training")
+    assert len(load_tasks("arc2-training", folder)) == 3
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="arc1-training: not found"):
+        load_tasks("arc1-training", folder)
+    folder.rename(tmp_path / "renamed")
+    with pytest.raises(InputError, match="holds 3 tasks, but arc1-training has 400, so this is another year's file"):
+        load_tasks("arc1-training", tmp_path / "renamed")
+
+
+def test_solutions_do_not_go_with_names_and_folders(tmp_path: Path) -> None:
+    for source in ("arc1-training", tmp_path):
+        with pytest.raises(InputError, match="brings its own solutions"):
+            load_tasks(source, solutions=tmp_path / "x.json")
+
+
 def test_cloned_repositories_are_found(tmp_path: Path) -> None:
     for place in ("ARC-AGI/data/training", "ConceptARC/corpus/Above"):
         (tmp_path / place).mkdir(parents=True)
@@ -148,6 +166,8 @@ def test_join_keeps_equal_tasks_once_and_renames_different_ones() -> None:
     assert len(join_tasks([first, second])) == 4
     assert len(join_tasks([first, TaskSet([shuffled], "x")])) == 3
     other = join_tasks([first, make_tasks(3, 5, "made")])
+    third = join_tasks([first, make_tasks(3, 5), make_tasks(3, 6)])
+    assert len(third) == 9
     assert [t.id for t in other] == ["made00", "made01", "made02", "made:made00", "made:made01", "made:made02"]
 
 
@@ -225,6 +245,13 @@ def test_bad_files_are_refused(name: str, tmp_path: Path) -> None:
         load_tasks(path)
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
+
+
+def test_one_task_file_without_train_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'task one: "train" is missing'):
+        load_tasks(write(tmp_path / "one.json", {"test": GOOD["test"]}))
+    with pytest.raises(InputError, match="byte-order mark"):
+        load_tasks(write(tmp_path / "mark.json", b"\xef\xbb\xbf" + orjson.dumps({"a": GOOD})))
 
 
 def test_colons_in_ids_are_no_duplicates(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import make_tasks
 from tests.test_model import labels_of, load_original, original_config, original_names, read_arrays, relative
 from trm_arc import checkpoint as checkpoints
+from trm_arc.answer import find_rows
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.config import PRESETS, Config
 from trm_arc.data import draw_plans, prepare_examples
@@ -331,7 +333,7 @@ def test_checkpoint_is_readable_and_complete(saved: Path) -> None:
     assert Config.from_dict(header["config"], "here") == SMALL
     loaded = load_checkpoint(saved)
     parts = {name.split(".")[0] for name in loaded.tensors}
-    assert parts == {"model", "average", "optimizer", "embedding", "plan", "carry", "random"}
+    assert parts == {"model", "average", "optimizer", "embedding", "plan", "carry", "random", "trained"}
     assert [task[0] for task in loaded.tasks[:3]] == ["eval00", "eval01", "eval02"]
     assert load_checkpoint(saved.parent).step == 1
     averaged, raw = loaded.reasoner(), loaded.reasoner(average=False)
@@ -399,8 +401,75 @@ def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path
     ]:
         with pytest.raises(InputError, match=message):
             load_checkpoint(path)
-    with pytest.raises(InputError, match="model does not fit its config: embed_tokens"):
+    with pytest.raises(InputError, match=r"wider: model does not fit the checkpoint's config \(embed_tokens"):
         load_checkpoint(broken("wider", config={**config, "model": {**config["model"], "width": 32}})).reasoner()
+
+
+TENSOR_DAMAGE = {
+    "no plan": lambda t: t.pop("plan.table"),
+    "short starts": lambda t: t.update({"plan.starts": t["plan.starts"][:-1].clone()}),
+    "no symmetry 9": lambda t: t["plan.table"].__setitem__((0, 0), 9),
+    "no palette": lambda t: t["plan.table"].__setitem__((0, 1), 3),
+    "short embedding": lambda t: t.update({"embedding.table": t["embedding.table"][:3].clone()}),
+    "no average of the head": lambda t: t.pop("average.head"),
+    "no random state": lambda t: t.pop("random"),
+    "short random state": lambda t: t.update({"random": t["random"][:9].clone()}),
+    "one moment missing": lambda t: t.pop("optimizer.0.1.m"),
+    "no moments": lambda t: [t.pop(name) for name in list(t) if name.startswith("optimizer.")],
+    "moment of another shape": lambda t: t.update({"optimizer.0.1.m": torch.zeros(3)}),
+    "no answers in flight": lambda t: t.pop("carry.y"),
+    "no rows in flight": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
+    "rows in flight of another shape": lambda t: t.update({"carry.y": t["carry.y"][:2].clone()}),
+    "no memory of what was trained on": lambda t: t.pop("trained"),
+}
+HEADER_DAMAGE = {
+    "tasks": ([1, 2], None, [["a"]]),
+    "config": (3, {"model": 3}, {"model": [[]], "training": {}}),
+    "step": ("1", -1, 1.5, True),
+    "window": (None, "ab", [3, 3, 3], [0, 0], [100, 100]),
+    "seconds": ("a", None),
+    "precision": ("int4", 3),
+}
+
+
+def use(path: Path) -> None:
+    """Load, resume and answer, as the commands do."""
+    checkpoint = load_checkpoint(path)
+    find_rows(checkpoint, make_tasks(3, 2, "eval"))
+    checkpoint.reasoner()
+    small_trainer().load(checkpoint)
+
+
+@pytest.mark.parametrize("damage", TENSOR_DAMAGE)
+def test_damaged_tensors_are_refused(damage: str, saved: Path, tmp_path: Path) -> None:
+    target = copied(saved, tmp_path / "damaged")
+    tensors = load_file(target / "tensors.safetensors")
+    TENSOR_DAMAGE[damage](tensors)
+    save_file(tensors, target / "tensors.safetensors")
+    header = json.loads((target / "checkpoint.json").read_text())
+    (target / "checkpoint.json").write_text(json.dumps(header | {"tensors": len(tensors)}))
+    with pytest.raises(InputError, match=r"damaged.*is damaged"):
+        use(target)
+    use(saved)
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in HEADER_DAMAGE.items() for value in values])
+def test_damaged_headers_are_refused(field: str, value: object, saved: Path, tmp_path: Path) -> None:
+    target = copied(saved, tmp_path / "damaged")
+    header = json.loads((target / "checkpoint.json").read_text())
+    (target / "checkpoint.json").write_text(json.dumps(header | {field: value}))
+    with pytest.raises(InputError, match="damaged"):
+        use(target)
+    del header[field]
+    (target / "checkpoint.json").write_text(json.dumps(header))
+    with pytest.raises(InputError, match=f"{field} is missing"):
+        use(target)
+
+
+def test_an_answer_alone_trains_without_its_task() -> None:
+    trainer = small_trainer(SMALL.override({"gradient_calls": 1}))
+    trainer.train_step()
+    assert (trainer.embedding.table == 0).all()
 
 
 def test_resuming_something_else_is_refused(saved: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from augment import Plan, Window
-from trm_arc.checkpoint import Checkpoint
+from trm_arc.checkpoint import Checkpoint, check_rows
 from trm_arc.data import draw_plans, fingerprint
 from trm_arc.device import Device
 from trm_arc.errors import InputError, shorten
@@ -39,7 +39,7 @@ def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
     A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
     of all trained embeddings.
     """
-    plan, table = checkpoint.plan(), checkpoint.tensors["embedding.table"]
+    plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
     mean = table.mean(dim=0)
     tables, vectors, unseen = [], [], []
@@ -78,6 +78,7 @@ def answer_tasks(
     Raises:
         InputError: a number below 1, or a task that the MLP mixer cannot hold.
     """
+    tasks = tasks.without_solutions()
     steps = checkpoint.config.training.halt_steps if steps is None else steps
     for name, value in (("--views", views), ("--steps", steps), ("--batch-size", batch_size)):
         if value < 1:
@@ -92,6 +93,7 @@ def answer_tasks(
             f"{len(rows.unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
             f"solves one: {shorten(rows.unseen)}"
         )
+    views = min(views, len(rows.plan))
     lengths = np.minimum(np.diff(rows.plan.starts), views)
     with tqdm(
         total=sum(int(length) * len(task.test) for task, length in zip(tasks, lengths, strict=True)),
@@ -102,7 +104,7 @@ def answer_tasks(
         parts = predict(
             checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32)),
             rows.vectors,
-            tasks.without_solutions(),
+            tasks,
             rows.plan,
             window,
             device,

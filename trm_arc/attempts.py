@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from trm_arc.errors import InputError
-from trm_arc.files import read_json, to_json, write_atomic
+from trm_arc.files import to_json, write_atomic
 from trm_arc.task import Grid, Task, TaskSet, parse_grid
 
 ATTEMPTS = ("attempt_1", "attempt_2")
@@ -55,7 +56,7 @@ def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[di
 
 
 def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> None:
-    """Write submission.json, read it back and check it.
+    """Check a submission as it will be read, then write it.
 
     Args:
         path: the file.
@@ -63,12 +64,13 @@ def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> No
         ranked: for every test input, in order, its candidates, best first.
 
     Raises:
-        InputError: it cannot be written, or what came back is not fit to submit.
+        InputError: it is not fit to submit, or cannot be written; a file that was there is then untouched.
     """
-    write_atomic(path, to_json(to_submission(tasks, ranked)))
-    faults = find_faults(read_json(path), tasks.test_counts, tasks.name)
+    data = to_json(to_submission(tasks, ranked))
+    faults = find_faults(orjson.loads(data), tasks.test_counts, tasks.name)
     if faults:
-        raise InputError(f"{path}: what was written is not fit to submit: {faults[0]}")
+        raise InputError(f"{path}: not written, as it would not be fit to submit: {faults[0]}")
+    write_atomic(path, data)
 
 
 def structure_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
@@ -103,8 +105,8 @@ def find_faults(document: object, expected: Mapping[str, int], name: str) -> lis
     """
     faults = structure_faults(document, expected, name)
     if isinstance(document, dict):
-        for task_id in expected.keys() & document.keys():
-            answers = document[task_id]
+        for task_id in expected:
+            answers = document.get(task_id)
             for number, answer in enumerate(answers if isinstance(answers, list) else []):
                 faults += _answer_faults(answer, f"task {task_id}, test input {number}")
     return faults

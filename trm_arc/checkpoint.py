@@ -10,16 +10,20 @@ A checkpoint is written under a temporary name and renamed when all of it is on 
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from augment import Plan
+from augment import BOARD, COLOURS, SYMMETRIES, Plan
+from augment.transform import ROW_BYTES
 from trm_arc.config import Config
+from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError
 from trm_arc.files import read_json, to_json, write_atomic
 from trm_arc.model import Reasoner
@@ -37,15 +41,17 @@ class Checkpoint:
         config: the run's settings.
         step: optimizer steps done.
         tasks: id and fingerprint of every task, in the order of the plan.
-        tensors: everything else, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `random`.
-        extra: small values for people and logs, such as seconds trained.
+        tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `random`, `trained`.
+        extra: window, precision and seconds trained.
+        where: its folder, for errors.
     """
 
     config: Config
     step: int
     tasks: list[tuple[str, str]]
     tensors: dict[str, Tensor]
-    extra: dict[str, object]
+    extra: dict[str, Any]
+    where: str
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -58,12 +64,9 @@ class Checkpoint:
             InputError: the tensors do not fit the config.
         """
         reasoner = Reasoner(self.config.model, torch.Generator())
-        load_strictly(reasoner, self.part("model"), "model")
-        averages = self.part("average")
-        if average and averages:
-            with torch.no_grad():
-                for name, parameter in reasoner.named_parameters():
-                    parameter.copy_(averages[name])
+        load_strictly(reasoner.state_dict(), self.part("model"), f"{self.where}: model")
+        if average and self.config.training.ema:
+            load_strictly(dict(reasoner.named_parameters()), self.part("average"), f"{self.where}: average")
         return reasoner
 
     def plan(self) -> Plan:
@@ -71,22 +74,29 @@ class Checkpoint:
         return Plan(self.tensors["plan.table"].numpy(), self.tensors["plan.starts"].numpy())
 
 
-def load_strictly(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) -> None:
-    """Load tensors into a module; every name must be there, and none too many.
+@torch.no_grad()
+def load_strictly(into: dict[str, Tensor], tensors: dict[str, Tensor], what: str) -> None:
+    """Copy tensors into others of the same names and shapes; none may be missing, and none too many.
+
+    Args:
+        into: what to overwrite.
+        tensors: what was saved.
+        what: checkpoint and part, for the error.
 
     Raises:
         InputError: names or shapes that do not match, named.
     """
-    expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    expected = {name: tuple(t.shape) for name, t in into.items()}
     given = {name: tuple(t.shape) for name, t in tensors.items()}
     if expected != given:
         odd = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
-        raise InputError(f"the checkpoint's {what} does not fit its config: {', '.join(odd[:5])}")
-    module.load_state_dict(tensors)
+        raise InputError(f"{what} does not fit the checkpoint's config ({', '.join(odd[:5])}); the checkpoint is damaged")
+    for name, tensor in into.items():
+        tensor.copy_(tensors[name])
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write `folder/checkpoint-STEP` whole or not at all, then remove all but the newest `keep`.
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
+    """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
     Raises:
         InputError: it cannot be written; what was there before is untouched.
@@ -103,22 +113,27 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         **checkpoint.extra,
     }
     try:
-        remove_unfinished(folder)
         temporary.mkdir(parents=True)
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
         write_atomic(temporary / _JSON, to_json(header, pretty=True))
         _flush(temporary / _TENSORS)
         _flush(temporary)
-        if target.exists():
-            shutil.rmtree(target)
+        if target.exists():  # aside first: at every moment one of the two is whole
+            target.rename(folder / f".writing-{target.name}-old")
         temporary.rename(target)
         _flush(folder)
+        remove_unfinished(folder)
     except (OSError, SafetensorError, InputError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"{target}: the checkpoint cannot be written ({error}); older ones are untouched: free space or name another "
             "folder with --out, then go on with --resume"
         ) from None
+    for old in stale:
+        if old.is_dir() and old != target:
+            shutil.rmtree(old, ignore_errors=True)
+        elif old.is_file():
+            old.unlink()
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -136,13 +151,6 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what killed runs left half written."""
     for leftover in folder.glob(".writing-checkpoint-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def remove_run(folder: Path) -> None:
-    """Remove every checkpoint of a run, finished or not."""
-    remove_unfinished(folder)
-    for path in list_checkpoints(folder):
-        shutil.rmtree(path)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -180,7 +188,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
             "that wrote it, or train anew"
         )
-    needed = {"step", "config", "tasks", "tensors"}
+    needed = {"step", "config", "tasks", "tensors", "window", "precision", "seconds"}
     if not needed <= header.keys():
         raise InputError(f"{path / _JSON}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
     try:
@@ -189,6 +197,52 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path / _TENSORS}: truncated or damaged ({error}); use an older checkpoint") from None
     if len(tensors) != header["tensors"]:
         raise InputError(f"{path / _TENSORS}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
+    _check(header, tensors, str(path))
     config = Config.from_dict(header["config"], str(path / _JSON))
-    extra = {name: v for name, v in header.items() if name not in needed | {"format", "version"}}
-    return Checkpoint(config, header["step"], [tuple(task) for task in header["tasks"]], tensors, extra)
+    extra = {name: header[name] for name in ("window", "precision", "seconds")}
+    return Checkpoint(config, header["step"], [tuple(task) for task in header["tasks"]], tensors, extra, str(path))
+
+
+def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> None:
+    """Refuse values that nothing of ours has written."""
+
+    def is_list(value: object, kind: type, length: int) -> bool:
+        return isinstance(value, list) and len(value) == length and all(type(v) is kind for v in value)
+
+    def tensor(name: str, dtype: torch.dtype, dimensions: int) -> Tensor | None:
+        t = tensors.get(name)
+        return t if t is not None and t.dtype == dtype and t.ndim == dimensions else None
+
+    tasks, window = header["tasks"], header["window"]
+    starts, table = tensor("plan.starts", torch.int64, 1), tensor("plan.table", torch.uint8, 2)
+    sound = {
+        "step": type(header["step"]) is int and header["step"] >= 0,
+        "tasks": isinstance(tasks, list) and all(is_list(task, str, 2) for task in tasks),
+        "window": is_list(window, int, 2) and all(1 <= side <= BOARD for side in window),
+        "precision": header["precision"] in PRECISIONS,
+        "seconds": isinstance(header["seconds"], float | int),
+        "trained": tensor("trained", torch.int64, 1) is not None,
+        "random": tensor("random", torch.uint8, 1) is not None,
+    }
+    sound["plan.table"] = table is not None and table.shape[1] == ROW_BYTES and bool((table[:, 0] < SYMMETRIES).all())
+    sound["plan.table"] = sound["plan.table"] and bool((table[:, 1:].sort(dim=1).values == torch.arange(COLOURS)).all())
+    sound["plan.starts"] = sound["plan.table"] and sound["tasks"] and starts is not None and len(starts) == len(tasks) + 1
+    if sound["plan.starts"]:
+        ends = int(starts[0]) == 0 and int(starts[-1]) == len(table)
+        sound["plan.starts"] = ends and bool((starts.diff() > 0).all())
+    broken = [name for name, fine in sound.items() if not fine]
+    if broken:
+        raise InputError(f"{where}: the checkpoint is damaged ({', '.join(broken)}); use an older one")
+
+
+def check_rows(checkpoint: Checkpoint) -> Tensor:
+    """The task embedding's table, seen to have a row for every task, or for every row of the plan.
+
+    Raises:
+        InputError: it is missing, or of another size.
+    """
+    table = checkpoint.tensors.get("embedding.table")
+    rows = len(checkpoint.tasks) if checkpoint.config.model.transform_slots else len(checkpoint.tensors["plan.table"])
+    if table is None or tuple(table.shape) != (rows, checkpoint.config.model.width):
+        raise InputError(f"{checkpoint.where}: the checkpoint is damaged (embedding.table); use an older one")
+    return table

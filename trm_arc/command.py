@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
+import torch
+
 from trm_arc.config import Config, settings
 from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError
@@ -45,23 +47,28 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: a flag or value is not known.
         """
+        known = _flags(self, arguments)
+        for argument in arguments:  # before argparse: it would first complain of what is missing
+            if argument.startswith("--") and argument.split("=")[0] not in known:
+                self._refuse(argument.split("=")[0], known)
         values, unknown = self.parse_known_args(arguments)
         if unknown:
-            flag = unknown[0].split("=")[0]
-            flags = list(_flags(self, values))
-            near = difflib.get_close_matches(flag, flags, 1, 0.6) if flag.startswith("-") else []
-            advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
-            raise InputError(f"{flag}: no such flag; {advice}")
+            self._refuse(unknown[0], known)
         return values
 
+    def _refuse(self, flag: str, known: list[str]) -> NoReturn:
+        near = difflib.get_close_matches(flag, known, 1, 0.6) if flag.startswith("-") else []
+        advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
+        raise InputError(f"{flag}: no such flag; {advice}")
 
-def _flags(parser: argparse.ArgumentParser, values: argparse.Namespace) -> list[str]:
+
+def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
     """The flags of a parser and of the subcommand in use."""
     flags = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            chosen = action.choices.get(getattr(values, action.dest))
-            flags += _flags(chosen, values) if chosen else []
+            for name in arguments[:1]:
+                flags += _flags(action.choices[name], ()) if name in action.choices else []
         flags += action.option_strings
     return flags
 
@@ -116,9 +123,22 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     try:
         code = main(sys.argv[1:])
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        code = 2
+    except MemoryError:
+        print("error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
+        code = 2
+    except RuntimeError as error:
+        if "allocate" not in str(error) and not isinstance(error, torch.OutOfMemoryError):
+            raise  # a defect of ours, which deserves its traceback
+        print("error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _printable(text: str) -> str:
+    """The text in one line, with control characters (a task id may hold any) written out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

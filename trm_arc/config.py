@@ -1,5 +1,6 @@
 """All settings: two frozen, validated dataclasses and the presets, which are nothing but values of them."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -42,14 +43,15 @@ class ModelConfig:
         _check_types(self)
         for name in ("width", "heads", "layers", "prefix", "board_rows", "board_columns", "cycles", "thoughts"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("board_rows", "board_columns"):
+            _require(getattr(self, name) <= BOARD, name, getattr(self, name), f"at most {BOARD}")
         _require(self.vocabulary >= 3, "vocabulary", self.vocabulary, "at least 3")
         _require(self.states >= 0, "states", self.states, "at least 0")
         _require(self.networks in (1, 2), "networks", self.networks, "1 or 2")
         _require(self.expansion > 0, "expansion", self.expansion, "above 0")
         multiple = 4 if self.positions == "rotary-2d" else 2
-        _require(
-            self.width % (self.heads * multiple) == 0, "width", self.width, f"a multiple of {multiple} x heads ({self.heads})"
-        )
+        divides = self.width % (self.heads * multiple) == 0 or self.mixer == "mlp"
+        _require(divides, "width", self.width, f"a multiple of {multiple} x heads ({self.heads})")
         calls = self.cycles * (self.thoughts + 1)
         _require(0 <= self.gradient_calls <= calls, "gradient_calls", self.gradient_calls, f"0 to T (n + 1) = {calls}")
         slots = 2 + COLOURS if self.transform_slots else 1
@@ -96,12 +98,16 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("augmentations", "smallest", "steps", "warmup_steps", "seed", "weight_decay", "halting_loss_weight"):
+        for name in ("augmentations", "smallest", "steps", "warmup_steps", "seed"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in ("weight_decay", "task_embedding_weight_decay", "halting_loss_weight"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(self.seed < 2**63, "seed", self.seed, "below 2**63")
+        _require(bool(self.evaluation_data.strip()), "evaluation_data", self.evaluation_data, "a name or path")
         for name in ("batch_size", "epochs", "halt_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "matrix_learning_rate", "task_embedding_learning_rate"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+            _require(0 < getattr(self, name) <= 1e3, name, getattr(self, name), "above 0 and at most 1000")
         for name in ("beta1", "beta2", "ema"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 up to, but not, 1")
         for name in ("decay_share", "halt_exploration"):
@@ -132,10 +138,14 @@ class Config:
         parts = {}
         for name, part in _PARTS.items():
             known = {f.name for f in fields(part)}
-            given = set(value.get(name, {})) if isinstance(value, dict) else set()
-            if given != known:
-                raise InputError(f"{where}: settings of {name} do not match: missing or unknown {sorted(known ^ given)}")
-            parts[name] = part(**value[name])
+            given = value.get(name) if isinstance(value, dict) else None
+            if not isinstance(given, dict) or set(given) != known:
+                odd = sorted(known ^ set(given)) if isinstance(given, dict) else "all of them"
+                raise InputError(f"{where}: settings of {name} do not match: missing or unknown {odd}")
+            try:
+                parts[name] = part(**given)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
         return cls(**parts)
 
     def override(self, values: dict[str, Any]) -> "Config":
@@ -160,7 +170,7 @@ def _check_types(config: ModelConfig | TrainingConfig) -> None:
         if get_origin(hint) is Literal:
             _require(value in get_args(hint), name, value, f"one of {', '.join(get_args(hint))}")
         elif hint is float:
-            _require(type(value) in (int, float) and value == value, name, value, "a number")
+            _require(type(value) in (int, float) and math.isfinite(value), name, value, "a finite number")
         else:
             _require(type(value) is hint, name, value, f"of type {hint.__name__}")
 
@@ -177,7 +187,7 @@ _ARC1 = Config(training=TrainingConfig(leave_out="40853293"))
 PRESETS: dict[str, Config] = {
     "arc1": _ARC1,
     "arc2": Config().override({"data": "arc2-training,concept", "evaluation_data": "arc2-evaluation"}),
-    # What two CPU cores learn most with in five minutes, found by trial on these very tasks' loss: see LOG.md.
+    # What two CPU cores learn most with in five minutes, found by trial on these very tasks, scores included: see LOG.md.
     "demo": Config().override(
         {
             "width": 128,

@@ -16,6 +16,7 @@ from augment.kernels import FIRST_COLOUR, mix_columns
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch
+from trm_arc.leak import trained_inputs
 from trm_arc.loss import NOT_SCORED
 from trm_arc.sources import join_tasks
 from trm_arc.task import Task, TaskSet, grid_key
@@ -36,6 +37,7 @@ class Examples:
         keys: uint64 (tasks,), a number for every task id.
         plan: the transforms.
         window: the canvas.
+        trained: int64, sorted; hashes of the inputs of training tasks, so that no later evaluation scores their answers.
         row_a_transform: whether row r of the plan has row r of the task embedding; else every task has one row.
     """
 
@@ -46,6 +48,7 @@ class Examples:
     keys: np.ndarray
     plan: Plan
     window: Window
+    trained: np.ndarray
     row_a_transform: bool
 
     @property
@@ -129,6 +132,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             np.array([task_key(task.id) for task in tasks], np.uint64),
             draw_plans(tasks, config.augmentations, config.seed),
             window,
+            trained_inputs(kept),
             not settings.model.transform_slots,
         ),
         left_out,
@@ -144,7 +148,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError("no tasks to answer: name some with --evaluation-data")
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
-    if model.vocabulary < FIRST_COLOUR + COLOURS:
+    if model.vocabulary != FIRST_COLOUR + COLOURS:
         raise InputError(f"vocabulary: ARC needs {FIRST_COLOUR + COLOURS} tokens, got {model.vocabulary}")
     window = Window(side, side) if settings.training.window == "fit" else board
     if model.mixer == "mlp" and window != board:

@@ -8,7 +8,8 @@ from trm_arc.attempts import fill_attempts, write_submission
 from trm_arc.checkpoint import load_checkpoint, newest_checkpoint
 from trm_arc.command import Parser, add_machine_flags, run
 from trm_arc.device import find_device
-from trm_arc.files import check_writable, to_json, write_atomic
+from trm_arc.files import RESULT_FILES, check_writable, to_json, write_atomic
+from trm_arc.leak import refuse_trained
 from trm_arc.score import CUTOFFS, ranks, score, score_table
 from trm_arc.sources import load_tasks
 from trm_arc.task import Task, TaskSet
@@ -70,7 +71,8 @@ def make_parser() -> Parser:
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
     parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
     parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: the run's folder)")
+    parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
+    parser.add_argument("--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, or else refuse")
     parser.add_argument("--views", type=int, default=1000, help="augmented views of a test input at most")
     parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
     parser.add_argument("--batch-size", type=int, default=256, help="views at a time")
@@ -92,8 +94,11 @@ def main(arguments: Sequence[str]) -> int:
     tasks = load_tasks(values.data or training.evaluation_data, values.data_folder, values.solutions)
     if values.data is None and training.smallest:
         tasks = tasks.smallest(training.smallest)
-    out = values.out or (checkpoint_path.parent if checkpoint_path.name.startswith("checkpoint-") else checkpoint_path)
-    check_writable(out)
+    if tasks.has_solutions:
+        tasks = refuse_trained(checkpoint, tasks, values.drop_leaks)
+    run_folder = checkpoint_path.parent if checkpoint_path.name.startswith("checkpoint-") else checkpoint_path
+    out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
+    check_writable(out, RESULT_FILES)
     device = find_device(values.device, values.precision)
     print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
     print(f"device: {device.reason}")
@@ -113,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         write_atomic(out / "metrics.json", to_json(metrics, pretty=True))
         print(score_table(places, cutoffs))
     else:
+        (out / "metrics.json").unlink(missing_ok=True)  # of other answers
         print("no solutions are known here, so there is no score")
     print(f"wrote {out / 'submission.json'}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
     return 0

@@ -1,15 +1,19 @@
 """Reading JSON with clear errors, and writing files that are either whole or not there."""
 
+import fcntl
 import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 
 from trm_arc.errors import InputError, shorten
 
+RESULT_FILES = ("predictions.json", "metrics.json", "submission.json")  # what an evaluation leaves in a run's folder
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -27,6 +31,8 @@ def read_json(path: Path) -> object:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not raw.strip():
         raise InputError(f"{path}: the file is empty; a JSON document is needed")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise InputError(f"{path}: starts with a byte-order mark; save the file as plain UTF-8 JSON")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -93,11 +99,15 @@ def _umask() -> int:
     return mask
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
     """Make `folder` and refuse it at once if nothing can be written there: before hours of work, not after.
 
+    Args:
+        folder: where something will be written.
+        names: the files that will be.
+
     Raises:
-        InputError: the folder cannot be made or written.
+        InputError: the folder cannot be made or written, or one of the names is a folder already.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,3 +115,53 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
+    for name in names:
+        if (folder / name).is_dir():
+            raise InputError(f"{folder / name}: is a folder, where a file will be written; name another place")
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add one line to a log.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(line)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); saved checkpoints are untouched") from None
+
+
+def read_lines(path: Path) -> list[object]:
+    """The values of a log of one JSON a line; a line that is none (half written by a killed run) is passed over.
+
+    Raises:
+        InputError: the file is there and cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    values = []
+    for line in lines:
+        try:
+            values.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return values
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process; the system lets go of it even when the process is killed.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another run is writing here; name another --out, or wait for it") from None
+        yield

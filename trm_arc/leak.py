@@ -1,5 +1,9 @@
 """The leak guard: no training on an answer that is scored later."""
 
+import numpy as np
+
+from augment import hash_grids, pack_grids
+from trm_arc.checkpoint import Checkpoint
 from trm_arc.errors import InputError, shorten
 from trm_arc.task import TaskSet, grid_key
 
@@ -50,3 +54,33 @@ def guard(training: TaskSet, evaluation: TaskSet, drop: bool) -> tuple[TaskSet, 
         )
     dropped = sorted({holder for holders in leaks.values() for holder in holders})
     return training.without(dropped), dropped
+
+
+def trained_inputs(training: TaskSet) -> np.ndarray:
+    """Hashes (int64, sorted) of the inputs that a run trains on together with their outputs, for its checkpoint."""
+    grids = [pair.input for task in training for pair in task.train + task.test if pair.output is not None]
+    return np.unique(hash_grids(pack_grids(grids)).view(np.int64))
+
+
+def refuse_trained(checkpoint: Checkpoint, tasks: TaskSet, drop: bool) -> TaskSet:
+    """Refuse to score a checkpoint on tasks whose answers it was trained on, or leave those tasks out.
+
+    Args:
+        checkpoint: remembers the inputs that it was trained on.
+        tasks: what is to be scored.
+        drop: leave out instead of refusing.
+
+    Raises:
+        InputError: there is such a task and `drop` is false, or no other task is left.
+    """
+    hashes = hash_grids(pack_grids([task.test[number].input for task, number in tasks.tests])).view(np.int64)
+    seen = np.isin(hashes, checkpoint.tensors["trained"].numpy())
+    leaks = sorted({task.id for (task, _), trained in zip(tasks.tests, seen, strict=True) if trained})
+    if leaks and (not drop or len(leaks) == len(tasks)):
+        raise InputError(
+            f"this checkpoint was trained on test answers of {len(leaks)} of {len(tasks)} tasks of {tasks.name}: "
+            f"{shorten(leaks, 10)}; score it on other tasks, or leave those out with --drop-leaks"
+        )
+    if leaks:
+        print(f"left out {len(leaks)} of {len(tasks)} tasks whose answers were trained on: {shorten(leaks)}")
+    return tasks.without(leaks)

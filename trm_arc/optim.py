@@ -106,13 +106,26 @@ class Optimizers:
             for name, value in state.items()
         }
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` gave."""
+    def load_tensors(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Put back what `tensors` gave.
+
+        Args:
+            tensors: by name.
+            step: steps done; after the first, every optimizer remembers something.
+
+        Raises:
+            ValueError: a tensor is missing, or of another shape.
+        """
         states: list[dict[int, dict[str, Any]]] = [{} for _ in self.members]
         for name, value in tensors.items():
             number, index, key = name.split(".")
             states[int(number)].setdefault(int(index), {})[key] = value
-        for member, state in zip(self.members, states, strict=True):
+        for number, (member, state) in enumerate(zip(self.members, states, strict=True)):
+            parameters = member.param_groups[0]["params"]
+            kinds = {frozenset(values) for values in state.values()}
+            fits = all(t.shape in (parameters[i].shape, ()) for i, values in state.items() for t in values.values())
+            if (step > 0) != bool(state) or len(kinds) > 1 or not fits:
+                raise ValueError(f"optimizer.{number}")
             member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
 
 

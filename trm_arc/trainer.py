@@ -1,9 +1,11 @@
 """One training run: model, optimizers and rows in flight, a step at a time, saved and resumed exactly."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,8 +75,9 @@ class Trainer:
         (loss / config.batch_size).backward()
         self.step += 1
         self.optimizers.step(self.step)
-        rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
-        self.embedding.update(carry.batch.rows, vectors.grad, rate, config.task_embedding_weight_decay)
+        if vectors.grad is not None:  # an answer alone (gradient_calls 1) does not look at the task
+            rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
+            self.embedding.update(carry.batch.rows, vectors.grad, rate, config.task_embedding_weight_decay)
         if self.average is not None:
             self.average.update()
         steps = carry.steps + 1
@@ -88,8 +91,13 @@ class Trainer:
             (steps * halted).sum(),
         )
 
-    def save(self, folder: Path, keep: int) -> Path:
+    def save(self, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
         """Write a checkpoint below `folder`.
+
+        Args:
+            folder: the run's.
+            keep: how many checkpoints to keep.
+            stale: what to remove once the checkpoint is whole.
 
         Raises:
             InputError: it cannot be written.
@@ -102,18 +110,16 @@ class Trainer:
         tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
         plan = self.examples.plan
         tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
-        tensors["random"] = self.generator.get_state()
+        tensors |= {"random": self.generator.get_state(), "trained": torch.from_numpy(self.examples.trained)}
         if self.carry is not None:
             tensors |= {f"carry.{name}": t for name, t in _carry_tensors(self.carry).items()}
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         extra = {
             "seconds": self.seconds,
-            "steps": self.steps,
             "window": list(self.examples.window),
-            "evaluation": self.config.training.evaluation_data,
             "precision": str(self.device.dtype).removeprefix("torch."),
         }
-        return save_checkpoint(folder, Checkpoint(self.config, self.step, tasks, tensors, extra), keep)
+        return save_checkpoint(folder, Checkpoint(self.config, self.step, tasks, tensors, extra, str(folder)), keep, stale)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same settings and data.
@@ -121,26 +127,41 @@ class Trainer:
         Raises:
             InputError: the checkpoint is of other settings, tasks or plan.
         """
+        where = checkpoint.where
         if checkpoint.config != self.config:
             differences = _differences(checkpoint.config, self.config)
-            raise InputError(f"the checkpoint has other settings ({differences}); resume with its own")
+            raise InputError(f"{where}: has other settings ({differences}); resume with its own")
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         plan = checkpoint.plan()
-        if checkpoint.tasks != tasks or (plan.table.shape != self.examples.plan.table.shape):
-            raise InputError("the checkpoint was trained on other tasks; resume with the same data, or start anew")
-        if (plan.table != self.examples.plan.table).any():
-            raise InputError("the checkpoint has another plan of transforms (another NumPy?); start anew")
-        load_strictly(self.reasoner, checkpoint.part("model"), "model")
-        load_strictly(self.embedding, checkpoint.part("embedding"), "embedding")
+        if checkpoint.tasks != tasks or not np.array_equal(plan.starts, self.examples.plan.starts):
+            raise InputError(f"{where}: was trained on other tasks; resume with the same data, or start anew")
+        if not np.array_equal(plan.table, self.examples.plan.table):
+            raise InputError(f"{where}: has another plan of transforms (another NumPy?); start anew")
+        load_strictly(self.reasoner.state_dict(), checkpoint.part("model"), f"{where}: model")
+        load_strictly(self.embedding.state_dict(), checkpoint.part("embedding"), f"{where}: embedding")
         if self.average is not None:
-            averages = checkpoint.part("average")
-            for (name, _), average in zip(self.reasoner.named_parameters(), self.average.averages, strict=True):
-                average.copy_(averages[name])
-        self.optimizers.load_tensors(checkpoint.part("optimizer"))
-        self.generator.set_state(checkpoint.tensors["random"])
-        self.carry = _carry_from(checkpoint.part("carry"), self.device.device)
+            names = [name for name, _ in self.reasoner.named_parameters()]
+            averages = dict(zip(names, self.average.averages, strict=True))
+            load_strictly(averages, checkpoint.part("average"), f"{where}: average")
+        carry = checkpoint.part("carry")
+        try:
+            self.optimizers.load_tensors(checkpoint.part("optimizer"), checkpoint.step)
+            self.generator.set_state(checkpoint.tensors["random"])
+            self.carry = _carry_from(carry, self.device) if checkpoint.step else None
+            self._check_carry()
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise InputError(f"{where}: the checkpoint is damaged ({error}); use an older one") from None
         self.step = checkpoint.step
         self.seconds = float(checkpoint.extra["seconds"])
+
+    def _check_carry(self) -> None:
+        """Raise ValueError unless the rows in flight have the shapes that this run gives them."""
+        if self.carry is not None:
+            batch = Batch(*(part.to(self.device.device) for part in self.examples.batch(0, self.config.training)))
+            expected = _carry_tensors(first_carry(self.reasoner, batch, self.device.dtype))
+            for name, tensor in _carry_tensors(self.carry).items():
+                if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+                    raise ValueError(f"carry.{name}")
 
 
 def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
@@ -153,13 +174,11 @@ def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
     }
 
 
-def _carry_from(tensors: dict[str, Tensor], device: torch.device) -> Carry | None:
-    if not tensors:
-        return None
-    tensors = {name: t.to(device) for name, t in tensors.items()}
-    z = tuple(tensors[f"z{number}"] for number in range(sum(name[0] == "z" for name in tensors)))
+def _carry_from(tensors: dict[str, Tensor], device: Device) -> Carry:
+    tensors = {name: t.to(device.device) for name, t in tensors.items()}
+    z = tuple(tensors[f"z{number}"].to(device.dtype) for number in range(sum(name[0] == "z" for name in tensors)))
     batch = Batch(*(tensors[name] for name in Batch._fields))
-    return Carry(State(tensors["y"], z), batch, tensors["steps"], tensors["halted"])
+    return Carry(State(tensors["y"].to(device.dtype), z), batch, tensors["steps"], tensors["halted"])
 
 
 def _differences(first: Config, second: Config) -> str:

@@ -27,12 +27,11 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A distinct answer to one test input: the grid, how many views gave it, their mean halting probability, its hash."""
+    """A distinct answer to one test input: the grid, how many views gave it, their mean halting probability."""
 
     grid: np.ndarray
     votes: int
     halting: float
-    hash: int
 
 
 def tally(parts: list[Predictions], slots: int, keep: int) -> list[list[Candidate]]:
@@ -70,7 +69,7 @@ def tally(parts: list[Predictions], slots: int, keep: int) -> list[list[Candidat
         part = parts[owner[view]]
         transform = Transform.from_row(part.table[index[view]])
         grid = transform.undo(tokens_to_grid(part.canvases[index[view]]))
-        return Candidate(grid, int(votes[number]), float(mean[number]), int(hashes[view]))
+        return Candidate(grid, int(votes[number]), float(mean[number]))
 
     return [
         [candidate(number) for number in rank[begin : min(end, begin + keep)]]
