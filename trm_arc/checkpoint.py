@@ -42,7 +42,7 @@ class Checkpoint:
         step: optimizer steps done.
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `random`, `trained`.
-        extra: window, precision and seconds trained.
+        extra: window and precision.
         where: its folder, for errors.
     """
 
@@ -188,7 +188,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
             "that wrote it, or train anew"
         )
-    needed = {"step", "config", "tasks", "tensors", "window", "precision", "seconds"}
+    needed = {"step", "config", "tasks", "tensors", "window", "precision"}
     if not needed <= header.keys():
         raise InputError(f"{path / _JSON}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
     try:
@@ -199,7 +199,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path / _TENSORS}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
     _check(header, tensors, str(path))
     config = Config.from_dict(header["config"], str(path / _JSON))
-    extra = {name: header[name] for name in ("window", "precision", "seconds")}
+    extra = {name: header[name] for name in ("window", "precision")}
     return Checkpoint(config, header["step"], [tuple(task) for task in header["tasks"]], tensors, extra, str(path))
 
 
@@ -220,7 +220,6 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         "tasks": isinstance(tasks, list) and all(is_list(task, str, 2) for task in tasks),
         "window": is_list(window, int, 2) and all(1 <= side <= BOARD for side in window),
         "precision": header["precision"] in PRECISIONS,
-        "seconds": isinstance(header["seconds"], float | int),
         "trained": tensor("trained", torch.int64, 1) is not None,
         "random": tensor("random", torch.uint8, 1) is not None,
     }

@@ -212,12 +212,15 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
         raise InputError(f"{out}: holds a run ({there[-1].name}); {advice}")
 
 
-def drop_later_metrics(out: Path, step: int) -> None:
+def drop_later_metrics(out: Path, step: int) -> float:
     """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
 
     Args:
         out: folder of the run.
         step: last step to keep; 0 forgets all.
+
+    Returns:
+        Seconds of training up to there.  They are not in the checkpoint, so that equal runs have equal checkpoints.
 
     Raises:
         InputError: the file cannot be read or written.
@@ -225,6 +228,7 @@ def drop_later_metrics(out: Path, step: int) -> None:
     path = out / METRICS_FILE
     kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
     write_atomic(path, b"".join(map(to_json, kept)))
+    return float(kept[-1].get("seconds", 0)) if kept else 0.0
 
 
 def make_parser(preset: str) -> Parser:
@@ -278,7 +282,7 @@ def main(arguments: Sequence[str]) -> int:
             trainer.load(checkpoint)
             notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
         stale = [*list_checkpoints(out), *(out / name for name in RESULT_FILES)] if values.overwrite else []
-        drop_later_metrics(out, trainer.step)
+        trainer.seconds = drop_later_metrics(out, trainer.step)
         print("\n".join(notes))
         intervals = {name: getattr(values, name) for name in ("save_every", "keep", "log_every")}
         complete = train(trainer, out, **intervals, stale=stale)

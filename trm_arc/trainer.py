@@ -115,7 +115,6 @@ class Trainer:
             tensors |= {f"carry.{name}": t for name, t in _carry_tensors(self.carry).items()}
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         extra = {
-            "seconds": self.seconds,
             "window": list(self.examples.window),
             "precision": str(self.device.dtype).removeprefix("torch."),
         }
@@ -152,7 +151,6 @@ class Trainer:
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{where}: the checkpoint is damaged ({error}); use an older one") from None
         self.step = checkpoint.step
-        self.seconds = float(checkpoint.extra["seconds"])
 
     def _check_carry(self) -> None:
         """Raise ValueError unless the rows in flight have the shapes that this run gives them."""
