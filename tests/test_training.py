@@ -332,6 +332,7 @@ def test_checkpoint_is_readable_and_complete(saved: Path) -> None:
     header = json.loads((saved / "checkpoint.json").read_text())
     assert header["format"] == "trm_arc checkpoint"
     assert Config.from_dict(header["config"], "here") == SMALL
+    assert len({file.stat().st_mode for file in saved.iterdir()}) == 1
     loaded = load_checkpoint(saved)
     parts = {name.split(".")[0] for name in loaded.tensors}
     assert parts == {"model", "average", "optimizer", "embedding", "plan", "carry", "random", "trained"}

@@ -25,7 +25,7 @@ from augment.transform import ROW_BYTES
 from trm_arc.config import Config
 from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError
-from trm_arc.files import read_json, to_json, write_atomic
+from trm_arc.files import read_json, share, to_json, write_atomic
 from trm_arc.model import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 1
@@ -115,6 +115,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     try:
         temporary.mkdir(parents=True)
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
+        share(temporary / _TENSORS)
         write_atomic(temporary / _JSON, to_json(header, pretty=True))
         _flush(temporary / _TENSORS)
         _flush(temporary)

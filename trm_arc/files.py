@@ -85,7 +85,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        share(Path(temporary))
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -93,10 +93,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror}); name a folder that can be written") from None
 
 
-def _umask() -> int:
+def share(path: Path) -> None:
+    """Give a file the rights that a plainly opened one gets; temporary ones are made for their owner's eyes alone."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    path.chmod(0o666 & ~mask)
 
 
 def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
