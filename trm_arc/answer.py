@@ -99,6 +99,7 @@ def answer_tasks(
         total=sum(int(length) * len(task.test) for task, length in zip(tasks, lengths, strict=True)),
         unit="view",
         mininterval=0.5 if sys.stderr.isatty() else 20,
+        dynamic_ncols=True,
         bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
     ) as bar:
         parts = predict(

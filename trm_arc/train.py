@@ -124,7 +124,8 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
         initial=trainer.step,
         unit="step",
         mininterval=0.5 if sys.stderr.isatty() else 20,
-        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}, {elapsed} gone, ETA {remaining}",
+        dynamic_ncols=True,
+        bar_format="{percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt}{postfix}, ETA {remaining}",  # within 80 columns
     )
     since: list[Metrics] = []
     began, saved = trainer.seconds, trainer.step
