@@ -220,7 +220,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         "step": type(header["step"]) is int and header["step"] >= 0,
         "tasks": isinstance(tasks, list) and all(is_list(task, str, 2) for task in tasks),
         "window": is_list(window, int, 2) and all(1 <= side <= BOARD for side in window),
-        "precision": header["precision"] in PRECISIONS,
+        "precision": header["precision"] in tuple(PRECISIONS),
         "trained": tensor("trained", torch.int64, 1) is not None,
         "random": tensor("random", torch.uint8, 1) is not None,
     }

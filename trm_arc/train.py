@@ -128,12 +128,13 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
         bar_format="{percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt}{postfix}, ETA {remaining}",  # within 80 columns
     )
     since: list[Metrics] = []
-    began, saved = trainer.seconds, trainer.step
+    began, stop = trainer.seconds, False
     with bar, _stop_signals() as stopping:
-        while trainer.step < trainer.steps and not stopping:
+        while trainer.step < trainer.steps and not stop:
             since.append(trainer.train_step())
             bar.update()
-            last = trainer.step == trainer.steps
+            # Read once a step: a signal that comes while this step is saved waits for the next one to be saved too.
+            last, stop = trainer.step == trainer.steps, bool(stopping)
             if trainer.step % log_every == 0 or last:
                 line = _summary(trainer, since, trainer.seconds - began)
                 since, began = [], trainer.seconds
@@ -141,13 +142,11 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
                 rate = line["examples_per_second"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {rate:.0f} examples/s", refresh=False)
                 _require_finite(line["loss"], trainer.step)
-            if trainer.step % save_every == 0 or last:
-                _require_finite(float(since[-1].loss) if since else line["loss"], trainer.step)
+            if trainer.step % save_every == 0 or last or stop:
+                if since:  # else the line just logged has been checked
+                    _require_finite(float(since[-1].loss), trainer.step)
                 trainer.save(out, keep, stale)
-                stale, saved = [], trainer.step
-        if saved < trainer.step:
-            _require_finite(float(since[-1].loss) if since else line["loss"], trainer.step)
-            trainer.save(out, keep, stale)
+                stale = []
     return trainer.step == trainer.steps
 
 

@@ -45,14 +45,15 @@ def tally(parts: list[Predictions], slots: int, keep: int) -> list[list[Candidat
     Returns:
         For every test input its candidates, best first; none where every view gave an empty grid.
     """
+    if not parts:
+        return [[] for _ in range(slots)]
     hashed = [hash_undone(part.canvases, part.table) for part in parts]
-    owner = np.concatenate([np.full(len(p.slots), number) for number, p in enumerate(parts)] or [np.empty(0, np.int64)])
-    index = np.concatenate([np.arange(len(p.slots)) for p in parts] or [np.empty(0, np.int64)])
-    filled = np.concatenate([sizes[:, 0] > 0 for sizes, _ in hashed] or [np.empty(0, bool)])
-    owner, index = owner[filled], index[filled]
-    slot = np.concatenate([p.slots for p in parts] or [np.empty(0, np.int64)])[filled]
-    halting = np.concatenate([p.halting for p in parts] or [np.empty(0, np.float32)])[filled].astype(np.float64)
-    hashes = np.concatenate([h for _, h in hashed] or [np.empty(0, np.uint64)])[filled]
+    filled = np.concatenate([sizes[:, 0] > 0 for sizes, _ in hashed])
+    owner = np.concatenate([np.full(len(p.slots), number) for number, p in enumerate(parts)])[filled]
+    index = np.concatenate([np.arange(len(p.slots)) for p in parts])[filled]
+    slot = np.concatenate([p.slots for p in parts])[filled]
+    halting = np.concatenate([p.halting for p in parts])[filled].astype(np.float64)
+    hashes = np.concatenate([h for _, h in hashed])[filled]
 
     order = np.lexsort((hashes, slot))  # stable: the first of equals is the first view
     fresh = np.ones(len(order), bool)
