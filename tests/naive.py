@@ -145,16 +145,20 @@ def supervision_step(
     z: list[np.ndarray],
     tokens: np.ndarray,
     vectors: np.ndarray,
+    transforms: np.ndarray,
     *,
     heads: int,
     cycles: int,
     thoughts: int,
     prefix: int,
     positions: str,
+    gate: str,
+    damping: float,
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
     """One supervision step of the reasoner in plain NumPy, a row at a time.
 
-    `weights` has the names of `Reasoner.state_dict()`; `tokens` (B, H, W), `vectors` (B, D), `y` and each `z` (B, L, D).
+    `weights` has the names of `Reasoner.state_dict()`; `tokens` (B, H, W), `vectors` (B, D), `transforms` (B, 11), `y` and each
+    `z` (B, L, D).
     Returns y, z, logits (B, H * W, V) and halting logits (B, 2).
     """
     width = vectors.shape[1]
@@ -165,24 +169,30 @@ def supervision_step(
         board = weights["embed_tokens"][tokens[b].ravel()]
         slots = np.zeros((prefix, width))
         slots[0] = vectors[b]
+        if "symmetry_slot" in weights:
+            slots[1] = weights["symmetry_slot"][transforms[b, 0]]
+            for colour in range(10):
+                became = weights["embed_tokens"][2 + transforms[b, 1 + colour]]
+                slots[2 + colour] = (became + weights["palette_slots"][colour]) / math.sqrt(2)
         x = math.sqrt(width) * np.concatenate([slots, board])
         angles = _angles(tokens[b].shape, width // heads, prefix, positions)
 
-        def network(number: int, h: np.ndarray, angles=angles) -> np.ndarray:
+        def network(number: int, old: np.ndarray, h: np.ndarray, angles=angles, shape=tokens[b].shape) -> np.ndarray:
             for layer in range(layers):
                 name = f"networks.{number}.{layer}."
                 block = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
-                h = _block(block, h, heads, angles)
-            return h
+                h = _block(block, h, heads, angles, gate, prefix, shape)
+            return (1 - damping) * old + damping * h
 
         y_b, z_b = y[b], [part[b] for part in z]
         for _cycle in range(cycles):
             for thought in range(thoughts):
                 if z_b:
-                    z_b[thought % len(z_b)] = network(0, sum(z_b) + y_b + x)
+                    z_b[thought % len(z_b)] = network(0, z_b[thought % len(z_b)], sum(z_b) + y_b + x)
                 else:
-                    y_b = network(0, y_b + x)
-            y_b = network(networks - 1, y_b + sum(z_b)) if z_b else network(networks - 1, y_b)
+                    y_b = network(0, y_b, y_b + x)
+            seen = x if thoughts == 0 else sum(z_b, np.zeros_like(x))
+            y_b = network(networks - 1, y_b, y_b + seen)
         out_y.append(y_b)
         for place, part in zip(out_z, z_b, strict=True):
             place.append(part)
@@ -209,12 +219,38 @@ def _angles(shape: tuple[int, int], head: int, prefix: int, positions: str, boar
     return angles
 
 
-def _block(block: dict[str, np.ndarray], h: np.ndarray, heads: int, angles: np.ndarray | None) -> np.ndarray:
+def _block(
+    block: dict[str, np.ndarray],
+    h: np.ndarray,
+    heads: int,
+    angles: np.ndarray | None,
+    gate: str,
+    prefix: int,
+    shape: tuple[int, int],
+) -> np.ndarray:
     if "qkv" in block:
         h = _rms(h + _attention(block, h, heads, angles))
     else:
-        h = _rms(h.T + _swiglu(h.T, block["mix_gate_up"], block["mix_down"])).T
-    return _rms(h + _swiglu(h, block["gate_up"], block["down"]))
+        h = _rms(h.T + _gated(h.T, block["mix_gate_up"], gate) @ block["mix_down"].T).T
+    inner = _gated(h, block["gate_up"], gate)
+    if "kernel" in block:
+        inner = _convolve(inner, block["kernel"], prefix, shape)
+    return _rms(h + inner @ block["down"].T)
+
+
+def _convolve(inner: np.ndarray, kernel: np.ndarray, prefix: int, shape: tuple[int, int]) -> np.ndarray:
+    """Cell by cell: every feature of a cell is a weighted sum of that feature around it; beyond the window there is nothing."""
+    out, reach = inner.copy(), kernel.shape[1] // 2
+    for r in range(shape[0]):
+        for c in range(shape[1]):
+            total = np.zeros(inner.shape[1])
+            for down in range(-reach, reach + 1):
+                for right in range(-reach, reach + 1):
+                    if 0 <= r + down < shape[0] and 0 <= c + right < shape[1]:
+                        neighbour = inner[prefix + (r + down) * shape[1] + c + right]
+                        total += kernel[:, reach + down, reach + right] * neighbour
+            out[prefix + r * shape[1] + c] = total / (1 + np.exp(-total))
+    return out
 
 
 def _attention(block: dict[str, np.ndarray], h: np.ndarray, heads: int, angles: np.ndarray | None) -> np.ndarray:
@@ -237,10 +273,34 @@ def _rotate(x: np.ndarray, angles: np.ndarray | None) -> np.ndarray:
     return np.concatenate([a * np.cos(angles) - b * np.sin(angles), b * np.cos(angles) + a * np.sin(angles)], axis=1)
 
 
-def _swiglu(h: np.ndarray, gate_up: np.ndarray, down: np.ndarray) -> np.ndarray:
-    gate, up = np.split(h @ gate_up.T, 2, axis=1)
-    return (gate / (1 + np.exp(-gate)) * up) @ down.T
+def _gated(h: np.ndarray, gate_up: np.ndarray, kind: str) -> np.ndarray:
+    g, u = np.split(h @ gate_up.T, 2, axis=1)
+    return g / (1 + np.exp(-g)) * u if kind == "swiglu" else 1 / (1 + np.exp(-g)) * _rms(g * u)
 
 
 def _rms(h: np.ndarray) -> np.ndarray:
     return h / np.sqrt((h**2).mean(axis=-1, keepdims=True) + 1e-5)
+
+
+def normuon(
+    weight: np.ndarray,
+    gradient: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    decay: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One step of NorMuon on one matrix, as its paper's Algorithm 1; returns weight, m and v."""
+    m = beta1 * m + (1 - beta1) * gradient
+    x = m.T if m.shape[0] > m.shape[1] else m
+    x = x / np.sqrt((x**2).sum())
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    o = x.T if m.shape[0] > m.shape[1] else x
+    v = beta2 * v + (1 - beta2) * np.array([[np.mean(row**2)] for row in o])
+    o = o / np.sqrt(v)
+    size = 0.2 * rate * math.sqrt(o.size) / np.sqrt((o**2).sum())
+    return weight - rate * decay * weight - size * o, m, v

@@ -18,8 +18,8 @@ import torch
 import submission.__main__ as submission_command
 from tests.conftest import make_tasks, write_kaggle
 from trm_arc import evaluate as evaluate_command
+from trm_arc import supervision
 from trm_arc import train as train_command
-from trm_arc import trainer
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.command import run
 from trm_arc.files import exclusive
@@ -321,7 +321,7 @@ def break_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
         losses = supervise(*arguments)
         return losses._replace(cells=losses.cells * float("nan"))
 
-    monkeypatch.setattr(trainer, "supervise", broken)
+    monkeypatch.setattr(supervision, "supervise", broken)
 
 
 def test_a_run_that_does_not_stay_finite_says_so(

@@ -1,5 +1,6 @@
 """The reasoner: equal to the originals in float64, and to a plain NumPy forward pass where their arrays are not at hand."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -12,72 +13,26 @@ from trm_arc.config import ModelConfig
 from trm_arc.errors import InputError
 from trm_arc.loss import NOT_SCORED, supervise
 from trm_arc.model import Reasoner, State, inner_width, truncated_normal_
+from trm_arc.upstream import load_official, to_official
 
-FAMILY = {
-    "trm": {},
-    "trm_mlp": {},
-    "single_z": {"states": 0},
-    "multi_z": {"states": 6},
-    "hrm": {"networks": 2, "gradient_calls": 2},
-}
-BLOCK_NAMES = {
-    "qkv": "self_attn.qkv_proj",
-    "out": "self_attn.o_proj",
-    "mix_gate_up": "mlp_t.gate_up_proj",
-    "mix_down": "mlp_t.down_proj",
-    "gate_up": "mlp.gate_up_proj",
-    "down": "mlp.down_proj",
-}
+FAMILY = ("trm", "trm_mlp", "single_z", "multi_z", "hrm")
 
 
-def original_config(arrays: dict[str, np.ndarray], **changes: int) -> ModelConfig:
-    """Our config of the original's."""
-    theirs = json.loads(str(arrays["config"]))
-    side = int(theirs["seq_len"] ** 0.5)
-    return ModelConfig(
-        width=theirs["hidden_size"],
-        heads=theirs["num_heads"],
-        layers=theirs["L_layers"],
-        expansion=float(theirs["expansion"]),
-        mixer="mlp" if theirs["mlp_t"] else "attention",
-        positions="rotary-1d" if theirs["pos_encodings"] == "rope" else "none",
-        prefix=theirs["puzzle_emb_len"],
-        board_rows=side,
-        board_columns=side,
-        vocabulary=theirs["vocab_size"],
-        cycles=theirs["H_cycles"],
-        thoughts=theirs["L_cycles"],
-        **changes,
-    )
+def load_original(arrays: dict[str, np.ndarray], **changes: int) -> Reasoner:
+    """The original's weights in ours, in float64; `changes` to its settings."""
+    tensors = {name.removeprefix("param/"): torch.from_numpy(a) for name, a in arrays.items() if name.startswith("param/")}
+    return load_official(tensors, json.loads(str(arrays["config"])) | changes)
 
 
-def original_names(reasoner: Reasoner) -> dict[str, str]:
-    """Our parameter names and the original's."""
-    names = {
-        "embed_tokens": "embed_tokens.embedding_weight",
-        "head": "lm_head.weight",
-        "halt_weight": "q_head.weight",
-        "halt_bias": "q_head.bias",
-    }
-    for name, _ in reasoner.named_parameters():
-        if name.startswith("networks."):
-            _, network, layer, part = name.split(".")
-            names[name] = f"{'LH'[int(network)]}_level.layers.{layer}.{BLOCK_NAMES[part]}.weight"
-    return names
-
-
-def load_original(reasoner: Reasoner, arrays: dict[str, np.ndarray]) -> Reasoner:
-    """Put the original's weights in."""
+def by_their_names(reasoner: Reasoner, values: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A tensor for every parameter (its gradient, its average) under the original's names."""
+    twin = copy.deepcopy(reasoner)
     with torch.no_grad():
-        for ours, theirs in original_names(reasoner).items():
-            reasoner.get_parameter(ours).copy_(torch.from_numpy(arrays[f"param/{theirs}"]))
-        z = [arrays[f"param/{n}"] for n in ("L_init", *(f"L{i}_init" for i in range(1, 7))) if f"param/{n}" in arrays]
-        if reasoner.config.states == 0:
-            reasoner.y_start.copy_(torch.from_numpy(z[0]))  # single-z calls its only state L
-        else:
-            reasoner.y_start.copy_(torch.from_numpy(arrays["param/H_init"]))
-            reasoner.z_start.copy_(torch.from_numpy(np.stack(z)))
-    return reasoner
+        for parameter, value in zip(twin.parameters(), values, strict=True):
+            parameter.copy_(value)
+    parameters = {name for name, _ in reasoner.named_parameters()}
+    assert len(parameters) == len(values)
+    return {name: t for name, t in to_official(twin).items() if not name.endswith("_init")}
 
 
 def relative(ours: torch.Tensor, theirs: np.ndarray) -> float:
@@ -97,8 +52,9 @@ def labels_of(array: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("name", FAMILY)
 def test_equals_the_original(shared: Path, name: str) -> None:
     arrays = read_arrays(shared / "reference" / f"{name}.npz")
-    config = original_config(arrays, **FAMILY[name])
-    reasoner = load_original(Reasoner(config, torch.Generator()).double(), arrays)
+    reasoner = load_original(arrays)
+    config = reasoner.config
+    assert config.family.startswith(name.replace("_", "-"))
     board = (-1, config.board_rows, config.board_columns)
     tokens = torch.from_numpy(arrays["inputs"]).view(board)
     labels = labels_of(arrays["labels"]).view(board)
@@ -117,8 +73,8 @@ def test_equals_the_original(shared: Path, name: str) -> None:
         if step == 1:
             ((losses.cells.sum() + 0.5 * losses.halting.sum()) / len(tokens)).backward()
             assert relative(vectors.grad, arrays["grad/puzzle_emb.local_weights"]) < 1e-9
-            for ours, theirs in original_names(reasoner).items():
-                assert relative(reasoner.get_parameter(ours).grad, arrays[f"grad/{theirs}"]) < 1e-9, ours
+            for theirs, gradient in by_their_names(reasoner, [p.grad for p in reasoner.parameters()]).items():
+                assert relative(gradient, arrays[f"grad/{theirs}"]) < 1e-9, theirs
     if config.states:
         assert relative(state.y, arrays["step3/z_H"]) < 1e-9
         z_names = ["step3/z_L"] if config.states == 1 else [f"step3/z_L{i}" for i in range(1, 7)]
@@ -141,6 +97,12 @@ SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns":
         {"states": 0},
         {"states": 2},
         {"networks": 2, "layers": 1},
+        {"states": 0, "thoughts": 0},
+        {"gate": "norm-swiglu"},
+        {"convolution": 3},
+        {"convolution": 5, "gate": "norm-swiglu", "mixer": "mlp", "positions": "none"},
+        {"damping": 0.7, "states": 2},
+        {"transform_slots": True, "prefix": 14},
     ],
 )
 @pytest.mark.parametrize("window", [(5, 5), (4, 3)])
@@ -153,15 +115,19 @@ def test_equals_plain_numpy(changes: dict, window: tuple[int, int]) -> None:
     torch.nn.init.normal_(reasoner.halt_weight, generator=generator)
     tokens = torch.randint(0, 12, (2, *window), generator=generator)
     vectors = torch.randn(2, config.width, dtype=torch.float64, generator=generator)
+    transforms = torch.tensor([[3, 0, *range(9, 0, -1)], [7, *range(10)]], dtype=torch.uint8)
     state = reasoner.start(2, *window, torch.float64)
     with torch.no_grad():
-        first = reasoner(state, tokens, vectors, torch.zeros(2, 11))
-        second = reasoner(first.state, tokens, vectors, torch.zeros(2, 11))
+        first = reasoner(state, tokens, vectors, transforms)
+        second = reasoner(first.state, tokens, vectors, transforms)
     y, z = state.y.numpy(), [part.numpy() for part in state.z]
     weights = {name: t.detach().numpy() for name, t in reasoner.state_dict().items()}
-    settings = {"heads": 2, "cycles": 2, "thoughts": 3, "prefix": 3, "positions": config.positions}
+    same = ("heads", "cycles", "thoughts", "prefix", "positions", "gate", "damping")
+    settings = {name: getattr(config, name) for name in same}
     for output in (first, second):
-        y, z, logits, halting = naive.supervision_step(weights, y, z, tokens.numpy(), vectors.numpy(), **settings)
+        y, z, logits, halting = naive.supervision_step(
+            weights, y, z, tokens.numpy(), vectors.numpy(), transforms.numpy(), **settings
+        )
         np.testing.assert_allclose(output.state.y, y, rtol=1e-9, atol=1e-10)
         np.testing.assert_allclose(output.logits.flatten(1, 2), logits, rtol=1e-9, atol=1e-10)
         np.testing.assert_allclose(output.halting, halting, rtol=1e-5)
@@ -269,10 +235,19 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"networks": 3}, "networks: must be 1 or 2"),
         ({"mixer": "mlp"}, "positions: the MLP mixer"),
         ({"mixer": "fourier"}, "mixer: must be one of attention, mlp"),
-        ({"gradient_calls": 16}, r"gradient_calls: must be 0 to T \(n \+ 1\) = 15"),
+        ({"gradient_calls": 16}, r"gradient_calls: must be 0 \(the last cycle\), -1 \(all\) or 1 to T \(n \+ 1\) = 15"),
         ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 12"),
         ({"width": 512.0}, "width: must be of type int"),
         ({"expansion": float("nan")}, "expansion: must be a finite number"),
+        ({"convolution": 2}, "convolution: must be 0 or odd"),
+        ({"damping": 0.0}, "damping: must be above 0 and at most 1"),
+        ({"noise": -0.1}, "noise: must be at least 0"),
+        ({"latents": 0}, "latents: must be at least 1"),
+        ({"gradient_calls": -2}, "gradient_calls: must be"),
+        ({"states": 6}, "states: a thought changes one scratch state, so 4 thoughts in a cycle never change all 6"),
+        ({"thoughts": 0}, "states: a thought changes one scratch state, so 0 thoughts"),
+        ({"thoughts": 0, "states": 0, "networks": 2}, "networks: the first of two networks thinks"),
+        ({"latents": 2, "noise": 0.1}, "noise: the best latent runs again"),
     ],
 )
 def test_config_refuses(settings: dict, message: str) -> None:

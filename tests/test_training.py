@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import make_tasks
-from tests.test_model import labels_of, load_original, original_config, original_names, read_arrays, relative
+from tests.test_model import by_their_names, labels_of, load_original, read_arrays, relative
 from trm_arc import checkpoint as checkpoints
 from trm_arc.answer import find_rows
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
@@ -19,7 +19,7 @@ from trm_arc.data import draw_plans, prepare_examples
 from trm_arc.device import Device
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError
-from trm_arc.halting import Batch, decide
+from trm_arc.halting import Batch, decide, draw_minimum
 from trm_arc.loss import NOT_SCORED, log_stablemax, supervise
 from trm_arc.optim import AdamAtan2, MovingAverage, Optimizers
 from trm_arc.sources import join_tasks, load_tasks
@@ -42,9 +42,11 @@ SMALL = Config().override({**SMALL_MODEL, **SMALL_TRAINING})
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 
 
-def small_trainer(config: Config = SMALL, steps: int = 12, dtype: torch.dtype = torch.float32) -> Trainer:
+def small_trainer(
+    config: Config = SMALL, steps: int = 12, dtype: torch.dtype = torch.float32, compiled: bool = False
+) -> Trainer:
     examples, _ = prepare_examples(make_tasks(5, 1, "train"), make_tasks(3, 2, "eval"), config)
-    return Trainer(config, examples, Device(torch.device("cpu"), dtype, "a test"), steps)
+    return Trainer(config, examples, Device(torch.device("cpu"), dtype, "a test"), steps, compiled)
 
 
 def everything(trainer: Trainer, folder: Path) -> dict[str, torch.Tensor]:
@@ -64,7 +66,8 @@ def assert_identical(first: dict[str, torch.Tensor], second: dict[str, torch.Ten
 def test_ten_steps_equal_the_original(shared: Path) -> None:
     arrays = read_arrays(shared / "reference" / "training.npz")
     hyper, theirs = json.loads(str(arrays["hyper"])), json.loads(str(arrays["config"]))
-    model = original_config(arrays)
+    reasoner = load_original(arrays)
+    model = reasoner.config
     training = replace(
         SMALL.training,
         batch_size=theirs["batch_size"],
@@ -80,8 +83,7 @@ def test_ten_steps_equal_the_original(shared: Path) -> None:
         ema=hyper["ema_rate"],
     )
     trainer = small_trainer(Config(model=model, training=training), steps=10, dtype=torch.float64)
-    trainer.reasoner.double()
-    load_original(trainer.reasoner, arrays)
+    trainer.reasoner = reasoner
     trainer.optimizers = Optimizers(trainer.reasoner, training, 10)
     trainer.average = MovingAverage(trainer.reasoner, training.ema)
     trainer.embedding = TaskEmbedding(len(arrays["param/puzzle_emb.weights"]), model.width).double()
@@ -102,12 +104,9 @@ def test_ten_steps_equal_the_original(shared: Path) -> None:
         assert int(metrics.exact) == int(arrays[f"train{step}/metric/exact_accuracy"])
         assert int(metrics.steps) == int(arrays[f"train{step}/metric/steps"])
         assert relative(metrics.accuracy, arrays[f"train{step}/metric/accuracy"] + 1e-30) < 1e-6 or int(metrics.halted) == 0
-    for number, (ours, theirs_name) in enumerate(original_names(trainer.reasoner).items()):
-        assert number < 99
-        assert relative(trainer.reasoner.get_parameter(ours), arrays[f"final/{theirs_name}"]) < 1e-9, ours
-    averages = dict(zip((n for n, _ in trainer.reasoner.named_parameters()), trainer.average.averages, strict=True))
-    for ours, theirs_name in original_names(trainer.reasoner).items():
-        assert relative(averages[ours], arrays[f"ema/{theirs_name}"]) < 1e-9, ours
+    for kind, values in (("final", list(reasoner.parameters())), ("ema", trainer.average.averages)):
+        for name, value in by_their_names(reasoner, values).items():
+            assert relative(value, arrays[f"{kind}/{name}"]) < 1e-9, name
     assert relative(trainer.embedding.table, arrays["final/puzzle_emb.weights"]) < 1e-9
 
 
@@ -188,14 +187,22 @@ def test_schedule_warms_up_stays_and_decays() -> None:
 
 def test_halting_rule() -> None:
     generator = torch.Generator().manual_seed(0)
-    halting = torch.tensor([[1.0, 0], [-1.0, 0], [1.0, 0]])
-    steps = torch.tensor([1, 2, 16])
-    assert decide(halting, steps, 16, 0.0, generator).tolist() == [True, False, True]
-    assert decide(halting, steps, 1, 0.0, generator).tolist() == [True, True, True]
-    eager, count = torch.tensor([[1.0, 0]]).expand(20_000, 2), torch.full((20_000,), 2)
-    stopped = decide(eager, count, 5, 0.4, generator).double().mean()
-    assert abs(float(stopped) - (0.6 + 0.4 / 4)) < 0.02  # of 2 to 5 steps, only 2 lets a row stop at its second
-    assert decide(eager, torch.full((20_000,), 1), 5, 1.0, generator).sum() == 0
+    free = torch.zeros(4, dtype=torch.int64)
+    halting = torch.tensor([[1.0, 0], [-1.0, -2], [1.0, 2], [-3.0, 0]])
+    steps = torch.tensor([1, 2, 3, 16])
+    assert decide(halting, steps, 16, free, "exact").tolist() == [True, False, True, True]
+    assert decide(halting, steps, 16, free, "q-learning").tolist() == [True, True, False, True]
+    assert decide(halting, steps, 16, free, "never").tolist() == [False, False, False, True]
+    assert decide(halting, steps, 16, free + 3, "exact").tolist() == [False, False, True, True]
+    assert decide(halting, steps, 1, free, "exact").all()
+    with pytest.raises(ValueError, match="no such halting rule"):
+        decide(halting, steps, 16, free, "maybe")
+    drawn = draw_minimum(20_000, 5, 0.4, generator)
+    assert abs(float((drawn == 0).double().mean()) - 0.6) < 0.02
+    counts = torch.bincount(drawn[drawn > 0], minlength=6)
+    assert counts[:2].sum() == 0
+    assert (counts[2:].double() / 20_000 - 0.1).abs().max() < 0.01
+    assert (draw_minimum(100, 1, 0.5, generator) <= 1).all()
 
 
 def test_batches_visit_every_pair_once_an_epoch_under_one_transform_of_its_task() -> None:
@@ -248,7 +255,10 @@ def test_hidden_outputs_change_nothing(tmp_path: Path) -> None:
     "changes",
     [
         {},
-        {"optimizer": "muon", "loss": "softmax"},
+        {"optimizer": "adamw", "matrix_optimizer": "muon", "loss": "softmax"},
+        {"matrix_optimizer": "normuon", "gate": "norm-swiglu", "convolution": 3, "label_smoothing": 0.1},
+        {"latents": 3, "halting": "q-learning"},
+        {"random_start": True, "damping": 0.9, "noise": 0.1, "depth_curriculum": "1/2:0.5"},
         {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
         {"states": 2, "ema": 0.0},
         {"transform_slots": True, "prefix": 12},
@@ -286,6 +296,8 @@ def test_another_seed_is_another_run() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_trains_three_steps(preset: str) -> None:
     small = {"width": 16, "heads": 2, "window": "fit", "augmentations": 3, "batch_size": 4, "smallest": 0}
+    if PRESETS[preset].model.mixer == "mlp":
+        small |= {"board_rows": 5, "board_columns": 5}
     trainer = small_trainer(PRESETS[preset].override(small), steps=3)
     losses = [float(trainer.train_step().loss) for _ in range(3)]
     assert all(np.isfinite(losses))
@@ -396,7 +408,7 @@ def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path
         (no_tensors, "truncated or damaged"),
         (tmp_path / "missing", "not a checkpoint"),
         (broken("other", format="something"), "not a checkpoint of trm_arc"),
-        (broken("newer", version=99), "version 99; this trm_arc reads version 1"),
+        (broken("newer", version=99), "version 99; this trm_arc reads version 2"),
         (broken("fewer", tensors=3), "not 3; the checkpoint is damaged"),
         (broken("settings", config={**config, "model": {}}), "settings of model do not match"),
         (broken("value", config={**config, "model": {**config["model"], "width": 7}}), "width: must be a multiple"),

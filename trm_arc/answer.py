@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from augment import Plan, Window
 from trm_arc.checkpoint import Checkpoint, check_rows
-from trm_arc.data import draw_plans, fingerprint
+from trm_arc.data import check_vocabulary, draw_plans, fingerprint
 from trm_arc.device import Device
 from trm_arc.errors import InputError, shorten
 from trm_arc.predict import predict
@@ -83,6 +83,7 @@ def answer_tasks(
     for name, value in (("--views", views), ("--steps", steps), ("--batch-size", batch_size)):
         if value < 1:
             raise InputError(f"{name}: at least 1 is needed, got {value}")
+    check_vocabulary(checkpoint.config.model)
     window = Window(*checkpoint.extra["window"])
     large = [task.id for task in tasks if task.side > min(window)]
     if large and checkpoint.config.model.mixer == "mlp":

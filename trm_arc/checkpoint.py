@@ -25,10 +25,10 @@ from augment.transform import ROW_BYTES
 from trm_arc.config import Config
 from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError
-from trm_arc.files import read_json, share, to_json, write_atomic
+from trm_arc.files import check_writable, read_json, share, to_json, write_atomic
 from trm_arc.model import Reasoner
 
-FORMAT, VERSION = "trm_arc checkpoint", 1
+FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 
@@ -64,6 +64,7 @@ class Checkpoint:
             InputError: the tensors do not fit the config.
         """
         reasoner = Reasoner(self.config.model, torch.Generator())
+        reasoner.embedding_rows = len(self.tensors.get("embedding.table", ()))
         load_strictly(reasoner.state_dict(), self.part("model"), f"{self.where}: model")
         if average and self.config.training.ema:
             load_strictly(dict(reasoner.named_parameters()), self.part("average"), f"{self.where}: average")
@@ -169,6 +170,28 @@ def newest_checkpoint(runs: Path) -> Path:
     if not found:
         raise InputError(f"{runs}: no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint")
     return max(found, key=lambda path: ((path / _JSON).stat().st_mtime_ns if (path / _JSON).exists() else 0, path.name))
+
+
+def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
+    """See that a run may write into its folder, before any work.
+
+    Args:
+        out: the folder.
+        resume: go on with what is there.
+        overwrite: remove what is there.
+
+    Raises:
+        InputError: it cannot be written, or holds another run, or has nothing to resume.
+    """
+    check_writable(out)
+    there = list_checkpoints(out)
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite: give one of them")
+    if resume and not there:
+        raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
+    if there and not resume and not overwrite:
+        advice = "go on with --resume, replace it with --overwrite, or name another --out"
+        raise InputError(f"{out}: holds a run ({there[-1].name}); {advice}")
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -16,7 +16,11 @@ from trm_arc.sources import DATA_VARIABLE
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Show every default but those that say nothing: no value, and flags that are off."""
+    """Show every default but those that say nothing: no value, and flags that are off.  Keep the lines of descriptions."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n".join(line if len(line) <= width else fill(line, width, indent) for line in text.splitlines())
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
@@ -88,7 +92,8 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config) -> None:
     for part, name, kind, help_text in settings():
         group = groups[part]
         flag = f"--{name.replace('_', '-')}"
-        described = f"{help_text} (default: {values[part][name]})".replace("%", "%%")
+        default = "none" if values[part][name] == "" else values[part][name]
+        described = f"{help_text} (default: {default})".replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described}
         if get_origin(kind) is Literal:
             group.add_argument(flag, choices=get_args(kind), **options)
@@ -109,9 +114,18 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: where to add.
     """
-    parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
+    add_data_flag(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
     parser.add_argument("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
+
+
+def add_data_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag for where the data lies.
+
+    Args:
+        parser: where to add.
+    """
+    parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -13,7 +13,7 @@ import torch
 from augment import COLOURS, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids, paint
 from augment.canvas import transformed_shapes
 from augment.kernels import FIRST_COLOUR, mix_columns
-from trm_arc.config import Config, TrainingConfig
+from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch
 from trm_arc.leak import trained_inputs
@@ -148,8 +148,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError("no tasks to answer: name some with --evaluation-data")
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
-    if model.vocabulary != FIRST_COLOUR + COLOURS:
-        raise InputError(f"vocabulary: ARC needs {FIRST_COLOUR + COLOURS} tokens, got {model.vocabulary}")
+    check_vocabulary(model)
     window = Window(side, side) if settings.training.window == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(
@@ -157,6 +156,12 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
             f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}"
         )
     return window
+
+
+def check_vocabulary(model: ModelConfig) -> None:
+    """Raise InputError unless the model's tokens are ARC's."""
+    if model.vocabulary != FIRST_COLOUR + COLOURS:
+        raise InputError(f"vocabulary: ARC needs {FIRST_COLOUR + COLOURS} tokens, got {model.vocabulary}")
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

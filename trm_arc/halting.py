@@ -1,12 +1,11 @@
 """Rows in flight: a row that halted takes the next puzzle, the others go on with theirs (adaptive computation time)."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from trm_arc.model import HALT, Reasoner, State
+from trm_arc.model import CONTINUE, HALT, State
 
 
 class Batch(NamedTuple):
@@ -19,12 +18,11 @@ class Batch(NamedTuple):
     transforms: Tensor
 
 
-@dataclass
-class Carry:
+class Carry(NamedTuple):
     """What a training step leaves to the next.
 
     Attributes:
-        state: answers and scratch states, (B, L, D) each.
+        state: answers and scratch states, (B K, L, D) each.
         batch: the puzzles that the rows work on.
         steps: int32 (B,), supervision steps done.
         halted: bool (B,), rows that take a new puzzle next.
@@ -36,54 +34,65 @@ class Carry:
     halted: Tensor
 
 
-def first_carry(reasoner: Reasoner, batch: Batch, dtype: torch.dtype) -> Carry:
+def first_carry(start: State, batch: Batch) -> Carry:
     """A carry whose rows have all halted, so that they take whatever comes first."""
-    count, height, width = batch.tokens.shape
-    start = reasoner.start(count, height, width, dtype)
-    state = State(start.y.contiguous(), tuple(part.contiguous() for part in start.z))
-    device = batch.tokens.device
+    count, device = len(batch.tokens), batch.tokens.device
     return Carry(
-        state,
+        State(start.y.contiguous(), tuple(part.contiguous() for part in start.z)),
         Batch(*(torch.zeros_like(part) for part in batch)),
         torch.zeros(count, dtype=torch.int32, device=device),
         torch.ones(count, dtype=torch.bool, device=device),
     )
 
 
-def refill(reasoner: Reasoner, carry: Carry, batch: Batch) -> Carry:
-    """Give the rows that halted the puzzles of `batch` and the initial state; nothing waits for the device."""
-    halted = carry.halted
-    count, height, width = batch.tokens.shape
-    start = reasoner.start(count, height, width, carry.state.y.dtype)
-
-    def choose(new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(halted.view(-1, *(1,) * (new.ndim - 1)), new, old)
-
-    return Carry(
-        State(choose(start.y, carry.state.y), tuple(map(choose, start.z, carry.state.z))),
-        Batch(*map(choose, batch, carry.batch)),
-        torch.where(halted, 0, carry.steps),
-        torch.zeros_like(halted),
-    )
+def take_puzzles(carry: Carry, batch: Batch) -> Carry:
+    """Give the rows that halted the puzzles of `batch`; nothing waits for the device."""
+    puzzles = (_choose(carry.halted, new, old) for new, old in zip(batch, carry.batch, strict=True))
+    return carry._replace(batch=Batch(*puzzles), steps=torch.where(carry.halted, 0, carry.steps))
 
 
-def decide(halting: Tensor, steps: Tensor, halt_steps: int, exploration: float, generator: torch.Generator) -> Tensor:
+def restart(state: State, start: State, halted: Tensor) -> State:
+    """Give the rows that halted, all their latents, the initial state."""
+    rows = halted.repeat_interleave(len(state.y) // len(halted))
+    z = tuple(_choose(rows, new, old) for new, old in zip(start.z, state.z, strict=True))
+    return State(_choose(rows, start.y, state.y), z)
+
+
+def _choose(halted: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(halted.view(-1, *(1,) * (new.ndim - 1)), new, old)
+
+
+def draw_minimum(count: int, halt_steps: int, exploration: float, generator: torch.Generator) -> Tensor:
+    """Steps (count,) that each row must at least have done to stop early: with probability `exploration` drawn from 2 to
+    `halt_steps`, else 0.  On the generator's device."""
+    device = generator.device
+    explores = torch.rand(count, generator=generator, device=device) < exploration
+    at_least = torch.randint(min(2, halt_steps), halt_steps + 1, (count,), generator=generator, device=device)
+    return torch.where(explores, at_least, 0)
+
+
+def decide(halting: Tensor, steps: Tensor, halt_steps: int, at_least: Tensor, rule: str) -> Tensor:
     """Which rows stop after this training step.
 
-    A row stops at `halt_steps`, or when its halting logit is above 0; but with probability `exploration` it must go on for at
-    least a number of steps drawn from 2 to `halt_steps`.
+    A row stops at `halt_steps`.  Before, it stops by the rule, if it has done the steps that it must:
+    "exact"       its halting logit is above 0, so the answer is judged exact (TRM)
+    "q-learning"  its halting logit is above the logit of going on (HRM)
+    "never"       not at all
 
     Args:
         halting: (B, 2) halting logits.
         steps: (B,) steps done, this one included.
         halt_steps: limit.
-        exploration: probability.
-        generator: on the device of the tensors.
+        at_least: (B,) from `draw_minimum`.
+        rule: see above.
     """
     last = steps >= halt_steps
-    if halt_steps == 1:
+    if rule == "never" or halt_steps == 1:
         return last
-    device = halting.device
-    explores = torch.rand(steps.shape, generator=generator, device=device) < exploration
-    at_least = torch.randint(2, halt_steps + 1, steps.shape, generator=generator, device=device)
-    return last | ((halting[:, HALT] > 0) & (steps >= torch.where(explores, at_least, 0)))
+    if rule == "exact":
+        wants = halting[:, HALT] > 0
+    elif rule == "q-learning":
+        wants = halting[:, HALT] > halting[:, CONTINUE]
+    else:
+        raise ValueError(f"no such halting rule: {rule}")
+    return last | (wants & (steps >= at_least))

@@ -5,17 +5,20 @@ A supervision step refines an answer y and k scratch states z from the embedded 
     think    z_i <- net(sum(z) + y + x)     n times, i cycling over the k states
     answer   y   <- net'(y + sum(z))        once; n thoughts and an answer are a cycle, run T times
 
-k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a thought lands in y.  net' is net (TRM) or a second network (HRM).
+k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a thought lands in y.  net' is net (TRM) or a second network (HRM).  With
+n = 0 a cycle is one call, y <- net(y + x): T = 1 is the recursion-free baseline (direct), T > 1 a looped transformer.
 Gradient flows through the last `gradient_calls` network calls; states are detached between supervision steps.
 
 Shapes:
     B rows, H x W the window of the board, P prefix slots, L = P + H * W tokens, D width, V vocabulary, k states
+    K parallel latents: K rows of states a puzzle, one behind the other
     tokens (B, H, W)   task vectors (B, D)   x, y, z_i (B, L, D)   logits (B, H, W, V)   halting logits (B, 2)
 
 Source: Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny Networks", arXiv 2510.04871, and its public code.
 """
 
 import math
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
@@ -32,6 +35,15 @@ SHORT = 512  # tokens up to which explicit attention beats the CPU's fused kerne
 # Matrices that are stored as one, as published, with their parts and the parts' shares of the rows.
 _FUSED = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
 HALT, CONTINUE = 0, 1  # rows of the halting head
+
+
+class Place(NamedTuple):
+    """Where the tokens are: P prefix slots, then rows x columns of the window; cosine and sine of each token's rotation."""
+
+    prefix: int
+    rows: int
+    columns: int
+    rotary: tuple[Tensor, Tensor] | None
 
 
 class State(NamedTuple):
@@ -72,7 +84,9 @@ class Block(nn.Module):
         inner = inner_width(config.expansion, width)
         self.gate_up = nn.Parameter(torch.empty(2 * inner, width))
         self.down = nn.Parameter(torch.empty(width, inner))
-        self.heads, self.mixer = config.heads, config.mixer
+        if config.convolution:
+            self.kernel = nn.Parameter(torch.empty(inner, config.convolution, config.convolution))
+        self.heads, self.mixer, self.gating = config.heads, config.mixer, config.gate
 
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The weights in the dtype of the computation: cast once a step, used by every one of its T (n + 1) calls.
@@ -88,14 +102,18 @@ class Block(nn.Module):
                 cast |= zip(parts, matrix.split([unit * share for share in shares]), strict=True)
         return cast
 
-    def forward(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+    def forward(self, h: Tensor, weights: dict[str, Tensor], place: Place) -> Tensor:
         """h (B, L, D) -> (B, L, D), with the weights of `cast`."""
         if self.mixer == "attention":
-            h = _norm(h + self._attend(h, weights, rotary))
+            h = _norm(h + self._attend(h, weights, place.rotary))
         else:  # the norm of the MLP mixer runs over the tokens, as in the original
             h = h.transpose(1, 2)  # (B, D, L)
-            h = _norm(h + _swiglu(h, weights["mix_gate"], weights["mix_up"], weights["mix_down"])).transpose(1, 2)
-        return _norm(h + _swiglu(h, weights["gate"], weights["up"], weights["down"]))
+            mixed = _gated(h, weights["mix_gate"], weights["mix_up"], self.gating)
+            h = _norm(h + F.linear(mixed, weights["mix_down"])).transpose(1, 2)
+        inner = _gated(h, weights["gate"], weights["up"], self.gating)
+        if "kernel" in weights:
+            inner = _convolve(inner, weights["kernel"], place)
+        return _norm(h + F.linear(inner, weights["down"]))
 
     def _attend(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         batch, length, width = h.shape
@@ -131,9 +149,24 @@ class Reasoner(nn.Module):
         self.head = nn.Parameter(torch.empty(config.vocabulary, config.width))
         self.halt_weight = nn.Parameter(torch.empty(2, config.width))
         self.halt_bias = nn.Parameter(torch.empty(2))
-        self.register_buffer("y_start", torch.empty(config.width))
-        self.register_buffer("z_start", torch.empty(config.states, config.width))
+        self.register_buffer("y_start", torch.empty(config.latents, config.width))
+        self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
+        self.embedding_rows = 0  # of the table of task embeddings that goes with this network, which is kept apart; for print
         self.reset(generator)
+
+    def __repr__(self) -> str:
+        config, usual = self.config, ModelConfig()
+        network = sum(p.numel() for p in self.parameters())
+        rows = self.embedding_rows
+        table = f"{rows * config.width:,} parameters, {rows:,} rows" if rows else "none attached"
+        changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name)]
+        lines = (
+            f"Reasoner: {config.family}, width {config.width}, {config.layers} blocks, T {config.cycles}, n {config.thoughts}",
+            f"  network          {network:,} parameters",
+            f"  task embeddings  {table}",
+            f"  unlike TRM       {', '.join(f'{name} {getattr(config, name)}' for name in changed) or 'nothing'}",
+        )
+        return "\n".join(lines)
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator) -> None:
@@ -141,6 +174,7 @@ class Reasoner(nn.Module):
 
         embed_tokens, slots  truncated normal, std 1 / sqrt(D): scaled by sqrt(D) when used
         matrices, head       truncated normal, std 1 / sqrt(columns) (LeCun)
+        kernels              the same; a column for every cell that they see
         y_start, z_start     truncated normal, std 1, never trained
         halting head         weight 0, bias -5: at first no row stops early
         """
@@ -152,15 +186,40 @@ class Reasoner(nn.Module):
             elif name in ("y_start", "z_start"):
                 truncated_normal_(tensor, 1.0, generator)
             else:
-                truncated_normal_(tensor, tensor.shape[-1] ** -0.5, generator)
+                truncated_normal_(tensor, tensor[0].numel() ** -0.5, generator)
 
-    def start(self, batch: int, rows: int, columns: int, dtype: torch.dtype) -> State:
-        """The initial state of `batch` rows on a window of `rows` x `columns` cells."""
-        shape = (batch, self.config.prefix + rows * columns, self.config.width)
-        y = self.y_start.to(dtype).expand(shape)
-        return State(y, tuple(z.to(dtype).expand(shape) for z in self.z_start))
+    def start(
+        self, batch: int, rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator | None = None
+    ) -> State:
+        """The initial states of `batch` puzzles, K rows each, on a window of `rows` x `columns` cells.
 
-    def forward(self, state: State, tokens: Tensor, task_vectors: Tensor, transforms: Tensor) -> Output:
+        Args:
+            batch: puzzles.
+            rows: of the window.
+            columns: of the window.
+            dtype: of the states, and so of the computation.
+            generator: draws random initial states (`random_start`); not used without.
+        """
+        shape = (batch * self.config.latents, self.config.prefix + rows * columns, self.config.width)
+        fixed = (self.y_start, *self.z_start)  # (K, D) each
+        if self.config.random_start:
+            assert generator is not None, "random initial states need a generator"
+            wide = torch.promote_types(dtype, torch.float32)
+            drawn = (torch.empty(shape, dtype=wide, device=self.y_start.device) for _ in fixed)
+            y, *z = (truncated_normal_(tensor, 1.0, generator).to(dtype) for tensor in drawn)
+        else:
+            y, *z = (tensor.to(dtype).repeat(batch, 1)[:, None].expand(shape) for tensor in fixed)
+        return State(y, tuple(z))
+
+    def forward(
+        self,
+        state: State,
+        tokens: Tensor,
+        task_vectors: Tensor,
+        transforms: Tensor,
+        depth: tuple[int, int] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Output:
         """One supervision step, in the dtype of the state.
 
         Args:
@@ -168,31 +227,41 @@ class Reasoner(nn.Module):
             tokens: (B, H, W) integers below the vocabulary; the window starts at the board's corner.
             task_vectors: (B, D).
             transforms: (B, 11) rows of a plan, which the transform slots tell; not read without them.
+            depth: T and n, if not the config's.
+            generator: draws the noise of network calls; without one there is none.
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
-        rotary = self._rotary(rows, columns, dtype)
+        place = Place(config.prefix, rows, columns, self._rotary(rows, columns, dtype))
         weights = [[block.cast(dtype) for block in network] for network in self.networks]
         x = self._embed(tokens, task_vectors, transforms, dtype)
         y, z = state.y, list(state.z)
 
-        def call(network: int, h: Tensor) -> Tensor:
+        def call(network: int, old: Tensor, h: Tensor) -> Tensor:
             for block, block_weights in zip(self.networks[network], weights[network], strict=True):
-                h = block(h, block_weights, rotary)
+                h = block(h, block_weights, place)
+            if config.damping < 1:
+                h = torch.lerp(old, h, config.damping)
+            if config.noise and generator is not None:
+                h = h + config.noise * torch.randn(h.shape, dtype=dtype, device=h.device, generator=generator)
             return h
 
-        calls = config.cycles * (config.thoughts + 1)
-        first_with_gradient = calls - (config.gradient_calls or config.thoughts + 1)
+        cycles, thoughts = depth or (config.cycles, config.thoughts)
+        calls = cycles * (thoughts + 1)
+        carrying = {0: thoughts + 1, -1: calls}.get(config.gradient_calls, config.gradient_calls)
         grad = torch.is_grad_enabled()
         for number in range(calls):
-            thought = number % (config.thoughts + 1)
-            with torch.set_grad_enabled(grad and number >= first_with_gradient):
-                if thought == config.thoughts:
-                    y = call(-1, _total(y, z))
+            thought = number % (thoughts + 1)
+            with torch.set_grad_enabled(grad and number >= calls - carrying):
+                if thoughts == 0:
+                    y = call(-1, y, y + x)
+                elif thought == thoughts:
+                    y = call(-1, y, _total(y, z))
                 elif z:
-                    z[thought % len(z)] = call(0, _total(y, z) + x)
+                    at = thought % len(z)
+                    z[at] = call(0, z[at], _total(y, z) + x)
                 else:
-                    y = call(0, y + x)
+                    y = call(0, y, y + x)
         logits = F.linear(y[:, config.prefix :], self.head.to(dtype)).unflatten(1, (rows, columns))
         wide = torch.promote_types(dtype, torch.float32)  # in half precision equal votes would tie by rounding
         halting = F.linear(y[:, 0].to(wide), self.halt_weight.to(wide), self.halt_bias.to(wide)).float()
@@ -278,8 +347,27 @@ def _norm(h: Tensor) -> Tensor:
     return F.rms_norm(h, h.shape[-1:], eps=NORM_EPSILON)
 
 
-def _swiglu(h: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
-    return F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
+def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
+    """The inner activations of a gated MLP."""
+    g, u = F.linear(h, gate), F.linear(h, up)
+    if gating == "swiglu":
+        return F.silu(g) * u
+    if gating == "norm-swiglu":
+        # Muon's steps are of one size for every matrix, so the product g u outgrows the rest unless it is normed.
+        # Source: Dillon, "Speed is Confidence", arXiv 2601.19085.
+        return g.sigmoid() * _norm(g * u)
+    raise ValueError(f"no such gate: {gating}")
+
+
+def _convolve(inner: Tensor, kernel: Tensor, place: Place) -> Tensor:
+    """ConvSwiGLU: the silu of a depthwise convolution over the board; prefix slots have no neighbours and pass as they are.
+
+    Source: Gao et al., "Universal Reasoning Model", arXiv 2512.14693, where it runs over the line of tokens.
+    """
+    slots, board = inner.split([place.prefix, place.rows * place.columns], dim=1)
+    board = board.unflatten(1, (place.rows, place.columns)).permute(0, 3, 1, 2)  # (B, inner, H, W), channels last in memory
+    board = F.conv2d(board, kernel[:, None], padding=kernel.shape[-1] // 2, groups=len(kernel))
+    return torch.cat((slots, F.silu(board).permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
 
 
 def _frequencies(width: int, device: torch.device) -> Tensor:

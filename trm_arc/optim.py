@@ -1,4 +1,4 @@
-"""Optimizers: Adam-atan2 in plain PyTorch, Muon with AdamW, the schedule, and the moving average of the weights."""
+"""Optimizers: Adam-atan2 and NorMuon in plain PyTorch, who moves which weights, the schedule, and the moving average."""
 
 import math
 from collections.abc import Iterable
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trm_arc.config import TrainingConfig
+
+EPSILON = 1e-7  # against a division by zero
 
 
 class AdamAtan2(torch.optim.Optimizer):
@@ -55,6 +57,68 @@ class AdamAtan2(torch.optim.Optimizer):
             torch._foreach_add_(parameters, update, alpha=-lr / (1 - beta1**count))
 
 
+class NorMuon(torch.optim.Optimizer):
+    """Muon whose orthogonal step is scaled row by row, so that no neuron gets more than its share.
+
+    M <- beta1 M + (1 - beta1) G;  O = orthogonalised M;  v <- beta2 v + (1 - beta2) mean of O^2 over a row
+    W <- W (1 - lr wd);  W <- W - lr * 0.2 * N / rms(N),  N = O / sqrt(v)
+
+    Source: Li et al., "NorMuon: Making Muon more efficient and scalable", arXiv 2510.05491.
+
+    Args:
+        params: matrices.
+        lr: learning rate; a step's root mean square is a fifth of it.
+        momentum: decay of the mean gradient, beta1.
+        beta2: decay of the rows' second moments.
+        weight_decay: decoupled, per unit of learning rate.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, beta2: float = 0.95, weight_decay: float = 0.1
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "beta2": beta2, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Move every matrix that has a gradient; equal shapes are orthogonalised together."""
+        assert closure is None, "NorMuon evaluates no closure"
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    shapes.setdefault(p.shape, []).append(p)
+            for parameters in shapes.values():
+                self._move(parameters, group)
+
+    def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p[:, :1])}
+            self.state[p]["m"].lerp_(p.grad, 1 - group["momentum"])
+        steps = orthogonalise(torch.stack([self.state[p]["m"] for p in parameters])).to(parameters[0].dtype)
+        for p, step in zip(parameters, steps, strict=True):
+            v = self.state[p]["v"].lerp_(step.square().mean(dim=1, keepdim=True), 1 - group["beta2"])
+            step = step / v.sqrt().clamp(min=EPSILON)
+            size = step.square().mean().sqrt().clamp(min=EPSILON)
+            p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step * (0.2 * group["lr"] / size))
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Move the singular values of matrices (..., m, n) towards 1 by five Newton-Schulz steps, in bfloat16 unless in float64.
+
+    Source of the coefficients: K. Jordan, Muon; they grow small values fast and end between 0.7 and 1.2.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrices if matrices.dtype == torch.float64 else matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
 class Optimizers:
     """The optimizers of a model's dense weights, stepped together under one schedule.
 
@@ -66,17 +130,19 @@ class Optimizers:
 
     def __init__(self, model: nn.Module, config: TrainingConfig, steps: int) -> None:
         self.config, self.steps = config, steps
-        betas = (config.beta1, config.beta2)
         rest = dict(model.named_parameters())
         self.members: list[torch.optim.Optimizer] = []
-        if config.optimizer == "muon":
-            # Muon is for the hidden matrices; embeddings, heads and biases are no linear maps between hidden layers.
-            hidden = [rest.pop(name) for name in list(rest) if name.startswith("networks.")]
-            self.members.append(torch.optim.Muon(hidden, lr=config.matrix_learning_rate, weight_decay=config.weight_decay))
-            dense = {"lr": config.learning_rate, "betas": betas, "weight_decay": config.weight_decay, "foreach": True}
-            self.members.append(torch.optim.AdamW(rest.values(), **dense))
-        elif config.optimizer == "adam-atan2":
-            self.members.append(AdamAtan2(rest.values(), config.learning_rate, betas, config.weight_decay))
+        if config.matrix_optimizer != "same":
+            # For the hidden matrices alone: embeddings, heads, biases and kernels are no linear maps between hidden layers.
+            hidden = [name for name, p in rest.items() if name.startswith("networks.") and p.ndim == 2]
+            kind = {"muon": torch.optim.Muon, "normuon": NorMuon}[config.matrix_optimizer]
+            matrices = [rest.pop(name) for name in hidden]
+            self.members.append(kind(matrices, lr=config.matrix_learning_rate, weight_decay=config.matrix_weight_decay))
+        usual = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2), "weight_decay": config.weight_decay}
+        if config.optimizer == "adam-atan2":
+            self.members.append(AdamAtan2(rest.values(), **usual))
+        elif config.optimizer == "adamw":
+            self.members.append(torch.optim.AdamW(rest.values(), foreach=True, **usual))
         else:
             raise ValueError(f"no such optimizer: {config.optimizer}")
         self.base_rates = [group["lr"] for member in self.members for group in member.param_groups]
@@ -123,10 +189,15 @@ class Optimizers:
         for number, (member, state) in enumerate(zip(self.members, states, strict=True)):
             parameters = member.param_groups[0]["params"]
             kinds = {frozenset(values) for values in state.values()}
-            fits = all(t.shape in (parameters[i].shape, ()) for i, values in state.items() for t in values.values())
+            fits = all(_fits(t, parameters[i]) for i, values in state.items() for t in values.values())
             if (step > 0) != bool(state) or len(kinds) > 1 or not fits:
                 raise ValueError(f"optimizer.{number}")
             member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
+
+
+def _fits(memory: Tensor, parameter: Tensor) -> bool:
+    """Whether an optimizer may remember this of a parameter: a number of each weight, of each row, or of all."""
+    return memory.shape in (parameter.shape, (len(parameter), 1), ())
 
 
 class MovingAverage:

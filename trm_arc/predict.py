@@ -8,16 +8,22 @@ from torch import Tensor
 
 from augment import Plan, Window, pack_grids, paint, smallest_window
 from trm_arc.device import Device
-from trm_arc.model import Reasoner
+from trm_arc.model import HALT, Reasoner
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
 
 
 @torch.inference_mode()
 def think(
-    reasoner: Reasoner, tokens: Tensor, task_vectors: Tensor, transforms: Tensor, steps: int, dtype: torch.dtype
+    reasoner: Reasoner,
+    tokens: Tensor,
+    task_vectors: Tensor,
+    transforms: Tensor,
+    steps: int,
+    dtype: torch.dtype,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Answer puzzles in a fixed number of supervision steps.
+    """Answer puzzles in a fixed number of supervision steps; of parallel latents, the one surest of its answer speaks.
 
     Args:
         reasoner: the model.
@@ -26,15 +32,20 @@ def think(
         transforms: (B, 11), which each puzzle is seen under.
         steps: supervision steps.
         dtype: of the computation.
+        generator: draws random initial states, if the model starts from such.
 
     Returns:
         Predicted tokens uint8 (B, H, W), and halting probabilities float32 (B,) after the last step.
     """
-    state = reasoner.start(len(tokens), *tokens.shape[1:], dtype)
+    latents = reasoner.config.latents
+    state = reasoner.start(*tokens.shape, dtype, generator)
+    puzzle = [part.repeat_interleave(latents, dim=0) for part in (tokens, task_vectors, transforms)]
     for _ in range(steps):
-        output = reasoner(state, tokens, task_vectors, transforms)
+        output = reasoner(state, *puzzle)
         state = output.state
-    return output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, 0].sigmoid()
+    halting = output.halting[:, HALT].view(-1, latents)
+    surest = halting.argmax(dim=1) + latents * torch.arange(len(tokens), device=halting.device)
+    return output.logits[surest].argmax(dim=-1).to(torch.uint8), halting.amax(dim=1).sigmoid()
 
 
 def predict(
@@ -68,6 +79,7 @@ def predict(
         The predictions, in pieces of one canvas size each; slots number the test inputs in the order of `tasks`.
     """
     reasoner.eval()
+    generator = torch.Generator(device.device).manual_seed(0)
     owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
     first_rows = plan.starts[owner]
     view_counts = np.minimum(plan.starts[owner + 1] - first_rows, views)
@@ -88,7 +100,7 @@ def predict(
             painted = paint(inputs, index[piece], table, canvas)
             tokens, transforms = (torch.from_numpy(array).to(device.device) for array in (painted, table))
             here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
-            predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype)
+            predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype, generator)
             answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()
             progress(len(painted))
         parts.append(Predictions(answers, plan.table[row], index, halting))

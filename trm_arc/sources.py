@@ -160,6 +160,24 @@ def _load_folder(path: Path) -> TaskSet:
     return TaskSet((parse_task(file.stem, read_json(file), str(file)) for file in files), path.name)
 
 
+def listed(text: str) -> list[str]:
+    """Names that are separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def load_listed(names: str, folder: Path | None = None) -> TaskSet:
+    """Load several task sets as one.
+
+    Args:
+        names: names or paths, by commas; none give an empty set.
+        folder: where to look for named sets first.
+
+    Raises:
+        InputError: see `load_tasks` and `join_tasks`.
+    """
+    return join_tasks([load_tasks(name, folder) for name in listed(names)])
+
+
 def join_tasks(sets: list[TaskSet]) -> TaskSet:
     """Put several sets into one, in order.  A task that stands in two of them unchanged is kept once; one that shares its id
     with a different task is renamed to `set:id`, so that no task is lost."""

@@ -11,17 +11,18 @@ from types import FrameType
 import torch
 from tqdm import tqdm
 
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint, remove_unfinished
+from trm_arc.checkpoint import list_checkpoints, load_checkpoint, prepare_folder, remove_unfinished
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, shorten
-from trm_arc.files import RESULT_FILES, append_line, check_writable, exclusive, read_lines, to_json, write_atomic
+from trm_arc.files import RESULT_FILES, append_line, exclusive, read_lines, to_json, write_atomic
 from trm_arc.leak import guard
-from trm_arc.sources import join_tasks, load_tasks
+from trm_arc.sources import listed, load_listed, load_tasks
+from trm_arc.supervision import Metrics
 from trm_arc.task import TaskSet
-from trm_arc.trainer import Metrics, Trainer
+from trm_arc.trainer import Trainer
 
 METRICS_FILE = "metrics.jsonl"
 PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
@@ -40,8 +41,8 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[Ta
     evaluation = load_tasks(config.evaluation_data, folder)
     if config.smallest:
         evaluation = evaluation.smallest(config.smallest)
-    training = join_tasks([load_tasks(name, folder) for name in _listed(config.data)])
-    leave_out = _listed(config.leave_out)
+    training = load_listed(config.data, folder)
+    leave_out = listed(config.leave_out)
     strangers = [task_id for task_id in leave_out if task_id not in training]
     if strangers:
         raise InputError(f"leave_out: {shorten(strangers)} is not in {training.name or 'the training data, which is empty'}")
@@ -50,10 +51,6 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[Ta
     if dropped:
         notes.append(f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
     return training, evaluation, notes
-
-
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def total_steps(config: TrainingConfig, pairs: int) -> int:
@@ -83,13 +80,12 @@ def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[
     training, evaluation, notes = load_training_tasks(config.training, folder)
     examples, left_out = prepare_examples(training, evaluation, config)
     trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)))
-    network = sum(p.numel() for p in trainer.reasoner.parameters())
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
         f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations",
         _describe_data(training, evaluation, examples),
-        f"{network:,} parameters, and {trainer.embedding.table.numel():,} in task embeddings",
+        repr(trainer.reasoner),
         f"device: {device.reason}",
     ]
     return trainer, notes
@@ -190,28 +186,6 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
-    """See that a run may write into its folder, before any work.
-
-    Args:
-        out: the folder.
-        resume: go on with what is there.
-        overwrite: remove what is there.
-
-    Raises:
-        InputError: it cannot be written, or holds another run, or has nothing to resume.
-    """
-    check_writable(out)
-    there = list_checkpoints(out)
-    if resume and overwrite:
-        raise InputError("--resume and --overwrite: give one of them")
-    if resume and not there:
-        raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
-    if there and not resume and not overwrite:
-        advice = "go on with --resume, replace it with --overwrite, or name another --out"
-        raise InputError(f"{out}: holds a run ({there[-1].name}); {advice}")
-
-
 def drop_later_metrics(out: Path, step: int) -> float:
     """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
 
@@ -237,9 +211,10 @@ def make_parser(preset: str) -> Parser:
     Args:
         preset: whose values the help shows as defaults.
     """
-    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks.")
-    listed = "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items())
-    parser.add_argument("--preset", choices=tuple(PRESETS), help=f"{listed} (default: {DEFAULT_PRESET})")
+    table = "\n".join(f"{name:16}  {text}" for name, text in PRESET_HELP.items())
+    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks.", epilog=f"presets:\n{table}")
+    chosen = f"settings to start from, see below (default: {DEFAULT_PRESET})"
+    parser.add_argument("--preset", choices=tuple(PRESETS), metavar="NAME", help=chosen)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")

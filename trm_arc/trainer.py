@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,20 +14,10 @@ from trm_arc.data import Examples, fingerprint
 from trm_arc.device import Device
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError
-from trm_arc.halting import Batch, Carry, decide, first_carry, refill
-from trm_arc.loss import supervise
+from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
-
-
-class Metrics(NamedTuple):
-    """Sums over the rows of one step, as scalars on the device; cells, exact and steps count rows that halted alone."""
-
-    loss: Tensor
-    halted: Tensor
-    accuracy: Tensor
-    exact: Tensor
-    steps: Tensor
+from trm_arc.supervision import Metrics, supervision_step
 
 
 class Trainer:
@@ -39,18 +28,26 @@ class Trainer:
         examples: what to train on.
         device: where, and in which precision.
         steps: length of the run.
+        compiled: let torch.compile fuse the step, for a minute or two at its first call.
+
+    Raises:
+        InputError: the model cannot be compiled.
     """
 
-    def __init__(self, config: Config, examples: Examples, device: Device, steps: int) -> None:
+    def __init__(self, config: Config, examples: Examples, device: Device, steps: int, compiled: bool = False) -> None:
+        if compiled and config.model.noise:
+            raise InputError("noise: torch.compile cannot draw from a generator of our own, so use one of both")
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
         self.reasoner = reasoner.to(device.device, wide)
+        self.reasoner.embedding_rows = examples.embedding_rows
         self.embedding = TaskEmbedding(examples.embedding_rows, config.model.width).to(device.device, wide)
         self.optimizers = Optimizers(self.reasoner, config.training, steps)
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
         self.generator = torch.Generator(device.device).manual_seed(config.training.seed)
+        self.supervision_step = torch.compile(supervision_step, fullgraph=True, dynamic=False) if compiled else supervision_step
         self.carry: Carry | None = None
         self.step = 0
         self.seconds = 0.0
@@ -66,13 +63,15 @@ class Trainer:
     def learn(self, batch: Batch) -> Metrics:
         """The step itself, given the batch that the halted rows take their puzzles from."""
         config = self.config.training
-        carry = self.carry or first_carry(self.reasoner, batch, self.device.dtype)
-        carry = refill(self.reasoner, carry, batch)
+        start = self.reasoner.start(*batch.tokens.shape, self.device.dtype, self.generator)
+        carry = take_puzzles(self.carry or first_carry(start, batch), batch)
         vectors = self.embedding(carry.batch.rows)
-        output = self.reasoner(carry.state, carry.batch.tokens, vectors, carry.batch.transforms)
-        losses = supervise(output.logits, output.halting, carry.batch.labels, config.loss)
-        loss = losses.cells.sum() + config.halting_loss_weight * losses.halting.sum()
-        (loss / config.batch_size).backward()
+        at_least = draw_minimum(len(vectors), config.halt_steps, config.halt_exploration, self.generator)
+        noise = self.generator if self.config.model.noise else None
+        loss, self.carry, metrics = self.supervision_step(
+            self.reasoner, config, carry, vectors, start, at_least, self.depth(), noise
+        )
+        loss.backward()
         self.step += 1
         self.optimizers.step(self.step)
         if vectors.grad is not None:  # an answer alone (gradient_calls 1) does not look at the task
@@ -80,16 +79,12 @@ class Trainer:
             self.embedding.update(carry.batch.rows, vectors.grad, rate, config.task_embedding_weight_decay)
         if self.average is not None:
             self.average.update()
-        steps = carry.steps + 1
-        halted = decide(output.halting.detach(), steps, config.halt_steps, config.halt_exploration, self.generator)
-        self.carry = Carry(output.state, carry.batch, steps, halted)
-        return Metrics(
-            loss.detach() / config.batch_size,
-            halted.sum(),
-            (losses.accuracy * halted).sum(),
-            (losses.exact & halted).sum(),
-            (steps * halted).sum(),
-        )
+        return metrics
+
+    def depth(self) -> tuple[int, int] | None:
+        """T and n of the next step, by the depth curriculum; None for the model's own."""
+        stages = (stage for stage in self.config.training.depths() if self.step < stage[0] * self.steps)
+        return next(((cycles, thoughts) for _, cycles, thoughts in stages), None)
 
     def save(self, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
         """Write a checkpoint below `folder`.
@@ -156,7 +151,8 @@ class Trainer:
         """Raise ValueError unless the rows in flight have the shapes that this run gives them."""
         if self.carry is not None:
             batch = Batch(*(part.to(self.device.device) for part in self.examples.batch(0, self.config.training)))
-            expected = _carry_tensors(first_carry(self.reasoner, batch, self.device.dtype))
+            start = self.reasoner.start(*batch.tokens.shape, self.device.dtype, torch.Generator(self.device.device))
+            expected = _carry_tensors(first_carry(start, batch))
             for name, tensor in _carry_tensors(self.carry).items():
                 if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
                     raise ValueError(f"carry.{name}")

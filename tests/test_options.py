@@ -1,0 +1,438 @@
+"""Options beyond the published family: gradients by finite differences, equivalences where there are some, and what each does."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests import naive
+from tests.test_training import SMALL, small_trainer
+from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
+from trm_arc.errors import InputError
+from trm_arc.halting import Batch, Carry, first_carry, restart
+from trm_arc.loss import NOT_SCORED, continue_loss, supervise
+from trm_arc.model import CONTINUE, Place, Reasoner, State, _convolve, _gated
+from trm_arc.optim import NorMuon, Optimizers, orthogonalise
+from trm_arc.predict import think
+from trm_arc.supervision import supervision_step
+
+TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "thoughts": 2}
+OPTIONS = {
+    "trm": {},
+    "rotary-2d": {"positions": "rotary-2d"},
+    "norm-swiglu": {"gate": "norm-swiglu"},
+    "convolution": {"convolution": 3},
+    "damping": {"damping": 0.8},
+    "transform-slots": {"transform_slots": True, "prefix": 12},
+    "random-start": {"random_start": True},
+    "latents": {"latents": 2},
+    "mlp": {"mixer": "mlp", "positions": "none", "convolution": 3, "gate": "norm-swiglu"},
+    "multi-z": {"states": 2},
+    "hrm": {"networks": 2},
+    "direct": {"thoughts": 0, "states": 0, "cycles": 1},
+    "looped": {"thoughts": 0, "states": 0, "cycles": 4},
+}
+
+
+def tiny(**changes: object) -> Reasoner:
+    reasoner = Reasoner(ModelConfig(**{**TINY, **changes}), torch.Generator().manual_seed(0)).double()
+    torch.nn.init.normal_(reasoner.halt_weight, generator=torch.Generator().manual_seed(5))
+    return reasoner
+
+
+def puzzles(count: int = 2, side: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens, task vectors, transforms."""
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, 12, (count, side, side), generator=generator, dtype=torch.uint8)
+    vectors = torch.randn(count, 16, generator=generator, dtype=torch.float64)
+    palettes = torch.stack([torch.randperm(10, generator=generator) for _ in range(count)]).to(torch.uint8)
+    return tokens, vectors, torch.cat((torch.arange(count, dtype=torch.uint8)[:, None] % 8, palettes), dim=1)
+
+
+def spread(reasoner: Reasoner, *parts: torch.Tensor) -> list[torch.Tensor]:
+    return [part.repeat_interleave(reasoner.config.latents, dim=0) for part in parts]
+
+
+def drawn(seed: int = 2) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_gradients_equal_finite_differences(name: str) -> None:
+    """With gradient through all calls, the slope along a random direction is the gradient's product with it."""
+    reasoner = tiny(**OPTIONS[name], gradient_calls=-1)
+    inputs = spread(reasoner, *puzzles())
+    state = reasoner.start(2, 4, 4, torch.float64, drawn())
+    labels = inputs[0]
+
+    def loss() -> torch.Tensor:
+        output = reasoner(state, *inputs)
+        return supervise(output.logits, output.halting, labels, "stablemax", 0.1).cells.sum()
+
+    weights = [p for name, p in reasoner.named_parameters() if not name.startswith("halt_")]  # those pass through float32
+    assert reasoner(state, *inputs).logits.shape == (len(inputs[0]), 4, 4, 12)
+    gradients = torch.autograd.grad(loss(), weights)
+    directions = [torch.randn(p.shape, generator=drawn(i), dtype=torch.float64) for i, p in enumerate(weights)]
+    expected = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+    ends = []
+    for step in (1e-6, -1e-6):
+        with torch.no_grad():
+            for p, d in zip(weights, directions, strict=True):
+                p.add_(d, alpha=step)
+            ends.append(float(loss()))
+            for p, d in zip(weights, directions, strict=True):
+                p.sub_(d, alpha=step)
+    assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["trm", "multi-z", "hrm", "damping", "convolution"])
+def test_truncated_gradient_is_that_of_the_last_cycle_alone(name: str) -> None:
+    """Gradient through the last cycle equals full backpropagation of one cycle from where the first one ended."""
+    whole, last = tiny(**OPTIONS[name]), tiny(**OPTIONS[name], gradient_calls=-1)
+    inputs = puzzles()
+    start = whole.start(2, 4, 4, torch.float64)
+    between = whole(start, *inputs, depth=(1, 2)).state
+    results = []
+    for reasoner, state, depth in ((whole, start, None), (last, between, (1, 2))):
+        logits = reasoner(state, *inputs, depth=depth).logits
+        results.append((logits, *torch.autograd.grad(logits.square().sum(), list(reasoner.networks.parameters()))))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_gradient_reaches_as_many_loops_as_asked() -> None:
+    """Each further call adds to the gradient, and the last of them is full backpropagation."""
+    inputs, gradients = puzzles(), []
+    for calls in (1, 2, 3, 4, -1):
+        reasoner = tiny(**OPTIONS["looped"], gradient_calls=calls)
+        state = reasoner.start(2, 4, 4, torch.float64)
+        gradients.append(torch.autograd.grad(reasoner(state, *inputs).logits.square().sum(), reasoner.networks[0][0].qkv)[0])
+    assert all(not torch.allclose(a, b) for a, b in pairwise(gradients[:4]))
+    torch.testing.assert_close(gradients[3], gradients[4], rtol=0, atol=0)
+
+
+def test_depth_is_that_of_another_config() -> None:
+    inputs = puzzles()
+    deep, shallow = tiny(cycles=3, thoughts=4), tiny(cycles=1, thoughts=2)
+    start = deep.start(2, 4, 4, torch.float64)
+    torch.testing.assert_close(deep(start, *inputs, depth=(1, 2)).logits, shallow(start, *inputs).logits, rtol=0, atol=0)
+    assert not torch.allclose(deep(start, *inputs).logits, shallow(start, *inputs).logits)
+
+
+def test_depth_curriculum_follows_the_steps() -> None:
+    config = SMALL.override({"cycles": 3, "thoughts": 6, "depth_curriculum": "1/2:0.3, 2/4:0.6"})
+    trainer = small_trainer(config, steps=10)
+    depths = []
+    for trainer.step in range(10):
+        depths.append(trainer.depth())
+    assert depths == [(1, 2)] * 3 + [(2, 4)] * 3 + [None] * 4
+    trainer = small_trainer(config, steps=4)
+    assert all(np.isfinite(float(trainer.train_step().loss)) for _ in range(4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth_curriculum": "1-2:0.3"}, r"depth_curriculum: '1-2:0.3' is no stage: write T/n:SHARE"),
+        ({"depth_curriculum": "1/2:0.6,2/2:0.3"}, "depth_curriculum: shares must rise"),
+        ({"depth_curriculum": "1/2:1.0"}, "depth_curriculum: shares must rise"),
+        ({"depth_curriculum": "4/4:0.3"}, "deeper than the model's own"),
+        ({"depth_curriculum": "1/2:0.3", "gradient_calls": 8}, r"depth_curriculum, until 0.3: gradient_calls: must be"),
+        ({"depth_curriculum": "1/1:0.3", "states": 2}, r"depth_curriculum, until 0.3: states: a thought changes one"),
+        ({"halting": "q-learning", "halt_steps": 1}, "halting: with --halt-steps 1 no row can go on"),
+        ({"label_smoothing": 1.0}, "label_smoothing: must be from 0 up to"),
+        ({"matrix_weight_decay": -1.0}, "matrix_weight_decay: must be at least 0"),
+    ],
+)
+def test_meaningless_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Config().override(settings)
+
+
+def test_our_options_are_off_in_the_published_presets_and_on_in_ours() -> None:
+    options = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_slots")
+    options += ("matrix_optimizer", "label_smoothing", "depth_curriculum")
+    usual = {**Config().to_dict()["model"], **Config().to_dict()["training"]}
+    on = {}
+    for name, preset in PRESETS.items():
+        values = {**preset.to_dict()["model"], **preset.to_dict()["training"]}
+        on[name] = {option for option in options if values[option] != usual[option]}
+        on[name] |= {"rotary-2d"} if values["positions"] == "rotary-2d" else set()
+        on[name] |= {"truncation"} if values["thoughts"] == 0 and values["gradient_calls"] else set()
+        on[name] |= {"halting_loss_weight"} if values["halting_loss_weight"] != 0.5 else set()
+    for name in ("arc1", "arc2", "trm", "trm-mlp", "single-z", "multi-z", "hrm", "direct"):
+        assert not on[name], name
+    ours = set().union(*(on[name] for name in PRESETS if name.startswith("arc1-")))
+    assert ours == {*options, "rotary-2d", "truncation", "halting_loss_weight"}
+
+
+# --- the gate and the states
+
+
+def test_norm_swiglu_keeps_the_scale() -> None:
+    """Hidden activations of the normed gate do not grow with the weights, those of SwiGLU do."""
+    h = torch.randn(2, 5, 16, generator=drawn(), dtype=torch.float64)
+    weights = {name: w.detach() for name, w in tiny().networks[0][0].cast(torch.float64).items()}
+    sizes = {
+        gate: [float(_gated(h, weights["gate"] * k, weights["up"] * k, gate).norm()) for k in (1, 100)]
+        for gate in ("swiglu", "norm-swiglu")
+    }
+    assert sizes["swiglu"][1] > 1000 * sizes["swiglu"][0]
+    assert sizes["norm-swiglu"][1] < 2 * sizes["norm-swiglu"][0]
+
+
+def test_convolution_leaves_the_prefix_alone() -> None:
+    inner = torch.randn(2, 3 + 12, 8, generator=drawn())
+    kernel = torch.randn(8, 3, 3, generator=drawn(1))
+    out = _convolve(inner, kernel, Place(3, 3, 4, None))
+    assert torch.equal(out[:, :3], inner[:, :3])
+    assert out.shape == inner.shape
+    centre = torch.zeros(8, 3, 3)
+    centre[:, 1, 1] = 1  # a kernel that sees one cell is the activation alone
+    torch.testing.assert_close(_convolve(inner, centre, Place(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
+
+
+def test_random_states_are_normal_seeded_and_differ_from_row_to_row() -> None:
+    reasoner = tiny(random_start=True, width=64)
+    first, again, other = (reasoner.start(50, 4, 4, torch.float64, drawn(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first.y, again.y)
+    assert torch.equal(first.z[0], again.z[0])
+    assert not torch.equal(first.y, other.y)
+    assert not torch.equal(first.y, first.z[0])
+    assert not torch.equal(first.y[0], first.y[1])
+    assert abs(float(first.y.std()) - 1) < 0.01
+    fixed = tiny().start(2, 4, 4, torch.float64)
+    assert (fixed.y == fixed.y[:1, :1]).all()
+
+
+def test_noise_is_added_to_every_call_in_training_only() -> None:
+    reasoner, inputs = tiny(**OPTIONS["direct"], noise=0.5), puzzles(1, 4)
+    state = reasoner.start(1, 4, 4, torch.float64)
+    quiet = reasoner(state, *inputs).state.y
+    noisy = torch.stack([reasoner(state, *inputs, generator=drawn(seed)).state.y for seed in range(200)])
+    assert torch.equal(reasoner(state, *inputs).state.y, quiet)
+    assert torch.equal(reasoner(state, *inputs, generator=drawn(3)).state.y, noisy[3])
+    difference = noisy - quiet
+    assert abs(float(difference.mean())) < 0.01
+    assert abs(float(difference.std()) - 0.5) < 0.01
+
+
+def test_damping_keeps_a_share_of_the_state() -> None:
+    inputs = puzzles()
+    plain, damped = tiny(**OPTIONS["direct"]), tiny(**OPTIONS["direct"], damping=0.25)
+    state = plain.start(2, 4, 4, torch.float64)
+    expected = 0.75 * state.y + 0.25 * plain(state, *inputs).state.y
+    torch.testing.assert_close(damped(state, *inputs).state.y, expected)
+
+
+# --- parallel latents
+
+
+def in_flight(reasoner: Reasoner) -> tuple[Carry, torch.Tensor, State]:
+    """Two fresh rows, their task vectors, and the initial state."""
+    tokens, vectors, transforms = puzzles()
+    start = reasoner.start(2, 4, 4, torch.float64)
+    batch = Batch(tokens, tokens.clone(), torch.arange(2), transforms)
+    return first_carry(start, batch)._replace(batch=batch), vectors.requires_grad_(), start
+
+
+def test_the_best_latent_of_each_puzzle_is_trained() -> None:
+    reasoner, config = tiny(latents=3), TrainingConfig(loss="softmax")
+    carry, vectors, start = in_flight(reasoner)
+    loss, after, _ = supervision_step(reasoner, config, carry, vectors, start, torch.zeros(2))
+    inputs = spread(reasoner, carry.batch.tokens, vectors.detach(), carry.batch.transforms)
+    every = reasoner(start, *inputs)
+    losses = supervise(every.logits, every.halting, inputs[0], "softmax")
+    best = losses.cells.view(2, 3).argmin(dim=1) + torch.tensor([0, 3])
+    expected = (losses.cells[best].sum() + 0.5 * losses.halting[best].sum()) / 2
+    torch.testing.assert_close(loss, expected)
+    assert len(set(losses.cells.tolist())) == 6, "latents that start alike are no latents"
+    torch.testing.assert_close(after.state.y, every.state.y)  # all of them go on
+    ours = torch.autograd.grad(loss, reasoner.networks[0][0].qkv)[0]
+    torch.testing.assert_close(ours, torch.autograd.grad(expected, reasoner.networks[0][0].qkv)[0])
+
+
+def test_a_row_that_halted_restarts_all_its_latents() -> None:
+    reasoner = tiny(latents=2)
+    carry, vectors, start = in_flight(reasoner)
+    moved = carry._replace(state=State(start.y + 1, tuple(z + 1 for z in start.z)), halted=torch.tensor([True, False]))
+    state = restart(moved.state, start, moved.halted)
+    assert torch.equal(state.y[:2], start.y[:2])
+    assert torch.equal(state.y[2:], start.y[2:] + 1)
+    assert vectors.requires_grad
+
+
+def test_the_surest_latent_answers() -> None:
+    reasoner = tiny(latents=3)
+    tokens, vectors, transforms = puzzles(4)
+    answers, sure = think(reasoner, tokens, vectors, transforms, 2, torch.float64, drawn())
+    inputs = spread(reasoner, tokens, vectors, transforms)
+    state = reasoner.start(4, 4, 4, torch.float64)
+    with torch.no_grad():
+        output = reasoner(reasoner(state, *inputs).state, *inputs)
+    for row in range(4):
+        halting = output.halting[3 * row : 3 * row + 3, 0]
+        best = 3 * row + int(halting.argmax())
+        assert float(sure[row]) == pytest.approx(float(halting.max().sigmoid()))
+        assert torch.equal(answers[row], output.logits[best].argmax(dim=-1).to(torch.uint8))
+
+
+# --- losses and halting
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_label_smoothing_is_pytorch_s(smoothing: float) -> None:
+    logits = torch.randn(2, 3, 4, 12, generator=drawn(), dtype=torch.float64)
+    labels = torch.randint(0, 12, (2, 3, 4), generator=drawn()).to(torch.uint8)
+    labels[0, 0] = NOT_SCORED
+    ours = supervise(logits, torch.zeros(2, 2), labels, "softmax", smoothing).cells
+    for row in range(2):
+        target = torch.where(labels[row] == NOT_SCORED, -100, labels[row].long()).flatten()
+        theirs = F.cross_entropy(logits[row].flatten(0, 1), target, label_smoothing=smoothing)
+        assert float(ours[row]) == pytest.approx(float(theirs), rel=1e-12)
+
+
+def test_float32_stablemax_is_exact_enough() -> None:
+    """Loss and gradient agree with float64 to a few units of float32's last place."""
+    logits = (10 * torch.randn(2, 3, 4, 12, generator=drawn())).requires_grad_()
+    labels = torch.randint(0, 12, (2, 3, 4), generator=drawn()).to(torch.uint8)
+    results = []
+    for loss in ("stablemax", "stablemax-float64"):
+        cells = supervise(logits, torch.zeros(2, 2), labels, loss).cells
+        results.append((cells.double(), torch.autograd.grad(cells.sum(), logits)[0]))
+        assert cells.dtype == (torch.float32 if loss == "stablemax" else torch.float64)
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_continue_loss_by_hand() -> None:
+    halting = torch.tensor([[0.3, 1.0], [0.3, -1.0]])
+    following = torch.tensor([[2.0, 3.0], [2.0, 3.0]])
+    last = torch.tensor([False, True])
+    q = 1 / (1 + np.exp(-np.array([1.0, -1.0])))
+    target = 1 / (1 + np.exp(-np.array([3.0, 2.0])))
+    expected = -(target * np.log(q) + (1 - target) * np.log(1 - q))
+    np.testing.assert_allclose(continue_loss(halting, following, last), expected, rtol=1e-6)
+
+
+def test_q_learning_looks_one_step_ahead() -> None:
+    """HRM's loss: the next step of every row, without gradient, says what going on is worth."""
+    reasoner = tiny(networks=2, gradient_calls=2)
+    config = TrainingConfig(halting="q-learning", halt_steps=4)
+    carry, vectors, start = in_flight(reasoner)
+    loss, after, _ = supervision_step(reasoner, config, carry, vectors, start, torch.zeros(2))
+    inputs = (carry.batch.tokens, vectors, carry.batch.transforms)
+    first = reasoner(start, *inputs)
+    second = reasoner(first.state, *inputs)
+    losses = supervise(first.logits, first.halting, carry.batch.labels, "stablemax")
+    target = second.halting.amax(dim=1).sigmoid().detach()
+    going_on = F.binary_cross_entropy_with_logits(first.halting[:, CONTINUE], target, reduction="sum")
+    expected = (losses.cells.sum() + 0.5 * (losses.halting.sum() + going_on)) / 2
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(after.state.y, first.state.y)
+    for a, b in zip(*(torch.autograd.grad(x, [reasoner.halt_weight, vectors]) for x in (loss, expected)), strict=True):
+        torch.testing.assert_close(a, b)
+    assert after.halted.tolist() == (first.halting[:, 0] > first.halting[:, 1]).tolist()
+
+
+# --- NorMuon
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    for shape in ((3, 20, 50), (3, 50, 20)):
+        matrices = torch.randn(shape, generator=drawn(), dtype=torch.float64)
+        values = torch.linalg.svdvals(orthogonalise(matrices))
+        assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+        ours, (u, _, v) = orthogonalise(matrices), torch.linalg.svd(matrices, full_matrices=False)
+        assert float(F.cosine_similarity(ours.flatten(), (u @ v).flatten(), dim=0)) > 0.97
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (9, 6)])
+def test_normuon_equals_plain_numpy(shape: tuple[int, int]) -> None:
+    generator = np.random.default_rng(0)
+    weights = [generator.standard_normal(shape) for _ in range(2)]
+    parameters = [torch.nn.Parameter(torch.from_numpy(w.copy())) for w in weights]
+    optimizer = NorMuon(parameters, lr=0.1, momentum=0.9, beta2=0.8, weight_decay=0.5)
+    memory = [(np.zeros(shape), np.zeros((shape[0], 1))) for _ in range(2)]
+    for _ in range(3):
+        gradients = [generator.standard_normal(shape) for _ in range(2)]
+        for p, gradient in zip(parameters, gradients, strict=True):
+            p.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        for number, gradient in enumerate(gradients):
+            weights[number], *memory[number] = naive.normuon(weights[number], gradient, *memory[number], 0.1, 0.9, 0.8, 0.5)
+            np.testing.assert_allclose(parameters[number].detach(), weights[number], rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["muon", "normuon"])
+@pytest.mark.parametrize("other", ["adamw", "adam-atan2"])
+def test_matrices_have_an_optimizer_of_their_own(kind: str, other: str) -> None:
+    """Every weight is moved by one of the two: the blocks' matrices by the first, all others (kernels too) by the second."""
+    reasoner = tiny(convolution=3)
+    config = replace(SMALL.training, matrix_optimizer=kind, optimizer=other, matrix_learning_rate=0.5, matrix_weight_decay=0.25)
+    first, second = Optimizers(reasoner, config, 10).members
+    names = {id(p): name for name, p in reasoner.named_parameters()}
+    hidden = {names[id(p)] for p in first.param_groups[0]["params"]}
+    rest = {names[id(p)] for p in second.param_groups[0]["params"]}
+    parts = ("qkv", "out", "gate_up", "down")
+    assert hidden == {f"networks.0.{layer}.{part}" for layer in range(2) for part in parts}
+    assert rest == set(names.values()) - hidden
+    assert "networks.0.0.kernel" in rest
+    assert (first.param_groups[0]["lr"], first.param_groups[0]["weight_decay"]) == (0.5, 0.25)
+    assert type(second).__name__ == {"adamw": "AdamW", "adam-atan2": "AdamAtan2"}[other]
+
+
+# --- the whole step, compiled
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"latents": 2, "gate": "norm-swiglu", "label_smoothing": 0.1},
+        {"halting": "q-learning", "networks": 2, "gradient_calls": 2},
+        {"convolution": 3, "thoughts": 0, "states": 0, "gradient_calls": 1, "transform_slots": True, "prefix": 12},
+        {"random_start": True, "damping": 0.9, "loss": "softmax"},
+    ],
+)
+def test_the_step_compiles_whole_and_once(changes: dict) -> None:
+    """No graph breaks (fullgraph), no second compilation when rows halt, and the same numbers."""
+    torch.compiler.reset()
+    plain, compiled = (small_trainer(SMALL.override(changes), dtype=torch.float64) for _ in range(2))
+    for trainer in (plain, compiled):
+        trainer.reasoner.double()
+        trainer.optimizers = Optimizers(trainer.reasoner, trainer.config.training, 12)
+        trainer.average = None
+    step = torch.compile(supervision_step, fullgraph=True, dynamic=False, backend="aot_eager")
+    compiled.supervision_step = step
+    for number in range(6):
+        with torch.compiler.set_stance("fail_on_recompile" if number > 1 else "default"):
+            ours = compiled.train_step()
+        theirs = plain.train_step()
+        torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-9, atol=0)
+        assert torch.equal(compiled.carry.halted, plain.carry.halted)
+    assert bool(plain.carry.halted.any()), "no row halted, so this proves nothing"
+
+
+def test_noise_is_refused_with_compilation() -> None:
+    with pytest.raises(InputError, match=r"noise: torch\.compile cannot draw from a generator of our own"):
+        small_trainer(SMALL.override({"noise": 0.1}), compiled=True)
+
+
+def test_print_tells_the_family_and_counts_the_parameters() -> None:
+    trainer = small_trainer(SMALL.override({"states": 2, "convolution": 3}))
+    text = repr(trainer.reasoner).splitlines()
+    network = sum(p.numel() for p in trainer.reasoner.parameters())
+    table = trainer.embedding.table
+    assert text[0] == "Reasoner: multi-z with 2 states, width 16, 2 blocks, T 2, n 2"
+    assert text[1].split() == ["network", f"{network:,}", "parameters"]
+    assert text[2].split() == ["task", "embeddings", f"{table.numel():,}", "parameters,", f"{len(table):,}", "rows"]
+    assert "states 2" in text[3]
+    assert "convolution 3" in text[3]
+    published = {"trm": "trm", "trm-mlp": "trm-mlp", "single-z": "single-z", "multi-z": "multi-z with 6 states", "hrm": "hrm"}
+    for name, family in {**published, "direct": "direct", "arc1-loop": "looped"}.items():
+        assert PRESETS[name].model.family == family
+    assert "none attached" in repr(Reasoner(ModelConfig(width=16, heads=2), torch.Generator()))

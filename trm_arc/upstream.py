@@ -1,0 +1,282 @@
+"""Checkpoints of the original public code, in and out: python -m trm_arc.upstream FILE --config F --out DIR
+
+Both directions are exact: the same numbers under other names.  Only tensors are read (torch's `weights_only`), never code.
+"""
+
+import re
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augment import COLOURS, SYMMETRIES
+from trm_arc.checkpoint import Checkpoint, list_checkpoints, prepare_folder, save_checkpoint
+from trm_arc.command import Parser, add_data_flag, run
+from trm_arc.config import Config, ModelConfig, TrainingConfig
+from trm_arc.data import check_vocabulary, fingerprint
+from trm_arc.device import PRECISIONS
+from trm_arc.errors import InputError, shorten
+from trm_arc.files import RESULT_FILES, exclusive, read_json
+from trm_arc.leak import trained_inputs
+from trm_arc.model import Reasoner
+from trm_arc.official import TABLE, Settings, official_config, official_training, read_official, read_settings, tell_source
+from trm_arc.sources import load_listed, load_tasks
+from trm_arc.task import TaskSet
+
+_BLOCK_NAMES = {
+    "qkv": "self_attn.qkv_proj",
+    "out": "self_attn.o_proj",
+    "mix_gate_up": "mlp_t.gate_up_proj",
+    "mix_down": "mlp_t.down_proj",
+    "gate_up": "mlp.gate_up_proj",
+    "down": "mlp.down_proj",
+}
+SEPARATOR = "|||"  # between task, symmetry and palette in the original's names of task embeddings
+
+
+class _Part(NamedTuple):
+    """Where a tensor of the original lies in ours: a name, and for states which of them."""
+
+    ours: str
+    index: tuple[int, ...]
+    theirs: str
+
+
+def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str, Any] | Path | str) -> Reasoner:
+    """A reasoner with the weights of a checkpoint of the original code.
+
+    Args:
+        source: its state dict, or the file; names may stand behind `_orig_mod.model.inner.`, `model.inner.` or nothing.
+        config: the original's architecture settings, or a YAML or JSON file with them (a run's whole settings are fine).
+
+    Returns:
+        The reasoner, in float64 if the checkpoint is, else float32.  The task embeddings are not part of it: see `TABLE`.
+
+    Raises:
+        InputError: a file that cannot be read or holds more than tensors, a setting that is not known or not supported, or
+            tensors that are missing, surplus or of another shape, named.
+    """
+    tensors = read_official(source)
+    model = official_config(read_settings(config), tensors)
+    reasoner = Reasoner(model, torch.Generator())
+    expected = {part.theirs: tuple(reasoner.state_dict()[part.ours][part.index].shape) for part in _parts(model)}
+    given = {name: tuple(t.shape) for name, t in tensors.items() if name != TABLE}
+    missing, surplus = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+    shapes = [f"{n} {given[n]} for {expected[n]}" for n in sorted(expected.keys() & given.keys()) if expected[n] != given[n]]
+    found = {"missing": missing, "surplus": surplus, "of another shape": shapes}
+    if any(found.values()):
+        told = "; ".join(f"{what}: {shorten(names)}" for what, names in found.items() if names)
+        raise InputError(f"{tell_source(source)}: the tensors do not fit the settings of a {model.family}: {told}")
+    reasoner.to(torch.float64 if any(t.dtype == torch.float64 for t in tensors.values()) else torch.float32)
+    with torch.no_grad():
+        for part in _parts(model):
+            reasoner.state_dict()[part.ours][part.index].copy_(tensors[part.theirs])
+    reasoner.embedding_rows = len(tensors.get(TABLE, ()))
+    return reasoner
+
+
+def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> dict[str, Tensor]:
+    """The tensors of a reasoner under the original's names, without a prefix.
+
+    Args:
+        reasoner: of the published family.
+        task_embeddings: their table (rows, D), whose row 0 the original keeps for padding; left out if None.
+
+    Raises:
+        InputError: the reasoner uses an option that the original does not have.
+    """
+    usual, config = ModelConfig(), reasoner.config
+    ours = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_slots")
+    odd = [f"{name} {getattr(config, name)}" for name in ours if getattr(config, name) != getattr(usual, name)]
+    odd += ["positions rotary-2d"] * (config.positions == "rotary-2d")
+    if odd or config.family == "looped":
+        raise InputError(f"the original's code cannot run this model: it has no {', '.join(odd) or 'loop without thoughts'}")
+    tensors = {part.theirs: reasoner.state_dict()[part.ours][part.index].clone() for part in _parts(config)}
+    return tensors if task_embeddings is None else tensors | {TABLE: task_embeddings.clone()}
+
+
+def _parts(config: ModelConfig) -> list[_Part]:
+    parts = [
+        _Part("embed_tokens", (), "embed_tokens.embedding_weight"),
+        _Part("head", (), "lm_head.weight"),
+        _Part("halt_weight", (), "q_head.weight"),
+        _Part("halt_bias", (), "q_head.bias"),
+        # single-z calls its only state L, the others call the answer H
+        _Part("y_start", (0,), "L_init" if config.family == "single-z" else "H_init"),
+    ]
+    z_names = ["L_init"] if config.states == 1 else [f"L{state + 1}_init" for state in range(config.states)]
+    parts += [_Part("z_start", (state, 0), name) for state, name in enumerate(z_names)]
+    mixing = ("qkv", "out") if config.mixer == "attention" else ("mix_gate_up", "mix_down")
+    for network in range(config.networks):
+        level = "H" if network == 1 or config.family == "direct" else "L"
+        for layer in range(config.layers):
+            for part in (*mixing, "gate_up", "down"):
+                theirs = f"{level}_level.layers.{layer}.{_BLOCK_NAMES[part]}.weight"
+                parts.append(_Part(f"networks.{network}.{layer}.{part}", (), theirs))
+    return parts
+
+
+class _Rows(NamedTuple):
+    """Task embeddings that a checkpoint keeps: the tasks, their transforms, and a vector for each transform."""
+
+    tasks: list[tuple[str, str]]
+    table: np.ndarray
+    starts: np.ndarray
+    vectors: Tensor
+
+
+def mean_row(table: Tensor) -> _Rows:
+    """One stand-in for all task embeddings: their mean, which every task gets that the checkpoint does not know.
+
+    Args:
+        table: (rows, D); row 0, the original's padding, does not count if there are others.
+    """
+    rows = table[1:] if len(table) > 1 else table
+    identity = np.frombuffer(_IDENTITY, np.uint8)[None].copy()
+    mean = rows.double().mean(dim=0).float()[None]
+    return _Rows([(f"(mean of {len(rows)} task embeddings)", "")], identity, np.array([0, 1]), mean)
+
+
+def named_rows(table: Tensor, identifiers: Path, tasks: TaskSet) -> _Rows:
+    """The task embeddings of the tasks to answer, told apart by the original's list of names.
+
+    Args:
+        table: (rows, D).
+        identifiers: JSON list, a name for each row: `task`, or `task|||t3|||0132456789` with symmetry and palette.
+        tasks: whose embeddings to keep.
+
+    Raises:
+        InputError: not such a list, one of another length, or one without any of the tasks.
+    """
+    names = read_json(identifiers)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{identifiers}: a list of names is expected, as in the original's identifiers.json")
+    if len(names) != len(table):
+        raise InputError(
+            f"{identifiers}: {len(names)} names for {len(table)} task embeddings; give the list that the checkpoint was trained "
+            "with, or --task-embeddings mean"
+        )
+    rows: dict[str, list[tuple[bytes, int]]] = {task.id: [] for task in tasks}
+    for number, name in enumerate(names):
+        task_id, *transform = name.split(SEPARATOR)
+        if task_id in rows:
+            rows[task_id].append((_transform_row(transform, f"{identifiers}, name {number}"), number))
+    kept = [task for task in tasks if rows[task.id]]
+    if not kept:
+        raise InputError(f"{identifiers}: names none of the {len(tasks)} tasks of {tasks.name}; see --evaluation-data")
+    order = [entry for task in kept for entry in sorted(rows[task.id], key=lambda entry: entry[0] != _IDENTITY)]
+    counts = [len(rows[task.id]) for task in kept]
+    return _Rows(
+        [(task.id, fingerprint(task)) for task in kept],
+        np.frombuffer(b"".join(row for row, _ in order), np.uint8).reshape(len(order), -1).copy(),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        table[torch.tensor([number for _, number in order])].float(),
+    )
+
+
+_IDENTITY = bytes([0, *range(COLOURS)])
+
+
+def _transform_row(transform: Sequence[str], where: str) -> bytes:
+    """A plan's row of the original's `t3`, `0132456789`."""
+    if not transform:
+        return _IDENTITY
+    symmetry = re.fullmatch(r"t(\d)", transform[0])
+    palette = transform[1] if len(transform) == 2 else ""
+    if not symmetry or int(symmetry[1]) >= SYMMETRIES or sorted(palette) != [str(colour) for colour in range(COLOURS)]:
+        raise InputError(f"{where}: {SEPARATOR.join(transform)!r} is no symmetry and palette, as t3{SEPARATOR}0132456789")
+    return bytes([int(symmetry[1]), *map(int, palette)])
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    usual = TrainingConfig()
+    parser = Parser(
+        prog="python -m trm_arc.upstream",
+        usage="%(prog)s FILE --config F --out DIR [options]",
+        description="Turn a checkpoint of the original TRM or HRM code into one of ours, for evaluate and submission.",
+    )
+    flag = parser.add_argument
+    flag("file", type=Path, metavar="FILE", help="the checkpoint (torch.save or safetensors); tensors alone are read")
+    flag("--config", type=Path, required=True, metavar="F", help="its architecture settings or all_config.yaml (YAML or JSON)")
+    flag("--out", type=Path, required=True, metavar="DIR", help="folder for our checkpoint")
+    flag("--overwrite", action="store_true", help="replace the checkpoints in --out")
+    flag(
+        "--task-embeddings",
+        choices=("refuse", "mean"),
+        default="refuse",
+        help="keep the rows that --identifiers names, and refuse a table of another size; or keep the mean of all rows",
+    )
+    flag("--identifiers", type=Path, metavar="JSON", help="the identifiers.json it was trained with: which row is whose")
+    kept = "tasks whose embeddings to keep, and to answer by default"
+    flag("--evaluation-data", default=usual.evaluation_data, metavar="SET", help=kept)
+    flag("--data", metavar="SETS", help="sets that it was trained on with all outputs, for evaluate to tell a leak")
+    add_data_flag(parser)
+    return parser
+
+
+def _choose_rows(values: Namespace, table: Tensor | None, settings: Settings, tasks: TaskSet) -> _Rows:
+    if table is None:
+        raise InputError(f"{values.file}: {TABLE} is missing: without task embeddings there is nothing to evaluate")
+    if values.task_embeddings == "mean":
+        return mean_row(table)
+    stated = settings.values.get("num_puzzle_identifiers", len(table))
+    remedy = "--task-embeddings mean keeps their mean alone"
+    if stated != len(table):
+        raise InputError(f"{values.file}: {len(table)} task embeddings, but num_puzzle_identifiers is {stated}; {remedy}")
+    if values.identifiers is None:
+        raise InputError(
+            f"{values.file}: nothing says whose the {len(table)} task embeddings are: name the identifiers.json that it was "
+            f"trained with by --identifiers; or {remedy}"
+        )
+    return named_rows(table, values.identifiers, tasks)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read, convert, save.
+
+    Args:
+        arguments: the command line.
+    """
+    values = make_parser().parse(arguments)
+    prepare_folder(values.out, False, values.overwrite)
+    tensors = read_official(values.file)
+    reasoner = load_official(tensors, values.config)
+    check_vocabulary(reasoner.config)
+    settings = read_settings(values.config)
+    training = official_training(settings, TrainingConfig())
+    training |= {"data": values.data or "", "evaluation_data": values.evaluation_data}
+    evaluation = load_tasks(values.evaluation_data, values.data_folder)
+    trained = load_listed(values.data or "", values.data_folder)
+    rows = _choose_rows(values, tensors.get(TABLE), settings, evaluation)
+    reasoner.embedding_rows = len(rows.vectors)
+    config = Config(model=reasoner.config).override(training)
+    parts = {f"model.{name}": t.float() for name, t in reasoner.state_dict().items()}
+    parts |= {
+        "embedding.table": rows.vectors,
+        "plan.table": torch.from_numpy(rows.table),
+        "plan.starts": torch.from_numpy(rows.starts),
+        "random": torch.Generator().get_state(),
+        "trained": torch.from_numpy(trained_inputs(trained)),
+    }
+    precision = settings.values.get("forward_dtype", "bfloat16")
+    board = [config.model.board_rows, config.model.board_columns]
+    extra = {"window": board, "precision": precision if precision in PRECISIONS else "bfloat16"}
+    stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
+    with exclusive(values.out):
+        target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, extra, str(values.out)), 1, stale)
+    print(reasoner)
+    known = f"{len(rows.tasks)} of {len(evaluation)} tasks of {evaluation.name}"
+    print(f"  task embeddings of {known}" if values.identifiers and len(rows.tasks) > 1 else f"  {rows.tasks[0][0]}")
+    if not values.data:
+        print("what it was trained on is not known here (--data), so evaluate cannot tell whether an answer was trained on")
+    print(f"wrote {target}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
