@@ -1,5 +1,7 @@
 """Shared fixtures: a small synthetic task set that every clone has, and the real data of ../shared where it is."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from submission import __main__ as submission
+from trm_arc import evaluate, train, upstream
+from trm_arc.command import run
 from trm_arc.task import Pair, Task, TaskSet
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -72,3 +77,18 @@ def write_kaggle(folder: Path, tasks: TaskSet, stem: str) -> Path:
     solutions = {task.id: [pair.output.tolist() for pair in task.test] for task in tasks}
     (folder / f"{stem}_solutions.json").write_bytes(orjson.dumps(solutions))
     return challenges
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command's main with arguments; gives exit code, standard output and standard error."""
+    modules = {"train": train, "evaluate": evaluate, "upstream": upstream, "submission": submission}
+
+    def call(name: str, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            run(modules[name].main)
+        printed = capsys.readouterr()
+        return int(caught.value.code or 0), printed.out, printed.err
+
+    return call

@@ -15,13 +15,9 @@ import orjson
 import pytest
 import torch
 
-import submission.__main__ as submission_command
 from tests.conftest import make_tasks, write_kaggle
-from trm_arc import evaluate as evaluate_command
 from trm_arc import supervision
-from trm_arc import train as train_command
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
-from trm_arc.command import run
 from trm_arc.files import exclusive
 from trm_arc.loss import Losses, supervise
 from trm_arc.task import TaskSet
@@ -31,21 +27,6 @@ SETTINGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
     "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
 ).split()
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command's main with arguments; gives exit code, standard output and standard error."""
-    modules = {"train": train_command, "evaluate": evaluate_command, "submission": submission_command}
-
-    def call(name: str, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run(modules[name].main)
-        printed = capsys.readouterr()
-        return int(caught.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

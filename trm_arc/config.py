@@ -78,8 +78,8 @@ class ModelConfig:
             raise InputError("positions: the MLP mixer has a weight for every position, so only --positions none goes with it")
         if self.states > self.thoughts:
             raise InputError(
-                f"states: a thought changes one scratch state, so {self.thoughts} thoughts in a cycle never change all "
-                f"{self.states} states: use at most --states {self.thoughts}, or more --thoughts"
+                f"states: a thought changes one scratch state, so {self.thoughts} thoughts in a cycle leave some of the "
+                f"{self.states} as they began: use at most --states {self.thoughts}, or more --thoughts"
             )
         if self.networks == 2 and self.thoughts == 0:
             raise InputError("networks: the first of two networks thinks, so two need at least one thought: use --networks 1")

@@ -35,8 +35,8 @@ def log_stablemax(logits: Tensor) -> Tensor:
 def supervise(logits: Tensor, halting: Tensor, labels: Tensor, loss: str, label_smoothing: float = 0.0) -> Losses:
     """Losses of one supervision step.
 
-    The precision is the logits', but at least float32: stablemax in float64 gives the same gradients to 1e-6 and takes ten times
-    as long.  "stablemax-float64" is there to repeat the original's numbers.
+    The precision is the logits', but at least float32, whose gradients are those of float64 to a few units in the last place.
+    "stablemax-float64" is there to repeat the original's numbers.
 
     Args:
         logits: (B, H, W, V).

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from augment import COLOURS, SYMMETRIES
 from augment.kernels import FIRST_COLOUR
+from trm_arc.attention import attend
 from trm_arc.config import ModelConfig
 
 NORM_EPSILON = 1e-5
 ROTARY_BASE = 10000.0
-SHORT = 512  # tokens up to which explicit attention beats the CPU's fused kernel in training
 # Matrices that are stored as one, as published, with their parts and the parts' shares of the rows.
 _FUSED = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
 HALT, CONTINUE = 0, 1  # rows of the halting head
@@ -105,15 +105,15 @@ class Block(nn.Module):
     def forward(self, h: Tensor, weights: dict[str, Tensor], place: Place) -> Tensor:
         """h (B, L, D) -> (B, L, D), with the weights of `cast`."""
         if self.mixer == "attention":
-            h = _norm(h + self._attend(h, weights, place.rotary))
+            h = _norm(self._attend(h, weights, place.rotary).add_(h))
         else:  # the norm of the MLP mixer runs over the tokens, as in the original
             h = h.transpose(1, 2)  # (B, D, L)
             mixed = _gated(h, weights["mix_gate"], weights["mix_up"], self.gating)
-            h = _norm(h + F.linear(mixed, weights["mix_down"])).transpose(1, 2)
+            h = _norm(F.linear(mixed, weights["mix_down"]).add_(h)).transpose(1, 2)
         inner = _gated(h, weights["gate"], weights["up"], self.gating)
         if "kernel" in weights:
             inner = _convolve(inner, weights["kernel"], place)
-        return _norm(h + F.linear(inner, weights["down"]))
+        return _norm(F.linear(inner, weights["down"]).add_(h))
 
     def _attend(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         batch, length, width = h.shape
@@ -123,7 +123,7 @@ class Block(nn.Module):
             cos, sin = rotary  # (L, 1, 1, D / heads)
             qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, dims=-1), sin)
         query, key = qk.unbind(dim=2)
-        mixed = _attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
         return F.linear(mixed.transpose(1, 2).reshape(batch, length, width), weights["out"])
 
 
@@ -333,16 +333,6 @@ def _total(y: Tensor, z: list[Tensor]) -> Tensor:
     return total
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention over all tokens: (B, heads, L, D / heads) each."""
-    training_on_cpu = query.device.type == "cpu" and query.requires_grad
-    if training_on_cpu and query.shape[2] <= SHORT and query.dtype != torch.float64:  # float64 is for proofs, not for speed
-        # The CPU's fused kernel is fast forward but up to 12 times slower than this backward on short rows (see LOG.md).
-        weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        return weights.softmax(dim=-1) @ value
-    return F.scaled_dot_product_attention(query, key, value)
-
-
 def _norm(h: Tensor) -> Tensor:
     return F.rms_norm(h, h.shape[-1:], eps=NORM_EPSILON)
 
@@ -351,7 +341,8 @@ def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
     """The inner activations of a gated MLP."""
     g, u = F.linear(h, gate), F.linear(h, up)
     if gating == "swiglu":
-        return F.silu(g) * u
+        # In place where no gradient needs g: these are the largest tensors of all.
+        return F.silu(g) * u if torch.is_grad_enabled() else F.silu(g, inplace=True).mul_(u)
     if gating == "norm-swiglu":
         # Muon's steps are of one size for every matrix, so the product g u outgrows the rest unless it is normed.
         # Source: Dillon, "Speed is Confidence", arXiv 2601.19085.

@@ -63,13 +63,16 @@ def total_steps(config: TrainingConfig, pairs: int) -> int:
     return config.steps or max(1, config.epochs * pairs // config.batch_size)
 
 
-def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[Trainer, list[str]]:
+def build_trainer(
+    config: Config, folder: Path | None, device: Device, compiled: bool = False
+) -> tuple[Trainer, list[str]]:
     """Load the data and set up a run.
 
     Args:
         config: the settings.
         folder: where to look for named sets first.
         device: where to compute.
+        compiled: fuse the step by torch.compile.
 
     Returns:
         The trainer, and sentences on what a user should know of the data.
@@ -79,7 +82,7 @@ def build_trainer(config: Config, folder: Path | None, device: Device) -> tuple[
     """
     training, evaluation, notes = load_training_tasks(config.training, folder)
     examples, left_out = prepare_examples(training, evaluation, config)
-    trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)))
+    trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)), compiled)
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
@@ -221,6 +224,7 @@ def make_parser(preset: str) -> Parser:
     parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
     parser.add_argument("--keep", type=int, default=2, help="checkpoints kept")
     parser.add_argument("--log-every", type=int, default=10, help="steps between lines of metrics")
+    parser.add_argument("--compile", action="store_true", help="fuse the step by torch.compile (a minute or two at first)")
     add_machine_flags(parser)
     add_settings(parser, PRESETS[preset])
     return parser
@@ -252,7 +256,7 @@ def main(arguments: Sequence[str]) -> int:
         if checkpoint is not None and precision == "auto":
             precision = checkpoint.extra["precision"]  # another machine's own choice would not go on exactly
         device = find_device(values.device, precision)
-        trainer, notes = build_trainer(config.override(given), values.data_folder, device)
+        trainer, notes = build_trainer(config.override(given), values.data_folder, device, values.compile)
         if checkpoint is not None:
             trainer.load(checkpoint)
             notes.append(f"resumed at step {trainer.step} of {trainer.steps}")

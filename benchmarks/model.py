@@ -1,0 +1,162 @@
+"""A training step and a forward step of the published network, beside the original's arrangement of the same operations.
+
+Both are timed in one run and given as a share of the fastest matrix product that the machine does in the same precision.
+The original's arrangement is written out here from its description: a cast of every weight at every use, norms and rotations
+in float32, stablemax in float64.  It computes the same function (a test compares them) and stands in for its code.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks import common
+from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.device import PRECISIONS
+from trm_arc.halting import Batch, first_carry
+from trm_arc.model import NORM_EPSILON, ROTARY_BASE, Reasoner, inner_width
+from trm_arc.supervision import supervision_step
+
+
+def count_operations(config: ModelConfig, tokens: int) -> tuple[float, float]:
+    """Floating-point operations of the matrix products of one example: of a forward step, and of a training step.
+
+    A backward pass through a call takes twice its forward pass; only the last cycle has one.
+    """
+    length, width = config.prefix + tokens, config.width
+    inner = inner_width(config.expansion, width)
+    block = 2 * length * (4 * width**2 + 3 * width * inner) + 4 * length**2 * width  # projections, then two products of attention
+    call, head = config.layers * block, 2 * tokens * width * config.vocabulary
+    return config.calls * call + head, (config.calls + 2 * (config.thoughts + 1)) * call + 3 * head
+
+
+def measure_ceiling(dtype: torch.dtype, repeats: int) -> float:
+    """The fastest product of two matrices, in operations per second, of a square one and the network's own shape."""
+    rates = []
+    for m, k, n in ((2048, 2048, 2048), (4096, 4096, 4096), (3664, 512, 3072)):
+        a, b = torch.randn(m, k).to(dtype), torch.randn(n, k).to(dtype)
+        rates.append(2 * m * k * n / common.median_seconds(lambda a=a, b=b: F.linear(a, b), repeats))
+    return max(rates)
+
+
+def original_step(
+    reasoner: Reasoner, tokens: Tensor, vectors: Tensor, labels: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Logits and loss of a supervision step of TRM from the initial state, arranged as in the original's code."""
+    config = reasoner.config
+    heads, size = config.heads, config.width // config.heads
+    length = config.prefix + tokens[0].numel()
+    places = torch.arange(length)[:, None] * ROTARY_BASE ** (-torch.arange(0, size, 2) / size)
+    wide = torch.promote_types(dtype, torch.float32)
+    cos, sin = (torch.cat((table, table), dim=1).to(wide)[:, None] for table in (places.double().cos(), places.double().sin()))
+
+    def linear(h: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(h, weight.to(h.dtype))
+
+    def norm(h: Tensor) -> Tensor:
+        h = h.to(wide)
+        return (h * torch.rsqrt(h.square().mean(dim=-1, keepdim=True) + NORM_EPSILON)).to(dtype)
+
+    def rotate(h: Tensor) -> Tensor:
+        first, second = h.to(wide).chunk(2, dim=-1)
+        return (h.to(wide) * cos + torch.cat((-second, first), dim=-1) * sin).to(dtype)
+
+    def network(h: Tensor) -> Tensor:
+        for block in reasoner.networks[0]:
+            query, key, value = linear(h, block.qkv).view(len(h), length, 3, heads, size).unbind(dim=2)
+            parts = (part.transpose(1, 2) for part in (rotate(query), rotate(key), value))
+            mixed = F.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(len(h), length, config.width)
+            h = norm(h + linear(mixed, block.out))
+            gate, up = linear(h, block.gate_up).chunk(2, dim=-1)
+            h = norm(h + linear(F.silu(gate) * up, block.down))
+        return h
+
+    board = F.embedding(tokens.flatten(1).int(), reasoner.embed_tokens.to(dtype))
+    slots = F.pad(vectors.to(dtype)[:, None], (0, 0, 0, config.prefix - 1))
+    x = config.width**0.5 * torch.cat((slots, board), dim=1)
+    y, z = (start.to(dtype).expand(x.shape) for start in (reasoner.y_start[0], reasoner.z_start[0, 0]))
+    grad = torch.is_grad_enabled()
+    for cycle in range(config.cycles):
+        with torch.set_grad_enabled(grad and cycle == config.cycles - 1):
+            for _ in range(config.thoughts):
+                z = network(z + (y + x))
+            y = network(y + z)
+    logits = linear(y, reasoner.head)[:, config.prefix :]
+    halting = F.linear(y[:, 0].to(wide), reasoner.halt_weight.to(wide), reasoner.halt_bias.to(wide)).float()
+    s = logits.double()
+    s = torch.where(s < 0, 1 / (1 - s.clamp(max=0)), s + 1)
+    chosen = (s / s.sum(dim=-1, keepdim=True)).log().gather(-1, labels.flatten(1).long()[..., None]).squeeze(-1)
+    exact = (logits.argmax(dim=-1) == labels.flatten(1)).all(dim=1)
+    halting_loss = F.binary_cross_entropy_with_logits(halting[:, 0], exact.float(), reduction="sum")
+    return logits, (halting_loss * 0.5 - chosen.mean(dim=1).sum()) / len(tokens)
+
+
+def our_step(reasoner: Reasoner, batch: Batch, vectors: Tensor, dtype: torch.dtype, step: Callable) -> Tensor:
+    """Loss of the same step by `trm_arc`, everything included that training does up to the optimizer."""
+    start = reasoner.start(*batch.tokens.shape, dtype)
+    carry = first_carry(start, batch)._replace(batch=batch)
+    return step(reasoner, TrainingConfig(), carry, vectors, start, torch.zeros(len(vectors), dtype=torch.int64))[0]
+
+
+def make_batch(config: ModelConfig, rows: int) -> Batch:
+    """Random puzzles on the whole board."""
+    shape = (rows, config.board_rows, config.board_columns)
+    tokens, labels = (torch.randint(0, 12, shape, generator=torch.Generator().manual_seed(s), dtype=torch.uint8) for s in (1, 2))
+    return Batch(tokens, labels, torch.arange(rows), torch.zeros(rows, 11, dtype=torch.uint8))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--width", type=int, default=512, help="of the network")
+    parser.add_argument("--side", type=int, default=30, help="of the board")
+    parser.add_argument("--batch", type=int, default=4, help="examples")
+    parser.add_argument("--precision", choices=tuple(PRECISIONS), default="bfloat16", help="of the computation")
+    parser.add_argument("--compile", action="store_true", help="time our step compiled, too (a minute or two)")
+    parser.add_argument("--repeats", type=int, default=5, help="of which the median counts")
+    values = parser.parse_args()
+    dtype = PRECISIONS[values.precision]
+    config = ModelConfig(width=values.width, heads=values.width // 64, board_rows=values.side, board_columns=values.side)
+    reasoner = Reasoner(config, torch.Generator().manual_seed(0))
+    batch = make_batch(config, values.batch)
+    forward, training = (values.batch * count for count in count_operations(config, values.side**2))
+
+    def vectors() -> Tensor:
+        return torch.zeros(values.batch, values.width, requires_grad=torch.is_grad_enabled())
+
+    def train(loss: Callable[[], Tensor]) -> float:
+        return common.median_seconds(lambda: loss().backward(), values.repeats)
+
+    def infer(loss: Callable[[], Tensor]) -> float:
+        with torch.inference_mode():
+            return common.median_seconds(loss, values.repeats)
+
+    def ours(step: Callable = supervision_step) -> Tensor:
+        return our_step(reasoner, batch, vectors(), dtype, step)
+
+    def theirs() -> Tensor:
+        return original_step(reasoner, batch.tokens, vectors(), batch.labels, dtype)[1]
+
+    ceiling = measure_ceiling(dtype, values.repeats)
+    steps = {
+        "training step, original's arrangement": (train(theirs), training),
+        "training step, ours": (train(ours), training),
+        "forward step, original's arrangement": (infer(theirs), forward),
+        "forward step, ours": (infer(ours), forward),
+    }
+    if values.compile:
+        compiled = torch.compile(supervision_step, fullgraph=True, dynamic=False)
+        steps["training step, ours, compiled"] = (train(lambda: ours(compiled)), training)
+    results = {"ceiling, GFLOP/s": ceiling / 1e9, "GFLOP an example, training": training / values.batch / 1e9}
+    for name, (seconds, operations) in steps.items():
+        results[f"{name}: s an example"] = seconds / values.batch
+        results[f"{name}: share of ceiling"] = operations / seconds / ceiling
+        kind = name.split(",")[0]
+        if "ours" in name:
+            results[f"{name}: of the original's"] = seconds / steps[f"{kind}, original's arrangement"][0]
+    common.report(results, values.json)
+
+
+if __name__ == "__main__":
+    main()
