@@ -47,9 +47,9 @@ def original_step(
     config = reasoner.config
     heads, size = config.heads, config.width // config.heads
     length = config.prefix + tokens[0].numel()
-    places = torch.arange(length)[:, None] * ROTARY_BASE ** (-torch.arange(0, size, 2) / size)
+    places = torch.arange(length).double()[:, None] * ROTARY_BASE ** (-torch.arange(0, size, 2).double() / size)
     wide = torch.promote_types(dtype, torch.float32)
-    cos, sin = (torch.cat((table, table), dim=1).to(wide)[:, None] for table in (places.double().cos(), places.double().sin()))
+    cos, sin = (torch.cat((table, table), dim=1).to(wide)[:, None] for table in (places.cos(), places.sin()))
 
     def linear(h: Tensor, weight: Tensor) -> Tensor:
         return F.linear(h, weight.to(h.dtype))

@@ -405,7 +405,7 @@ def test_a_leak_is_refused_by_default_and_dropped_on_request(data: tuple[Path, P
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("train", []), ("train", ["--preset", "demo"]), ("evaluate", []), ("submission", [])]
+    [("train", []), ("train", ["--preset", "demo"]), ("evaluate", []), ("upstream", []), ("submission", [])]
     + [("submission", [part]) for part in ("predict", "check", "score")],
 )
 def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

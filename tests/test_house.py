@@ -3,11 +3,16 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from trm_arc.config import PRESET_HELP, PRESETS
+from trm_arc.model import Reasoner
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"augment": 0, "trm_arc": 1, "submission": 2}
@@ -131,3 +136,13 @@ def test_house_names_are_importable() -> None:
         assert inspect.getdoc(package)
         for name in getattr(package, "__all__", []):
             assert getattr(package, name) is not None
+
+
+def test_readme_counts_the_parameters_of_every_preset() -> None:
+    """The table of the family names every preset, with the parameters of its network."""
+    table = [line.split("|") for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    told = {name: row[4] for row in table if len(row) == 8 for name in re.findall(r"`([\w-]+)`", row[1])}
+    assert set(told) == set(PRESETS) == set(PRESET_HELP)
+    for name, preset in PRESETS.items():
+        millions = sum(p.numel() for p in Reasoner(preset.model, torch.Generator()).parameters()) / 1e6
+        assert told[name].strip().startswith(f"{millions:.2f} M"), name

@@ -37,11 +37,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(context: torch.autograd.function.FunctionCtx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The fused kernel; the weights are not kept."""
         context.save_for_backward(query, key, value)
         return F.scaled_dot_product_attention(query, key, value)
 
     @staticmethod
     def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of query, key and value, a few heads at a time."""
         shape, scale = gradient.shape, gradient.shape[-1] ** -0.5
         query, key, value = context.saved_tensors
         parts = (part.reshape(-1, *shape[2:]) for part in (query * scale, key, value, gradient))
