@@ -96,7 +96,8 @@ def our_step(reasoner: Reasoner, batch: Batch, vectors: Tensor, dtype: torch.dty
     """Loss of the same step by `trm_arc`, everything included that training does up to the optimizer."""
     start = reasoner.start(*batch.tokens.shape, dtype)
     carry = first_carry(start, batch)._replace(batch=batch)
-    return step(reasoner, TrainingConfig(), carry, vectors, start, torch.zeros(len(vectors), dtype=torch.int64))[0]
+    at_least = torch.zeros(len(vectors), dtype=torch.int64)
+    return step(reasoner, TrainingConfig(batch_size=len(vectors)), carry, vectors, start, at_least)[0]
 
 
 def make_batch(config: ModelConfig, rows: int) -> Batch:

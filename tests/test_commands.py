@@ -352,7 +352,7 @@ def test_resuming_keeps_the_precision_unless_another_is_asked_for(
     shutil.rmtree(tmp_path / "checkpoint-00000006")
     assert command("train", "--resume", "--out", tmp_path, "--precision", "float32")[0] == 0
     loaded = load_checkpoint(tmp_path)
-    assert (loaded.extra["precision"], loaded.tensors["carry.y"].dtype) == ("float32", torch.float32)
+    assert (loaded.extra["precision"], loaded.tensors["carry.0.y"].dtype) == ("float32", torch.float32)
 
 
 def test_metrics_of_a_killed_run_are_mended(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:

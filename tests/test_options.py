@@ -18,6 +18,7 @@ from trm_arc.model import CONTINUE, Place, Reasoner, State, _convolve, _gated
 from trm_arc.optim import NorMuon, Optimizers, orthogonalise
 from trm_arc.predict import think
 from trm_arc.supervision import supervision_step
+from trm_arc.trainer import Options
 
 TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "thoughts": 2}
 OPTIONS = {
@@ -240,7 +241,7 @@ def in_flight(reasoner: Reasoner) -> tuple[Carry, torch.Tensor, State]:
 
 
 def test_the_best_latent_of_each_puzzle_is_trained() -> None:
-    reasoner, config = tiny(latents=3), TrainingConfig(loss="softmax")
+    reasoner, config = tiny(latents=3), TrainingConfig(loss="softmax", batch_size=2)
     carry, vectors, start = in_flight(reasoner)
     loss, after, _ = supervision_step(reasoner, config, carry, vectors, start, torch.zeros(2))
     inputs = spread(reasoner, carry.batch.tokens, vectors.detach(), carry.batch.transforms)
@@ -321,7 +322,7 @@ def test_continue_loss_by_hand() -> None:
 def test_q_learning_looks_one_step_ahead() -> None:
     """HRM's loss: the next step of every row, without gradient, says what going on is worth."""
     reasoner = tiny(networks=2, gradient_calls=2)
-    config = TrainingConfig(halting="q-learning", halt_steps=4)
+    config = TrainingConfig(halting="q-learning", halt_steps=4, batch_size=2)
     carry, vectors, start = in_flight(reasoner)
     loss, after, _ = supervision_step(reasoner, config, carry, vectors, start, torch.zeros(2))
     inputs = (carry.batch.tokens, vectors, carry.batch.transforms)
@@ -413,13 +414,13 @@ def test_the_step_compiles_whole_and_once(changes: dict) -> None:
             ours = compiled.train_step()
         theirs = plain.train_step()
         torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-9, atol=0)
-        assert torch.equal(compiled.carry.halted, plain.carry.halted)
-    assert bool(plain.carry.halted.any()), "no row halted, so this proves nothing"
+        assert torch.equal(compiled.carries[0].halted, plain.carries[0].halted)
+    assert bool(plain.carries[0].halted.any()), "no row halted, so this proves nothing"
 
 
 def test_noise_is_refused_with_compilation() -> None:
     with pytest.raises(InputError, match=r"noise: torch\.compile cannot draw from a generator of our own"):
-        small_trainer(SMALL.override({"noise": 0.1}), compiled=True)
+        small_trainer(SMALL.override({"noise": 0.1}), options=Options(compiled=True))
 
 
 def test_print_tells_the_family_and_counts_the_parameters() -> None:

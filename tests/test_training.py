@@ -23,7 +23,7 @@ from trm_arc.halting import Batch, decide, draw_minimum
 from trm_arc.loss import NOT_SCORED, log_stablemax, supervise
 from trm_arc.optim import AdamAtan2, MovingAverage, Optimizers
 from trm_arc.sources import join_tasks, load_tasks
-from trm_arc.trainer import Trainer
+from trm_arc.trainer import Options, Trainer
 
 from tests import naive  # isort: skip
 
@@ -43,10 +43,10 @@ CPU = Device(torch.device("cpu"), torch.float32, "a test")
 
 
 def small_trainer(
-    config: Config = SMALL, steps: int = 12, dtype: torch.dtype = torch.float32, compiled: bool = False
+    config: Config = SMALL, steps: int = 12, dtype: torch.dtype = torch.float32, options: Options | None = None
 ) -> Trainer:
     examples, _ = prepare_examples(make_tasks(5, 1, "train"), make_tasks(3, 2, "eval"), config)
-    return Trainer(config, examples, Device(torch.device("cpu"), dtype, "a test"), steps, compiled)
+    return Trainer(config, examples, Device(torch.device("cpu"), dtype, "a test"), steps, options=options)
 
 
 def everything(trainer: Trainer, folder: Path) -> dict[str, torch.Tensor]:
@@ -98,8 +98,8 @@ def test_ten_steps_equal_the_original(shared: Path) -> None:
         )
         metrics = trainer.learn(batch)
         assert relative(metrics.loss * training.batch_size, arrays[f"train{step}/loss"]) < 1e-9, step
-        np.testing.assert_array_equal(trainer.carry.halted, arrays[f"train{step}/halted"])
-        np.testing.assert_array_equal(trainer.carry.steps, arrays[f"train{step}/steps"])
+        np.testing.assert_array_equal(trainer.carries[0].halted, arrays[f"train{step}/halted"])
+        np.testing.assert_array_equal(trainer.carries[0].steps, arrays[f"train{step}/steps"])
         assert int(metrics.halted) == int(arrays[f"train{step}/metric/count"])
         assert int(metrics.exact) == int(arrays[f"train{step}/metric/exact_accuracy"])
         assert int(metrics.steps) == int(arrays[f"train{step}/metric/steps"])
@@ -347,7 +347,7 @@ def test_checkpoint_is_readable_and_complete(saved: Path) -> None:
     assert len({file.stat().st_mode for file in saved.iterdir()}) == 1
     loaded = load_checkpoint(saved)
     parts = {name.split(".")[0] for name in loaded.tensors}
-    assert parts == {"model", "average", "optimizer", "embedding", "plan", "carry", "random", "trained"}
+    assert parts == {"model", "average", "optimizer", "embedding", "plan", "carry", "trained", "counts"}
     assert [task[0] for task in loaded.tasks[:3]] == ["eval00", "eval01", "eval02"]
     assert load_checkpoint(saved.parent).step == 1
     averaged, raw = loaded.reasoner(), loaded.reasoner(average=False)
@@ -426,21 +426,20 @@ TENSOR_DAMAGE = {
     "no palette": lambda t: t["plan.table"].__setitem__((0, 1), 3),
     "short embedding": lambda t: t.update({"embedding.table": t["embedding.table"][:3].clone()}),
     "no average of the head": lambda t: t.pop("average.head"),
-    "no random state": lambda t: t.pop("random"),
-    "short random state": lambda t: t.update({"random": t["random"][:9].clone()}),
     "one moment missing": lambda t: t.pop("optimizer.0.1.m"),
     "no moments": lambda t: [t.pop(name) for name in list(t) if name.startswith("optimizer.")],
     "moment of another shape": lambda t: t.update({"optimizer.0.1.m": torch.zeros(3)}),
-    "no answers in flight": lambda t: t.pop("carry.y"),
+    "no answers in flight": lambda t: t.pop("carry.0.y"),
     "no rows in flight": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
-    "rows in flight of another shape": lambda t: t.update({"carry.y": t["carry.y"][:2].clone()}),
+    "rows in flight of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
+    "no counts": lambda t: t.pop("counts"),
     "no memory of what was trained on": lambda t: t.pop("trained"),
 }
 HEADER_DAMAGE = {
     "tasks": ([1, 2], None, [["a"]]),
     "config": (3, {"model": 3}, {"model": [[]], "training": {}}),
     "step": ("1", -1, 1.5, True),
-    "window": (None, "ab", [3, 3, 3], [0, 0], [100, 100]),
+    "windows": (None, "ab", [], [3, 3], [[3, 3, 3]], [[0, 0]], [[100, 100]]),
     "precision": ("int4", 3),
 }
 

@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import Plan, Window
+from augment import Plan, Window, smallest_window
 from trm_arc.checkpoint import Checkpoint, check_rows
 from trm_arc.data import check_vocabulary, draw_plans, fingerprint
 from trm_arc.device import Device
 from trm_arc.errors import InputError, shorten
+from trm_arc.lanes import expected_side
 from trm_arc.predict import predict
 from trm_arc.task import TaskSet
 from trm_arc.vote import Candidate, tally
+
+LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,49 @@ def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
     return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
 
 
+def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[list[Window], list[Window]]:
+    """The canvas of every test input, and the larger ones to go on to.
+
+    Args:
+        checkpoint: which windows it was trained with.
+        tasks: what to answer; their solutions are not read.
+        kind: "trained" (as the checkpoint was), "full" (the whole board) or "lanes" (by what is visible).
+
+    Raises:
+        InputError: a task that the MLP mixer cannot hold, or lanes for it.
+    """
+    model = checkpoint.config.model
+    board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
+    if model.mixer == "mlp":
+        large = [task.id for task in tasks if task.side > min(trained[-1])]
+        if large:
+            raise InputError(f"the MLP mixer's board of {tuple(board)} does not hold {shorten(large)}; use one with attention")
+        if kind == "lanes":
+            raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
+    tests = list(tasks.tests)
+    if kind == "lanes" or (kind == "trained" and checkpoint.config.training.window == "lanes"):
+        sides = trained if len(trained) > 1 else [Window(side, side) for side in LANES if side < min(board)]
+        larger = sorted({*sides, board})
+        needed = [min(expected_side(task, number), min(board)) for task, number in tests]
+        return [next(window for window in larger if min(window) >= side) for side in needed], larger
+    usual = board if kind == "full" else trained[-1]
+    fits = [task.side <= min(usual) for task, _ in tests]
+    return [
+        usual if fit else smallest_window([grid.shape for grid in task.visible_grids])
+        for fit, (task, _) in zip(fits, tests, strict=True)
+    ], []
+
+
 def answer_tasks(
-    checkpoint: Checkpoint, tasks: TaskSet, device: Device, *, views: int, steps: int | None, batch_size: int, keep: int
+    checkpoint: Checkpoint,
+    tasks: TaskSet,
+    device: Device,
+    *,
+    views: int,
+    steps: int | None,
+    batch_size: int,
+    keep: int,
+    window: str = "trained",
 ) -> list[list[Candidate]]:
     """Answer every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
 
@@ -71,6 +115,7 @@ def answer_tasks(
         steps: supervision steps; as in training if None.
         batch_size: views at a time.
         keep: candidates kept of each test input.
+        window: see `choose_windows`.
 
     Returns:
         For every test input, in order, its candidates, best first.
@@ -84,10 +129,7 @@ def answer_tasks(
         if value < 1:
             raise InputError(f"{name}: at least 1 is needed, got {value}")
     check_vocabulary(checkpoint.config.model)
-    window = Window(*checkpoint.extra["window"])
-    large = [task.id for task in tasks if task.side > min(window)]
-    if large and checkpoint.config.model.mixer == "mlp":
-        raise InputError(f"the MLP mixer's board of {tuple(window)} does not hold {shorten(large)}; use a model with attention")
+    windows, larger = choose_windows(checkpoint, tasks, window)
     rows = find_rows(checkpoint, tasks)
     if rows.unseen:
         print(
@@ -108,11 +150,12 @@ def answer_tasks(
             rows.vectors,
             tasks,
             rows.plan,
-            window,
+            windows,
             device,
             views=views,
             steps=steps,
             batch_size=batch_size,
             progress=bar.update,
+            larger=larger,
         )
     return tally(parts, tasks.outputs, keep)

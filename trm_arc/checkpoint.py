@@ -2,7 +2,7 @@
 
     checkpoint-00001200/
         checkpoint.json       format, version, step, config, the tasks and how far their rows reach
-        tensors.safetensors   weights, average, optimizers, task embeddings, plan, rows in flight, random state
+        tensors.safetensors   weights, average, optimizers, task embeddings, plan, rows in flight
 
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
 """
@@ -41,8 +41,9 @@ class Checkpoint:
         config: the run's settings.
         step: optimizer steps done.
         tasks: id and fingerprint of every task, in the order of the plan.
-        tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `random`, `trained`.
-        extra: window and precision.
+        tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
+            `counts`.
+        extra: windows and precision.
         where: its folder, for errors.
     """
 
@@ -212,7 +213,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
             "that wrote it, or train anew"
         )
-    needed = {"step", "config", "tasks", "tensors", "window", "precision"}
+    needed = {"step", "config", "tasks", "tensors", "windows", "precision"}
     if not needed <= header.keys():
         raise InputError(f"{path / _JSON}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
     try:
@@ -223,7 +224,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path / _TENSORS}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
     _check(header, tensors, str(path))
     config = Config.from_dict(header["config"], str(path / _JSON))
-    extra = {name: header[name] for name in ("window", "precision")}
+    extra = {name: header[name] for name in ("windows", "precision")}
     return Checkpoint(config, header["step"], [tuple(task) for task in header["tasks"]], tensors, extra, str(path))
 
 
@@ -237,15 +238,17 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         t = tensors.get(name)
         return t if t is not None and t.dtype == dtype and t.ndim == dimensions else None
 
-    tasks, window = header["tasks"], header["window"]
+    tasks, windows = header["tasks"], header["windows"]
     starts, table = tensor("plan.starts", torch.int64, 1), tensor("plan.table", torch.uint8, 2)
     sound = {
         "step": type(header["step"]) is int and header["step"] >= 0,
         "tasks": isinstance(tasks, list) and all(is_list(task, str, 2) for task in tasks),
-        "window": is_list(window, int, 2) and all(1 <= side <= BOARD for side in window),
+        "windows": isinstance(windows, list)
+        and len(windows) > 0
+        and all(is_list(window, int, 2) and all(1 <= side <= BOARD for side in window) for window in windows),
         "precision": header["precision"] in tuple(PRECISIONS),
         "trained": tensor("trained", torch.int64, 1) is not None,
-        "random": tensor("random", torch.uint8, 1) is not None,
+        "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }
     sound["plan.table"] = table is not None and table.shape[1] == ROW_BYTES and bool((table[:, 0] < SYMMETRIES).all())
     sound["plan.table"] = sound["plan.table"] and bool((table[:, 1:].sort(dim=1).values == torch.arange(COLOURS)).all())

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
-import torch
-
 from trm_arc.config import Config, settings
-from trm_arc.device import PRECISIONS
+from trm_arc.device import PRECISIONS, is_out_of_memory
 from trm_arc.errors import InputError
 from trm_arc.sources import DATA_VARIABLE
 
@@ -143,7 +141,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print("error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
     except RuntimeError as error:
-        if "allocate" not in str(error) and not isinstance(error, torch.OutOfMemoryError):
+        if not is_out_of_memory(error):
             raise  # a defect of ours, which deserves its traceback
         print("error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2

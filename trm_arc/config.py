@@ -113,7 +113,10 @@ class TrainingConfig:
     data: str = _setting("arc1-training,concept", "task sets trained on with all their outputs (names or paths, by commas)")
     evaluation_data: str = _setting("arc1-evaluation", "task set to answer; only its demonstration pairs are trained on")
     smallest: int = _setting(0, "keep this many evaluation tasks, those with the smallest bounding canvas; 0: all")
-    window: Literal["full", "fit"] = _setting("full", "the whole board, or the smallest square that holds the evaluation tasks")
+    window: Literal["full", "fit", "lanes"] = _setting(
+        "full", "the whole board; the smallest square that holds the evaluation tasks; or squares, each pair in the smallest"
+    )
+    lanes: str = _setting("auto:6", "sides of the squares, by commas; or auto:N for the N that waste the fewest cells")
     augmentations: int = _setting(1000, "transforms drawn for a task, beside the identity")
     translate: bool = _setting(True, "move grids about the window in training")
     leave_out: str = _setting("", "ids of training tasks to leave out, by commas")

@@ -16,13 +16,14 @@ from augment.kernels import FIRST_COLOUR, mix_columns
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch
+from trm_arc.lanes import MARK, Lane, Turns, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.leak import trained_inputs
 from trm_arc.loss import NOT_SCORED
 from trm_arc.sources import join_tasks
 from trm_arc.task import Task, TaskSet, grid_key
 
 # What a key is drawn for: different purposes never share their random bits.
-_VISIT, _CORNER_KEEPER, _PLACE = range(3)
+_VISIT, _CORNER_KEEPER, _PLACE, _STEP = range(4)
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,10 @@ class Examples:
         grids: all grids of all tasks.
         pairs: int64 (pairs, 2), input and output grid of every pair.
         pair_starts: int64 (tasks + 1,), the pairs of each task.
+        lanes: the pairs by the window that they are shown in.
+        turns: which lane a step trains.
         keys: uint64 (tasks,), a number for every task id.
         plan: the transforms.
-        window: the canvas.
         trained: int64, sorted; hashes of the inputs of training tasks, so that no later evaluation scores their answers.
         row_a_transform: whether row r of the plan has row r of the task embedding; else every task has one row.
     """
@@ -45,9 +47,10 @@ class Examples:
     grids: PackedGrids
     pairs: np.ndarray
     pair_starts: np.ndarray
+    lanes: list[Lane]
+    turns: Turns
     keys: np.ndarray
     plan: Plan
-    window: Window
     trained: np.ndarray
     row_a_transform: bool
 
@@ -56,19 +59,32 @@ class Examples:
         """Rows of the task embedding."""
         return len(self.plan) if self.row_a_transform else len(self.keys)
 
-    def batch(self, step: int, config: TrainingConfig) -> Batch:
-        """The batch of step `step` (from 0), as tensors in host memory.
+    @property
+    def windows(self) -> list[Window]:
+        """The window of each lane."""
+        return [lane.window for lane in self.lanes]
 
-        The stream visits the tasks in a new order each epoch; a visit draws one transform of the task and shows all its
+    def batch(self, step: int, config: TrainingConfig, part: slice = slice(None)) -> Batch:
+        """The batch of step `step` (from 0), all of one lane, as tensors in host memory.
+
+        A lane's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
         pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike.
+
+        Args:
+            step: which.
+            config: batch size, translation and seed.
+            part: rows of the batch to make, for one of several processes.
         """
-        position = step * config.batch_size + np.arange(config.batch_size)
-        epoch, place = np.divmod(position, len(self.pairs))
-        task, example = np.empty_like(place), np.empty_like(place)
+        number, turn = self.turns.at(step)
+        lane = self.lanes[number]
+        position = turn * config.batch_size + np.arange(config.batch_size)[part]
+        epoch, place = np.divmod(position, len(lane.pairs))
+        pair = np.empty_like(place)
         for number in np.unique(epoch):
             here = epoch == number
-            task[here], example[here] = self._locate(int(number), place[here], config.seed)
-        pair = self.pair_starts[task] + example
+            pair[here] = _locate(lane, int(number), place[here], config.seed)
+        task = np.searchsorted(self.pair_starts, pair, side="right") - 1
+        example = pair - self.pair_starts[task]
         count = self.pair_starts[task + 1] - self.pair_starts[task]
 
         def key(purpose: int, *more: np.ndarray) -> np.ndarray:
@@ -83,18 +99,19 @@ class Examples:
         owner = row if self.row_a_transform else task
         index = self.pairs[pair]
         space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
-        corners = corner_offsets(key(_PLACE, example), space, self.window, fixed | (not config.translate))
-        tokens = paint(self.grids, index[:, 0], table, self.window, corners)
-        labels = paint(self.grids, index[:, 1], table, self.window, corners, empty=NOT_SCORED)
+        corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
+        tokens = paint(self.grids, index[:, 0], table, lane.window, corners)
+        labels = paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
         return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
 
-    def _locate(self, epoch: int, place: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Task and example at each place of one epoch's stream."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.keys))
-        counts = np.diff(self.pair_starts)[order]
-        ends = np.cumsum(counts)
-        visit = np.searchsorted(ends, place, side="right")
-        return order[visit], place - (ends - counts)[visit]
+
+def _locate(lane: Lane, epoch: int, place: np.ndarray, seed: int) -> np.ndarray:
+    """The pair at each place of one epoch of a lane's stream."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(lane.tasks))
+    counts = np.diff(lane.starts)[order]
+    ends = np.cumsum(counts)
+    visit = np.searchsorted(ends, place, side="right")
+    return lane.pairs[lane.starts[order[visit]] + place - (ends - counts)[visit]]
 
 
 def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -> tuple[Examples, list[str]]:
@@ -123,15 +140,18 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             pairs.append((len(grids), len(grids) + 1))
             grids += pair
     counts = [len(_known_pairs(task)) for task in tasks]
+    packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
+    lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
     return (
         Examples(
             tasks,
-            pack_grids(grids),
-            np.array(pairs, np.int64),
+            packed,
+            pairs,
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            lanes,
+            take_turns([len(lane.pairs) for lane in lanes]),
             np.array([task_key(task.id) for task in tasks], np.uint64),
             draw_plans(tasks, config.augmentations, config.seed),
-            window,
             trained_inputs(kept),
             not settings.model.transform_slots,
         ),
@@ -149,6 +169,8 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
     check_vocabulary(model)
+    if model.mixer == "mlp" and settings.training.window == "lanes":
+        raise InputError("window: the MLP mixer has a weight for every position of its board, so there are no lanes for it")
     window = Window(side, side) if settings.training.window == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(
@@ -156,6 +178,14 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
             f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}"
         )
     return window
+
+
+def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, settings: Config) -> list[Lane]:
+    """The lanes of a run: one of the whole window, or several, by the sides of the pairs."""
+    if settings.training.window != "lanes":
+        return [lane._replace(window=window) for lane in sort_into_lanes(owners, sides, [max(window)])]
+    needs = np.minimum(sides + MARK, min(window))
+    return sort_into_lanes(owners, needs, parse_lanes(settings.training.lanes, needs, min(window)))
 
 
 def check_vocabulary(model: ModelConfig) -> None:
@@ -182,6 +212,12 @@ def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
         generator = np.random.default_rng([seed, task_key(task.id)])
         tables.append(draw_plan(pack_grids(grids), np.array(pairs, np.int64), augmentations + 1, generator))
     return Plan.concatenate(tables)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """What the random numbers of a step are drawn from, beside its batch."""
+    key = mix_columns(np.array([[seed, _STEP, step]], np.uint64))[0]
+    return int(key >> np.uint64(1))  # generators take 63 bits
 
 
 def task_key(task_id: str) -> int:

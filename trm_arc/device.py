@@ -1,12 +1,18 @@
 """The device and the precision of a run: found once, with the reason."""
 
+import os
 from typing import NamedTuple
 
 import torch
 
 from trm_arc.errors import InputError
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
 
 
 class Device(NamedTuple):
@@ -18,7 +24,7 @@ class Device(NamedTuple):
 
 
 def find_device(device: str = "auto", precision: str = "auto") -> Device:
-    """Choose the accelerator if there is one, and bfloat16 where the hardware multiplies it natively.
+    """Choose the accelerator if there is one (of several processes, each its own), and bfloat16 where it is native.
 
     Args:
         device: "auto", or what `torch.device` takes.
@@ -32,14 +38,24 @@ def find_device(device: str = "auto", precision: str = "auto") -> Device:
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if device == "auto":
         chosen = accelerator or torch.device("cpu")
+        if accelerator and "LOCAL_RANK" in os.environ:
+            chosen = torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]))
         where = f"{chosen} (the accelerator found)" if accelerator else "cpu (no accelerator found)"
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
     if precision != "auto":
         return Device(chosen, PRECISIONS[precision], f"{where}, {precision} (asked for)")
     native = _multiplies_bfloat16(chosen)
-    dtype, why = ("bfloat16", "native here") if native else ("float32", "bfloat16 is not native here")
+    if native:
+        dtype, why = "bfloat16", "native here"
+    else:  # accelerators without bfloat16 have float16; a CPU has neither
+        dtype, why = "float32" if chosen.type == "cpu" else "float16", "bfloat16 is not native here"
     return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({why})")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch's means that there is no memory left, on an accelerator or on the host."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error)
 
 
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:

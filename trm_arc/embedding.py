@@ -1,5 +1,7 @@
 """Task embeddings: one row for every task under every transform, updated sparsely."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -10,18 +12,32 @@ class TaskEmbedding(nn.Module):
     Args:
         rows: tasks x transforms.
         width: length of a vector.
+        dtype: of the table; steps of 0.01 are still resolved by bfloat16 while coordinates stay below 2.
+        device: where the table lies; batches may be elsewhere.
     """
 
-    def __init__(self, rows: int, width: int) -> None:
+    def __init__(
+        self, rows: int, width: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    ) -> None:
         super().__init__()
-        self.register_buffer("table", torch.zeros(rows, width))
+        self.register_buffer("table", torch.zeros(rows, width, dtype=dtype, device=device))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Vectors (B, D) of the rows (B,); a leaf that collects a gradient when gradients are on."""
-        return self.table[rows].requires_grad_(torch.is_grad_enabled())
+        """Vectors (B, D) of the rows (B,), where the rows are, at least in float32; a leaf that collects a gradient when
+        gradients are on."""
+        vectors = self.table[rows.to(self.table.device)]
+        wide = torch.promote_types(vectors.dtype, torch.float32)
+        return vectors.to(rows.device, wide).requires_grad_(torch.is_grad_enabled())
 
     @torch.no_grad()
-    def update(self, rows: Tensor, gradient: Tensor, learning_rate: float, weight_decay: float) -> None:
+    def update(
+        self,
+        rows: Tensor,
+        gradient: Tensor,
+        learning_rate: float,
+        weight_decay: float,
+        agree: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    ) -> None:
         """Sign-SGD with decoupled weight decay on the rows of the batch; gradients of equal rows are summed first.
 
         Args:
@@ -29,8 +45,10 @@ class TaskEmbedding(nn.Module):
             gradient: (B, D) of the vectors.
             learning_rate: step of every coordinate.
             weight_decay: per unit of learning rate.
+            agree: what several processes do so that all take the same sum: an accelerator adds in any order.
         """
         distinct, place = torch.unique(rows, return_inverse=True)
-        summed = gradient.new_zeros(len(distinct), gradient.shape[1]).index_add_(0, place, gradient)
-        vectors = self.table[distinct] * (1 - learning_rate * weight_decay)
-        self.table[distinct] = vectors.add_(summed.sign_().to(vectors.dtype), alpha=-learning_rate)
+        summed = agree(gradient.new_zeros(len(distinct), gradient.shape[1]).index_add_(0, place, gradient))
+        distinct, summed = distinct.to(self.table.device), summed.to(self.table.device)
+        vectors = self.table[distinct].to(summed.dtype) * (1 - learning_rate * weight_decay)
+        self.table[distinct] = vectors.sub_(summed.sign_(), alpha=learning_rate).to(self.table.dtype)

@@ -76,6 +76,8 @@ def make_parser() -> Parser:
     parser.add_argument("--views", type=int, default=1000, help="augmented views of a test input at most")
     parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
     parser.add_argument("--batch-size", type=int, default=256, help="views at a time")
+    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
+    parser.add_argument("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
     return parser
@@ -103,7 +105,14 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
     print(f"device: {device.reason}")
     answers = answer_tasks(
-        checkpoint, tasks, device, views=values.views, steps=values.steps, batch_size=values.batch_size, keep=max(CUTOFFS)
+        checkpoint,
+        tasks,
+        device,
+        views=values.views,
+        steps=values.steps,
+        batch_size=values.batch_size,
+        keep=max(CUTOFFS),
+        window=values.window,
     )
     candidate_grids = [[candidate.grid for candidate in candidates] for candidates in answers]
     write_predictions(out / "predictions.json", tasks, answers)

@@ -33,6 +33,21 @@ class Carry(NamedTuple):
     steps: Tensor
     halted: Tensor
 
+    def take(self, rows: slice, latents: int) -> "Carry":
+        """Some of the rows, all `latents` of each."""
+        batch = Batch(*(part[rows] for part in self.batch))
+        return Carry(self.state.take(rows, latents), batch, self.steps[rows], self.halted[rows])
+
+    @staticmethod
+    def join(parts: list["Carry"]) -> "Carry":
+        """The rows of all parts, behind each other."""
+        states = zip(*((part.state.y, *part.state.z) for part in parts), strict=True)
+        y, *z = (torch.cat(tensors) for tensors in states)
+        batches = zip(*(part.batch for part in parts), strict=True)
+        batch = Batch(*(torch.cat(tensors) for tensors in batches))
+        steps, halted = (torch.cat([getattr(part, name) for part in parts]) for name in ("steps", "halted"))
+        return Carry(State(y, tuple(z)), batch, steps, halted)
+
 
 def first_carry(start: State, batch: Batch) -> Carry:
     """A carry whose rows have all halted, so that they take whatever comes first."""

@@ -52,6 +52,11 @@ class State(NamedTuple):
     y: Tensor
     z: tuple[Tensor, ...]
 
+    def take(self, rows: slice, latents: int) -> "State":
+        """The states of some puzzles, all `latents` of each."""
+        here = slice(rows.start * latents, rows.stop * latents)
+        return State(self.y[here], tuple(part[here] for part in self.z))
+
 
 class Output(NamedTuple):
     """What a supervision step gives: the next state (detached), logits (B, H, W, V), halting logits (B, 2) in float32."""

@@ -1,12 +1,13 @@
 """Prediction: every test input under many views, each with its own task embedding, sixteen steps of thought."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from augment import Plan, Window, pack_grids, paint, smallest_window
+from augment import Plan, Window, pack_grids, paint
+from augment.kernels import FIRST_COLOUR
 from trm_arc.device import Device
 from trm_arc.model import HALT, Reasoner
 from trm_arc.task import TaskSet
@@ -53,13 +54,14 @@ def predict(
     vectors: Tensor,
     tasks: TaskSet,
     plan: Plan,
-    window: Window,
+    windows: Sequence[Window],
     device: Device,
     *,
     views: int,
     steps: int,
     batch_size: int,
     progress: Callable[[int], object],
+    larger: Sequence[Window] = (),
 ) -> list[Predictions]:
     """Predict every test input of `tasks` under up to `views` transforms of its plan, the identity first.
 
@@ -68,12 +70,13 @@ def predict(
         vectors: (rows of the plan, D), the task embedding of each row.
         tasks: what to answer; only the test inputs are read.
         plan: transforms, one entry a task in the order of `tasks`.
-        window: the canvas; a task that does not fit it gets the smallest square that holds it.
+        windows: the canvas of each test input, which must hold it.
         device: where, and in which precision.
         views: views of a test input at most (a task with fewer distinct images has fewer).
         steps: supervision steps.
         batch_size: views at a time.
         progress: called with the number of views done.
+        larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
 
     Returns:
         The predictions, in pieces of one canvas size each; slots number the test inputs in the order of `tasks`.
@@ -83,17 +86,19 @@ def predict(
     owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
     first_rows = plan.starts[owner]
     view_counts = np.minimum(plan.starts[owner + 1] - first_rows, views)
-    gathered: dict[Window, list[int]] = {}
-    for slot, (task, _) in enumerate(tasks.tests):
-        canvas = window if task.side <= min(window) else smallest_window([grid.shape for grid in task.visible_grids])
-        gathered.setdefault(canvas, []).append(slot)
-    parts = []
+    waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their slots and their rows of the plan
+    for slot, canvas in enumerate(windows):
+        rows = first_rows[slot] + np.arange(view_counts[slot])
+        waiting.setdefault(Window(*canvas), []).append(np.stack([np.full_like(rows, slot), rows]))
     inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
-    for canvas, slots in gathered.items():
-        index = np.repeat(slots, view_counts[slots])  # the slot of every view
-        row = np.concatenate([np.arange(first_rows[slot], first_rows[slot] + view_counts[slot]) for slot in slots])
+    parts = []
+    while waiting:
+        canvas = min(waiting)
+        index, row = np.concatenate(waiting.pop(canvas), axis=1)
         answers = np.empty((len(index), *canvas), np.uint8)
         halting = np.empty(len(index), np.float32)
+        beyond = next((window for window in larger if window > canvas), None)
+        kept = np.ones(len(index), bool)
         for begin in range(0, len(index), batch_size):
             piece = slice(begin, begin + batch_size)
             table = plan.table[row[piece]]
@@ -102,6 +107,16 @@ def predict(
             here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
             predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype, generator)
             answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()
-            progress(len(painted))
-        parts.append(Predictions(answers, plan.table[row], index, halting))
+            if beyond is not None:
+                kept[piece] = ~runs_into_edge(answers[piece])
+            progress(int(kept[piece].sum()))
+        if not kept.all():
+            waiting.setdefault(beyond, []).append(np.stack([index[~kept], row[~kept]]))
+        parts.append(Predictions(answers[kept], plan.table[row[kept]], index[kept], halting[kept]))
     return parts
+
+
+def runs_into_edge(canvases: np.ndarray) -> np.ndarray:
+    """Which canvases (uint8 (n, rows, columns)) have a colour in their last row or column, which is the marks'; bool (n,)."""
+    coloured = canvases >= FIRST_COLOUR
+    return coloured[:, -1].any(axis=1) | coloured[:, :, -1].any(axis=1)

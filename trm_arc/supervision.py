@@ -12,7 +12,8 @@ from trm_arc.model import Output, Reasoner, State
 
 
 class Metrics(NamedTuple):
-    """Of one step, as scalars on the device: the mean loss, how many rows halted, and sums over those rows alone."""
+    """Of one step, as scalars on the device: the mean loss, how many rows halted, and sums over those rows alone.  The metrics
+    of parts of a batch add up to those of the batch."""
 
     loss: Tensor
     halted: Tensor
@@ -47,7 +48,7 @@ def supervision_step(
         generator: draws the noise of network calls, if the model has any.
 
     Returns:
-        The loss, a mean over the rows; what the next step takes up; the metrics.
+        The loss of these rows as their share of the mean over the whole batch; what the next step takes up; the metrics.
     """
     batch, latents = carry.batch, reasoner.config.latents
     state = restart(carry.state, start, carry.halted)
@@ -75,7 +76,7 @@ def supervision_step(
         with torch.no_grad():
             following = think(output.state).halting
         halting_loss = halting_loss + continue_loss(output.halting, following, steps >= config.halt_steps).sum()
-    loss = (losses.cells.sum() + config.halting_loss_weight * halting_loss) / len(vectors)
+    loss = (losses.cells.sum() + config.halting_loss_weight * halting_loss) / config.batch_size
     with torch.no_grad():
         halted = decide(output.halting, steps, config.halt_steps, at_least, config.halting)
         metrics = Metrics(

@@ -22,7 +22,7 @@ from trm_arc.leak import guard
 from trm_arc.sources import listed, load_listed, load_tasks
 from trm_arc.supervision import Metrics
 from trm_arc.task import TaskSet
-from trm_arc.trainer import Trainer
+from trm_arc.trainer import Options, Trainer
 
 METRICS_FILE = "metrics.jsonl"
 PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
@@ -82,7 +82,8 @@ def build_trainer(
     """
     training, evaluation, notes = load_training_tasks(config.training, folder)
     examples, left_out = prepare_examples(training, evaluation, config)
-    trainer = Trainer(config, examples, device, total_steps(config.training, len(examples.pairs)), compiled)
+    steps = total_steps(config.training, len(examples.pairs))
+    trainer = Trainer(config, examples, device, steps, options=Options(compiled=compiled))
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
@@ -97,8 +98,9 @@ def build_trainer(
 def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -> str:
     others = len(examples.tasks) - len(evaluation)
     what = f"those and {others} tasks of {training.name}" if others else "those alone"
-    window = f"{examples.window.rows} x {examples.window.columns}"
-    return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, window {window}"
+    windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
+    many = "windows" if len(examples.lanes) > 1 else "window"
+    return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
 
 
 def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every: int, stale: list[Path]) -> bool:
@@ -130,10 +132,10 @@ def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every:
     began, stop = trainer.seconds, False
     with bar, _stop_signals() as stopping:
         while trainer.step < trainer.steps and not stop:
-            since.append(trainer.train_step())
-            bar.update()
             # Read once a step: a signal that comes while this step is saved waits for the next one to be saved too.
-            last, stop = trainer.step == trainer.steps, bool(stopping)
+            since.append(trainer.train_step(bool(stopping)))
+            bar.update()
+            last, stop = trainer.step == trainer.steps, trainer.stopped
             if trainer.step % log_every == 0 or last:
                 line = _summary(trainer, since, trainer.seconds - began)
                 since, began = [], trainer.seconds

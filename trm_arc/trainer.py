@@ -3,21 +3,81 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from augment.transform import ROW_BYTES
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
 from trm_arc.config import Config
-from trm_arc.data import Examples, fingerprint
-from trm_arc.device import Device
+from trm_arc.data import Examples, fingerprint, step_seed
+from trm_arc.device import Device, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
+from trm_arc.processes import Processes
 from trm_arc.supervision import Metrics, supervision_step
+
+
+class Options(NamedTuple):
+    """How a run computes; none of these changes what it computes, but for rounding.
+
+    Attributes:
+        compiled: fuse the step by torch.compile, for a minute or two at its first call.
+        accumulation: pieces in which a process goes through its rows, to save memory.
+        host_embeddings: keep the task embeddings in host memory.
+        half_embeddings: keep the task embeddings in bfloat16.
+        skips: stop after so many steps in a row whose loss or gradient is not finite.
+    """
+
+    compiled: bool = False
+    accumulation: int = 1
+    host_embeddings: bool = False
+    half_embeddings: bool = False
+    skips: int = 20
+
+
+class NotFiniteError(Exception):
+    """Too many steps in a row came to nothing.
+
+    Args:
+        step: the last of them.
+        batch: its puzzles, for a look.
+    """
+
+    def __init__(self, step: int, batch: Batch) -> None:
+        super().__init__(f"step {step}")
+        self.step, self.batch = step, batch
+
+
+class LossScale:
+    """The factor that keeps float16 gradients above zero: halved when one is infinite, doubled after many that were not.
+
+    Args:
+        enabled: else the factor is 1 and stays so.
+    """
+
+    PATIENCE = 2000  # good steps before it is doubled
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled, self.value, self.successes = enabled, 2.0**16 if enabled else 1.0, 0
+
+    def succeed(self) -> None:
+        """A step whose gradients were finite."""
+        self.successes += self.enabled
+        if self.successes == self.PATIENCE:
+            self.value, self.successes = self.value * 2, 0
+
+    def fail(self) -> None:
+        """A step whose gradients were not."""
+        self.successes = 0
+        if self.enabled:
+            self.value /= 2
 
 
 class Trainer:
@@ -28,58 +88,182 @@ class Trainer:
         examples: what to train on.
         device: where, and in which precision.
         steps: length of the run.
-        compiled: let torch.compile fuse the step, for a minute or two at its first call.
+        processes: this one and its like, which share every batch.
+        options: what changes how fast and in how much memory a run goes, and not where it leads.
 
     Raises:
-        InputError: the model cannot be compiled.
+        InputError: the model cannot be compiled, or the batch not be shared out.
     """
 
-    def __init__(self, config: Config, examples: Examples, device: Device, steps: int, compiled: bool = False) -> None:
-        if compiled and config.model.noise:
+    def __init__(
+        self,
+        config: Config,
+        examples: Examples,
+        device: Device,
+        steps: int,
+        processes: Processes | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.options = options or Options()
+        if self.options.compiled and config.model.noise:
             raise InputError("noise: torch.compile cannot draw from a generator of our own, so use one of both")
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
+        self.processes = processes or Processes()
+        self.part = self.processes.part(config.training.batch_size)
+        self.piece = -(-(self.part.stop - self.part.start) // self.options.accumulation)  # rows at a time
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
         self.reasoner = reasoner.to(device.device, wide)
         self.reasoner.embedding_rows = examples.embedding_rows
-        self.embedding = TaskEmbedding(examples.embedding_rows, config.model.width).to(device.device, wide)
+        self.embedding = TaskEmbedding(
+            examples.embedding_rows,
+            config.model.width,
+            torch.bfloat16 if self.options.half_embeddings else wide,
+            torch.device("cpu") if self.options.host_embeddings else device.device,
+        )
         self.optimizers = Optimizers(self.reasoner, config.training, steps)
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
-        self.generator = torch.Generator(device.device).manual_seed(config.training.seed)
-        self.supervision_step = torch.compile(supervision_step, fullgraph=True, dynamic=False) if compiled else supervision_step
-        self.carry: Carry | None = None
+        # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
+        self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
+        self.supervision_step = supervision_step
+        if self.options.compiled:
+            self.supervision_step = torch.compile(supervision_step, fullgraph=True, dynamic=False)
+        self.carries: list[Carry | None] = [None] * len(examples.lanes)
+        self.scale = LossScale(enabled=device.dtype == torch.float16)
         self.step = 0
         self.seconds = 0.0
+        self.stopped = False
+        self.skipped = 0  # steps so far whose loss or gradient was not finite
+        self.skipped_in_a_row = 0
 
-    def train_step(self) -> Metrics:
-        """Do one supervision step of every row in flight, and one step of the optimizers."""
+    def train_step(self, stop: bool = False) -> Metrics:
+        """Do one supervision step of every row in flight of one lane, and one step of the optimizers.
+
+        Args:
+            stop: whether this process was asked to stop; `stopped` is set as soon as one was.
+
+        Returns:
+            Metrics of the whole batch.
+
+        Raises:
+            InputError: too many steps in a row whose loss is not finite, or no memory for a single row.
+        """
         began = time.perf_counter()
-        batch = self.examples.batch(self.step, self.config.training)
-        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)))
+        batch = self.examples.batch(self.step, self.config.training, self.part)
+        lane = self.examples.turns.at(self.step)[0]
+        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, stop)
         self.seconds += time.perf_counter() - began
         return metrics
 
-    def learn(self, batch: Batch) -> Metrics:
-        """The step itself, given the batch that the halted rows take their puzzles from."""
-        config = self.config.training
-        start = self.reasoner.start(*batch.tokens.shape, self.device.dtype, self.generator)
-        carry = take_puzzles(self.carry or first_carry(start, batch), batch)
-        vectors = self.embedding(carry.batch.rows)
-        at_least = draw_minimum(len(vectors), config.halt_steps, config.halt_exploration, self.generator)
-        noise = self.generator if self.config.model.noise else None
-        loss, self.carry, metrics = self.supervision_step(
-            self.reasoner, config, carry, vectors, start, at_least, self.depth(), noise
-        )
-        loss.backward()
+    def learn(self, batch: Batch, lane: int = 0, stop: bool = False) -> Metrics:
+        """The step itself.
+
+        Args:
+            batch: this process's part of the batch, which the halted rows take their puzzles from.
+            lane: whose rows in flight go on.
+            stop: whether this process was asked to stop.
+
+        Returns:
+            As `train_step`.
+        """
+        config, latents = self.config.training, self.config.model.latents
+        whole, part = config.batch_size, self.part
+        for generator in (self.host_generator, self.generator):
+            generator.manual_seed(step_seed(config.seed, self.step))
+        start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
+        at_least = draw_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
+        at_least = at_least.to(self.device.device, non_blocking=True)
+        carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
+        after, metrics, vector_gradient = self._think(carry, start, at_least)
+        metrics, vector_gradient, self.stopped = self._share(metrics, vector_gradient, stop)
+        gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
+        size = torch.nn.utils.get_total_norm(gradients) + vector_gradient.abs().sum()
         self.step += 1
+        if bool(torch.isfinite(metrics.loss + size)):  # the one wait for the device in a step
+            self.carries[lane] = after
+            self._move(self.processes.gather(carry.batch.rows), vector_gradient, gradients)
+            self.skipped_in_a_row = 0
+        else:
+            self._skip(lane, carry, after, bool(torch.isfinite(metrics.loss)))
+        return metrics
+
+    def _think(self, carry: Carry, start: State, at_least: Tensor) -> tuple[Carry, Metrics, Tensor]:
+        """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
+        while True:
+            try:
+                return self._think_in_pieces(carry, start, at_least)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.piece == 1:
+                    raise InputError("not enough memory for a single row; lower --width, or use --window lanes") from None
+                self.reasoner.zero_grad(set_to_none=True)
+                self.piece = -(-self.piece // 2)
+                if torch.accelerator.is_available():
+                    torch.accelerator.empty_cache()
+                tqdm.write(f"out of memory at step {self.step + 1}: going on with {self.piece} rows at a time, the batch as set")
+
+    def _think_in_pieces(self, carry: Carry, start: State, at_least: Tensor) -> tuple[Carry, Metrics, Tensor]:
+        config, latents = self.config.training, self.config.model.latents
+        noise = self.generator if self.config.model.noise else None
+        rows = len(at_least)
+        done, metrics, gradients = [], [], []
+        for begin in range(0, rows, self.piece):
+            here = slice(begin, begin + self.piece)
+            piece = carry.take(here, latents)
+            vectors = self.embedding(piece.batch.rows)
+            loss, after, measured = self.supervision_step(
+                self.reasoner, config, piece, vectors, start.take(here, latents), at_least[here], self.depth(), noise
+            )
+            (loss * self.scale.value).backward()
+            done.append(after)
+            metrics.append(measured)
+            # an answer alone (gradient_calls 1) does not look at the task
+            gradients.append(torch.zeros_like(vectors) if vectors.grad is None else vectors.grad)
+        if len(done) == 1:
+            return done[0], metrics[0], gradients[0]
+        sums = Metrics(*(torch.stack(parts).sum(dim=0) for parts in zip(*metrics, strict=True)))
+        return Carry.join(done), sums, torch.cat(gradients)
+
+    def _share(self, metrics: Metrics, vector_gradient: Tensor, stop: bool) -> tuple[Metrics, Tensor, bool]:
+        """Sum gradients, metrics and requests to stop over the processes; undo the scale of the loss."""
+        parameters = [p for p in self.reasoner.parameters() if p.grad is not None]
+        if self.processes.count > 1:
+            loss = metrics.loss
+            told = torch.stack([*(m.to(loss.dtype) for m in metrics), loss.new_tensor(float(stop))])
+            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), told.to(parameters[0].dtype)]))
+            *gradients, told = flat.split([*(p.numel() for p in parameters), len(told)])
+            for p, gradient in zip(parameters, gradients, strict=True):
+                p.grad = gradient.view_as(p)
+            metrics, stop = Metrics(*told[:-1]), bool(told[-1])
+            vector_gradient = self.processes.gather(vector_gradient)
+        if self.scale.value != 1:
+            torch._foreach_div_([p.grad for p in parameters], self.scale.value)
+        return metrics, vector_gradient, stop
+
+    def _move(self, rows: Tensor, vector_gradient: Tensor, gradients: list[Tensor]) -> None:
+        """Move weights, task embeddings and average by the gradients of the whole batch."""
+        config = self.config.training
+        assert gradients, "no weight has a gradient"
         self.optimizers.step(self.step)
-        if vectors.grad is not None:  # an answer alone (gradient_calls 1) does not look at the task
+        if self.config.model.gradient_calls != 1 or self.config.model.thoughts == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
-            self.embedding.update(carry.batch.rows, vectors.grad, rate, config.task_embedding_weight_decay)
+            self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.from_main)
         if self.average is not None:
             self.average.update()
-        return metrics
+        self.scale.succeed()
+
+    def _skip(self, lane: int, carry: Carry, after: Carry, finite_loss: bool) -> None:
+        """Leave the weights as they are after a step whose loss or gradient was not finite."""
+        self.reasoner.zero_grad(set_to_none=True)
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        self.scale.fail()
+        # States that are not finite would stay so: all rows begin anew.
+        self.carries[lane] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
+        if self.skipped_in_a_row >= self.options.skips:
+            raise NotFiniteError(self.step, carry.batch)
 
     def depth(self) -> tuple[int, int] | None:
         """T and n of the next step, by the depth curriculum; None for the model's own."""
@@ -88,6 +272,8 @@ class Trainer:
 
     def save(self, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
         """Write a checkpoint below `folder`.
+
+        All processes must come here; the main one writes.
 
         Args:
             folder: the run's.
@@ -105,14 +291,19 @@ class Trainer:
         tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
         plan = self.examples.plan
         tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
-        tensors |= {"random": self.generator.get_state(), "trained": torch.from_numpy(self.examples.trained)}
-        if self.carry is not None:
-            tensors |= {f"carry.{name}": t for name, t in _carry_tensors(self.carry).items()}
+        tensors["trained"] = torch.from_numpy(self.examples.trained)
+        for number, carry in enumerate(self.carries):
+            if carry is not None:
+                named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(carry).items()}
+                tensors |= {name: self.processes.gather(t) for name, t in named.items()}
+        tensors["counts"] = torch.tensor([self.scale.value, self.scale.successes, self.skipped], dtype=torch.float64)
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         extra = {
-            "window": list(self.examples.window),
+            "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
         }
+        if not self.processes.is_main:
+            return folder
         return save_checkpoint(folder, Checkpoint(self.config, self.step, tasks, tensors, extra, str(folder)), keep, stale)
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -137,25 +328,35 @@ class Trainer:
             names = [name for name, _ in self.reasoner.named_parameters()]
             averages = dict(zip(names, self.average.averages, strict=True))
             load_strictly(averages, checkpoint.part("average"), f"{where}: average")
-        carry = checkpoint.part("carry")
+        self.step = checkpoint.step
         try:
             self.optimizers.load_tensors(checkpoint.part("optimizer"), checkpoint.step)
-            self.generator.set_state(checkpoint.tensors["random"])
-            self.carry = _carry_from(carry, self.device) if checkpoint.step else None
-            self._check_carry()
+            self._load_carries(checkpoint.part("carry"))
+            scale, successes, skipped = checkpoint.tensors["counts"].tolist()
+            self.scale.value, self.scale.successes, self.skipped = scale, int(successes), int(skipped)
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{where}: the checkpoint is damaged ({error}); use an older one") from None
-        self.step = checkpoint.step
 
-    def _check_carry(self) -> None:
-        """Raise ValueError unless the rows in flight have the shapes that this run gives them."""
-        if self.carry is not None:
-            batch = Batch(*(part.to(self.device.device) for part in self.examples.batch(0, self.config.training)))
-            start = self.reasoner.start(*batch.tokens.shape, self.device.dtype, torch.Generator(self.device.device))
-            expected = _carry_tensors(first_carry(start, batch))
-            for name, tensor in _carry_tensors(self.carry).items():
-                if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
-                    raise ValueError(f"carry.{name}")
+    def _load_carries(self, tensors: dict[str, Tensor]) -> None:
+        """Take this process's rows in flight; raise ValueError unless they have the shapes that this run gives them."""
+        config, latents = self.config.training, self.config.model.latents
+        taken = self.examples.turns.taken(self.step)
+        for number, lane in enumerate(self.examples.lanes):
+            prefix = f"{number}."
+            found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            if not taken[number] and not found:
+                continue
+            fresh = torch.Generator(self.device.device)
+            start = self.reasoner.start(config.batch_size, *lane.window, self.device.dtype, fresh)
+            puzzles = torch.zeros(config.batch_size, *lane.window, dtype=torch.uint8, device=self.device.device)
+            plain = Batch(puzzles, puzzles, puzzles[:, 0, 0].long(), puzzles.new_zeros(config.batch_size, ROW_BYTES))
+            expected = _carry_tensors(first_carry(start, plain))
+            for name, tensor in expected.items():
+                kinds = found[name].is_floating_point(), tensor.is_floating_point()
+                if found[name].shape != tensor.shape or (found[name].dtype != tensor.dtype and not all(kinds)):
+                    raise ValueError(f"carry.{prefix}{name}")
+            whole = _carry_from({name: found[name].to(self.device.device, t.dtype) for name, t in expected.items()})
+            self.carries[number] = whole.take(self.part, latents)
 
 
 def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
@@ -168,11 +369,10 @@ def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
     }
 
 
-def _carry_from(tensors: dict[str, Tensor], device: Device) -> Carry:
-    tensors = {name: t.to(device.device) for name, t in tensors.items()}
-    z = tuple(tensors[f"z{number}"].to(device.dtype) for number in range(sum(name[0] == "z" for name in tensors)))
+def _carry_from(tensors: dict[str, Tensor]) -> Carry:
+    z = tuple(tensors[f"z{number}"] for number in range(sum(name[0] == "z" for name in tensors)))
     batch = Batch(*(tensors[name] for name in Batch._fields))
-    return Carry(State(tensors["y"].to(device.dtype), z), batch, tensors["steps"], tensors["halted"])
+    return Carry(State(tensors["y"], z), batch, tensors["steps"], tensors["halted"])
 
 
 def _differences(first: Config, second: Config) -> str:

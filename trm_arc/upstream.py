@@ -260,12 +260,12 @@ def main(arguments: Sequence[str]) -> int:
         "embedding.table": rows.vectors,
         "plan.table": torch.from_numpy(rows.table),
         "plan.starts": torch.from_numpy(rows.starts),
-        "random": torch.Generator().get_state(),
+        "counts": torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
         "trained": torch.from_numpy(trained_inputs(trained)),
     }
     precision = settings.values.get("forward_dtype", "bfloat16")
     board = [config.model.board_rows, config.model.board_columns]
-    extra = {"window": board, "precision": precision if precision in PRECISIONS else "bfloat16"}
+    extra = {"windows": [board], "precision": precision if precision in PRECISIONS else "bfloat16"}
     stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
     with exclusive(values.out):
         target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, extra, str(values.out)), 1, stale)
