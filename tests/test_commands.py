@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.conftest import make_tasks, write_kaggle
 from trm_arc import supervision
@@ -309,10 +310,12 @@ def test_a_run_that_does_not_stay_finite_says_so(
     data: tuple[Path, Path], tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_the_loss(monkeypatch)
-    code, _, error = command("train", *train_flags(data, tmp_path))
+    code, _, error = command("train", *train_flags(data, tmp_path), "--max-skips", 4)
     assert code == 2
-    assert "the loss is not finite; start anew with lower rates" in error
+    assert "step 4: the loss was not finite in 4 steps in a row, which were skipped; the last batch is in" in error
+    assert "start anew with lower rates" in error
     assert list_checkpoints(tmp_path) == []
+    assert set(load_file(tmp_path / "bad-batch.safetensors")) == {"tokens", "labels", "rows", "transforms"}
 
 
 def test_overwrite_keeps_the_old_run_until_the_new_one_is_saved(
@@ -324,7 +327,7 @@ def test_overwrite_keeps_the_old_run_until_the_new_one_is_saved(
     flags = [*train_flags(data, run_folder), "--overwrite"]
     with monkeypatch.context() as patch:
         break_the_loss(patch)
-        assert command("train", *flags)[0] == 2
+        assert command("train", *flags, "--max-skips", 2)[0] == 2
     assert [path.name for path in list_checkpoints(run_folder)] == ["checkpoint-00000006"]
     assert (run_folder / "submission.json").exists()
     assert command("train", *flags, "--steps", 3)[0] == 0

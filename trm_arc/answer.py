@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,14 +10,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from augment import Plan, Window, smallest_window
+from augment.transform import ROW_BYTES
 from trm_arc.checkpoint import Checkpoint, check_rows
 from trm_arc.data import check_vocabulary, draw_plans, fingerprint
 from trm_arc.device import Device
 from trm_arc.errors import InputError, shorten
 from trm_arc.lanes import expected_side
 from trm_arc.predict import predict
+from trm_arc.processes import Processes
 from trm_arc.task import TaskSet
-from trm_arc.vote import Candidate, tally
+from trm_arc.vote import Candidate, Predictions, tally
 
 LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
 
@@ -94,7 +97,7 @@ def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[l
     ], []
 
 
-def answer_tasks(
+def predict_tasks(
     checkpoint: Checkpoint,
     tasks: TaskSet,
     device: Device,
@@ -102,10 +105,11 @@ def answer_tasks(
     views: int,
     steps: int | None,
     batch_size: int,
-    keep: int,
     window: str = "trained",
-) -> list[list[Candidate]]:
-    """Answer every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
+    processes: Processes | None = None,
+    quiet: bool = False,
+) -> list[Predictions]:
+    """Predict every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
 
     Args:
         checkpoint: the model; its averaged weights are used.
@@ -114,16 +118,15 @@ def answer_tasks(
         views: views of a test input at most.
         steps: supervision steps; as in training if None.
         batch_size: views at a time.
-        keep: candidates kept of each test input.
         window: see `choose_windows`.
-
-    Returns:
-        For every test input, in order, its candidates, best first.
+        processes: this one and its like, each of which predicts a share of the views; all get all predictions.
+        quiet: neither bar nor words.
 
     Raises:
         InputError: a number below 1, or a task that the MLP mixer cannot hold.
     """
-    tasks = tasks.without_solutions()
+    tasks, processes = tasks.without_solutions(), processes or Processes()
+    quiet = quiet or not processes.is_main
     steps = checkpoint.config.training.halt_steps if steps is None else steps
     for name, value in (("--views", views), ("--steps", steps), ("--batch-size", batch_size)):
         if value < 1:
@@ -131,18 +134,20 @@ def answer_tasks(
     check_vocabulary(checkpoint.config.model)
     windows, larger = choose_windows(checkpoint, tasks, window)
     rows = find_rows(checkpoint, tasks)
-    if rows.unseen:
+    if rows.unseen and not quiet:
         print(
             f"{len(rows.unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
             f"solves one: {shorten(rows.unseen)}"
         )
     views = min(views, len(rows.plan))
     lengths = np.minimum(np.diff(rows.plan.starts), views)
+    total = sum(int(length) * len(task.test) for task, length in zip(tasks, lengths, strict=True))
     with tqdm(
-        total=sum(int(length) * len(task.test) for task, length in zip(tasks, lengths, strict=True)),
+        total=-(-total // processes.count),
         unit="view",
         mininterval=0.5 if sys.stderr.isatty() else 20,
         dynamic_ncols=True,
+        disable=quiet,
         bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
     ) as bar:
         parts = predict(
@@ -157,5 +162,54 @@ def answer_tasks(
             batch_size=batch_size,
             progress=bar.update,
             larger=larger,
+            share=slice(processes.rank, None, processes.count),
         )
-    return tally(parts, tasks.outputs, keep)
+    if processes.count == 1:
+        return parts
+    return [gather_predictions(parts, canvas, processes, device) for canvas in sorted({*windows, *larger})]
+
+
+def gather_predictions(
+    parts: list[Predictions], canvas: Window, processes: Processes, device: Device
+) -> Predictions:
+    """The predictions of all processes on canvases of one size, as tensors of one length; nothing is pickled.
+
+    Args:
+        parts: of this process.
+        canvas: the size; there may be none of it here.
+        processes: who else has some.
+        device: through which they talk.
+    """
+    here = [part for part in parts if part.canvases.shape[1:] == tuple(canvas)]
+    columns = (
+        np.concatenate([np.zeros((0, *canvas), np.uint8), *(part.canvases for part in here)]),
+        np.concatenate([np.zeros((0, ROW_BYTES), np.uint8), *(part.table for part in here)]),
+        np.concatenate([np.zeros(0, np.int64), *(part.slots for part in here)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.halting for part in here)]),
+    )
+    counts = processes.gather(torch.tensor([len(columns[0])], device=device.device)).tolist()
+    longest = max(counts)
+    gathered = []
+    for column in columns:
+        padded = np.zeros((longest, *column.shape[1:]), column.dtype)
+        padded[: len(column)] = column
+        everyone = processes.gather(torch.from_numpy(padded).to(device.device)).cpu().numpy()
+        pieces = [everyone[rank * longest : rank * longest + count] for rank, count in enumerate(counts)]
+        gathered.append(np.concatenate(pieces))
+    return Predictions(*gathered)
+
+
+def answer_tasks(checkpoint: Checkpoint, tasks: TaskSet, device: Device, *, keep: int, **options: Any) -> list[list[Candidate]]:
+    """Answer every test input of `tasks`.
+
+    Args:
+        checkpoint: see `predict_tasks`.
+        tasks: the same.
+        device: the same.
+        keep: candidates kept of each test input.
+        options: the rest of `predict_tasks`.
+
+    Returns:
+        For every test input, in order, its candidates, best first.
+    """
+    return tally(predict_tasks(checkpoint, tasks, device, **options), tasks.outputs, keep)

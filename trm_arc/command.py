@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -135,7 +136,8 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     try:
         code = main(sys.argv[1:])
     except InputError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+            print(f"error: {_printable(str(error))}", file=sys.stderr)
         code = 2
     except MemoryError:
         print("error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)

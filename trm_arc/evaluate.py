@@ -1,15 +1,17 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from trm_arc.answer import answer_tasks
 from trm_arc.attempts import fill_attempts, write_submission
-from trm_arc.checkpoint import load_checkpoint, newest_checkpoint
+from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from trm_arc.command import Parser, add_machine_flags, run
 from trm_arc.device import find_device
 from trm_arc.files import RESULT_FILES, check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
+from trm_arc.processes import find_processes
 from trm_arc.score import CUTOFFS, ranks, score, score_table
 from trm_arc.sources import load_tasks
 from trm_arc.task import Task, TaskSet
@@ -100,10 +102,12 @@ def main(arguments: Sequence[str]) -> int:
         tasks = refuse_trained(checkpoint, tasks, values.drop_leaks)
     run_folder = checkpoint_path.parent if checkpoint_path.name.startswith("checkpoint-") else checkpoint_path
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
-    check_writable(out, RESULT_FILES)
     device = find_device(values.device, values.precision)
-    print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
-    print(f"device: {device.reason}")
+    processes = find_processes(device.device.type == "cpu")
+    if processes.is_main:
+        check_writable(out, RESULT_FILES)
+        print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
+        print(f"device: {device.reason}")
     answers = answer_tasks(
         checkpoint,
         tasks,
@@ -113,7 +117,23 @@ def main(arguments: Sequence[str]) -> int:
         batch_size=values.batch_size,
         keep=max(CUTOFFS),
         window=values.window,
+        processes=processes,
     )
+    if processes.is_main:
+        report(checkpoint, tasks, answers, out, values)
+    return 0
+
+
+def report(checkpoint: Checkpoint, tasks: TaskSet, answers: list[list[Candidate]], out: Path, values: Namespace) -> None:
+    """Write predictions, submission and scores, and print what a person wants to know.
+
+    Args:
+        checkpoint: that answered.
+        tasks: what was answered.
+        answers: candidates of every test input, in order.
+        out: folder for the files.
+        values: the command line.
+    """
     candidate_grids = [[candidate.grid for candidate in candidates] for candidates in answers]
     write_predictions(out / "predictions.json", tasks, answers)
     write_submission(out / "submission.json", tasks, candidate_grids)
@@ -130,7 +150,6 @@ def main(arguments: Sequence[str]) -> int:
         (out / "metrics.json").unlink(missing_ok=True)  # of other answers
         print("no solutions are known here, so there is no score")
     print(f"wrote {out / 'submission.json'}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
-    return 0
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def predict(
     batch_size: int,
     progress: Callable[[int], object],
     larger: Sequence[Window] = (),
+    share: slice = slice(None),
 ) -> list[Predictions]:
     """Predict every test input of `tasks` under up to `views` transforms of its plan, the identity first.
 
@@ -76,6 +77,7 @@ def predict(
         steps: supervision steps.
         batch_size: views at a time.
         progress: called with the number of views done.
+        share: which of the views of each canvas to predict here, for one of several processes.
         larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
 
     Returns:
@@ -89,7 +91,7 @@ def predict(
     waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their slots and their rows of the plan
     for slot, canvas in enumerate(windows):
         rows = first_rows[slot] + np.arange(view_counts[slot])
-        waiting.setdefault(Window(*canvas), []).append(np.stack([np.full_like(rows, slot), rows]))
+        waiting.setdefault(Window(*canvas), []).append(np.stack([np.full_like(rows, slot), rows])[:, share])
     inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
     parts = []
     while waiting:

@@ -1,30 +1,27 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
-import math
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
-
-import torch
-from tqdm import tqdm
 
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, prepare_folder, remove_unfinished
+from trm_arc.clock import parse_duration
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
+from trm_arc.cost import measure_peak
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, shorten
-from trm_arc.files import RESULT_FILES, append_line, exclusive, read_lines, to_json, write_atomic
+from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
+from trm_arc.forecast import describe_plan
 from trm_arc.leak import guard
+from trm_arc.loop import METRICS_FILE, Rhythm, train
+from trm_arc.monitor import make_evaluation, make_tracker
+from trm_arc.processes import Processes, find_processes
 from trm_arc.sources import listed, load_listed, load_tasks
-from trm_arc.supervision import Metrics
 from trm_arc.task import TaskSet
 from trm_arc.trainer import Options, Trainer
 
-METRICS_FILE = "metrics.jsonl"
 PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
 
 
@@ -64,18 +61,19 @@ def total_steps(config: TrainingConfig, pairs: int) -> int:
 
 
 def build_trainer(
-    config: Config, folder: Path | None, device: Device, compiled: bool = False
-) -> tuple[Trainer, list[str]]:
+    config: Config, folder: Path | None, device: Device, processes: Processes | None = None, options: Options | None = None
+) -> tuple[Trainer, TaskSet, list[str]]:
     """Load the data and set up a run.
 
     Args:
         config: the settings.
         folder: where to look for named sets first.
         device: where to compute.
-        compiled: fuse the step by torch.compile.
+        processes: this one and its like.
+        options: how to compute.
 
     Returns:
-        The trainer, and sentences on what a user should know of the data.
+        The trainer, the tasks to answer with their solutions if known, and sentences on what a user should know of the data.
 
     Raises:
         InputError: see `load_training_tasks`.
@@ -83,16 +81,16 @@ def build_trainer(
     training, evaluation, notes = load_training_tasks(config.training, folder)
     examples, left_out = prepare_examples(training, evaluation, config)
     steps = total_steps(config.training, len(examples.pairs))
-    trainer = Trainer(config, examples, device, steps, options=Options(compiled=compiled))
+    trainer = Trainer(config, examples, device, steps, processes, options)
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
         f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations",
         _describe_data(training, evaluation, examples),
         repr(trainer.reasoner),
-        f"device: {device.reason}",
+        f"device: {device.reason}" + (f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""),
     ]
-    return trainer, notes
+    return trainer, evaluation, notes
 
 
 def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -> str:
@@ -101,94 +99,6 @@ def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -
     windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
     many = "windows" if len(examples.lanes) > 1 else "window"
     return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
-
-
-def train(trainer: Trainer, out: Path, *, save_every: int, keep: int, log_every: int, stale: list[Path]) -> bool:
-    """Run a trainer to its last step, logging and saving; a signal to stop saves first.
-
-    Args:
-        trainer: from `build_trainer`, perhaps resumed.
-        out: folder of the run.
-        save_every: steps between checkpoints.
-        keep: checkpoints kept.
-        log_every: steps between lines of metrics; the device is waited for only then.
-        stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
-
-    Returns:
-        Whether the run is complete; False if it was asked to stop.
-
-    Raises:
-        InputError: nothing can be written; the loss is not finite.
-    """
-    bar = tqdm(
-        total=trainer.steps,
-        initial=trainer.step,
-        unit="step",
-        mininterval=0.5 if sys.stderr.isatty() else 20,
-        dynamic_ncols=True,
-        bar_format="{percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt}{postfix}, ETA {remaining}",  # within 80 columns
-    )
-    since: list[Metrics] = []
-    began, stop = trainer.seconds, False
-    with bar, _stop_signals() as stopping:
-        while trainer.step < trainer.steps and not stop:
-            # Read once a step: a signal that comes while this step is saved waits for the next one to be saved too.
-            since.append(trainer.train_step(bool(stopping)))
-            bar.update()
-            last, stop = trainer.step == trainer.steps, trainer.stopped
-            if trainer.step % log_every == 0 or last:
-                line = _summary(trainer, since, trainer.seconds - began)
-                since, began = [], trainer.seconds
-                append_line(out / METRICS_FILE, to_json(line))
-                rate = line["examples_per_second"]
-                bar.set_postfix_str(f"loss {line['loss']:.3f}, exact {line['exact']:.0%}, {rate:.0f} examples/s", refresh=False)
-                _require_finite(line["loss"], trainer.step)
-            if trainer.step % save_every == 0 or last or stop:
-                if since:  # else the line just logged has been checked
-                    _require_finite(float(since[-1].loss), trainer.step)
-                trainer.save(out, keep, stale)
-                stale = []
-    return trainer.step == trainer.steps
-
-
-def _require_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise InputError(f"step {step}: the loss is not finite; start anew with lower rates (--overwrite replaces this run)")
-
-
-def _summary(trainer: Trainer, since: list[Metrics], seconds: float) -> dict[str, float]:
-    sums = [float(torch.stack([getattr(m, name).double() for m in since]).sum()) for name in Metrics._fields]
-    loss, halted, accuracy, exact, steps = sums
-    rows = max(1.0, halted)
-    return {
-        "step": trainer.step,
-        "seconds": trainer.seconds,
-        "loss": loss / len(since),
-        "accuracy": accuracy / rows,
-        "exact": exact / rows,
-        "halting_steps": steps / rows,
-        "learning_rate_factor": trainer.optimizers.schedule(trainer.step),
-        "milliseconds_per_step": 1000 * seconds / len(since),
-        "examples_per_second": len(since) * trainer.config.training.batch_size / max(seconds, 1e-9),
-    }
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, so that a step in progress ends whole; a second one interrupts at once."""
-    received: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def drop_later_metrics(out: Path, step: int) -> float:
@@ -223,10 +133,23 @@ def make_parser(preset: str) -> Parser:
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
-    parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
-    parser.add_argument("--keep", type=int, default=2, help="checkpoints kept")
-    parser.add_argument("--log-every", type=int, default=10, help="steps between lines of metrics")
-    parser.add_argument("--compile", action="store_true", help="fuse the step by torch.compile (a minute or two at first)")
+    usual = Rhythm()
+    flag = parser.add_argument
+    flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
+    flag("--time-limit", metavar="TIME", help="save and stop after so long, as 11h30m, 45m or 90s")
+    flag("--save-every", type=int, default=usual.save_every, metavar="STEPS", help="steps between checkpoints")
+    flag("--keep", type=int, default=usual.keep, metavar="N", help="checkpoints kept")
+    flag("--log-every", type=int, default=usual.log_every, metavar="STEPS", help="steps between lines of metrics")
+    flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
+    flag("--evaluate-views", type=int, default=16, metavar="N", help="views of a test input in those evaluations")
+    flag("--pool-votes", action="store_true", help="score the votes of all evaluations so far together, too")
+    flag("--tensorboard", action="store_true", help="write the metrics for TensorBoard, too (needs tensorboard)")
+    flag("--accumulation-steps", type=int, default=1, metavar="N", help="pieces in which a batch is gone through")
+    skips = "stop after so many steps in a row without a finite loss"
+    flag("--max-skips", type=int, default=Options().skips, metavar="N", help=skips)
+    flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings lie")
+    flag("--half-embeddings", action="store_true", help="keep the task embeddings in bfloat16")
+    flag("--compile", action="store_true", help="fuse the step by torch.compile (a minute or two at first)")
     add_machine_flags(parser)
     add_settings(parser, PRESETS[preset])
     return parser
@@ -242,13 +165,19 @@ def main(arguments: Sequence[str]) -> int:
     named.add_argument("--preset", default=DEFAULT_PRESET)
     preset = named.parse_known_args(arguments)[0].preset
     values = make_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
-    for name in ("save_every", "keep", "log_every"):
+    for name in ("save_every", "keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views"):
         if getattr(values, name) < 1:
             raise InputError(f"--{name.replace('_', '-')}: at least 1 is needed, got {getattr(values, name)}")
+    if values.evaluate_every < 0:
+        raise InputError(f"--evaluate-every: at least 0 is needed, got {values.evaluate_every}")
+    time_limit = parse_duration(values.time_limit) if values.time_limit else None
     out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
-    prepare_folder(out, values.resume, values.overwrite)
-    with exclusive(out):
-        remove_unfinished(out)
+    processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
+    if processes.is_main and not values.dry_run:
+        prepare_folder(out, values.resume, values.overwrite)
+    with exclusive(out) if processes.is_main and not values.dry_run else nullcontext():
+        if processes.is_main and not values.dry_run:
+            remove_unfinished(out)
         checkpoint = load_checkpoint(out) if values.resume else None
         config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
         given = chosen_settings(values)
@@ -258,17 +187,39 @@ def main(arguments: Sequence[str]) -> int:
         if checkpoint is not None and precision == "auto":
             precision = checkpoint.extra["precision"]  # another machine's own choice would not go on exactly
         device = find_device(values.device, precision)
-        trainer, notes = build_trainer(config.override(given), values.data_folder, device, values.compile)
+        options = Options(
+            values.compile,
+            values.accumulation_steps,
+            values.embeddings == "cpu",
+            values.half_embeddings,
+            values.max_skips,
+        )
+        trainer, evaluation, notes = build_trainer(config.override(given), values.data_folder, device, processes, options)
+        say = print if processes.is_main else _say_nothing
         if checkpoint is not None:
             trainer.load(checkpoint)
             notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
+        say("\n".join(notes))
+        peak = measure_peak(device) * processes.count
+        if values.dry_run:
+            say(describe_plan(trainer, peak))
+            return 0
         stale = [*list_checkpoints(out), *(out / name for name in RESULT_FILES)] if values.overwrite else []
-        trainer.seconds = drop_later_metrics(out, trainer.step)
-        print("\n".join(notes))
-        intervals = {name: getattr(values, name) for name in ("save_every", "keep", "log_every")}
-        complete = train(trainer, out, **intervals, stale=stale)
-    print(f"{'trained' if complete else 'stopped as asked, saved; go on with --resume'}: {list_checkpoints(out)[-1]}")
+        if processes.is_main:
+            trainer.seconds = drop_later_metrics(out, trainer.step)
+        rhythm = Rhythm(values.save_every, values.keep, values.log_every, values.evaluate_every, time_limit)
+        evaluate = None
+        if values.evaluate_every:
+            evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
+        track = make_tracker(out) if values.tensorboard and processes.is_main else None
+        complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
+    why = "trained" if complete else "stopped as asked, saved; go on with --resume"
+    say(f"{why}: {list_checkpoints(out)[-1]}" if processes.is_main else "")
     return 0
+
+
+def _say_nothing(_text: str) -> None:
+    pass
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -283,28 +284,33 @@ class Trainer:
         Raises:
             InputError: it cannot be written.
         """
-        tensors = {f"model.{name}": t for name, t in self.reasoner.state_dict().items()}
-        if self.average is not None:
-            names = [name for name, _ in self.reasoner.named_parameters()]
-            tensors |= {f"average.{name}": t for name, t in zip(names, self.average.averages, strict=True)}
-        tensors |= {f"optimizer.{name}": t for name, t in self.optimizers.tensors().items()}
-        tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
-        plan = self.examples.plan
-        tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
-        tensors["trained"] = torch.from_numpy(self.examples.trained)
+        snapshot = self.snapshot()
+        tensors = snapshot.tensors | {f"optimizer.{name}": t for name, t in self.optimizers.tensors().items()}
         for number, carry in enumerate(self.carries):
             if carry is not None:
                 named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(carry).items()}
                 tensors |= {name: self.processes.gather(t) for name, t in named.items()}
         tensors["counts"] = torch.tensor([self.scale.value, self.scale.successes, self.skipped], dtype=torch.float64)
-        tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
+        if not self.processes.is_main:
+            return folder
+        return save_checkpoint(folder, replace(snapshot, tensors=tensors, where=str(folder)), keep, stale)
+
+    def snapshot(self) -> Checkpoint:
+        """What it takes to answer tasks at this moment, without copies: weights, average, task embeddings, plan."""
+        names = [name for name, _ in self.reasoner.named_parameters()]
+        tensors = {f"model.{name}": t for name, t in self.reasoner.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": t for name, t in zip(names, self.average.averages, strict=True)}
+        tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
+        plan = self.examples.plan
+        tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
+        tensors["trained"] = torch.from_numpy(self.examples.trained)
         extra = {
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
         }
-        if not self.processes.is_main:
-            return folder
-        return save_checkpoint(folder, Checkpoint(self.config, self.step, tasks, tensors, extra, str(folder)), keep, stale)
+        tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
+        return Checkpoint(self.config, self.step, tasks, tensors, extra, "this run")
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same settings and data.

@@ -1,0 +1,47 @@
+"""Durations and sizes as a person writes them."""
+
+import re
+
+from trm_arc.errors import InputError
+
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "11h30m", "90s", "1.5h", or a plain number of seconds.
+
+    Raises:
+        InputError: not a duration, or none above zero.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+    if "".join(number + unit for number, unit in parts) == text and parts:
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    else:
+        seconds = float(text) if re.fullmatch(r"\d+(?:\.\d+)?", text) else 0.0
+    if seconds <= 0:
+        raise InputError(f"{text!r} is no time: write 11h30m, 45m or 90s")
+    return seconds
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "15MiB", "20MB".
+
+    Raises:
+        InputError: not a size, or none above zero.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B|B)", text)
+    size = int(float(match[1]) * _SIZES[match[2]]) if match else 0
+    if size <= 0:
+        raise InputError(f"{text!r} is no size: write 15MiB or 20MB")
+    return size
+
+
+def show_duration(seconds: float) -> str:
+    """"2 d 3 h", "3 h 20 min", "5 min 7 s" or "12 s"."""
+    whole = round(seconds)
+    for large, small, size in (("d", "h", 86_400), ("h", "min", 3600), ("min", "s", 60)):
+        if whole >= size:
+            first, rest = divmod(whole, size)
+            return f"{first} {large} {rest * {'d': 24, 'h': 60, 'min': 60}[large] // size} {small}"
+    return f"{whole} s"

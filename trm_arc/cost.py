@@ -1,0 +1,84 @@
+"""What a step costs: operations counted from the settings, and the rate of matrix products that the device reaches."""
+
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+
+from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.device import Device
+from trm_arc.model import inner_width
+
+CALL_TIMES_FORWARD = 3  # a call with gradient costs its forward pass and twice that backward
+
+
+def count_call(config: ModelConfig, cells: int) -> float:
+    """Operations of the matrix products of one network call on one example.
+
+    Args:
+        config: the model.
+        cells: of the window.
+    """
+    length, width = config.prefix + cells, config.width
+    inner = inner_width(config.expansion, width)
+    if config.mixer == "attention":
+        mixing = 2 * length * 4 * width**2 + 4 * length**2 * width  # projections, then two products of attention
+    else:
+        mixing = 2 * width * 3 * length * inner_width(config.expansion, length)
+    return config.layers * (mixing + 2 * length * 3 * width * inner + 2 * cells * inner * config.convolution**2)
+
+
+def count_forward(config: ModelConfig, cells: int) -> float:
+    """Operations of a supervision step of one example without gradient, all its latents included.
+
+    Args:
+        config: the model.
+        cells: of the window.
+    """
+    return config.latents * (config.calls * count_call(config, cells) + 2 * cells * config.width * config.vocabulary)
+
+
+def count_training(config: ModelConfig, training: TrainingConfig, cells: int) -> float:
+    """Operations of a training step of one example: forward, backward, and what latents and Q-learning add.
+
+    Args:
+        config: the model.
+        training: the halting rule.
+        cells: of the window.
+    """
+    carrying = {0: config.thoughts + 1, -1: config.calls}.get(config.gradient_calls, config.gradient_calls)
+    call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
+    step = (config.calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
+    if config.latents > 1:
+        step += count_forward(config, cells)  # to find the best
+    if training.halting == "q-learning":
+        step += config.calls * call + head
+    return step
+
+
+def measure_peak(device: Device, repeats: int = 5) -> float:
+    """The fastest product of two matrices that the device does in this precision, in operations a second.
+
+    Args:
+        device: where, and in which precision.
+        repeats: of which the median counts.
+    """
+    shapes = ((2048, 2048, 2048), (3664, 512, 3072)) if device.device.type == "cpu" else ((8192, 8192, 8192),)
+    rates = []
+    for m, k, n in shapes:
+        a, b = (torch.ones(shape, dtype=device.dtype, device=device.device) for shape in ((m, k), (n, k)))
+        times = []
+        for _ in range(repeats + 1):
+            _wait(device)
+            began = time.perf_counter()
+            F.linear(a, b)
+            _wait(device)
+            times.append(time.perf_counter() - began)
+        rates.append(2 * m * k * n / statistics.median(times[1:]))
+    return max(rates)
+
+
+def _wait(device: Device) -> None:
+    if device.device.type != "cpu":
+        torch.accelerator.synchronize(device.device)

@@ -1,0 +1,198 @@
+"""The training loop: steps, logs, evaluations and checkpoints, until the end or until someone asks to stop."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from trm_arc.cost import count_training
+from trm_arc.errors import InputError
+from trm_arc.files import append_line, to_json
+from trm_arc.supervision import Metrics
+from trm_arc.trainer import NotFiniteError, Trainer
+
+METRICS_FILE, BAD_BATCH, BEST = "metrics.jsonl", "bad-batch.safetensors", "best"
+
+
+class Rhythm(NamedTuple):
+    """How often what happens.
+
+    Attributes:
+        save_every: steps between checkpoints.
+        keep: checkpoints kept.
+        log_every: steps between lines of metrics.
+        evaluate_every: steps between evaluations; 0: none.
+        time_limit: seconds after which the run saves and stops; None: none.
+    """
+
+    save_every: int = 1000
+    keep: int = 2
+    log_every: int = 10
+    evaluate_every: int = 0
+    time_limit: float | None = None
+
+
+def train(
+    trainer: Trainer,
+    out: Path,
+    rhythm: Rhythm,
+    *,
+    peak: float,
+    stale: Sequence[Path] = (),
+    evaluate: Callable[[], dict[str, float]] | None = None,
+    track: Callable[[dict[str, float], int], None] | None = None,
+) -> bool:
+    """Run a trainer to its last step; a signal to stop, or the end of the time, saves first.
+
+    Args:
+        trainer: perhaps resumed.
+        out: folder of the run.
+        rhythm: how often to log, save and evaluate.
+        peak: operations a second that the device can do, of all processes.
+        stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
+        evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
+        track: takes every line of metrics, with its step, beside the file.
+
+    Returns:
+        Whether the run is complete; False if it was asked to stop.
+
+    Raises:
+        InputError: nothing can be written, or too many steps in a row came to nothing.
+    """
+    began = time.monotonic()
+    log = _Log(trainer, out, peak, track)
+    best = -math.inf
+    with log.bar, _stop_signals() as stopping:
+        while trainer.step < trainer.steps and not trainer.stopped:
+            # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
+            late = rhythm.time_limit is not None and time.monotonic() - began >= rhythm.time_limit
+            try:
+                log.add(trainer.train_step(bool(stopping) or late))
+            except NotFiniteError as error:
+                raise InputError(_save_bad_batch(out, error, trainer)) from None
+            last = trainer.step == trainer.steps
+            if trainer.step % rhythm.log_every == 0 or last:
+                log.write()
+            if trainer.step % rhythm.save_every == 0 or last or trainer.stopped:
+                trainer.save(out, rhythm.keep, stale)
+                stale = []
+            if evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.stopped:
+                scores = evaluate()
+                score = next(iter(scores.values()))
+                log.write_scores(scores)
+                if score > best:
+                    best = score
+                    trainer.save(out / BEST, 1)
+    return trainer.step == trainer.steps
+
+
+def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
+    """Keep the batch for a look, and say what happened."""
+    told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    try:
+        save_file({name: t.cpu().contiguous() for name, t in error.batch._asdict().items()}, out / BAD_BATCH)
+    except OSError:
+        return f"{told}; go on from the last checkpoint with lower rates"
+    return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
+
+
+class _Log:
+    """The progress line, and the same numbers as JSON lines."""
+
+    def __init__(
+        self, trainer: Trainer, out: Path, peak: float, track: Callable[[dict[str, float], int], None] | None
+    ) -> None:
+        self.trainer, self.path, self.peak, self.track = trainer, out / METRICS_FILE, peak, track
+        self.since: list[Metrics] = []
+        self.operations = 0.0
+        self.seconds = trainer.seconds
+        config = trainer.config
+        self.lane_operations = [
+            config.training.batch_size * count_training(config.model, config.training, window.cells)
+            for window in trainer.examples.windows
+        ]
+        self.bar = tqdm(
+            total=trainer.steps,
+            initial=trainer.step,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 20,
+            dynamic_ncols=True,
+            disable=not trainer.processes.is_main,
+            bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}, {remaining} left",  # within 80 columns
+        )
+
+    def add(self, metrics: Metrics) -> None:
+        """Take a step in."""
+        self.since.append(metrics)
+        self.operations += self.lane_operations[self.trainer.examples.turns.at(self.trainer.step - 1)[0]]
+        self.bar.update()
+
+    def write(self) -> None:
+        """Write a line for the steps since the last one."""
+        trainer, training = self.trainer, self.trainer.config.training
+        values = {name: torch.stack([getattr(m, name).double() for m in self.since]).cpu() for name in Metrics._fields}
+        count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
+        finite = values["loss"][values["loss"].isfinite()]
+        rows = max(1.0, float(values["halted"].sum()))
+        factor = trainer.optimizers.schedule(trainer.step)
+        line = {
+            "step": trainer.step,
+            "seconds": trainer.seconds,
+            "loss": float(finite.mean()) if len(finite) else math.nan,
+            "accuracy": float(values["accuracy"].sum()) / rows,
+            "exact": float(values["exact"].sum()) / rows,
+            "halting_steps": float(values["steps"].sum()) / rows,
+            "learning_rate": training.learning_rate * factor,
+            "learning_rate_factor": factor,
+            "milliseconds_per_step": 1000 * seconds / count,
+            "examples_per_second": count * training.batch_size / seconds,
+            "operations": self.operations,
+            "share_of_peak": self.operations / seconds / self.peak,
+            "skipped_steps": trainer.skipped,
+        }
+        self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
+        self._put(line)
+        self.bar.set_postfix_str(
+            f"loss {line['loss']:.3f} exact {line['exact']:.0%} halt {line['halting_steps']:.1f} lr {line['learning_rate']:.0e} "
+            f"{line['milliseconds_per_step']:.0f} ms {line['examples_per_second']:.0f}/s peak {line['share_of_peak']:.0%}",
+            refresh=False,
+        )
+
+    def write_scores(self, scores: dict[str, float]) -> None:
+        """Write a line for an evaluation, and say it."""
+        self._put({"step": self.trainer.step, "seconds": self.trainer.seconds, **scores})
+        if self.trainer.processes.is_main:
+            tqdm.write(f"step {self.trainer.step}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
+
+    def _put(self, line: dict[str, float]) -> None:
+        if self.trainer.processes.is_main:
+            append_line(self.path, to_json(line))
+            if self.track is not None:
+                self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list, so that a step in progress ends whole; a second one interrupts at once."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
