@@ -1,0 +1,339 @@
+"""Several processes, interruptions and trouble: the same weights whatever happens on the way."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from tests.conftest import make_tasks, write_kaggle
+from tests.test_training import SMALL, assert_identical, everything, small_trainer
+from trm_arc import trainer as trainers
+from trm_arc.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.clock import parse_duration, parse_size, show_duration
+from trm_arc.cost import count_forward, count_training
+from trm_arc.errors import InputError
+from trm_arc.processes import Processes
+from trm_arc.trainer import LossScale, NotFiniteError, Options, Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = (
+    "--width 16 --heads 2 --prefix 2 --cycles 2 --thoughts 2 --window lanes --lanes auto:2 --augmentations 4 --batch-size 8 "
+    "--warmup-steps 2 --halt-steps 3 --ema 0.9 --learning-rate 1e-3 --log-every 2"
+).split()
+LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0".split()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Flags that name a training and an evaluation set."""
+    folder = tmp_path_factory.mktemp("data")
+    training = write_kaggle(folder, make_tasks(5, 1, "train"), "train")
+    return ["--data", str(training), "--evaluation-data", str(write_kaggle(folder, make_tasks(4, 2, "eval"), "eval"))]
+
+
+def start(*arguments: object, processes: int = 1, **environment: str) -> subprocess.Popen:
+    """Start a command of the kit in a process of its own, or in several."""
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "accelerate.commands.launch", *LAUNCH, "--num_processes", str(processes)]
+    return subprocess.Popen(
+        [*launcher, "-m", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> str:
+    """Wait for the end; gives what was printed."""
+    printed = process.communicate(timeout=240)[0]
+    assert process.returncode == code, printed
+    return printed
+
+
+def assert_close(first: Path, second: Path) -> None:
+    """All tensors of two float64 checkpoints are equal to rounding."""
+    a, b = (load_checkpoint(path).tensors for path in (first, second))
+    assert a.keys() == b.keys()
+    for name, tensor in a.items():
+        torch.testing.assert_close(b[name], tensor, rtol=1e-9, atol=1e-11, msg=name)
+
+
+# --- several processes
+
+
+def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
+    """The same weights, task embeddings and rows in flight, in float64; and a run moves between one process and two."""
+    flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
+    one, two = tmp_path / "one", tmp_path / "two"
+    finish(start(*flags, "--out", one))
+    text = finish(start(*flags, "--out", two, processes=2))
+    assert text.count("2 processes") == 1, "each of them spoke"
+    assert_close(one, two)
+    for run, processes in ((two, 1), (one, 2)):  # go on from the middle of the other's
+        moved = tmp_path / f"moved to {processes}"
+        shutil.copytree(run / "checkpoint-00000004", moved / "checkpoint-00000004")
+        finish(start("trm_arc.train", "--resume", "--out", moved, processes=processes))
+        assert load_checkpoint(moved).step == 8
+        assert_close(one, moved)
+
+
+def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> None:
+    finish(start("trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 3, "--out", tmp_path))
+    answers = []
+    for processes in (1, 2):
+        out = tmp_path / f"answers{processes}"
+        flags = ["trm_arc.evaluate", "--checkpoint", tmp_path, "--precision", "float64", "--out", out, "--views", 3]
+        assert finish(start(*flags, processes=processes)).count("wrote") == 1
+        found = orjson.loads((out / "predictions.json").read_bytes())
+        listed = {task: [[(c["votes"], str(c["grid"])) for c in test] for test in tests] for task, tests in found.items()}
+        answers.append({task: [sorted(test) for test in tests] for task, tests in listed.items()})
+    assert answers[0] == answers[1]
+
+
+def test_pieces_of_a_batch_add_up_to_it(tmp_path: Path) -> None:
+    whole, pieces = (small_trainer(SMALL, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))
+    for _ in range(6):
+        a, b = whole.train_step(), pieces.train_step()
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    everything(whole, tmp_path / "whole")
+    everything(pieces, tmp_path / "pieces")
+    assert_close(tmp_path / "whole", tmp_path / "pieces")
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    assert [Processes(rank, 4).part(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
+    with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 3 processes"):
+        Processes(0, 3).part(8)
+    with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 16 processes"):
+        Processes(0, 16).part(8)
+
+
+# --- interruptions
+
+
+def test_a_killed_run_goes_on_bit_for_bit(data: list[str], tmp_path: Path) -> None:
+    """SIGKILL at random moments, during saves too: the newest checkpoint is whole, and the end is that of an undisturbed run."""
+    flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float32", "--steps", 120, "--save-every", 2]
+    finish(start(*flags, "--out", tmp_path / "undisturbed"))
+    out, chance, kills = tmp_path / "killed", random.Random(0), 0
+    process = start(*flags, "--out", out)
+    while kills < 3:
+        before = len(list_checkpoints(out)) and list_checkpoints(out)[-1].name
+        while process.poll() is None and (len(list_checkpoints(out)) and list_checkpoints(out)[-1].name) == before:
+            time.sleep(0.005)
+        time.sleep(chance.random() * 0.15)
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.communicate()
+        kills += 1
+        load_checkpoint(out)  # whole
+        process = start("trm_arc.train", "--resume", "--out", out, "--save-every", 2, "--log-every", 2)
+    finish(process)
+    assert kills >= 2, "the run ended before it could be killed"
+    names = ("tensors.safetensors", "checkpoint.json")
+    for name in names:
+        paths = (tmp_path / run / "checkpoint-00000120" / name for run in ("undisturbed", "killed"))
+        first, second = (path.read_bytes() for path in paths)
+        assert first == second, name
+    steps = [orjson.loads(line)["step"] for line in (out / "metrics.jsonl").read_bytes().splitlines()]
+    assert steps == list(range(2, 121, 2))
+    assert not list(out.glob(".writing-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_stop_saves_and_says_so(number: int, data: list[str], tmp_path: Path) -> None:
+    process = start("trm_arc.train", *FLAGS, *data, "--steps", 100_000, "--save-every", 3, "--out", tmp_path)
+    while not list_checkpoints(tmp_path):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.send_signal(number)
+    text = finish(process)
+    assert "stopped as asked, saved; go on with --resume" in text
+    step = load_checkpoint(tmp_path).step
+    lines = (tmp_path / "metrics.jsonl").read_bytes().splitlines()
+    assert step >= orjson.loads(lines[-1])["step"]
+
+
+def test_the_time_limit_ends_a_run(data: list[str], tmp_path: Path, command: Callable) -> None:
+    began = time.monotonic()
+    code, text, error = command("train", *FLAGS, *data, "--steps", 100_000, "--time-limit", "2s", "--out", tmp_path)
+    assert (code, "stopped as asked, saved" in text) == (0, True), error
+    assert time.monotonic() - began < 30
+    assert load_checkpoint(tmp_path).step > 0
+    code, _, error = command("train", *FLAGS, *data, "--time-limit", "soon", "--out", tmp_path / "other")
+    assert code == 2
+    assert "'soon' is no time: write 11h30m" in error
+
+
+def test_times_and_sizes_as_people_write_them() -> None:
+    assert [parse_duration(t) for t in ("11h30m", "90s", "1.5h", "45m", "20")] == [41_400, 90, 5400, 2700, 20]
+    assert [parse_size(t) for t in ("15MiB", "20MB", "100 KiB", "7B")] == [15 * 2**20, 20_000_000, 102_400, 7]
+    assert [show_duration(t) for t in (5, 65, 3700, 100_000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 3 h"]
+    for text in ("", "0s", "-3s", "3 weeks", "h"):
+        with pytest.raises(InputError, match="is no time"):
+            parse_duration(text)
+    with pytest.raises(InputError, match="is no size"):
+        parse_size("15")
+
+
+# --- trouble
+
+
+def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch, trainer: Trainer) -> None:
+    """Let every step with more rows at a time fail as a full device does."""
+    real = trainer.supervision_step
+
+    def limited(reasoner: object, config: object, carry: object, *rest: object) -> object:
+        if len(carry.halted) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return real(reasoner, config, carry, *rest)
+
+    monkeypatch.setattr(trainer, "supervision_step", limited)
+
+
+def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    plain, tight = (small_trainer(SMALL, dtype=torch.float64) for _ in range(2))
+    out_of_memory_above(3, monkeypatch, tight)
+    for _ in range(4):
+        a, b = plain.train_step(), tight.train_step()
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    printed = capsys.readouterr().out
+    assert printed.count("out of memory at step 1: going on with 4 rows at a time") == 1
+    assert printed.count("going on with 2 rows at a time, the batch as set") == 1
+    everything(plain, tmp_path / "plain")
+    everything(tight, tmp_path / "tight")
+    assert_close(tmp_path / "plain", tmp_path / "tight")
+
+
+def test_no_memory_for_a_single_row_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer()
+    out_of_memory_above(0, monkeypatch, trainer)
+    with pytest.raises(InputError, match="not enough memory for a single row"):
+        trainer.train_step()
+
+
+def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """Let the loss of some steps be not a number."""
+    real = trainer.supervision_step
+
+    def spoiled(*arguments: object) -> tuple:
+        loss, carry, metrics = real(*arguments)
+        bad = float("nan") if trainer.step in steps else 1.0
+        return loss * bad, carry, metrics._replace(loss=metrics.loss * bad)
+
+    monkeypatch.setattr(trainer, "supervision_step", spoiled)
+
+
+def test_a_step_without_a_finite_loss_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trainer = small_trainer()
+    spoil(trainer, monkeypatch, {1, 2})
+    trainer.train_step()
+    before = {name: t.clone() for name, t in trainer.reasoner.state_dict().items()}
+    table = trainer.embedding.table.clone()
+    trainer.train_step()
+    trainer.train_step()
+    assert_identical(before, dict(trainer.reasoner.state_dict()))
+    assert torch.equal(table, trainer.embedding.table)
+    assert (trainer.skipped, trainer.skipped_in_a_row, trainer.step) == (2, 2, 3)
+    assert trainer.carries[0].halted.all(), "states that may not be finite go on"
+    metrics = trainer.train_step()
+    assert np.isfinite(float(metrics.loss))
+    assert (trainer.skipped, trainer.skipped_in_a_row) == (2, 0)
+    resumed = small_trainer()
+    resumed.load(load_checkpoint(trainer.save(tmp_path, keep=1)))
+    assert resumed.skipped == 2
+
+
+def test_too_many_skipped_steps_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(options=Options(skips=3))
+    spoil(trainer, monkeypatch, set(range(9)))
+    trainer.train_step()
+    trainer.train_step()
+    with pytest.raises(NotFiniteError) as caught:
+        trainer.train_step()
+    assert caught.value.step == 3
+    assert caught.value.batch.tokens.shape[0] == SMALL.training.batch_size
+
+
+def test_float16_is_trained_with_a_scaled_loss() -> None:
+    """Small gradients survive; an infinite one halves the scale and skips the step; many good steps double it."""
+    exact, half = small_trainer(dtype=torch.float32), small_trainer(dtype=torch.float16)
+    assert (exact.scale.value, half.scale.value) == (1, 2**16)
+    for _ in range(3):
+        a, b = float(exact.train_step().loss), float(half.train_step().loss)
+        assert b == pytest.approx(a, rel=0.05)
+    half.scale.value = 1e30
+    before = half.reasoner.head.clone()
+    half.train_step()
+    assert torch.equal(half.reasoner.head, before)
+    assert half.scale.value == 5e29
+    scale = LossScale(enabled=True)
+    for _ in range(LossScale.PATIENCE):
+        scale.succeed()
+    assert scale.value == 2**17
+    assert trainers.LossScale(enabled=False).value == 1
+
+
+# --- memory and forecasts
+
+
+@pytest.mark.parametrize("options", [Options(host_embeddings=True), Options(half_embeddings=True)])
+def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_path: Path) -> None:
+    plain, other = small_trainer(), small_trainer(options=options)
+    for _ in range(3):
+        a, b = plain.train_step(), other.train_step()
+        assert float(b.loss) == pytest.approx(float(a.loss), rel=1e-3)
+    assert other.embedding.table.dtype == (torch.bfloat16 if options.half_embeddings else torch.float32)
+    torch.testing.assert_close(other.embedding.table.float(), plain.embedding.table, rtol=0.02, atol=2e-3)
+    small_trainer(options=options).load(load_checkpoint(other.save(tmp_path, keep=1)))
+
+
+def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:
+    code, text, error = command("train", *FLAGS, *data, "--steps", 50, "--dry-run", "--out", tmp_path / "run")
+    assert code == 0, error
+    for words in ("lane      pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
+        assert words in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: Path, command: Callable) -> None:
+    flags = [*FLAGS, *data, "--steps", 6, "--evaluate-every", 3, "--evaluate-views", 2, "--pool-votes", "--out", tmp_path]
+    code, text, error = command("train", *flags)
+    assert code == 0, error
+    lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
+    scored = [line for line in lines if "pass@2 of outputs" in line]
+    assert [line["step"] for line in scored] == [3, 6]
+    assert set(scored[0]) == {"step", "seconds"} | {
+        f"pass@2 of {what}{kind}" for what in ("outputs", "tasks") for kind in ("", ", pooled")
+    }
+    assert scored[0]["pass@2 of outputs"] == scored[0]["pass@2 of outputs, pooled"]
+    best = list_checkpoints(tmp_path / "best")
+    assert len(best) == 1
+    needed = {"loss", "exact", "halting_steps", "learning_rate", "milliseconds_per_step", "examples_per_second", "share_of_peak"}
+    assert needed <= set(lines[0])
+    assert text
+
+
+def test_operations_of_the_published_network() -> None:
+    """By hand: 2 blocks, 916 tokens, 15 calls of which 5 carry gradient."""
+    config, training = SMALL.model.__class__(), SMALL.training
+    block = 2 * 916 * (4 * 512**2 + 3 * 512 * 1536) + 4 * 916**2 * 512
+    head = 2 * 900 * 512 * 12
+    assert count_forward(config, 900) == 15 * 2 * block + head
+    assert count_training(config, training, 900) == 25 * 2 * block + 3 * head
