@@ -91,7 +91,8 @@ def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None
 
 
 def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> None:
-    finish(start("trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 3, "--out", tmp_path))
+    flags = [*FLAGS, *data, "--precision", "bfloat16", "--steps", 3, "--out", tmp_path]
+    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose rows in flight travel as bytes
     answers = []
     for processes in (1, 2):
         out = tmp_path / f"answers{processes}"

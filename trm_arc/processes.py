@@ -50,8 +50,8 @@ class Processes:
         """The rows of all processes, behind each other; each must have as many."""
         if self.count == 1:
             return tensor
-        if tensor.dtype in _HALF:  # not every backend moves them
-            return gather(tensor.contiguous().view(torch.int16)).view(tensor.dtype)
+        if tensor.dtype in _HALF:  # not every backend moves them, but all move bytes
+            return gather(tensor.contiguous().view(torch.uint8)).view(tensor.dtype)
         return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
 
     def from_main(self, tensor: Tensor) -> Tensor:

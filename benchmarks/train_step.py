@@ -1,0 +1,103 @@
+"""Training steps of the published network on the real ARC-AGI-1 mix: lanes and full boards, the loader, processes, the start."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import common
+from trm_arc.config import PRESETS
+from trm_arc.cost import count_training, measure_peak
+from trm_arc.device import find_device
+from trm_arc.files import read_lines
+from trm_arc.train import build_trainer
+from trm_arc.trainer import Trainer
+
+LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --num_processes 2".split()
+
+
+def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
+    """Seconds a step, each lane's median weighted by its share of the steps; of that the loader; and operations a step."""
+    lanes, turns, config = trainer.examples.lanes, trainer.examples.turns, trainer.config
+    quotas = turns.before[-1] / turns.before[-1].sum()
+    seconds = loading = operations = 0.0
+    for number, lane in enumerate(lanes):
+        steps, batches = [], []
+        turn = next(step for step in range(len(turns.lanes)) if turns.at(step)[0] == number)
+        for attempt in range(repeats + 1):
+            began = time.perf_counter()
+            trainer.examples.batch(turn, config.training, trainer.part)
+            batches.append(time.perf_counter() - began)
+            trainer.step = turn
+            began = time.perf_counter()
+            trainer.train_step()
+            if attempt:  # the first one warms up
+                steps.append(time.perf_counter() - began)
+        seconds += quotas[number] * statistics.median(steps)
+        loading += quotas[number] * statistics.median(batches)
+        count = count_training(config.model, config.training, lane.window.cells)
+        operations += quotas[number] * config.training.batch_size * count
+    return seconds, loading, operations
+
+
+def time_command(flags: list[str], out: Path, processes: int) -> tuple[float, float]:
+    """Seconds from the start of `trm_arc.train` to its first step, and milliseconds of a later one."""
+    launcher = ["-m", "accelerate.commands.launch", *LAUNCH] if processes > 1 else []
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, *launcher, "-m", "trm_arc.train", *flags, "--out", str(out)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (out / "metrics.jsonl").exists():
+        if process.poll():
+            raise SystemExit(f"trm_arc.train {' '.join(flags)} ended with {process.returncode}")
+        time.sleep(0.02)
+    first = time.monotonic() - began
+    if process.wait():
+        raise SystemExit(f"trm_arc.train {' '.join(flags)} ended with {process.returncode}")
+    lines = [line["milliseconds_per_step"] for line in read_lines(out / "metrics.jsonl") if isinstance(line, dict)]
+    return first, statistics.median(lines[1:] or lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--data-folder", type=Path, help="folder with the ARC-AGI-1 and ConceptARC files")
+    parser.add_argument("--batch", type=int, default=8, help="rows of a step")
+    parser.add_argument("--repeats", type=int, default=3, help="steps of each lane, of which the median counts")
+    values = parser.parse_args()
+    device = find_device("cpu")
+    peak = measure_peak(device)
+    results: dict[str, float | str] = {"precision": str(device.dtype), "matrix products, TFLOP/s": peak / 1e12}
+    rates = {}
+    for window in ("full", "lanes"):
+        config = PRESETS["trm"].override({"window": window, "batch_size": values.batch, "augmentations": 20})
+        trainer, _, _ = build_trainer(config, values.data_folder, device)
+        seconds, loading, operations = time_lanes(trainer, values.repeats)
+        rates[window] = values.batch / seconds
+        results |= {
+            f"{window}: windows": ", ".join(str(w.rows) for w in trainer.examples.windows),
+            f"{window}: examples/s": rates[window],
+            f"{window}: share of peak": operations / seconds / peak,
+            f"{window}: loader's share of a step": loading / seconds,
+        }
+    results["lanes: times as many examples/s"] = rates["lanes"] / rates["full"]
+    folder = ["--data-folder", str(values.data_folder)] if values.data_folder else []
+    common_flags = [*folder, "--preset", "trm", "--window", "lanes", "--log-every", "5", "--batch-size", str(values.batch)]
+    with tempfile.TemporaryDirectory() as scratch:
+        light = [*common_flags, "--augmentations", "20", "--steps", "30"]
+        one, two = (time_command(light, Path(scratch) / str(n), n)[1] for n in (1, 2))
+        results |= {"one process, ms a step": one, "two processes, ms a step": two, "two processes lose": two / one - 1}
+        start, _ = time_command([*common_flags, "--steps", "1", "--log-every", "1"], Path(scratch) / "start", 1)
+        results["full setting: seconds to the first step"] = start
+    common.report(results, values.json)
+
+
+if __name__ == "__main__":
+    main()
