@@ -13,31 +13,11 @@ from torch import Tensor
 
 from benchmarks import common
 from trm_arc.config import ModelConfig, TrainingConfig
-from trm_arc.device import PRECISIONS
+from trm_arc.cost import count_forward, count_training, measure_peak
+from trm_arc.device import PRECISIONS, Device
 from trm_arc.halting import Batch, first_carry
-from trm_arc.model import NORM_EPSILON, ROTARY_BASE, Reasoner, inner_width
+from trm_arc.model import NORM_EPSILON, ROTARY_BASE, Reasoner
 from trm_arc.supervision import supervision_step
-
-
-def count_operations(config: ModelConfig, tokens: int) -> tuple[float, float]:
-    """Floating-point operations of the matrix products of one example: of a forward step, and of a training step.
-
-    A backward pass through a call takes twice its forward pass; only the last cycle has one.
-    """
-    length, width = config.prefix + tokens, config.width
-    inner = inner_width(config.expansion, width)
-    block = 2 * length * (4 * width**2 + 3 * width * inner) + 4 * length**2 * width  # projections, then two products of attention
-    call, head = config.layers * block, 2 * tokens * width * config.vocabulary
-    return config.calls * call + head, (config.calls + 2 * (config.thoughts + 1)) * call + 3 * head
-
-
-def measure_ceiling(dtype: torch.dtype, repeats: int) -> float:
-    """The fastest product of two matrices, in operations per second, of a square one and the network's own shape."""
-    rates = []
-    for m, k, n in ((2048, 2048, 2048), (4096, 4096, 4096), (3664, 512, 3072)):
-        a, b = torch.randn(m, k).to(dtype), torch.randn(n, k).to(dtype)
-        rates.append(2 * m * k * n / common.median_seconds(lambda a=a, b=b: F.linear(a, b), repeats))
-    return max(rates)
 
 
 def original_step(
@@ -117,11 +97,15 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="time our step compiled, too (a minute or two)")
     parser.add_argument("--repeats", type=int, default=5, help="of which the median counts")
     values = parser.parse_args()
+    if values.width < 64 or values.width % 64 or values.repeats < 1 or values.batch < 1 or not 1 <= values.side <= 30:
+        parser.error("--width takes multiples of 64, --side 1 to 30, --repeats and --batch at least 1")
     dtype = PRECISIONS[values.precision]
     config = ModelConfig(width=values.width, heads=values.width // 64, board_rows=values.side, board_columns=values.side)
     reasoner = Reasoner(config, torch.Generator().manual_seed(0))
     batch = make_batch(config, values.batch)
-    forward, training = (values.batch * count for count in count_operations(config, values.side**2))
+    cells = values.side**2
+    forward, training = count_forward(config, cells), count_training(config, TrainingConfig(), cells)
+    forward, training = values.batch * forward, values.batch * training
 
     def vectors() -> Tensor:
         return torch.zeros(values.batch, values.width, requires_grad=torch.is_grad_enabled())
@@ -139,7 +123,7 @@ def main() -> None:
     def theirs() -> Tensor:
         return original_step(reasoner, batch.tokens, vectors(), batch.labels, dtype)[1]
 
-    ceiling = measure_ceiling(dtype, values.repeats)
+    ceiling = measure_peak(Device(torch.device("cpu"), dtype, "a benchmark"), values.repeats)
     steps = {
         "training step, original's arrangement": (train(theirs), training),
         "training step, ours": (train(ours), training),

@@ -2,8 +2,9 @@
 
 import torch
 
-from benchmarks.model import count_operations, make_batch, original_step, our_step
-from trm_arc.config import ModelConfig
+from benchmarks.model import make_batch, original_step, our_step
+from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.cost import count_forward, count_training
 from trm_arc.model import Reasoner
 from trm_arc.supervision import supervision_step
 
@@ -27,7 +28,7 @@ def test_operations_are_counted_as_pytorch_counts_them() -> None:
     config = ModelConfig(width=64, heads=2, board_rows=6, board_columns=6, cycles=2, thoughts=1)
     reasoner, batch = Reasoner(config, torch.Generator().manual_seed(0)).double(), make_batch(config, 1)
     reasoner.requires_grad_(False)
-    forward, training = count_operations(config, 36)
+    forward, training = count_forward(config, 36), count_training(config, TrainingConfig(), 36)
     with torch.no_grad(), FlopCounterMode(display=False) as counted:
         our_step(reasoner, batch, torch.zeros(1, 64, dtype=torch.float64), torch.float64, supervision_step)
     attention = 4 * 52**2 * 64 * config.layers * config.calls  # the fused kernel on the CPU is not in its list

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from tests import naive
+from tests.conftest import make_tasks
 from tests.test_training import SMALL, small_trainer
+from trm_arc.answer import predict_tasks
+from trm_arc.checkpoint import load_checkpoint
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch, Carry, first_carry, restart
 from trm_arc.loss import NOT_SCORED, continue_loss, supervise
-from trm_arc.model import CONTINUE, Place, Reasoner, State, _convolve, _gated
+from trm_arc.model import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
 from trm_arc.optim import NorMuon, Optimizers, orthogonalise
 from trm_arc.predict import think
 from trm_arc.supervision import supervision_step
@@ -134,9 +138,25 @@ def test_depth_curriculum_follows_the_steps() -> None:
     assert all(np.isfinite(float(trainer.train_step().loss)) for _ in range(4))
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 256])
+def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
+    """Random initial states are each view's own."""
+    trainer = small_trainer(SMALL.override({"random_start": True}), dtype=torch.float64)
+    tasks = make_tasks(3, 2, "eval")
+    results = [
+        predict_tasks(trainer.snapshot(), tasks, trainer.device, views=3, steps=2, batch_size=size, quiet=True)[0]
+        for size in (5, batch_size)
+    ]
+    np.testing.assert_array_equal(results[0].canvases, results[1].canvases)
+    np.testing.assert_allclose(results[0].halting, results[1].halting, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"halt_steps": 10**20}, r"halt_steps: must be below 2\*\*31"),
+        ({"cycles": 10**6}, r"cycles: must be such that T \(n \+ 1\) is at most 10,000"),
+        ({"expansion": 1e30}, "expansion: must be above 0 and at most 100"),
         ({"depth_curriculum": "1-2:0.3"}, r"depth_curriculum: '1-2:0.3' is no stage: write T/n:SHARE"),
         ({"depth_curriculum": "1/2:0.6,2/2:0.3"}, "depth_curriculum: shares must rise"),
         ({"depth_curriculum": "1/2:1.0"}, "depth_curriculum: shares must rise"),
@@ -221,6 +241,24 @@ def test_noise_is_added_to_every_call_in_training_only() -> None:
     assert abs(float(difference.std()) - 0.5) < 0.01
 
 
+def test_noise_follows_every_call() -> None:
+    """Two calls with noise are two calls of one step each, with the noise drawn after each of them."""
+    inputs = puzzles(1, 4)
+    once, twice = tiny(**OPTIONS["direct"], noise=0.5), tiny(**{**OPTIONS["direct"], "cycles": 2}, noise=0.5)
+    state = once.start(1, 4, 4, torch.float64)
+    generator = drawn(7)
+    by_hand = once(once(state, *inputs, generator=generator).state, *inputs, generator=generator).state.y
+    torch.testing.assert_close(twice(state, *inputs, generator=drawn(7)).state.y, by_hand)
+
+
+def test_weights_are_cast_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasoner, inputs, casts = tiny(layers=3), puzzles(), []
+    real = Block.cast
+    monkeypatch.setattr(Block, "cast", lambda self, dtype: casts.append(id(self)) or real(self, dtype))
+    reasoner(reasoner.start(2, 4, 4, torch.float64), *inputs)
+    assert len(casts) == len(set(casts)) == 3
+
+
 def test_damping_keeps_a_share_of_the_state() -> None:
     inputs = puzzles()
     plain, damped = tiny(**OPTIONS["direct"]), tiny(**OPTIONS["direct"], damping=0.25)
@@ -269,7 +307,7 @@ def test_a_row_that_halted_restarts_all_its_latents() -> None:
 def test_the_surest_latent_answers() -> None:
     reasoner = tiny(latents=3)
     tokens, vectors, transforms = puzzles(4)
-    answers, sure = think(reasoner, tokens, vectors, transforms, 2, torch.float64, drawn())
+    answers, sure = think(reasoner, tokens, vectors, transforms, 2, torch.float64, range(4))
     inputs = spread(reasoner, tokens, vectors, transforms)
     state = reasoner.start(4, 4, 4, torch.float64)
     with torch.no_grad():
@@ -279,6 +317,81 @@ def test_the_surest_latent_answers() -> None:
         best = 3 * row + int(halting.argmax())
         assert float(sure[row]) == pytest.approx(float(halting.max().sigmoid()))
         assert torch.equal(answers[row], output.logits[best].argmax(dim=-1).to(torch.uint8))
+
+
+# --- what training hands on
+
+
+EVERY_OPTION = {
+    "halting_loss_weight": {"halting_loss_weight": 0.25},
+    "label_smoothing": {"label_smoothing": 0.2},
+    "softmax": {"loss": "softmax"},
+    "transform_slots": {"transform_slots": True, "prefix": 12},
+    "depth_curriculum": {"depth_curriculum": "1/1:0.9"},
+    "noise": {"noise": 0.3},
+    "random_start": {"random_start": True},
+    "latents": {"latents": 2},
+    "q-learning": {"halting": "q-learning"},
+}
+
+
+@pytest.mark.parametrize("name", EVERY_OPTION)
+def test_every_option_reaches_training(name: str) -> None:
+    """The first steps of a run with the option are not those of a run without; with it, they repeat."""
+    usual = {"halting": "exact"} if name != "transform_slots" else {"prefix": 12}
+    runs = []
+    for changes in (usual, EVERY_OPTION[name], EVERY_OPTION[name]):
+        trainer = small_trainer(SMALL.override(changes), dtype=torch.float64)
+        runs.append([float(trainer.train_step().loss) for _ in range(4)])
+    assert runs[1] == runs[2]
+    assert runs[0] != runs[1]
+
+
+def test_transform_slots_of_the_batch_reach_the_model() -> None:
+    reasoner = tiny(transform_slots=True, prefix=12)
+    carry, vectors, start = in_flight(reasoner)
+    config, losses = TrainingConfig(batch_size=2), []
+    for transforms in (carry.batch.transforms, carry.batch.transforms.flip(0)):
+        here = carry._replace(batch=carry.batch._replace(transforms=transforms))
+        losses.append(float(supervision_step(reasoner, config, here, vectors, start, torch.zeros(2))[0].detach()))
+    assert losses[0] != losses[1]
+
+
+def test_random_starts_are_new_in_every_step() -> None:
+    trainer = small_trainer(SMALL.override({"random_start": True, "halt_steps": 1}))
+    starts, real = [], trainer.supervision_step
+
+    def watched(reasoner: object, config: object, carry: object, vectors: object, start: State, *rest: object) -> object:
+        starts.append(start.y)
+        return real(reasoner, config, carry, vectors, start, *rest)
+
+    trainer.supervision_step = watched
+    trainer.train_step()
+    trainer.train_step()
+    assert not torch.equal(starts[0], starts[1])
+
+
+def test_exploration_keeps_rows_at_work() -> None:
+    """A model that wants to stop at once is kept going in as many rows as the exploration says."""
+    halted = []
+    for exploration in (0.0, 1.0):
+        trainer = small_trainer(SMALL.override({"halt_exploration": exploration, "halt_steps": 9}))
+        torch.nn.init.constant_(trainer.reasoner.halt_bias, 9.0)
+        halted.append(int(trainer.train_step().halted))
+    assert halted == [SMALL.training.batch_size, 0]
+
+
+def test_q_learning_targets_halting_after_the_last_step() -> None:
+    reasoner = tiny()
+    with torch.no_grad():
+        reasoner.halt_bias.copy_(torch.tensor([-9.0, 9.0]))  # to go on is always worth more
+    carry, vectors, start = in_flight(reasoner)
+    losses = []
+    for halt_steps in (2, 16):
+        config = TrainingConfig(halting="q-learning", halt_steps=halt_steps, batch_size=2)
+        second = carry._replace(steps=torch.tensor([1, 1]), halted=torch.zeros(2, dtype=torch.bool), state=start)
+        losses.append(float(supervision_step(reasoner, config, second, vectors, start, torch.zeros(2))[0].detach()))
+    assert losses[0] > losses[1] + 1
 
 
 # --- losses and halting
@@ -382,7 +495,13 @@ def test_matrices_have_an_optimizer_of_their_own(kind: str, other: str) -> None:
     assert hidden == {f"networks.0.{layer}.{part}" for layer in range(2) for part in parts}
     assert rest == set(names.values()) - hidden
     assert "networks.0.0.kernel" in rest
+    assert type(first) is {"muon": torch.optim.Muon, "normuon": NorMuon}[kind]
     assert (first.param_groups[0]["lr"], first.param_groups[0]["weight_decay"]) == (0.5, 0.25)
+    for p in reasoner.parameters():
+        p.grad = torch.ones_like(p)
+    optimizers = Optimizers(reasoner, config, 10)
+    optimizers.step(1)  # the first of three warm-up steps, for both
+    assert [member.param_groups[0]["lr"] for member in optimizers.members] == pytest.approx([0.5 / 3, config.learning_rate / 3])
     assert type(second).__name__ == {"adamw": "AdamW", "adam-atan2": "AdamAtan2"}[other]
 
 
@@ -416,6 +535,15 @@ def test_the_step_compiles_whole_and_once(changes: dict) -> None:
         torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-9, atol=0)
         assert torch.equal(compiled.carries[0].halted, plain.carries[0].halted)
     assert bool(plain.carries[0].halted.any()), "no row halted, so this proves nothing"
+
+
+def test_a_compiled_trainer_compiles(tmp_path: Path) -> None:
+    """`Options.compiled` replaces the step, the checkpoint remembers it, and a run that resumes it compiles again."""
+    trainer = small_trainer(options=Options(compiled=True))
+    assert trainer.supervision_step is not supervision_step
+    assert trainer.supervision_step._torchdynamo_orig_callable is supervision_step
+    assert small_trainer().supervision_step is supervision_step
+    assert load_checkpoint(trainer.save(tmp_path, keep=1)).extra["compiled"] is True
 
 
 def test_noise_is_refused_with_compilation() -> None:

@@ -1,7 +1,9 @@
 """Checkpoints of the original code: both directions exact, through every kind of file, and what does not fit is named."""
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +15,10 @@ from safetensors.torch import save_file
 from tests.conftest import make_tasks, to_document
 from tests.test_model import FAMILY, read_arrays
 from trm_arc.checkpoint import load_checkpoint
-from trm_arc.config import ModelConfig
+from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.model import Reasoner
-from trm_arc.official import TABLE, read_settings
+from trm_arc.official import TABLE, official_training, read_settings
 from trm_arc.upstream import load_official, to_official
 
 # As the original's config/arch/trm.yaml has it, at a small size.
@@ -73,7 +75,7 @@ CONFIGS = {
     "trm": {},
     "trm-mlp": {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
     "single-z": {"states": 0},
-    "multi-z": {"states": 2},
+    "multi-z": {"states": 6, "thoughts": 6},
     "hrm": {"networks": 2, "gradient_calls": 2, "prefix": 1},
     "direct": {"states": 0, "thoughts": 0, "cycles": 1, "prefix": 1},
 }
@@ -168,14 +170,26 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
     ("changes", "message"),
     [
         ({"hiden_size": 16}, "settings that are not known: hiden_size"),
-        ({"hidden_size": None}, "hidden_size must be a whole number, got None"),
-        ({"num_heads": "two"}, "num_heads must be a whole number, got 'two'"),
+        ({"hidden_size": None}, "hidden_size must be a whole number from 0 to a million, got None"),
+        ({"num_heads": "two"}, "num_heads must be a whole number from 0 to a million, got 'two'"),
         ({"num_heads": 3}, "width: must be a multiple of 2 x heads"),
         ({"puzzle_emb_ndim": 0}, "puzzle_emb_ndim 0 is not supported"),
         ({"puzzle_emb_ndim": "${.hidden}"}, "puzzle_emb_ndim refers to hidden, which is not there"),
         ({"pos_encodings": "learned"}, "pos_encodings 'learned' is not supported"),
         ({"rope_theta": 500.0}, "rope_theta 500.0 is not supported"),
         ({"seq_len": 80}, "80 tokens are no square board"),
+        ({"causal": True}, "causal attention is not supported"),
+        ({"vocab_size": 99}, "vocab_size is 99, but the checkpoint has 12 tokens"),
+        ({"L_layers": 7}, "missing: L_level.layers.2"),
+        ({"L_cycles": "2"}, "L_cycles must be a whole number from 0 to a million, got '2'"),
+        ({"expansion": None}, "expansion must be a number, got None"),
+        ({"expansion": 10**400}, "expansion must be a number, got a huge number"),
+        ({"expansion": 1e30}, "expansion: must be above 0 and at most 100"),
+        ({"rope_theta": None}, "rope_theta must be a number, got None"),
+        ({"rms_norm_eps": [1]}, r"rms_norm_eps must be a number, got \[1\]"),
+        ({"mlp_t": "False"}, "mlp_t must be true or false, got 'False'"),
+        ({"pos_encodings": ["rope"]}, "pos_encodings .'rope'. is not supported"),
+        ({"H_cycles": 10**9}, "H_cycles must be a whole number"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(changes: dict, message: str, settings: Path) -> None:
@@ -183,10 +197,93 @@ def test_settings_that_do_not_fit_are_named(changes: dict, message: str, setting
         load_official(official(), read_settings(settings).values | changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"halt_max_steps": "abc"}, "halt_max_steps must be a whole number from 0 to a million, got 'abc'"),
+        ({"halt_max_steps": 3.7}, "halt_max_steps must be a whole number"),
+        ({"halt_exploration_prob": "x"}, "halt_exploration_prob must be a number, got 'x'"),
+        ({"no_ACT_continue": "False"}, "no_ACT_continue must be true or false"),
+        ({"loss": {"loss_type": ["a"]}}, r"loss_type \['a'\] is not supported, only stablemax_cross_entropy"),
+        ({"forward_dtype": "banana"}, "forward_dtype 'banana' is not supported"),
+    ],
+)
+def test_odd_settings_of_training_are_refused(
+    changes: dict, message: str, upstream_files: tuple[Path, list], command: Callable
+) -> None:
+    folder, flags = upstream_files
+    (folder / "trm.yaml").write_text(json.dumps(read_settings(folder / "trm.yaml").values | changes))
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
+    assert code == 2
+    assert re.search(message, error), error
+
+
+def test_settings_of_training_are_taken_over() -> None:
+    base = TrainingConfig()
+    usual = official_training(read_settings({"puzzle_emb_len": 16, "halt_max_steps": 9, "halt_exploration_prob": "1e-2"}), base)
+    assert usual == {"loss": "stablemax", "halting": "exact", "halt_steps": 9, "halt_exploration": 0.01, "ema": 0.0}
+    hrm = official_training(read_settings({"loss": {"loss_type": "softmax_cross_entropy"}}), base)
+    assert (hrm["halting"], hrm["loss"], hrm["halt_steps"]) == ("q-learning", "softmax", 16)
+    switched = official_training(read_settings({"puzzle_emb_len": 16, "no_ACT_continue": False}), base)
+    assert switched["halting"] == "q-learning"
+    assert official_training(read_settings({"halt_max_steps": 1}), base)["halting"] == "exact"
+
+
+def test_the_named_module_says_what_is_missing(settings: Path) -> None:
+    """A truncated checkpoint is no checkpoint of a smaller member of the family."""
+    hrm = official(ModelConfig(width=16, heads=2, cycles=2, thoughts=2, networks=2, gradient_calls=2))
+    values = read_settings(settings).values
+    for tensors, changes, message in [
+        (without("H_init"), {}, "missing: H_init"),
+        ({n: t for n, t in official().items() if ".layers.1." not in n}, {}, r"missing: L_level\.layers\.1\."),
+        ({n: t for n, t in hrm.items() if n[:7] != "H_level"}, {"name": "hrm.hrm@HRM", "H_layers": 2}, "missing: H_level"),
+        (hrm, {"name": "hrm.hrm_act_v1@HRM", "H_layers": 1}, "networks of 1 and 2 blocks"),
+        (official(), {"name": "recursive_reasoning.trm_hier6@M", "L_cycles": 6}, "missing: L1_init, L2_init"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_official(tensors, values | changes)
+    assert load_official(hrm, values | {"name": "hrm.hrm_act_v1@HRM", "H_layers": 2}).config.family == "hrm"
+
+
+def test_values_that_are_no_finite_numbers_are_refused(settings: Path) -> None:
+    head = official()["lm_head.weight"]
+    for odd, message in [
+        (head.to(torch.int64), "not all values are finite real numbers: lm_head.weight"),
+        (head.to(torch.complex64), "not all values are finite real numbers: lm_head.weight"),
+        (torch.full_like(head, float("nan")), "not all values are finite real numbers: lm_head.weight"),
+        (head.to_sparse(), "tensors without plain values: lm_head.weight"),
+        (torch.tensor(3.0), r"of another shape: lm_head.weight \(\)"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_official(official() | {"lm_head.weight": odd}, settings)
+    with pytest.raises(InputError, match=r"embed_tokens\.embedding_weight must be a matrix"):
+        load_official(official() | {"embed_tokens.embedding_weight": torch.tensor(1.0)}, settings)
+    for shape in ((7,), (7, 8), (0, 16), (2, 7, 16)):
+        with pytest.raises(InputError, match=r"puzzle_emb.weights must have rows of 16 numbers"):
+            load_official(official() | {TABLE: torch.zeros(shape)}, settings)
+    for source, config in (([1], {}), (official(), None), (official(), [1])):
+        with pytest.raises(InputError, match="expected, got"):
+            load_official(source, config)
+
+
+def test_files_with_flipped_bytes_end_in_a_sentence(settings: Path, tmp_path: Path) -> None:
+    torch.save(official(), tmp_path / "whole.pt")
+    whole, generator = bytearray((tmp_path / "whole.pt").read_bytes()), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, min(len(whole), 6000), 3):
+            damaged[place] ^= int(generator.integers(1, 256))
+        (tmp_path / "damaged.pt").write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            load_official(tmp_path / "damaged.pt", settings)
+
+
 def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 1\n")
-    for name, message in [("none.yaml", "cannot be read"), ("broken.yaml", "not valid YAML"), ("list.yaml", "names and values")]:
+    (tmp_path / "twice.yaml").write_text("L_cycles: 2\nL_cycles: 3\n")
+    messages = {"none": "cannot be read", "broken": "not valid YAML", "list": "names and values", "twice": "given twice: L_cyc"}
+    for name, message in ((f"{name}.yaml", message) for name, message in messages.items()):
         with pytest.raises(InputError, match=message):
             load_official(official(), tmp_path / name)
 
@@ -197,6 +294,10 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({"convolution": 3}, "it has no convolution 3"),
         ({"positions": "rotary-2d", "gate": "norm-swiglu"}, "it has no gate norm-swiglu, positions rotary-2d"),
         ({"states": 0, "thoughts": 0}, "it has no loop without thoughts"),
+        ({"states": 2}, "it has no 2 states with 2 thoughts, only 6 with 6"),
+        ({"states": 6, "thoughts": 7}, "it has no 6 states with 7 thoughts"),
+        ({"networks": 2, "states": 0}, "it has no two networks but in HRM"),
+        ({"states": 0, "thoughts": 0, "cycles": 1, "mixer": "mlp", "positions": "none"}, "it has no direct prediction by an MLP"),
     ],
 )
 def test_what_the_original_cannot_run_is_not_written_for_it(changes: dict, message: str) -> None:
@@ -208,9 +309,10 @@ def test_what_the_original_cannot_run_is_not_written_for_it(changes: dict, messa
 # --- the command
 
 
-def identifiers_of(tasks: list[str]) -> list[str]:
-    """Names of task embeddings as the original writes them: a blank, then each task with one transform before the plain one."""
-    return ["<blank>"] + [name for task in tasks for name in (f"{task}|||t3|||0213456789", task)]
+def identifiers_of(tasks: list[str], separator: str = "|||") -> list[str]:
+    """Names of task embeddings as the originals write them: a blank, then each task with one transform before the plain one."""
+    transform = separator.join(("", "t3", "0213456789"))
+    return ["<blank>"] + [name for task in tasks for name in (task + transform, task)]
 
 
 @pytest.fixture
@@ -225,12 +327,17 @@ def upstream_files(tmp_path: Path, settings: Path) -> tuple[Path, list]:
     return tmp_path, flags
 
 
-def test_named_task_embeddings_are_kept_and_evaluated(upstream_files: tuple[Path, list], command: Callable) -> None:
+@pytest.mark.parametrize("separator", ["|||", "_"])
+def test_named_task_embeddings_are_kept_and_evaluated(
+    separator: str, upstream_files: tuple[Path, list], command: Callable
+) -> None:
+    """As TRM names them, and as HRM does."""
     folder, flags = upstream_files
+    (folder / "identifiers.json").write_text(json.dumps(identifiers_of(["eval00", "other", "eval01"], separator)))
     code, text, error = command("upstream", *flags, "--identifiers", folder / "identifiers.json")
     assert code == 0, error
     assert "Reasoner: trm, width 16" in text
-    assert "task embeddings of 2 of 2 tasks" in text
+    assert "4 task embeddings, of 2 of 2 tasks" in text
     checkpoint = load_checkpoint(folder / "run")
     table = official(rows=7)[TABLE]
     # of each task the identity first, then the others; the third task's rows are left out
@@ -260,6 +367,8 @@ def test_the_answers_are_those_of_the_original_s_embeddings(upstream_files: tupl
     rows = find_rows(load_checkpoint(folder / "run"), load_tasks(folder / "eval.json"))
     assert rows.unseen == []
     assert torch.equal(rows.vectors, official(rows=7)[TABLE][[2, 1, 6, 5]])
+    stranger = find_rows(load_checkpoint(folder / "run"), make_tasks(1, 9, "stranger"))
+    torch.testing.assert_close(stranger.vectors[0], official(rows=7)[TABLE][1:].mean(dim=0))  # of all rows, not of those kept
 
 
 def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Path, list], command: Callable) -> None:
@@ -281,6 +390,7 @@ def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Pa
     assert code == 0, error
     assert "(mean of 6 task embeddings)" in text
     table = load_checkpoint(folder / "run").tensors["embedding.table"]
+    assert torch.equal(table[0], load_checkpoint(folder / "run").tensors["mean"])
     torch.testing.assert_close(table, official(rows=7)[TABLE][1:].mean(dim=0, keepdim=True))  # row 0 is the original's padding
     code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
     assert code == 0, error
@@ -290,10 +400,13 @@ def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Pa
 def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list], command: Callable) -> None:
     folder, flags = upstream_files
     names = identifiers_of(["eval00", "other", "eval01"])
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean", "--identifiers", folder / "none.json")
+    assert code == 2
+    assert "--identifiers: --task-embeddings mean keeps no row apart" in error
     for value, message in [
         ({"a": 1}, "a list of names is expected"),
-        ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: 't9|||0123456789' is no symmetry and palette"),
-        ([*names[:-1], "eval01|||t1|||0123456788"], "is no symmetry and palette"),
+        ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: t9 and 0123456789 are no symmetry and palette"),
+        ([*names[:-1], "eval01|||t1|||0123456788"], "are no symmetry and palette"),
         (["<blank>", *"abcdef"], "names none of the 2 tasks"),
     ]:
         (folder / "odd.json").write_text(json.dumps(value))
@@ -304,10 +417,16 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
     assert "puzzle_emb.weights is missing" in error
-    torch.save(official(ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11)), folder / "step_9")
+    sudoku = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    torch.save(official(sudoku), folder / "step_9")
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
+    assert code == 2
+    assert f"{folder / 'trm.yaml'}: seq_len is missing, and a vocabulary of 11 does not tell it: 81 for 9 x 9" in error
+    (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
     assert "ARC needs 12 tokens, got 11" in error
+    assert not (folder / "run").exists()
 
 
 def test_nothing_is_overwritten_unasked_and_leaks_can_be_told(upstream_files: tuple[Path, list], command: Callable) -> None:

@@ -47,7 +47,8 @@ def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
     """
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
-    mean = table.mean(dim=0)
+    # a checkpoint that holds some of its task embeddings alone has the mean of all beside them
+    mean = checkpoint.tensors["mean"] if "mean" in checkpoint.tensors else table.mean(dim=0)
     tables, vectors, unseen = [], [], []
     for task in tasks:
         number = known.get((task.id, fingerprint(task)))

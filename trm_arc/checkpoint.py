@@ -43,7 +43,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: windows and precision.
+        extra: windows and precision, and whether the step was compiled.
         where: its folder, for errors.
     """
 
@@ -224,7 +224,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path / _TENSORS}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
     _check(header, tensors, str(path))
     config = Config.from_dict(header["config"], str(path / _JSON))
-    extra = {name: header[name] for name in ("windows", "precision")}
+    extra = {"compiled": False} | {name: header[name] for name in ("windows", "precision", "compiled") if name in header}
     return Checkpoint(config, header["step"], [tuple(task) for task in header["tasks"]], tensors, extra, str(path))
 
 
@@ -247,6 +247,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         and len(windows) > 0
         and all(is_list(window, int, 2) and all(1 <= side <= BOARD for side in window) for window in windows),
         "precision": header["precision"] in tuple(PRECISIONS),
+        "compiled": type(header.get("compiled", False)) is bool,
         "trained": tensor("trained", torch.int64, 1) is not None,
         "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }

@@ -59,7 +59,8 @@ class ModelConfig:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(self.vocabulary >= 3, "vocabulary", self.vocabulary, "at least 3")
         _require(self.networks in (1, 2), "networks", self.networks, "1 or 2")
-        _require(self.expansion > 0, "expansion", self.expansion, "above 0")
+        _require(0 < self.expansion <= 100, "expansion", self.expansion, "above 0 and at most 100")
+        _require(self.calls <= 10_000, "cycles", self.cycles, "such that T (n + 1) is at most 10,000 network calls")
         _require(0 < self.damping <= 1, "damping", self.damping, "above 0 and at most 1")
         _require(self.convolution == 0 or self.convolution % 2, "convolution", self.convolution, "0 or odd, to have a centre")
         _require(0 <= self.convolution <= BOARD, "convolution", self.convolution, f"0 to {BOARD}")
@@ -271,6 +272,8 @@ def _check_types(config: ModelConfig | TrainingConfig) -> None:
             _require(type(value) in (int, float) and math.isfinite(value), name, value, "a finite number")
         else:
             _require(type(value) is hint, name, value, f"of type {hint.__name__}")
+            if hint is int and name != "seed":
+                _require(abs(value) < 2**31, name, value, "below 2**31")
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from augment import Plan, Window, pack_grids, paint
-from augment.kernels import FIRST_COLOUR
+from augment.kernels import FIRST_COLOUR, mix_columns
 from trm_arc.device import Device
-from trm_arc.model import HALT, Reasoner
+from trm_arc.model import HALT, Reasoner, State
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
 
@@ -22,7 +22,7 @@ def think(
     transforms: Tensor,
     steps: int,
     dtype: torch.dtype,
-    generator: torch.Generator,
+    seeds: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Answer puzzles in a fixed number of supervision steps; of parallel latents, the one surest of its answer speaks.
 
@@ -33,13 +33,19 @@ def think(
         transforms: (B, 11), which each puzzle is seen under.
         steps: supervision steps.
         dtype: of the computation.
-        generator: draws random initial states, if the model starts from such.
+        seeds: of each puzzle's random initial states, if the model starts from such.
 
     Returns:
         Predicted tokens uint8 (B, H, W), and halting probabilities float32 (B,) after the last step.
     """
     latents = reasoner.config.latents
-    state = reasoner.start(*tokens.shape, dtype, generator)
+    if reasoner.config.random_start:  # each view's own, whatever batch it is in
+        generator = torch.Generator(tokens.device)
+        starts = [reasoner.start(1, *tokens.shape[1:], dtype, generator.manual_seed(seed)) for seed in seeds]
+        y, *z = (torch.cat(parts) for parts in zip(*((s.y, *s.z) for s in starts), strict=True))
+        state = State(y, tuple(z))
+    else:
+        state = reasoner.start(*tokens.shape, dtype)
     puzzle = [part.repeat_interleave(latents, dim=0) for part in (tokens, task_vectors, transforms)]
     for _ in range(steps):
         output = reasoner(state, *puzzle)
@@ -84,7 +90,6 @@ def predict(
         The predictions, in pieces of one canvas size each; slots number the test inputs in the order of `tasks`.
     """
     reasoner.eval()
-    generator = torch.Generator(device.device).manual_seed(0)
     owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
     first_rows = plan.starts[owner]
     view_counts = np.minimum(plan.starts[owner + 1] - first_rows, views)
@@ -107,7 +112,8 @@ def predict(
             painted = paint(inputs, index[piece], table, canvas)
             tokens, transforms = (torch.from_numpy(array).to(device.device) for array in (painted, table))
             here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
-            predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype, generator)
+            seeds = _seeds(index[piece], row[piece])
+            predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype, seeds)
             answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()
             if beyond is not None:
                 kept[piece] = ~runs_into_edge(answers[piece])
@@ -116,6 +122,12 @@ def predict(
             waiting.setdefault(beyond, []).append(np.stack([index[~kept], row[~kept]]))
         parts.append(Predictions(answers[kept], plan.table[row[kept]], index[kept], halting[kept]))
     return parts
+
+
+def _seeds(slots: np.ndarray, rows: np.ndarray) -> list[int]:
+    """A number for every view, by its test input and its transform."""
+    keys = mix_columns(np.stack([slots, rows], axis=1).astype(np.uint64))
+    return (keys >> np.uint64(1)).tolist()  # generators take 63 bits
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, prepare_folder, remove_unfinished
 from trm_arc.clock import parse_duration
@@ -155,71 +157,126 @@ def make_parser(preset: str) -> Parser:
     return parser
 
 
+def refuse_idle_flags(given: Mapping[str, Any], training: TrainingConfig) -> None:
+    """Refuse settings that were asked for and would do nothing beside the others.
+
+    Args:
+        given: the settings that were flags.
+        training: of the run.
+
+    Raises:
+        InputError: one of them does nothing.
+    """
+    idle = {
+        "matrix_learning_rate": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
+        "matrix_weight_decay": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
+        "halt_exploration": (training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
+        "lanes": (training.window != "lanes", "--window lanes"),
+        "epochs": (training.steps > 0, "--steps 0"),
+    }
+    for name, (does_nothing, needs) in idle.items():
+        if name in given and does_nothing:
+            raise InputError(f"--{name.replace('_', '-')}: does nothing without {needs}")
+
+
+def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
+    """The run that a command line describes, resumed if it says so.
+
+    Args:
+        values: the command line.
+        out: folder of the run.
+        processes: this one and its like.
+
+    Returns:
+        As `build_trainer`.
+
+    Raises:
+        InputError: settings that do not go together, or data or a checkpoint that cannot be read.
+    """
+    checkpoint = load_checkpoint(out) if values.resume else None
+    config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
+    given = chosen_settings(values)
+    if "data" in given:
+        given.setdefault("leave_out", "")  # the preset's is about the preset's data
+    config = config.override(given)
+    refuse_idle_flags(given, config.training)
+    precision, compiled = values.precision, values.compile
+    if checkpoint is not None:
+        if precision == "auto":
+            precision = checkpoint.extra["precision"]  # another machine's own choice would not go on exactly
+        compiled |= checkpoint.extra["compiled"]  # a step rounds otherwise when it is compiled
+    options = Options(
+        compiled,
+        values.accumulation_steps,
+        values.embeddings == "cpu",
+        values.half_embeddings,
+        values.max_skips,
+    )
+    device = find_device(values.device, precision)
+    trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)
+    if checkpoint is not None:
+        trainer.load(checkpoint)
+        notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
+    return trainer, evaluation, notes
+
+
+def parse(arguments: Sequence[str]) -> Namespace:
+    """The command line, checked.
+
+    Args:
+        arguments: without the program's name.
+
+    Raises:
+        InputError: a flag or value that is not known, out of its range, or without effect.
+    """
+    named = Parser(prog=PROGRAM, add_help=False)
+    named.add_argument("--preset", default=DEFAULT_PRESET)
+    preset = named.parse_known_args(arguments)[0].preset
+    values = make_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
+    counts = ("save_every", "keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views")
+    for name, least in (*((name, 1) for name in counts), ("evaluate_every", 0)):
+        if getattr(values, name) < least:
+            raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {getattr(values, name)}")
+    if values.pool_votes and not values.evaluate_every:
+        raise InputError("--pool-votes: does nothing without --evaluate-every")
+    return values
+
+
 def main(arguments: Sequence[str]) -> int:
     """Parse, build, loop.
 
     Args:
         arguments: the command line.
     """
-    named = Parser(prog=PROGRAM, add_help=False)
-    named.add_argument("--preset", default=DEFAULT_PRESET)
-    preset = named.parse_known_args(arguments)[0].preset
-    values = make_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
-    for name in ("save_every", "keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views"):
-        if getattr(values, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')}: at least 1 is needed, got {getattr(values, name)}")
-    if values.evaluate_every < 0:
-        raise InputError(f"--evaluate-every: at least 0 is needed, got {values.evaluate_every}")
+    values = parse(arguments)
     time_limit = parse_duration(values.time_limit) if values.time_limit else None
     out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
     processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
-    if processes.is_main and not values.dry_run:
+    if values.dry_run:
+        trainer, _, notes = set_up(values, out, processes)
+        print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+        return 0
+    if processes.is_main:
         prepare_folder(out, values.resume, values.overwrite)
-    with exclusive(out) if processes.is_main and not values.dry_run else nullcontext():
-        if processes.is_main and not values.dry_run:
-            remove_unfinished(out)
-        checkpoint = load_checkpoint(out) if values.resume else None
-        config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
-        given = chosen_settings(values)
-        if "data" in given:
-            given.setdefault("leave_out", "")  # the preset's is about the preset's data
-        precision = values.precision
-        if checkpoint is not None and precision == "auto":
-            precision = checkpoint.extra["precision"]  # another machine's own choice would not go on exactly
-        device = find_device(values.device, precision)
-        options = Options(
-            values.compile,
-            values.accumulation_steps,
-            values.embeddings == "cpu",
-            values.half_embeddings,
-            values.max_skips,
-        )
-        trainer, evaluation, notes = build_trainer(config.override(given), values.data_folder, device, processes, options)
-        say = print if processes.is_main else _say_nothing
-        if checkpoint is not None:
-            trainer.load(checkpoint)
-            notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
-        say("\n".join(notes))
-        peak = measure_peak(device) * processes.count
-        if values.dry_run:
-            say(describe_plan(trainer, peak))
-            return 0
-        stale = [*list_checkpoints(out), *(out / name for name in RESULT_FILES)] if values.overwrite else []
+    with exclusive(out) if processes.is_main else nullcontext():
+        trainer, evaluation, notes = set_up(values, out, processes)
         if processes.is_main:
+            remove_unfinished(out)
             trainer.seconds = drop_later_metrics(out, trainer.step)
+            print("\n".join(notes))
+        stale = [*list_checkpoints(out), *(out / name for name in RESULT_FILES)] if values.overwrite else []
         rhythm = Rhythm(values.save_every, values.keep, values.log_every, values.evaluate_every, time_limit)
-        evaluate = None
+        evaluate = track = None
         if values.evaluate_every:
             evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
-        track = make_tracker(out) if values.tensorboard and processes.is_main else None
+        if values.tensorboard and processes.is_main:
+            track = make_tracker(out)
+        peak = measure_peak(trainer.device) * processes.count
         complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
-    why = "trained" if complete else "stopped as asked, saved; go on with --resume"
-    say(f"{why}: {list_checkpoints(out)[-1]}" if processes.is_main else "")
+    if processes.is_main:
+        why = "trained" if complete else "stopped as asked, saved; go on with --resume"
+        print(f"{why}: {list_checkpoints(out)[-1]}")
     return 0
-
-
-def _say_nothing(_text: str) -> None:
-    pass
 
 
 if __name__ == "__main__":

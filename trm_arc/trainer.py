@@ -308,6 +308,7 @@ class Trainer:
         extra = {
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
+            "compiled": self.options.compiled,
         }
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         return Checkpoint(self.config, self.step, tasks, tensors, extra, "this run")

@@ -1,6 +1,7 @@
 """Checkpoints of the original public code, in and out: python -m trm_arc.upstream FILE --config F --out DIR
 
-Both directions are exact: the same numbers under other names.  Only tensors are read (torch's `weights_only`), never code.
+`load_official` and `to_official` are exact: the same numbers under other names.  The command writes float32.  Only tensors are
+read (torch's `weights_only`), never code.
 """
 
 import re
@@ -35,7 +36,8 @@ _BLOCK_NAMES = {
     "gate_up": "mlp.gate_up_proj",
     "down": "mlp.down_proj",
 }
-SEPARATOR = "|||"  # between task, symmetry and palette in the original's names of task embeddings
+# Names of task embeddings: a task, and symmetry and palette behind it, as TRM and as HRM separate them.
+_ROW_NAME = re.compile(r"(.*?)(?:(?:\|\|\||_)t(\d)(?:\|\|\||_)(\d{10}))?")
 
 
 class _Part(NamedTuple):
@@ -60,8 +62,11 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
         InputError: a file that cannot be read or holds more than tensors, a setting that is not known or not supported, or
             tensors that are missing, surplus or of another shape, named.
     """
-    tensors = read_official(source)
-    model = official_config(read_settings(config), tensors)
+    return _load(read_official(source), read_settings(config), tell_source(source))
+
+
+def _load(tensors: Mapping[str, Tensor], settings: Settings, where: str) -> Reasoner:
+    model = official_config(settings, tensors)
     reasoner = Reasoner(model, torch.Generator())
     expected = {part.theirs: tuple(reasoner.state_dict()[part.ours][part.index].shape) for part in _parts(model)}
     given = {name: tuple(t.shape) for name, t in tensors.items() if name != TABLE}
@@ -70,7 +75,13 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
     found = {"missing": missing, "surplus": surplus, "of another shape": shapes}
     if any(found.values()):
         told = "; ".join(f"{what}: {shorten(names)}" for what, names in found.items() if names)
-        raise InputError(f"{tell_source(source)}: the tensors do not fit the settings of a {model.family}: {told}")
+        raise InputError(f"{where}: the tensors do not fit the settings of a {model.family}: {told}")
+    table = tensors.get(TABLE)
+    if table is not None and (table.ndim != 2 or table.shape[1] != model.width or not len(table)):
+        raise InputError(f"{where}: {TABLE} must have rows of {model.width} numbers, not the shape {tuple(table.shape)}")
+    odd = [n for n, t in tensors.items() if not t.is_floating_point() or not bool(torch.isfinite(t).all())]
+    if odd:
+        raise InputError(f"{where}: not all values are finite real numbers: {shorten(odd)}")
     reasoner.to(torch.float64 if any(t.dtype == torch.float64 for t in tensors.values()) else torch.float32)
     with torch.no_grad():
         for part in _parts(model):
@@ -93,10 +104,25 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
     ours = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_slots")
     odd = [f"{name} {getattr(config, name)}" for name in ours if getattr(config, name) != getattr(usual, name)]
     odd += ["positions rotary-2d"] * (config.positions == "rotary-2d")
-    if odd or config.family == "looped":
-        raise InputError(f"the original's code cannot run this model: it has no {', '.join(odd) or 'loop without thoughts'}")
+    odd += _unknown_there(config)
+    if odd:
+        raise InputError(f"the original's code cannot run this model: it has no {', '.join(odd)}")
+    if task_embeddings is not None and (task_embeddings.ndim != 2 or task_embeddings.shape[1] != config.width):
+        raise InputError(f"task_embeddings: rows of {config.width} numbers are expected, got {tuple(task_embeddings.shape)}")
     tensors = {part.theirs: reasoner.state_dict()[part.ours][part.index].clone() for part in _parts(config)}
     return tensors if task_embeddings is None else tensors | {TABLE: task_embeddings.clone()}
+
+
+def _unknown_there(config: ModelConfig) -> list[str]:
+    """Members of our family that the original has no code for."""
+    if config.thoughts == 0:
+        plain = config.cycles == 1 and config.mixer == "attention"
+        return [] if plain else ["loop without thoughts" if config.cycles > 1 else "direct prediction by an MLP"]
+    if config.networks == 2:
+        return [] if config.states == 1 and config.mixer == "attention" else ["two networks but in HRM"]
+    if config.states > 1 and (config.states, config.thoughts) != (6, 6):
+        return [f"{config.states} states with {config.thoughts} thoughts, only 6 with 6"]
+    return []
 
 
 def _parts(config: ModelConfig) -> list[_Part]:
@@ -121,12 +147,13 @@ def _parts(config: ModelConfig) -> list[_Part]:
 
 
 class _Rows(NamedTuple):
-    """Task embeddings that a checkpoint keeps: the tasks, their transforms, and a vector for each transform."""
+    """Task embeddings that a checkpoint keeps: tasks, transforms, a vector for each; and the mean of the whole table."""
 
     tasks: list[tuple[str, str]]
     table: np.ndarray
     starts: np.ndarray
     vectors: Tensor
+    mean: Tensor
 
 
 def mean_row(table: Tensor) -> _Rows:
@@ -135,10 +162,15 @@ def mean_row(table: Tensor) -> _Rows:
     Args:
         table: (rows, D); row 0, the original's padding, does not count if there are others.
     """
-    rows = table[1:] if len(table) > 1 else table
     identity = np.frombuffer(_IDENTITY, np.uint8)[None].copy()
-    mean = rows.double().mean(dim=0).float()[None]
-    return _Rows([(f"(mean of {len(rows)} task embeddings)", "")], identity, np.array([0, 1]), mean)
+    mean = _mean(table)
+    stand_in = (f"(mean of {max(1, len(table) - 1)} task embeddings)", "")
+    return _Rows([stand_in], identity, np.array([0, 1]), mean[None].clone(), mean)
+
+
+def _mean(table: Tensor) -> Tensor:
+    rows = table[1:] if len(table) > 1 else table
+    return rows.double().mean(dim=0).float()
 
 
 def named_rows(table: Tensor, identifiers: Path, tasks: TaskSet) -> _Rows:
@@ -162,9 +194,9 @@ def named_rows(table: Tensor, identifiers: Path, tasks: TaskSet) -> _Rows:
         )
     rows: dict[str, list[tuple[bytes, int]]] = {task.id: [] for task in tasks}
     for number, name in enumerate(names):
-        task_id, *transform = name.split(SEPARATOR)
+        task_id, symmetry, palette = _ROW_NAME.fullmatch(name.replace("\n", " ")).groups()
         if task_id in rows:
-            rows[task_id].append((_transform_row(transform, f"{identifiers}, name {number}"), number))
+            rows[task_id].append((_transform_row(symmetry, palette, f"{identifiers}, name {number}"), number))
     kept = [task for task in tasks if rows[task.id]]
     if not kept:
         raise InputError(f"{identifiers}: names none of the {len(tasks)} tasks of {tasks.name}; see --evaluation-data")
@@ -175,21 +207,20 @@ def named_rows(table: Tensor, identifiers: Path, tasks: TaskSet) -> _Rows:
         np.frombuffer(b"".join(row for row, _ in order), np.uint8).reshape(len(order), -1).copy(),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         table[torch.tensor([number for _, number in order])].float(),
+        _mean(table),
     )
 
 
 _IDENTITY = bytes([0, *range(COLOURS)])
 
 
-def _transform_row(transform: Sequence[str], where: str) -> bytes:
-    """A plan's row of the original's `t3`, `0132456789`."""
-    if not transform:
+def _transform_row(symmetry: str | None, palette: str | None, where: str) -> bytes:
+    """A plan's row of the original's `t3` and `0132456789`."""
+    if symmetry is None or palette is None:
         return _IDENTITY
-    symmetry = re.fullmatch(r"t(\d)", transform[0])
-    palette = transform[1] if len(transform) == 2 else ""
-    if not symmetry or int(symmetry[1]) >= SYMMETRIES or sorted(palette) != [str(colour) for colour in range(COLOURS)]:
-        raise InputError(f"{where}: {SEPARATOR.join(transform)!r} is no symmetry and palette, as t3{SEPARATOR}0132456789")
-    return bytes([int(symmetry[1]), *map(int, palette)])
+    if int(symmetry) >= SYMMETRIES or sorted(palette) != [str(colour) for colour in range(COLOURS)]:
+        raise InputError(f"{where}: t{symmetry} and {palette} are no symmetry and palette, as t3 and 0132456789")
+    return bytes([int(symmetry), *map(int, palette)])
 
 
 def make_parser() -> Parser:
@@ -223,6 +254,8 @@ def _choose_rows(values: Namespace, table: Tensor | None, settings: Settings, ta
     if table is None:
         raise InputError(f"{values.file}: {TABLE} is missing: without task embeddings there is nothing to evaluate")
     if values.task_embeddings == "mean":
+        if values.identifiers is not None:
+            raise InputError("--identifiers: --task-embeddings mean keeps no row apart; give one of both")
         return mean_row(table)
     stated = settings.values.get("num_puzzle_identifiers", len(table))
     remedy = "--task-embeddings mean keeps their mean alone"
@@ -243,13 +276,12 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
-    prepare_folder(values.out, False, values.overwrite)
-    tensors = read_official(values.file)
-    reasoner = load_official(tensors, values.config)
+    tensors, settings = read_official(values.file), read_settings(values.config)
+    reasoner = _load(tensors, settings, str(values.file))
     check_vocabulary(reasoner.config)
-    settings = read_settings(values.config)
     training = official_training(settings, TrainingConfig())
     training |= {"data": values.data or "", "evaluation_data": values.evaluation_data}
+    precision = settings.choice("forward_dtype", PRECISIONS, "bfloat16")
     evaluation = load_tasks(values.evaluation_data, values.data_folder)
     trained = load_listed(values.data or "", values.data_folder)
     rows = _choose_rows(values, tensors.get(TABLE), settings, evaluation)
@@ -258,20 +290,23 @@ def main(arguments: Sequence[str]) -> int:
     parts = {f"model.{name}": t.float() for name, t in reasoner.state_dict().items()}
     parts |= {
         "embedding.table": rows.vectors,
+        "mean": rows.mean,
         "plan.table": torch.from_numpy(rows.table),
         "plan.starts": torch.from_numpy(rows.starts),
         "counts": torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
         "trained": torch.from_numpy(trained_inputs(trained)),
     }
-    precision = settings.values.get("forward_dtype", "bfloat16")
     board = [config.model.board_rows, config.model.board_columns]
-    extra = {"windows": [board], "precision": precision if precision in PRECISIONS else "bfloat16"}
+    extra = {"windows": [board], "precision": precision}
+    prepare_folder(values.out, False, values.overwrite)
     stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
     with exclusive(values.out):
         target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, extra, str(values.out)), 1, stale)
     print(reasoner)
-    known = f"{len(rows.tasks)} of {len(evaluation)} tasks of {evaluation.name}"
-    print(f"  task embeddings of {known}" if values.identifiers and len(rows.tasks) > 1 else f"  {rows.tasks[0][0]}")
+    if values.identifiers:
+        print(f"  {len(rows.vectors)} task embeddings, of {len(rows.tasks)} of {len(evaluation)} tasks of {evaluation.name}")
+    else:
+        print(f"  {rows.tasks[0][0]}")
     if not values.data:
         print("what it was trained on is not known here (--data), so evaluate cannot tell whether an answer was trained on")
     print(f"wrote {target}")
