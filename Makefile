@@ -25,7 +25,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 benchmarks: $(VENV)/installed
-	for program in plan paint vote model; do $(BIN)/python -m benchmarks.$$program || exit 1; done
+	for program in plan paint vote model train_step; do $(BIN)/python -m benchmarks.$$program || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -87,6 +87,19 @@ def make_batch(config: ModelConfig, rows: int) -> Batch:
     return Batch(tokens, labels, torch.arange(rows), torch.zeros(rows, 11, dtype=torch.uint8))
 
 
+def profile(step: Callable[[], object]) -> str:
+    """The operations that take the most time of a step, after two that warm up."""
+    step()
+    step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as measured:
+        step()
+    rows = sorted(measured.key_averages(), key=lambda entry: -entry.self_cpu_time_total)
+    total = sum(entry.self_cpu_time_total for entry in rows) / 1e3
+    lines = [f"{total:9.0f} ms in all"]
+    lines += [f"{e.self_cpu_time_total / 1e3:9.1f} ms {e.count:5d} calls  {e.key[:60]}" for e in rows[:16]]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and print."""
     parser = common.parser(__doc__ or "")
@@ -96,6 +109,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=tuple(PRECISIONS), default="bfloat16", help="of the computation")
     parser.add_argument("--compile", action="store_true", help="time our step compiled, too (a minute or two)")
     parser.add_argument("--repeats", type=int, default=5, help="of which the median counts")
+    parser.add_argument("--profile", action="store_true", help="say where the time of our training step goes, and stop")
     values = parser.parse_args()
     if values.width < 64 or values.width % 64 or values.repeats < 1 or values.batch < 1 or not 1 <= values.side <= 30:
         parser.error("--width takes multiples of 64, --side 1 to 30, --repeats and --batch at least 1")
@@ -123,6 +137,9 @@ def main() -> None:
     def theirs() -> Tensor:
         return original_step(reasoner, batch.tokens, vectors(), batch.labels, dtype)[1]
 
+    if values.profile:
+        print(profile(lambda: ours().backward()))
+        return
     ceiling = measure_peak(Device(torch.device("cpu"), dtype, "a benchmark"), values.repeats)
     steps = {
         "training step, original's arrangement": (train(theirs), training),
