@@ -22,6 +22,7 @@ from trm_arc.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.clock import parse_duration, parse_size, show_duration
 from trm_arc.cost import count_forward, count_training
 from trm_arc.errors import InputError
+from trm_arc.export import load_newest
 from trm_arc.processes import Processes
 from trm_arc.trainer import LossScale, NotFiniteError, Options, Trainer
 
@@ -189,6 +190,59 @@ def test_times_and_sizes_as_people_write_them() -> None:
             parse_duration(text)
     with pytest.raises(InputError, match="is no size"):
         parse_size("15")
+
+
+def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
+    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, rows begin anew."""
+    flags = [*FLAGS, *data, "--width", 64, "--steps", 6, "--matrix-optimizer", "normuon", "--export-size", "64KiB"]
+    code, text, error = command("train", *flags, "--out", tmp_path / "first")
+    assert code == 0, error
+    pieces = sorted((tmp_path / "first" / "export").glob("piece-*"))
+    assert len(pieces) > 5
+    assert max(piece.stat().st_size for piece in pieces) <= 64 * 2**10
+    assert f"exported {len(pieces)} pieces" in text
+    shutil.copytree(tmp_path / "first" / "export", tmp_path / "second" / "export")
+    whole, exported = load_checkpoint(tmp_path / "first"), load_newest(tmp_path / "second")
+    assert (exported.step, exported.config, exported.tasks) == (whole.step, whole.config, whole.tasks)
+    for name, tensor in whole.tensors.items():
+        if name.startswith("carry."):
+            assert name not in exported.tensors
+        elif name.startswith(("model.", "plan.", "trained", "counts")):
+            assert torch.equal(exported.tensors[name], tensor), name
+        else:
+            torch.testing.assert_close(exported.tensors[name].to(tensor.dtype), tensor, rtol=0.01, atol=1e-6, msg=name)
+    code, text, error = command("train", "--resume", "--steps", 9, "--out", tmp_path / "second")
+    assert (code, "resumed at step 6 of 9" in text) == (2, False), "a longer run is another run"
+    code, text, error = command("train", "--resume", "--out", tmp_path / "second", "--save-every", 1)
+    assert (code, "resumed at step 6 of 6" in text) == (0, True), error
+
+
+def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
+    flags = [*FLAGS, *data, "--steps", 400, "--time-limit", "1s", "--export-size", "1MB"]
+    assert command("train", *flags, "--out", tmp_path / "first")[0] == 0
+    step = load_checkpoint(tmp_path / "first").step
+    assert 0 < step < 400
+    shutil.copytree(tmp_path / "first" / "export", tmp_path / "second" / "export")
+    code, text, error = command("train", "--resume", "--out", tmp_path / "second", "--time-limit", "1s")
+    assert (code, f"resumed at step {step} of 400" in text) == (0, True), error
+    assert load_checkpoint(tmp_path / "second").step > step
+    assert load_newest(tmp_path / "second").step > step
+
+
+def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, command: Callable) -> None:
+    flags = [*FLAGS, *data, "--width", 64, "--steps", 1, "--export-size", "64KiB", "--out", tmp_path]
+    assert command("train", *flags)[0] == 0
+    shutil.rmtree(list_checkpoints(tmp_path)[0])
+    piece = tmp_path / "export" / "piece-0002.safetensors"
+    data_of = piece.read_bytes()
+    piece.write_bytes(data_of[:-1] + bytes([data_of[-1] ^ 1]))
+    code, _, error = command("train", "--resume", "--out", tmp_path)
+    assert (code, "piece-0002.safetensors: this piece is damaged or of another export" in error) == (2, True)
+    piece.unlink()
+    code, _, error = command("train", "--resume", "--out", tmp_path)
+    assert (code, "piece-0002.safetensors: this piece is missing" in error) == (2, True)
+    code, _, error = command("train", *flags[:-4], "--export-size", "1KB", "--out", tmp_path / "other")
+    assert (code, "--export-size: at least 65536 bytes are needed" in error) == (2, True)
 
 
 # --- trouble

@@ -31,6 +31,7 @@ from trm_arc.model import Reasoner
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
+EXPORT = Path("export") / "export.json"  # see trm_arc.export
 
 
 @dataclass
@@ -97,15 +98,9 @@ def load_strictly(into: dict[str, Tensor], tensors: dict[str, Tensor], what: str
         tensor.copy_(tensors[name])
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
-    """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
-
-    Raises:
-        InputError: it cannot be written; what was there before is untouched.
-    """
-    target = folder / f"checkpoint-{checkpoint.step:08d}"
-    temporary = folder / f".writing-{target.name}-{os.getpid()}"
-    header = {
+def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is readable of a checkpoint, for its JSON."""
+    return {
         "format": FORMAT,
         "version": VERSION,
         "step": checkpoint.step,
@@ -114,6 +109,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         "tensors": len(checkpoint.tensors),
         **checkpoint.extra,
     }
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
+    """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
+
+    Raises:
+        InputError: it cannot be written; what was there before is untouched.
+    """
+    target = folder / f"checkpoint-{checkpoint.step:08d}"
+    temporary = folder / f".writing-{target.name}-{os.getpid()}"
+    header = make_header(checkpoint)
     try:
         temporary.mkdir(parents=True)
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
@@ -188,7 +194,7 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
     there = list_checkpoints(out)
     if resume and overwrite:
         raise InputError("--resume and --overwrite: give one of them")
-    if resume and not there:
+    if resume and not there and not (out / EXPORT).is_file():
         raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
     if there and not resume and not overwrite:
         advice = "go on with --resume, replace it with --overwrite, or name another --out"
@@ -213,19 +219,34 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
             "that wrote it, or train anew"
         )
-    needed = {"step", "config", "tasks", "tensors", "windows", "precision"}
-    if not needed <= header.keys():
-        raise InputError(f"{path / _JSON}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
     try:
         tensors = load_file(path / _TENSORS)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path / _TENSORS}: truncated or damaged ({error}); use an older checkpoint") from None
+    return check_header(header, tensors, str(path))
+
+
+def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Checkpoint:
+    """A checkpoint of its header and tensors, if they are whole.
+
+    Args:
+        header: from `make_header`, read back.
+        tensors: by name.
+        where: for errors.
+
+    Raises:
+        InputError: something is missing, or holds what nothing of ours has written.
+    """
+    needed = {"step", "config", "tasks", "tensors", "windows", "precision"}
+    if not needed <= header.keys():
+        raise InputError(f"{where}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
     if len(tensors) != header["tensors"]:
-        raise InputError(f"{path / _TENSORS}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
-    _check(header, tensors, str(path))
-    config = Config.from_dict(header["config"], str(path / _JSON))
-    extra = {"compiled": False} | {name: header[name] for name in ("windows", "precision", "compiled") if name in header}
-    return Checkpoint(config, header["step"], [tuple(task) for task in header["tasks"]], tensors, extra, str(path))
+        raise InputError(f"{where}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
+    _check(header, tensors, where)
+    known = {name: header[name] for name in ("windows", "precision", "compiled", "rows_in_flight") if name in header}
+    extra = {"compiled": False, "rows_in_flight": True} | known
+    tasks = [tuple(task) for task in header["tasks"]]
+    return Checkpoint(Config.from_dict(header["config"], where), header["step"], tasks, tensors, extra, where)
 
 
 def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> None:
@@ -248,6 +269,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         and all(is_list(window, int, 2) and all(1 <= side <= BOARD for side in window) for window in windows),
         "precision": header["precision"] in tuple(PRECISIONS),
         "compiled": type(header.get("compiled", False)) is bool,
+        "rows_in_flight": type(header.get("rows_in_flight", True)) is bool,
         "trained": tensor("trained", torch.int64, 1) is not None,
         "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }

@@ -6,14 +6,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint, prepare_folder, remove_unfinished
-from trm_arc.clock import parse_duration
+from trm_arc.checkpoint import list_checkpoints, prepare_folder, remove_unfinished
+from trm_arc.clock import parse_duration, parse_size
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
 from trm_arc.cost import measure_peak
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, shorten
+from trm_arc.export import FOLDER, export_pieces, load_newest
 from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.forecast import describe_plan
 from trm_arc.leak import guard
@@ -151,6 +152,7 @@ def make_parser(preset: str) -> Parser:
     flag("--max-skips", type=int, default=Options().skips, metavar="N", help=skips)
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings lie")
     flag("--half-embeddings", action="store_true", help="keep the task embeddings in bfloat16")
+    flag("--export-size", metavar="SIZE", help="at the end, write the run in pieces under a size, as 15MiB")
     flag("--compile", action="store_true", help="fuse the step by torch.compile (a minute or two at first)")
     add_machine_flags(parser)
     add_settings(parser, PRESETS[preset])
@@ -193,7 +195,7 @@ def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer,
     Raises:
         InputError: settings that do not go together, or data or a checkpoint that cannot be read.
     """
-    checkpoint = load_checkpoint(out) if values.resume else None
+    checkpoint = load_newest(out) if values.resume else None
     config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
     given = chosen_settings(values)
     if "data" in given:
@@ -250,6 +252,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     values = parse(arguments)
     time_limit = parse_duration(values.time_limit) if values.time_limit else None
+    export_size = parse_size(values.export_size) if values.export_size else 0
     out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
     processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
     if values.dry_run:
@@ -264,7 +267,7 @@ def main(arguments: Sequence[str]) -> int:
             remove_unfinished(out)
             trainer.seconds = drop_later_metrics(out, trainer.step)
             print("\n".join(notes))
-        stale = [*list_checkpoints(out), *(out / name for name in RESULT_FILES)] if values.overwrite else []
+        stale = [*list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER))] if values.overwrite else []
         rhythm = Rhythm(values.save_every, values.keep, values.log_every, values.evaluate_every, time_limit)
         evaluate = track = None
         if values.evaluate_every:
@@ -273,6 +276,12 @@ def main(arguments: Sequence[str]) -> int:
             track = make_tracker(out)
         peak = measure_peak(trainer.device) * processes.count
         complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
+        if not list_checkpoints(out):  # resumed from pieces, with nothing left to do
+            trainer.save(out, values.keep)
+        exported = trainer.whole() if export_size else None
+        if exported and processes.is_main:
+            pieces = export_pieces(exported, out, export_size)
+            print(f"exported {len(pieces)} pieces, {sum(piece.stat().st_size for piece in pieces) / 1e6:,.1f} MB: {out / FOLDER}")
     if processes.is_main:
         why = "trained" if complete else "stopped as asked, saved; go on with --resume"
         print(f"{why}: {list_checkpoints(out)[-1]}")

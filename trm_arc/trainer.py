@@ -271,6 +271,17 @@ class Trainer:
         stages = (stage for stage in self.config.training.depths() if self.step < stage[0] * self.steps)
         return next(((cycles, thoughts) for _, cycles, thoughts in stages), None)
 
+    def whole(self) -> Checkpoint:
+        """Everything that a run goes on from, of all processes; all must come here."""
+        snapshot = self.snapshot()
+        tensors = snapshot.tensors | {f"optimizer.{name}": t for name, t in self.optimizers.tensors().items()}
+        for number, carry in enumerate(self.carries):
+            if carry is not None:
+                named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(carry).items()}
+                tensors |= {name: self.processes.gather(t) for name, t in named.items()}
+        tensors["counts"] = torch.tensor([self.scale.value, self.scale.successes, self.skipped], dtype=torch.float64)
+        return replace(snapshot, tensors=tensors)
+
     def save(self, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
         """Write a checkpoint below `folder`.
 
@@ -284,16 +295,8 @@ class Trainer:
         Raises:
             InputError: it cannot be written.
         """
-        snapshot = self.snapshot()
-        tensors = snapshot.tensors | {f"optimizer.{name}": t for name, t in self.optimizers.tensors().items()}
-        for number, carry in enumerate(self.carries):
-            if carry is not None:
-                named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(carry).items()}
-                tensors |= {name: self.processes.gather(t) for name, t in named.items()}
-        tensors["counts"] = torch.tensor([self.scale.value, self.scale.successes, self.skipped], dtype=torch.float64)
-        if not self.processes.is_main:
-            return folder
-        return save_checkpoint(folder, replace(snapshot, tensors=tensors, where=str(folder)), keep, stale)
+        checkpoint = replace(self.whole(), where=str(folder))
+        return save_checkpoint(folder, checkpoint, keep, stale) if self.processes.is_main else folder
 
     def snapshot(self) -> Checkpoint:
         """What it takes to answer tasks at this moment, without copies: weights, average, task embeddings, plan."""
@@ -309,6 +312,7 @@ class Trainer:
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
             "compiled": self.options.compiled,
+            "rows_in_flight": True,
         }
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         return Checkpoint(self.config, self.step, tasks, tensors, extra, "this run")
@@ -338,7 +342,8 @@ class Trainer:
         self.step = checkpoint.step
         try:
             self.optimizers.load_tensors(checkpoint.part("optimizer"), checkpoint.step)
-            self._load_carries(checkpoint.part("carry"))
+            if checkpoint.extra["rows_in_flight"]:
+                self._load_carries(checkpoint.part("carry"))
             scale, successes, skipped = checkpoint.tensors["counts"].tolist()
             self.scale.value, self.scale.successes, self.skipped = scale, int(successes), int(skipped)
         except (KeyError, ValueError, RuntimeError) as error:
