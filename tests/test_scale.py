@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from accelerate.utils import is_tensorboard_available
 
 from tests.conftest import make_tasks, write_kaggle
 from tests.test_training import SMALL, assert_identical, everything, small_trainer
@@ -383,6 +384,16 @@ def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: 
     needed = {"loss", "exact", "halting_steps", "learning_rate", "milliseconds_per_step", "examples_per_second", "share_of_peak"}
     assert needed <= set(lines[0])
     assert text
+
+
+def test_tensorboard_gets_the_metrics_or_is_asked_for(data: list[str], tmp_path: Path, command: Callable) -> None:
+    flags = [*FLAGS, *data, "--steps", 4, "--tensorboard", "--out", tmp_path]
+    code, _, error = command("train", *flags)
+    if is_tensorboard_available():
+        assert code == 0, error
+        assert list(tmp_path.rglob("events.out.tfevents*"))
+    else:
+        assert (code, "--tensorboard: it is not installed; `pip install tensorboard`" in error) == (2, True)
 
 
 def test_operations_of_the_published_network() -> None:

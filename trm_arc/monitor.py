@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from accelerate.tracking import TensorBoardTracker
+from accelerate.utils import is_tensorboard_available
 
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_attempts
@@ -23,10 +24,10 @@ def make_tracker(out: Path) -> Callable[[dict[str, float], int], None]:
     Raises:
         InputError: TensorBoard is not installed.
     """
-    try:
-        tracker = TensorBoardTracker("tensorboard", str(out))
-    except ImportError:
-        raise InputError("--tensorboard: it is not installed; `pip install tensorboard`, or leave the flag out") from None
+    if not is_tensorboard_available():
+        raise InputError("--tensorboard: it is not installed; `pip install tensorboard`, or leave the flag out")
+    tracker = TensorBoardTracker("tensorboard", str(out))
+    tracker.start()
     return lambda line, step: tracker.log(line, step=step)
 
 
