@@ -23,7 +23,7 @@ from trm_arc.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.clock import parse_duration, parse_size, show_duration
 from trm_arc.cost import count_forward, count_training
 from trm_arc.errors import InputError
-from trm_arc.export import load_newest
+from trm_arc.export import export_pieces, load_newest
 from trm_arc.processes import Processes
 from trm_arc.trainer import LossScale, NotFiniteError, Options, Trainer
 
@@ -228,6 +228,24 @@ def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_pat
     assert (code, f"resumed at step {step} of 400" in text) == (0, True), error
     assert load_checkpoint(tmp_path / "second").step > step
     assert load_newest(tmp_path / "second").step > step
+
+
+def test_lanes_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
+    """After an export some lanes have had their turns and have no rows yet; a checkpoint of that moment is whole."""
+    config = SMALL.override({"window": "lanes", "lanes": "auto:3"})
+    trainer = small_trainer(config)
+    for _ in range(5):
+        trainer.train_step()
+    export_pieces(trainer.whole(), tmp_path, 1 << 20)
+    elsewhere, again = small_trainer(config), small_trainer(config)
+    elsewhere.load(load_newest(tmp_path))
+    elsewhere.train_step()
+    assert sum(carry is not None for carry in elsewhere.carries) == 1
+    again.load(load_checkpoint(elsewhere.save(tmp_path / "elsewhere", keep=1)))
+    for _ in range(3):
+        elsewhere.train_step()
+        again.train_step()
+    assert_identical(everything(elsewhere, tmp_path / "a"), everything(again, tmp_path / "b"))
 
 
 def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, command: Callable) -> None:

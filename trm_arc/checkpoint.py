@@ -44,7 +44,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: windows and precision, and whether the step was compiled.
+        extra: windows and precision, whether the step was compiled, and the lanes with rows in flight.
         where: its folder, for errors.
     """
 
@@ -244,7 +244,7 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
         raise InputError(f"{where}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
     _check(header, tensors, where)
     known = {name: header[name] for name in ("windows", "precision", "compiled", "rows_in_flight") if name in header}
-    extra = {"compiled": False, "rows_in_flight": True} | known
+    extra = {"compiled": False, "rows_in_flight": []} | known
     tasks = [tuple(task) for task in header["tasks"]]
     return Checkpoint(Config.from_dict(header["config"], where), header["step"], tasks, tensors, extra, where)
 
@@ -259,7 +259,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         t = tensors.get(name)
         return t if t is not None and t.dtype == dtype and t.ndim == dimensions else None
 
-    tasks, windows = header["tasks"], header["windows"]
+    tasks, windows, in_flight = header["tasks"], header["windows"], header.get("rows_in_flight", [])
     starts, table = tensor("plan.starts", torch.int64, 1), tensor("plan.table", torch.uint8, 2)
     sound = {
         "step": type(header["step"]) is int and header["step"] >= 0,
@@ -269,7 +269,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         and all(is_list(window, int, 2) and all(1 <= side <= BOARD for side in window) for window in windows),
         "precision": header["precision"] in tuple(PRECISIONS),
         "compiled": type(header.get("compiled", False)) is bool,
-        "rows_in_flight": type(header.get("rows_in_flight", True)) is bool,
+        "rows_in_flight": isinstance(in_flight, list) and all(type(lane) is int for lane in in_flight),
         "trained": tensor("trained", torch.int64, 1) is not None,
         "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }

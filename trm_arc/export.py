@@ -48,7 +48,7 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
     temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER
     index: dict[str, Any] = {
-        "checkpoint": make_header(checkpoint) | {"tensors": len(tensors), "rows_in_flight": False},
+        "checkpoint": make_header(checkpoint) | {"tensors": len(tensors), "rows_in_flight": []},
         "tensors": {name: {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)} for name, t in tensors.items()},
         "pieces": {},
     }

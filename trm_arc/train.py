@@ -275,8 +275,9 @@ def main(arguments: Sequence[str]) -> int:
         if values.tensorboard and processes.is_main:
             track = make_tracker(out)
         peak = measure_peak(trainer.device) * processes.count
+        done_before = trainer.step == trainer.steps
         complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
-        if not list_checkpoints(out):  # resumed from pieces, with nothing left to do
+        if done_before:  # perhaps resumed from pieces, which are no checkpoint yet
             trainer.save(out, values.keep)
         exported = trainer.whole() if export_size else None
         if exported and processes.is_main:

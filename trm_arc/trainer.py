@@ -280,7 +280,8 @@ class Trainer:
                 named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(carry).items()}
                 tensors |= {name: self.processes.gather(t) for name, t in named.items()}
         tensors["counts"] = torch.tensor([self.scale.value, self.scale.successes, self.skipped], dtype=torch.float64)
-        return replace(snapshot, tensors=tensors)
+        lanes = [number for number, carry in enumerate(self.carries) if carry is not None]
+        return replace(snapshot, tensors=tensors, extra=snapshot.extra | {"rows_in_flight": lanes})
 
     def save(self, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
         """Write a checkpoint below `folder`.
@@ -312,7 +313,7 @@ class Trainer:
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
             "compiled": self.options.compiled,
-            "rows_in_flight": True,
+            "rows_in_flight": [],
         }
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         return Checkpoint(self.config, self.step, tasks, tensors, extra, "this run")
@@ -342,22 +343,18 @@ class Trainer:
         self.step = checkpoint.step
         try:
             self.optimizers.load_tensors(checkpoint.part("optimizer"), checkpoint.step)
-            if checkpoint.extra["rows_in_flight"]:
-                self._load_carries(checkpoint.part("carry"))
+            self._load_carries(checkpoint.part("carry"), checkpoint.extra["rows_in_flight"])
             scale, successes, skipped = checkpoint.tensors["counts"].tolist()
             self.scale.value, self.scale.successes, self.skipped = scale, int(successes), int(skipped)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (LookupError, ValueError, RuntimeError) as error:
             raise InputError(f"{where}: the checkpoint is damaged ({error}); use an older one") from None
 
-    def _load_carries(self, tensors: dict[str, Tensor]) -> None:
+    def _load_carries(self, tensors: dict[str, Tensor], lanes: list[int]) -> None:
         """Take this process's rows in flight; raise ValueError unless they have the shapes that this run gives them."""
         config, latents = self.config.training, self.config.model.latents
-        taken = self.examples.turns.taken(self.step)
-        for number, lane in enumerate(self.examples.lanes):
-            prefix = f"{number}."
+        for number in lanes:
+            lane, prefix = self.examples.lanes[number], f"{number}."
             found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            if not taken[number] and not found:
-                continue
             fresh = torch.Generator(self.device.device)
             start = self.reasoner.start(config.batch_size, *lane.window, self.device.dtype, fresh)
             puzzles = torch.zeros(config.batch_size, *lane.window, dtype=torch.uint8, device=self.device.device)
