@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.config import Config, settings
 from trm_arc.device import PRECISIONS, is_out_of_memory
 from trm_arc.errors import InputError
+from trm_arc.processes import leave_processes
 from trm_arc.sources import DATA_VARIABLE
 
 
@@ -135,6 +136,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """
     try:
         code = main(sys.argv[1:])
+        leave_processes()
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
             print(f"error: {_printable(str(error))}", file=sys.stderr)

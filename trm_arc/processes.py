@@ -64,6 +64,13 @@ class Processes:
             torch.distributed.barrier()
 
 
+def leave_processes() -> None:
+    """Part from the other processes, if any, when all are done; one that just ended would abort in its threads."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def find_processes(cpu: bool) -> Processes:
     """Join the processes that were launched together; a program started alone is alone.
 
