@@ -249,3 +249,8 @@ def mix_columns(columns):
             word = mix(word ^ columns[i, k])
         words[i] = word
     return words
+
+
+def generator_seeds(columns: np.ndarray) -> list[int]:
+    """A seed for every row of `columns` (integers from 0, (n, k)), of the 63 bits that generators take."""
+    return (mix_columns(columns.astype(np.uint64)) >> np.uint64(1)).tolist()

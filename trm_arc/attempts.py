@@ -42,6 +42,11 @@ def fill_attempts(task: Task, number: int, ranked: list[Grid]) -> list[Grid]:
     return filled
 
 
+def fill_all(tasks: TaskSet, ranked: list[list[Grid]]) -> list[list[Grid]]:
+    """`fill_attempts` of every test input of `tasks`, in order."""
+    return [fill_attempts(task, number, grids) for (task, number), grids in zip(tasks.tests, ranked, strict=True)]
+
+
 def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[dict[str, Grid]]]:
     """The submission document.
 
@@ -50,8 +55,8 @@ def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[di
         ranked: for every test input, in order, its candidates, best first; any number, none too.
     """
     document: dict[str, list[dict[str, Grid]]] = {task.id: [] for task in tasks}
-    for (task, number), candidates in zip(tasks.tests, ranked, strict=True):
-        document[task.id].append(dict(zip(ATTEMPTS, fill_attempts(task, number, candidates), strict=False)))
+    for (task, _), filled in zip(tasks.tests, fill_all(tasks, ranked), strict=True):
+        document[task.id].append(dict(zip(ATTEMPTS, filled, strict=False)))
     return document
 
 

@@ -92,6 +92,10 @@ class ModelConfig:
         """Network calls in a supervision step, T (n + 1)."""
         return self.cycles * (self.thoughts + 1)
 
+    def carrying(self, cycles: int, thoughts: int) -> int:
+        """How many of the last network calls carry gradient at a depth of recursion, T and n."""
+        return {0: thoughts + 1, -1: cycles * (thoughts + 1)}.get(self.gradient_calls, self.gradient_calls)
+
     @property
     def family(self) -> str:
         """The member of the published family that the recursion is of."""

@@ -47,7 +47,7 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int) ->
         training: the halting rule.
         cells: of the window.
     """
-    carrying = {0: config.thoughts + 1, -1: config.calls}.get(config.gradient_calls, config.gradient_calls)
+    carrying = config.carrying(config.cycles, config.thoughts)
     call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
     step = (config.calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
     if config.latents > 1:

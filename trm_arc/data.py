@@ -12,7 +12,7 @@ import torch
 
 from augment import COLOURS, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids, paint
 from augment.canvas import transformed_shapes
-from augment.kernels import FIRST_COLOUR, mix_columns
+from augment.kernels import FIRST_COLOUR, generator_seeds, mix_columns
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch
@@ -80,9 +80,8 @@ class Examples:
         position = turn * config.batch_size + np.arange(config.batch_size)[part]
         epoch, place = np.divmod(position, len(lane.pairs))
         pair = np.empty_like(place)
-        for number in np.unique(epoch):
-            here = epoch == number
-            pair[here] = _locate(lane, int(number), place[here], config.seed)
+        for one in np.unique(epoch):
+            pair[epoch == one] = _locate(lane, int(one), place[epoch == one], config.seed)
         task = np.searchsorted(self.pair_starts, pair, side="right") - 1
         example = pair - self.pair_starts[task]
         count = self.pair_starts[task + 1] - self.pair_starts[task]
@@ -216,8 +215,7 @@ def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
 
 def step_seed(seed: int, step: int) -> int:
     """What the random numbers of a step are drawn from, beside its batch."""
-    key = mix_columns(np.array([[seed, _STEP, step]], np.uint64))[0]
-    return int(key >> np.uint64(1))  # generators take 63 bits
+    return generator_seeds(np.array([[seed, _STEP, step]]))[0]
 
 
 def task_key(task_id: str) -> int:

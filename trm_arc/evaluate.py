@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trm_arc.answer import answer_tasks
-from trm_arc.attempts import fill_attempts, write_submission
+from trm_arc.attempts import fill_all, fill_attempts, write_submission
 from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from trm_arc.command import Parser, add_machine_flags, run
 from trm_arc.device import find_device
@@ -140,7 +140,7 @@ def report(checkpoint: Checkpoint, tasks: TaskSet, answers: list[list[Candidate]
     if values.show:
         print(f"\n{show_answers(tasks, answers, wants_colour())}\n")
     if tasks.has_solutions:
-        ranked = [fill_attempts(task, n, grids) for (task, n), grids in zip(tasks.tests, candidate_grids, strict=True)]
+        ranked = fill_all(tasks, candidate_grids)
         places = ranks(tasks.solutions, ranked)
         cutoffs = tuple(k for k in CUTOFFS if k <= 2 or k <= max(map(len, ranked)))
         metrics = {"step": checkpoint.step, "data": tasks.name, "views": values.views, **score(places, cutoffs)}

@@ -41,12 +41,9 @@ class Carry(NamedTuple):
     @staticmethod
     def join(parts: list["Carry"]) -> "Carry":
         """The rows of all parts, behind each other."""
-        states = zip(*((part.state.y, *part.state.z) for part in parts), strict=True)
-        y, *z = (torch.cat(tensors) for tensors in states)
-        batches = zip(*(part.batch for part in parts), strict=True)
-        batch = Batch(*(torch.cat(tensors) for tensors in batches))
+        batch = Batch(*(torch.cat(tensors) for tensors in zip(*(part.batch for part in parts), strict=True)))
         steps, halted = (torch.cat([getattr(part, name) for part in parts]) for name in ("steps", "halted"))
-        return Carry(State(y, tuple(z)), batch, steps, halted)
+        return Carry(State.join([part.state for part in parts]), batch, steps, halted)
 
 
 def first_carry(start: State, batch: Batch) -> Carry:

@@ -18,6 +18,7 @@ Source: Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny Networ
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -56,6 +57,12 @@ class State(NamedTuple):
         """The states of some puzzles, all `latents` of each."""
         here = slice(rows.start * latents, rows.stop * latents)
         return State(self.y[here], tuple(part[here] for part in self.z))
+
+    @staticmethod
+    def join(parts: Sequence["State"]) -> "State":
+        """The states of all parts, behind each other."""
+        y, *z = (torch.cat(tensors) for tensors in zip(*((part.y, *part.z) for part in parts), strict=True))
+        return State(y, tuple(z))
 
 
 class Output(NamedTuple):
@@ -253,7 +260,7 @@ class Reasoner(nn.Module):
 
         cycles, thoughts = depth or (config.cycles, config.thoughts)
         calls = cycles * (thoughts + 1)
-        carrying = {0: thoughts + 1, -1: calls}.get(config.gradient_calls, config.gradient_calls)
+        carrying = config.carrying(cycles, thoughts)
         grad = torch.is_grad_enabled()
         for number in range(calls):
             thought = number % (thoughts + 1)

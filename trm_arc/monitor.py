@@ -7,7 +7,7 @@ from accelerate.tracking import TensorBoardTracker
 from accelerate.utils import is_tensorboard_available
 
 from trm_arc.answer import predict_tasks
-from trm_arc.attempts import fill_attempts
+from trm_arc.attempts import fill_all
 from trm_arc.errors import InputError
 from trm_arc.score import pass_at, ranks
 from trm_arc.task import TaskSet
@@ -69,6 +69,5 @@ def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bo
 
 def _two_scores(tasks: TaskSet, parts: list[Predictions], kind: str) -> dict[str, float]:
     answers = [[c.grid for c in candidates] for candidates in tally(parts, tasks.outputs, 2)]
-    ranked = [fill_attempts(task, n, grids) for (task, n), grids in zip(tasks.tests, answers, strict=True)]
-    per_output, per_task = pass_at(ranks(tasks.solutions, ranked), 2)
+    per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, answers)), 2)
     return {f"pass@2 of outputs{kind}": per_output.value, f"pass@2 of tasks{kind}": per_task.value}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from augment import Plan, Window, pack_grids, paint
-from augment.kernels import FIRST_COLOUR, mix_columns
+from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.device import Device
 from trm_arc.model import HALT, Reasoner, State
 from trm_arc.task import TaskSet
@@ -41,9 +41,7 @@ def think(
     latents = reasoner.config.latents
     if reasoner.config.random_start:  # each view's own, whatever batch it is in
         generator = torch.Generator(tokens.device)
-        starts = [reasoner.start(1, *tokens.shape[1:], dtype, generator.manual_seed(seed)) for seed in seeds]
-        y, *z = (torch.cat(parts) for parts in zip(*((s.y, *s.z) for s in starts), strict=True))
-        state = State(y, tuple(z))
+        state = State.join([reasoner.start(1, *tokens.shape[1:], dtype, generator.manual_seed(seed)) for seed in seeds])
     else:
         state = reasoner.start(*tokens.shape, dtype)
     puzzle = [part.repeat_interleave(latents, dim=0) for part in (tokens, task_vectors, transforms)]
@@ -112,7 +110,7 @@ def predict(
             painted = paint(inputs, index[piece], table, canvas)
             tokens, transforms = (torch.from_numpy(array).to(device.device) for array in (painted, table))
             here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
-            seeds = _seeds(index[piece], row[piece])
+            seeds = generator_seeds(np.stack([index[piece], row[piece]], axis=1))
             predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype, seeds)
             answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()
             if beyond is not None:
@@ -122,12 +120,6 @@ def predict(
             waiting.setdefault(beyond, []).append(np.stack([index[~kept], row[~kept]]))
         parts.append(Predictions(answers[kept], plan.table[row[kept]], index[kept], halting[kept]))
     return parts
-
-
-def _seeds(slots: np.ndarray, rows: np.ndarray) -> list[int]:
-    """A number for every view, by its test input and its transform."""
-    keys = mix_columns(np.stack([slots, rows], axis=1).astype(np.uint64))
-    return (keys >> np.uint64(1)).tolist()  # generators take 63 bits
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:

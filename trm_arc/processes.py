@@ -58,11 +58,6 @@ class Processes:
         """The main process's tensor."""
         return tensor if self.count == 1 else broadcast(tensor)
 
-    def wait(self) -> None:
-        """Go on when all processes have come here."""
-        if self.count > 1:
-            torch.distributed.barrier()
-
 
 def leave_processes() -> None:
     """Part from the other processes, if any, when all are done; one that just ended would abort in its threads."""

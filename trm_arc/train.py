@@ -257,7 +257,8 @@ def main(arguments: Sequence[str]) -> int:
     processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
     if values.dry_run:
         trainer, _, notes = set_up(values, out, processes)
-        print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+        if processes.is_main:
+            print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
         return 0
     if processes.is_main:
         prepare_folder(out, values.resume, values.overwrite)

@@ -132,6 +132,7 @@ class Trainer:
             self.supervision_step = torch.compile(supervision_step, fullgraph=True, dynamic=False)
         self.carries: list[Carry | None] = [None] * len(examples.lanes)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
+        self.stages = config.training.depths()
         self.step = 0
         self.seconds = 0.0
         self.stopped = False
@@ -268,8 +269,8 @@ class Trainer:
 
     def depth(self) -> tuple[int, int] | None:
         """T and n of the next step, by the depth curriculum; None for the model's own."""
-        stages = (stage for stage in self.config.training.depths() if self.step < stage[0] * self.steps)
-        return next(((cycles, thoughts) for _, cycles, thoughts in stages), None)
+        now = (stage for stage in self.stages if self.step < stage[0] * self.steps)
+        return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
 
     def whole(self) -> Checkpoint:
         """Everything that a run goes on from, of all processes; all must come here."""
