@@ -16,7 +16,7 @@ from trm_arc.data import check_vocabulary, draw_plans, fingerprint
 from trm_arc.device import Device
 from trm_arc.errors import InputError, shorten
 from trm_arc.lanes import expected_side
-from trm_arc.predict import predict
+from trm_arc.predict import Predictor
 from trm_arc.processes import Processes
 from trm_arc.task import TaskSet
 from trm_arc.vote import Candidate, Predictions, tally
@@ -47,8 +47,7 @@ def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
     """
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
-    # a checkpoint that holds some of its task embeddings alone has the mean of all beside them
-    mean = checkpoint.tensors["mean"] if "mean" in checkpoint.tensors else table.mean(dim=0)
+    mean = checkpoint.mean_embedding()
     tables, vectors, unseen = [], [], []
     for task in tasks:
         number = known.get((task.id, fingerprint(task)))
@@ -98,76 +97,93 @@ def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[l
     ], []
 
 
+def make_predictor(
+    checkpoint: Checkpoint,
+    tasks: TaskSet,
+    device: Device,
+    *,
+    steps: int | None = None,
+    batch_size: int = 256,
+    window: str = "trained",
+) -> tuple[Predictor, list[str]]:
+    """Set a checkpoint to work on some tasks.
+
+    Args:
+        checkpoint: the model; its averaged weights are used.
+        tasks: what to answer; their solutions, if any, are not read.
+        device: where to compute.
+        steps: supervision steps; as in training if None.
+        batch_size: views at a time.
+        window: see `choose_windows`.
+
+    Returns:
+        The predictor, and the ids of tasks that the checkpoint has never seen.
+
+    Raises:
+        InputError: a number below 1, or a task that the MLP mixer cannot hold.
+    """
+    tasks = tasks.without_solutions()
+    steps = checkpoint.config.training.halt_steps if steps is None else steps
+    for name, value in (("--steps", steps), ("--batch-size", batch_size)):
+        if value < 1:
+            raise InputError(f"{name}: at least 1 is needed, got {value}")
+    check_vocabulary(checkpoint.config.model)
+    windows, larger = choose_windows(checkpoint, tasks, window)
+    rows = find_rows(checkpoint, tasks)
+    reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
+    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, steps, batch_size), rows.unseen
+
+
 def predict_tasks(
     checkpoint: Checkpoint,
     tasks: TaskSet,
     device: Device,
     *,
     views: int,
-    steps: int | None,
-    batch_size: int,
-    window: str = "trained",
     processes: Processes | None = None,
     quiet: bool = False,
+    **options: Any,
 ) -> list[Predictions]:
     """Predict every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
 
     Args:
-        checkpoint: the model; its averaged weights are used.
-        tasks: what to answer; their solutions, if any, are not read.
-        device: where to compute.
+        checkpoint: see `make_predictor`.
+        tasks: the same.
+        device: the same.
         views: views of a test input at most.
-        steps: supervision steps; as in training if None.
-        batch_size: views at a time.
-        window: see `choose_windows`.
         processes: this one and its like, each of which predicts a share of the views; all get all predictions.
         quiet: neither bar nor words.
+        options: the rest of `make_predictor`.
 
     Raises:
-        InputError: a number below 1, or a task that the MLP mixer cannot hold.
+        InputError: as `make_predictor`.
     """
-    tasks, processes = tasks.without_solutions(), processes or Processes()
+    processes = processes or Processes()
     quiet = quiet or not processes.is_main
-    steps = checkpoint.config.training.halt_steps if steps is None else steps
-    for name, value in (("--views", views), ("--steps", steps), ("--batch-size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name}: at least 1 is needed, got {value}")
-    check_vocabulary(checkpoint.config.model)
-    windows, larger = choose_windows(checkpoint, tasks, window)
-    rows = find_rows(checkpoint, tasks)
-    if rows.unseen and not quiet:
+    if views < 1:
+        raise InputError(f"--views: at least 1 is needed, got {views}")
+    predictor, unseen = make_predictor(checkpoint, tasks, device, **options)
+    if unseen and not quiet:
         print(
-            f"{len(rows.unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
-            f"solves one: {shorten(rows.unseen)}"
+            f"{len(unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
+            f"solves one (`python -m trm_arc.adapt` teaches them): {shorten(unseen)}"
         )
-    views = min(views, len(rows.plan))
-    lengths = np.minimum(np.diff(rows.plan.starts), views)
-    total = sum(int(length) * len(task.test) for task, length in zip(tasks, lengths, strict=True))
+    counts = np.minimum(predictor.view_counts, views)
+    slots = np.repeat(np.arange(len(counts)), counts)
+    numbers = np.arange(len(slots)) - np.repeat(np.cumsum(counts) - counts, counts)
+    here = numbers % processes.count == processes.rank
     with tqdm(
-        total=-(-total // processes.count),
+        total=int(here.sum()),
         unit="view",
         mininterval=0.5 if sys.stderr.isatty() else 20,
         dynamic_ncols=True,
         disable=quiet,
         bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
     ) as bar:
-        parts = predict(
-            checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32)),
-            rows.vectors,
-            tasks,
-            rows.plan,
-            windows,
-            device,
-            views=views,
-            steps=steps,
-            batch_size=batch_size,
-            progress=bar.update,
-            larger=larger,
-            share=slice(processes.rank, None, processes.count),
-        )
+        parts = predictor.predict(slots[here], numbers[here], bar.update)
     if processes.count == 1:
         return parts
-    return [gather_predictions(parts, canvas, processes, device) for canvas in sorted({*windows, *larger})]
+    return [gather_predictions(parts, canvas, processes, device) for canvas in sorted({*predictor.windows, *predictor.larger})]
 
 
 def gather_predictions(

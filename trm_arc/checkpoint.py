@@ -72,6 +72,14 @@ class Checkpoint:
             load_strictly(dict(reasoner.named_parameters()), self.part("average"), f"{self.where}: average")
         return reasoner
 
+    def mean_embedding(self) -> Tensor:
+        """The mean (D,) of all trained task embeddings, which stands for a task that was never seen."""
+        # a checkpoint that holds some of its task embeddings alone has the mean of all beside them
+        if "mean" in self.tensors:
+            return self.tensors["mean"]
+        table = check_rows(self)
+        return table.to(torch.promote_types(table.dtype, torch.float32)).mean(dim=0)
+
     def plan(self) -> Plan:
         """The transforms of the tasks."""
         return Plan(self.tensors["plan.table"].numpy(), self.tensors["plan.starts"].numpy())

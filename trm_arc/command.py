@@ -77,23 +77,24 @@ def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[st
     return flags
 
 
-def add_settings(parser: argparse.ArgumentParser, preset: Config) -> None:
+def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without: Sequence[str] = ()) -> None:
     """A flag for every setting; its default in the help is the preset's.
 
     Args:
         parser: where to add.
-        preset: whose values are the defaults.
+        preset: whose values are the defaults; None if they are a checkpoint's.
+        without: settings that have no flag here.
     """
-    values = preset.to_dict()
-    groups = {
-        part: parser.add_argument_group(f"{part} settings", "each overrides the preset, whose values are the defaults shown")
-        for part in values
-    }
+    values = (preset or Config()).to_dict()
+    whose = "the preset, whose values are the defaults shown" if preset else "the recipe and the checkpoint's settings"
+    groups = {part: parser.add_argument_group(f"{part} settings", f"each overrides {whose}") for part in values}
     for part, name, kind, help_text in settings():
+        if name in without:
+            continue
         group = groups[part]
         flag = f"--{name.replace('_', '-')}"
         default = "none" if values[part][name] == "" else values[part][name]
-        described = f"{help_text} (default: {default})".replace("%", "%%")
+        described = (f"{help_text} (default: {default})" if preset else help_text).replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described}
         if get_origin(kind) is Literal:
             group.add_argument(flag, choices=get_args(kind), **options)

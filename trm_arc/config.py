@@ -149,6 +149,7 @@ class TrainingConfig:
     halting: Literal["exact", "q-learning", "never"] = _setting(
         "exact", "stop a row when its answer seems exact (TRM), when to stop is worth more than to go on (HRM), or never early"
     )
+    embeddings_first: float = _setting(0.0, "share of the steps, at the start, in which the task embeddings learn alone")
     halting_loss_weight: float = _setting(0.5, "weight of the halting loss")
     halt_steps: int = _setting(16, "supervision steps at most; evaluation always runs them all")
     halt_exploration: float = _setting(0.1, "probability that a row must go on for a number of steps drawn from 2 to halt_steps")
@@ -171,7 +172,7 @@ class TrainingConfig:
             _require(0 < getattr(self, name) <= 1e3, name, getattr(self, name), "above 0 and at most 1000")
         for name in ("beta1", "beta2", "ema", "label_smoothing"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 up to, but not, 1")
-        for name in ("decay_share", "halt_exploration"):
+        for name in ("decay_share", "halt_exploration", "embeddings_first"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         if self.halting == "q-learning" and self.halt_steps == 1:
             raise InputError("halting: with --halt-steps 1 no row can go on, so q-learning learns nothing: use exact or never")
@@ -210,6 +211,8 @@ class Config:
             if cycles * (thoughts + 1) > self.model.calls:
                 raise InputError(f"depth_curriculum: T {cycles}, n {thoughts} is deeper than the model's own recursion")
             self.at_depth(cycles, thoughts, f"depth_curriculum, until {share}: ")
+        if self.training.embeddings_first and self.model.gradient_calls == 1 and self.model.thoughts > 0:
+            raise InputError("embeddings_first: with --gradient-calls 1 no gradient reaches the task embeddings: use 0")
 
     def at_depth(self, cycles: int, thoughts: int, where: str = "") -> ModelConfig:
         """The model at another depth of recursion.
@@ -383,6 +386,36 @@ PRESETS: dict[str, Config] = {
             "halt_steps": 1,
         }
     ),
+}
+# How a trained model is adapted to unseen tasks, as values over the settings that it was trained with.
+RECIPES: dict[str, dict[str, Any]] = {
+    "own": {},
+    # the notes of NVARC's entry on Kaggle
+    "nvarc": {
+        "augmentations": 128,
+        "cycles": 4,
+        "thoughts": 4,
+        "halt_steps": 10,
+        "learning_rate": 1e-4,
+        "warmup_steps": 200,
+        "batch_size": 128,
+        "epochs": 2000,
+        "ema": 0.999,
+    },
+    # arXiv 2511.02886
+    "trelis": {
+        "augmentations": 1000,
+        "batch_size": 384,
+        "steps": 12_500,
+        "embeddings_first": 0.25,
+        "learning_rate": 1e-4,
+        "task_embedding_learning_rate": 1e-2,
+    },
+}
+RECIPE_HELP = {
+    "own": "the settings that the checkpoint was trained with",
+    "nvarc": "all weights: 128 augmentations, T 4, n 4, 10 steps of thought, batch 128",
+    "trelis": "embeddings alone for a quarter, then all: 1,000 augmentations, batch 384",
 }
 PRESET_HELP = {  # each fits a line of 80 columns behind its name
     "arc1": "the published ARC-AGI-1 run: TRM with attention",

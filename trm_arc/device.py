@@ -58,6 +58,12 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error)
 
 
+def free_memory() -> None:
+    """Give back what torch keeps of an accelerator's memory, after there was not enough."""
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
+
+
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
     try:
         chosen = torch.device(name)

@@ -18,7 +18,7 @@ from trm_arc.cost import count_training
 from trm_arc.errors import InputError
 from trm_arc.files import append_line, to_json
 from trm_arc.supervision import Metrics
-from trm_arc.trainer import NotFiniteError, Trainer
+from trm_arc.trainer import NotFiniteError, Trainer, Wish
 
 METRICS_FILE, BAD_BATCH, BEST = "metrics.jsonl", "bad-batch.safetensors", "best"
 
@@ -28,17 +28,21 @@ class Rhythm(NamedTuple):
 
     Attributes:
         save_every: steps between checkpoints.
+        save_seconds: seconds between checkpoints, instead; None: by steps.
         keep: checkpoints kept.
         log_every: steps between lines of metrics.
         evaluate_every: steps between evaluations; 0: none.
         time_limit: seconds after which the run saves and stops; None: none.
+        fit: let the run be as long as the time limit allows, with all that depends on its length.
     """
 
     save_every: int = 1000
+    save_seconds: float | None = None
     keep: int = 2
     log_every: int = 10
     evaluate_every: int = 0
     time_limit: float | None = None
+    fit: bool = False
 
 
 def train(
@@ -68,24 +72,29 @@ def train(
     Raises:
         InputError: nothing can be written, or too many steps in a row came to nothing.
     """
-    began = time.monotonic()
+    began = saved = time.monotonic()
+    first = trainer.step
     log = _Log(trainer, out, peak, track)
     best = -math.inf
     with log.bar, _stop_signals() as stopping:
-        while trainer.step < trainer.steps and not trainer.stopped:
+        while trainer.step < trainer.steps and not trainer.agreed.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
-            late = rhythm.time_limit is not None and time.monotonic() - began >= rhythm.time_limit
+            now, done = time.monotonic(), trainer.step - first
+            left = math.inf if rhythm.time_limit is None else began + rhythm.time_limit - now
+            due = rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds
+            steps = trainer.step + max(1, int(left * done / (now - began))) if rhythm.fit and done else 0
             try:
-                log.add(trainer.train_step(bool(stopping) or late))
+                log.add(trainer.train_step(Wish(bool(stopping) or left <= 0, due, steps)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
             last = trainer.step == trainer.steps
             if trainer.step % rhythm.log_every == 0 or last:
                 log.write()
-            if trainer.step % rhythm.save_every == 0 or last or trainer.stopped:
+            by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
+            if by_steps or last or trainer.agreed.save or trainer.agreed.stop:
                 trainer.save(out, rhythm.keep, stale)
-                stale = []
-            if evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.stopped:
+                stale, saved = [], time.monotonic()
+            if evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop:
                 scores = evaluate()
                 score = next(iter(scores.values()))
                 log.write_scores(scores)
@@ -134,6 +143,7 @@ class _Log:
         """Take a step in."""
         self.since.append(metrics)
         self.operations += self.lane_operations[self.trainer.examples.turns.at(self.trainer.step - 1)[0]]
+        self.bar.total = self.trainer.steps
         self.bar.update()
 
     def write(self) -> None:

@@ -172,12 +172,12 @@ class Optimizers:
             for name, value in state.items()
         }
 
-    def load_tensors(self, tensors: dict[str, Tensor], step: int) -> None:
+    def load_tensors(self, tensors: dict[str, Tensor], moved: bool) -> None:
         """Put back what `tensors` gave.
 
         Args:
             tensors: by name.
-            step: steps done; after the first, every optimizer remembers something.
+            moved: whether the weights have moved, so that every optimizer remembers something.
 
         Raises:
             ValueError: a tensor is missing, or of another shape.
@@ -190,7 +190,7 @@ class Optimizers:
             parameters = member.param_groups[0]["params"]
             kinds = {frozenset(values) for values in state.values()}
             fits = all(_fits(t, parameters[i]) for i, values in state.items() for t in values.values())
-            if (step > 0) != bool(state) or len(kinds) > 1 or not fits:
+            if (moved and not state) or len(kinds) > 1 or not fits:
                 raise ValueError(f"optimizer.{number}")
             member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from augment import Plan, Window, pack_grids, paint
 from augment.kernels import FIRST_COLOUR, generator_seeds
-from trm_arc.device import Device
+from trm_arc.device import Device, free_memory, is_out_of_memory
+from trm_arc.errors import InputError
 from trm_arc.model import HALT, Reasoner, State
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
@@ -53,22 +55,8 @@ def think(
     return output.logits[surest].argmax(dim=-1).to(torch.uint8), halting.amax(dim=1).sigmoid()
 
 
-def predict(
-    reasoner: Reasoner,
-    vectors: Tensor,
-    tasks: TaskSet,
-    plan: Plan,
-    windows: Sequence[Window],
-    device: Device,
-    *,
-    views: int,
-    steps: int,
-    batch_size: int,
-    progress: Callable[[int], object],
-    larger: Sequence[Window] = (),
-    share: slice = slice(None),
-) -> list[Predictions]:
-    """Predict every test input of `tasks` under up to `views` transforms of its plan, the identity first.
+class Predictor:
+    """A model at work on the test inputs of some tasks.
 
     Args:
         reasoner: the model, on `device`.
@@ -76,50 +64,102 @@ def predict(
         tasks: what to answer; only the test inputs are read.
         plan: transforms, one entry a task in the order of `tasks`.
         windows: the canvas of each test input, which must hold it.
-        device: where, and in which precision.
-        views: views of a test input at most (a task with fewer distinct images has fewer).
-        steps: supervision steps.
-        batch_size: views at a time.
-        progress: called with the number of views done.
-        share: which of the views of each canvas to predict here, for one of several processes.
         larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
-
-    Returns:
-        The predictions, in pieces of one canvas size each; slots number the test inputs in the order of `tasks`.
+        device: where, and in which precision.
+        steps: supervision steps.
+        batch_size: views at a time; halved when the memory is not enough.
     """
-    reasoner.eval()
-    owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
-    first_rows = plan.starts[owner]
-    view_counts = np.minimum(plan.starts[owner + 1] - first_rows, views)
-    waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their slots and their rows of the plan
-    for slot, canvas in enumerate(windows):
-        rows = first_rows[slot] + np.arange(view_counts[slot])
-        waiting.setdefault(Window(*canvas), []).append(np.stack([np.full_like(rows, slot), rows])[:, share])
-    inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
-    parts = []
-    while waiting:
-        canvas = min(waiting)
-        index, row = np.concatenate(waiting.pop(canvas), axis=1)
-        answers = np.empty((len(index), *canvas), np.uint8)
-        halting = np.empty(len(index), np.float32)
-        beyond = next((window for window in larger if window > canvas), None)
-        kept = np.ones(len(index), bool)
-        for begin in range(0, len(index), batch_size):
-            piece = slice(begin, begin + batch_size)
-            table = plan.table[row[piece]]
-            painted = paint(inputs, index[piece], table, canvas)
-            tokens, transforms = (torch.from_numpy(array).to(device.device) for array in (painted, table))
-            here = vectors[torch.from_numpy(row[piece]).to(vectors.device)].to(device.device)
-            seeds = generator_seeds(np.stack([index[piece], row[piece]], axis=1))
-            predicted, probability = think(reasoner, tokens, here, transforms, steps, device.dtype, seeds)
-            answers[piece], halting[piece] = predicted.cpu().numpy(), probability.cpu().numpy()
+
+    def __init__(
+        self,
+        reasoner: Reasoner,
+        vectors: Tensor,
+        tasks: TaskSet,
+        plan: Plan,
+        windows: Sequence[Window],
+        larger: Sequence[Window],
+        device: Device,
+        steps: int,
+        batch_size: int,
+    ) -> None:
+        self.reasoner, self.vectors, self.plan = reasoner.eval(), vectors, plan
+        self.windows, self.larger = [Window(*window) for window in windows], larger
+        self.device, self.steps, self.batch_size = device, steps, batch_size
+        owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
+        self.first_rows = plan.starts[owner]
+        self.view_counts = plan.starts[owner + 1] - self.first_rows  # (slots,); a task with fewer distinct images has fewer
+        self.inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
+
+    def predict(
+        self, slots: np.ndarray, views: np.ndarray, progress: Callable[[int], object] = lambda done: None
+    ) -> list[Predictions]:
+        """Predict some views of some test inputs.
+
+        Args:
+            slots: int64 (n,), the number of the test input of each, in the order of the tasks.
+            views: int64 (n,), which of its transforms, below `view_counts`; 0 is the identity.
+            progress: called with the number of views done.
+
+        Returns:
+            The predictions, in pieces of one canvas size each; a view whose answer is not finite is left out.
+
+        Raises:
+            InputError: there is no memory for a single view.
+        """
+        waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their slots and their rows of the plan
+        index = np.stack([slots, self.first_rows[slots] + views])
+        canvases = np.array([self.windows[slot] for slot in slots], np.int64).reshape(-1, 2)
+        for canvas in np.unique(canvases, axis=0):
+            waiting[Window(*canvas.tolist())] = [index[:, (canvases == canvas).all(axis=1)]]
+        parts = []
+        while waiting:
+            canvas = min(waiting)
+            index = np.concatenate(waiting.pop(canvas), axis=1)
+            answers, halting = self._think(*index, canvas, progress)
+            kept, again = np.isfinite(halting), np.zeros(len(halting), bool)
+            beyond = next((window for window in self.larger if window > canvas), None)
             if beyond is not None:
-                kept[piece] = ~runs_into_edge(answers[piece])
-            progress(int(kept[piece].sum()))
-        if not kept.all():
-            waiting.setdefault(beyond, []).append(np.stack([index[~kept], row[~kept]]))
-        parts.append(Predictions(answers[kept], plan.table[row[kept]], index[kept], halting[kept]))
-    return parts
+                again = kept & runs_into_edge(answers)
+                kept &= ~again
+            if again.any():
+                progress(-int(again.sum()))
+                waiting.setdefault(beyond, []).append(index[:, again])
+            slot, row = index[:, kept]
+            parts.append(Predictions(answers[kept], self.plan.table[row], slot, halting[kept]))
+        return parts
+
+    def _think(
+        self, slots: np.ndarray, rows: np.ndarray, canvas: Window, progress: Callable[[int], object]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The answers (n, *canvas) of views on one canvas, and their halting probabilities (n,)."""
+        answers = np.empty((len(slots), *canvas), np.uint8)
+        halting = np.empty(len(slots), np.float32)
+        begin = 0
+        while begin < len(slots):
+            piece = slice(begin, begin + self.batch_size)
+            try:
+                answers[piece], halting[piece] = self._batch(slots[piece], rows[piece], canvas)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.batch_size == 1:
+                    raise InputError("not enough memory for a single view; use a smaller model, or another --device") from None
+                self.batch_size = -(-min(self.batch_size, len(slots)) // 2)
+                free_memory()
+                tqdm.write(f"out of memory: going on with {self.batch_size} views at a time")
+                continue
+            begin += self.batch_size
+            progress(len(halting[piece]))
+        return answers, halting
+
+    def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> tuple[np.ndarray, np.ndarray]:
+        table = self.plan.table[rows]
+        painted = paint(self.inputs, slots, table, canvas)
+        tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
+        vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
+        seeds = generator_seeds(np.stack([slots, rows], axis=1))
+        answers, halting = think(self.reasoner, tokens, vectors, transforms, self.steps, self.device.dtype, seeds)
+        return answers.cpu().numpy(), halting.cpu().numpy()
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:

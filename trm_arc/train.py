@@ -1,12 +1,12 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from trm_arc.checkpoint import list_checkpoints, prepare_folder, remove_unfinished
+from trm_arc.checkpoint import Checkpoint, list_checkpoints, prepare_folder, remove_unfinished
 from trm_arc.clock import parse_duration, parse_size
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
@@ -123,24 +123,43 @@ def drop_later_metrics(out: Path, step: int) -> float:
     return float(kept[-1].get("seconds", 0)) if kept else 0.0
 
 
+def list_choices(choices: Mapping[str, str]) -> str:
+    """Names and what they are, a line each, for the end of a help text."""
+    return "\n".join(f"{name:16}  {text}" for name, text in choices.items())
+
+
 def make_parser(preset: str) -> Parser:
     """The command line.
 
     Args:
         preset: whose values the help shows as defaults.
     """
-    table = "\n".join(f"{name:16}  {text}" for name, text in PRESET_HELP.items())
-    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks.", epilog=f"presets:\n{table}")
+    epilog = f"presets:\n{list_choices(PRESET_HELP)}"
+    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks.", epilog=epilog)
     chosen = f"settings to start from, see below (default: {DEFAULT_PRESET})"
     parser.add_argument("--preset", choices=tuple(PRESETS), metavar="NAME", help=chosen)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    add_run_flags(parser)
+    add_machine_flags(parser)
+    add_settings(parser, PRESETS[preset])
+    return parser
+
+
+def add_run_flags(parser: Parser) -> None:
+    """Flags of whatever trains: how it goes on, stops, saves and computes.
+
+    Args:
+        parser: where to add.
+    """
     usual = Rhythm()
     flag = parser.add_argument
+    flag("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
+    flag("--overwrite", action="store_true", help="replace the run in --out")
     flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
     flag("--time-limit", metavar="TIME", help="save and stop after so long, as 11h30m, 45m or 90s")
-    flag("--save-every", type=int, default=usual.save_every, metavar="STEPS", help="steps between checkpoints")
+    flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
+    saving = "steps or time between checkpoints, as 1000 or 10m"
+    flag("--save-every", default=str(usual.save_every), metavar="WHEN", help=saving)
     flag("--keep", type=int, default=usual.keep, metavar="N", help="checkpoints kept")
     flag("--log-every", type=int, default=usual.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
@@ -154,9 +173,6 @@ def make_parser(preset: str) -> Parser:
     flag("--half-embeddings", action="store_true", help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, write the run in pieces under a size, as 15MiB")
     flag("--compile", action="store_true", help="fuse the step by torch.compile (a minute or two at first)")
-    add_machine_flags(parser)
-    add_settings(parser, PRESETS[preset])
-    return parser
 
 
 def refuse_idle_flags(given: Mapping[str, Any], training: TrainingConfig) -> None:
@@ -202,6 +218,24 @@ def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer,
         given.setdefault("leave_out", "")  # the preset's is about the preset's data
     config = config.override(given)
     refuse_idle_flags(given, config.training)
+    device, options = choose_options(values, checkpoint)
+    trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)
+    if checkpoint is not None:
+        trainer.load(checkpoint)
+        notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
+    return trainer, evaluation, notes
+
+
+def choose_options(values: Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:
+    """Where and how a run computes.
+
+    Args:
+        values: the command line.
+        checkpoint: which the run goes on from, in its precision.
+
+    Raises:
+        InputError: a device or precision that is not to be had.
+    """
     precision, compiled = values.precision, values.compile
     if checkpoint is not None:
         if precision == "auto":
@@ -214,12 +248,7 @@ def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer,
         values.half_embeddings,
         values.max_skips,
     )
-    device = find_device(values.device, precision)
-    trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)
-    if checkpoint is not None:
-        trainer.load(checkpoint)
-        notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
-    return trainer, evaluation, notes
+    return find_device(values.device, precision), options
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -235,13 +264,34 @@ def parse(arguments: Sequence[str]) -> Namespace:
     named.add_argument("--preset", default=DEFAULT_PRESET)
     preset = named.parse_known_args(arguments)[0].preset
     values = make_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
-    counts = ("save_every", "keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views")
+    check_run_flags(values)
+    return values
+
+
+def check_run_flags(values: Namespace) -> None:
+    """Check the values of `add_run_flags`, and put numbers for texts.
+
+    Args:
+        values: the command line; changed.
+
+    Raises:
+        InputError: one is out of its range, or does nothing.
+    """
+    counts = ("keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views")
     for name, least in (*((name, 1) for name in counts), ("evaluate_every", 0)):
         if getattr(values, name) < least:
             raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {getattr(values, name)}")
     if values.pool_votes and not values.evaluate_every:
         raise InputError("--pool-votes: does nothing without --evaluate-every")
-    return values
+    if values.fit and not values.time_limit:
+        raise InputError("--fit: does nothing without --time-limit")
+    values.time_limit = parse_duration(values.time_limit) if values.time_limit else None
+    values.export_size = parse_size(values.export_size) if values.export_size else 0
+    by_steps = values.save_every.isdecimal()
+    values.save_seconds = None if by_steps else parse_duration(values.save_every)
+    values.save_every = int(values.save_every) if by_steps else 1
+    if values.save_every < 1:
+        raise InputError("--save-every: at least 1 is needed, got 0")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -251,25 +301,37 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = parse(arguments)
-    time_limit = parse_duration(values.time_limit) if values.time_limit else None
-    export_size = parse_size(values.export_size) if values.export_size else 0
-    out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
+    values.out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
+    return carry_out(values, set_up)
+
+
+Builder = Callable[[Namespace, Path, Processes], tuple[Trainer, TaskSet, list[str]]]
+
+
+def carry_out(values: Namespace, build: Builder) -> int:
+    """Do what a command line with the flags of `add_run_flags` asks for: train, and save, in the folder `out`.
+
+    Args:
+        values: the command line.
+        build: sets the run up, as `set_up`.
+    """
+    out = values.out
     processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
     if values.dry_run:
-        trainer, _, notes = set_up(values, out, processes)
+        trainer, _, notes = build(values, out, processes)
         if processes.is_main:
             print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
         return 0
     if processes.is_main:
         prepare_folder(out, values.resume, values.overwrite)
     with exclusive(out) if processes.is_main else nullcontext():
-        trainer, evaluation, notes = set_up(values, out, processes)
+        trainer, evaluation, notes = build(values, out, processes)
         if processes.is_main:
             remove_unfinished(out)
             trainer.seconds = drop_later_metrics(out, trainer.step)
             print("\n".join(notes))
         stale = [*list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER))] if values.overwrite else []
-        rhythm = Rhythm(values.save_every, values.keep, values.log_every, values.evaluate_every, time_limit)
+        rhythm = Rhythm(**{name: getattr(values, name) for name in Rhythm._fields})
         evaluate = track = None
         if values.evaluate_every:
             evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
@@ -280,9 +342,9 @@ def main(arguments: Sequence[str]) -> int:
         complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
         if done_before:  # perhaps resumed from pieces, which are no checkpoint yet
             trainer.save(out, values.keep)
-        exported = trainer.whole() if export_size else None
+        exported = trainer.whole() if values.export_size else None
         if exported and processes.is_main:
-            pieces = export_pieces(exported, out, export_size)
+            pieces = export_pieces(exported, out, values.export_size)
             print(f"exported {len(pieces)} pieces, {sum(piece.stat().st_size for piece in pieces) / 1e6:,.1f} MB: {out / FOLDER}")
     if processes.is_main:
         why = "trained" if complete else "stopped as asked, saved; go on with --resume"

@@ -15,7 +15,7 @@ from augment.transform import ROW_BYTES
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
 from trm_arc.config import Config
 from trm_arc.data import Examples, fingerprint, step_seed
-from trm_arc.device import Device, is_out_of_memory
+from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
@@ -41,6 +41,23 @@ class Options(NamedTuple):
     host_embeddings: bool = False
     half_embeddings: bool = False
     skips: int = 20
+
+
+class Wish(NamedTuple):
+    """What a process asks for with a step; all do what one of them asks.
+
+    Attributes:
+        stop: save after the step, and stop.
+        save: save after the step.
+        steps: length of the run; the main process's word counts.  0: as it is.
+    """
+
+    stop: bool = False
+    save: bool = False
+    steps: int = 0
+
+
+NO_WISH = Wish()
 
 
 class NotFiniteError(Exception):
@@ -135,15 +152,15 @@ class Trainer:
         self.stages = config.training.depths()
         self.step = 0
         self.seconds = 0.0
-        self.stopped = False
+        self.agreed = Wish()  # what the processes asked for with the last step
         self.skipped = 0  # steps so far whose loss or gradient was not finite
         self.skipped_in_a_row = 0
 
-    def train_step(self, stop: bool = False) -> Metrics:
+    def train_step(self, wish: Wish = NO_WISH) -> Metrics:
         """Do one supervision step of every row in flight of one lane, and one step of the optimizers.
 
         Args:
-            stop: whether this process was asked to stop; `stopped` is set as soon as one was.
+            wish: what this process asks for; `agreed` then is what all do.
 
         Returns:
             Metrics of the whole batch.
@@ -154,17 +171,17 @@ class Trainer:
         began = time.perf_counter()
         batch = self.examples.batch(self.step, self.config.training, self.part)
         lane = self.examples.turns.at(self.step)[0]
-        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, stop)
+        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, wish)
         self.seconds += time.perf_counter() - began
         return metrics
 
-    def learn(self, batch: Batch, lane: int = 0, stop: bool = False) -> Metrics:
+    def learn(self, batch: Batch, lane: int = 0, wish: Wish = NO_WISH) -> Metrics:
         """The step itself.
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
             lane: whose rows in flight go on.
-            stop: whether this process was asked to stop.
+            wish: see `train_step`.
 
         Returns:
             As `train_step`.
@@ -173,12 +190,14 @@ class Trainer:
         whole, part = config.batch_size, self.part
         for generator in (self.host_generator, self.generator):
             generator.manual_seed(step_seed(config.seed, self.step))
+        self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
         start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
         at_least = draw_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
         at_least = at_least.to(self.device.device, non_blocking=True)
         carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
         after, metrics, vector_gradient = self._think(carry, start, at_least)
-        metrics, vector_gradient, self.stopped = self._share(metrics, vector_gradient, stop)
+        metrics, vector_gradient, self.agreed = self._share(metrics, vector_gradient, wish)
+        self.steps = self.optimizers.steps = self.agreed.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
         size = torch.nn.utils.get_total_norm(gradients) + vector_gradient.abs().sum()
         self.step += 1
@@ -202,8 +221,7 @@ class Trainer:
                     raise InputError("not enough memory for a single row; lower --width, or use --window lanes") from None
                 self.reasoner.zero_grad(set_to_none=True)
                 self.piece = -(-self.piece // 2)
-                if torch.accelerator.is_available():
-                    torch.accelerator.empty_cache()
+                free_memory()
                 tqdm.write(f"out of memory at step {self.step + 1}: going on with {self.piece} rows at a time, the batch as set")
 
     def _think_in_pieces(self, carry: Carry, start: State, at_least: Tensor) -> tuple[Carry, Metrics, Tensor]:
@@ -228,27 +246,29 @@ class Trainer:
         sums = Metrics(*(torch.stack(parts).sum(dim=0) for parts in zip(*metrics, strict=True)))
         return Carry.join(done), sums, torch.cat(gradients)
 
-    def _share(self, metrics: Metrics, vector_gradient: Tensor, stop: bool) -> tuple[Metrics, Tensor, bool]:
-        """Sum gradients, metrics and requests to stop over the processes; undo the scale of the loss."""
+    def _share(self, metrics: Metrics, vector_gradient: Tensor, wish: Wish) -> tuple[Metrics, Tensor, Wish]:
+        """Sum gradients and metrics over the processes, and agree on their wishes; undo the scale of the loss."""
         parameters = [p for p in self.reasoner.parameters() if p.grad is not None]
         if self.processes.count > 1:
-            loss = metrics.loss
-            told = torch.stack([*(m.to(loss.dtype) for m in metrics), loss.new_tensor(float(stop))])
-            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), told.to(parameters[0].dtype)]))
+            wide = self.reasoner.halt_bias.dtype
+            asked = metrics.loss.new_tensor([wish.stop, wish.save, wish.steps * self.processes.is_main], dtype=wide)
+            told = torch.cat([torch.stack([m.to(wide) for m in metrics]), asked])
+            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), told]))
             *gradients, told = flat.split([*(p.numel() for p in parameters), len(told)])
             for p, gradient in zip(parameters, gradients, strict=True):
                 p.grad = gradient.view_as(p)
-            metrics, stop = Metrics(*told[:-1]), bool(told[-1])
+            metrics, (stop, save, steps) = Metrics(*told[:-3]), told[-3:].tolist()
+            wish = Wish(stop > 0, save > 0, round(steps))
             vector_gradient = self.processes.gather(vector_gradient)
         if self.scale.value != 1:
             torch._foreach_div_([p.grad for p in parameters], self.scale.value)
-        return metrics, vector_gradient, stop
+        return metrics, vector_gradient, wish
 
     def _move(self, rows: Tensor, vector_gradient: Tensor, gradients: list[Tensor]) -> None:
         """Move weights, task embeddings and average by the gradients of the whole batch."""
         config = self.config.training
-        assert gradients, "no weight has a gradient"
-        self.optimizers.step(self.step)
+        if gradients:  # else the task embeddings learn alone
+            self.optimizers.step(self.step)
         if self.config.model.gradient_calls != 1 or self.config.model.thoughts == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
             self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.from_main)
@@ -319,6 +339,32 @@ class Trainer:
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
         return Checkpoint(self.config, self.step, tasks, tensors, extra, "this run")
 
+    def adopt(self, checkpoint: Checkpoint, from_zero: bool = False) -> None:
+        """Begin with the averaged weights of another run, and every task embedding at the mean of that run's.
+
+        Args:
+            checkpoint: of the other run; its own tasks and rows in flight play no part.
+            from_zero: let the task embeddings begin at zero instead.
+
+        Raises:
+            InputError: the weights are of another shape.
+        """
+        weights, into = checkpoint.reasoner().state_dict(), self.reasoner.state_dict()
+        odd = [name for name, t in into.items() if name not in weights or weights[name].shape != t.shape]
+        if odd or len(weights) != len(into):
+            raise InputError(f"{checkpoint.where}: its weights do not fit these settings ({', '.join(odd[:3])}); keep its own")
+        load_strictly(into, weights, checkpoint.where)
+        if self.average is not None:
+            self.average = MovingAverage(self.reasoner, self.average.decay)
+        if not from_zero:
+            self.embedding.table[:] = checkpoint.mean_embedding()
+        self._remember(checkpoint)
+
+    def _remember(self, checkpoint: Checkpoint) -> None:
+        """Keep in mind which answers an earlier run was trained on, so that no evaluation scores them."""
+        trained = np.union1d(self.examples.trained, checkpoint.tensors["trained"].numpy())
+        self.examples = replace(self.examples, trained=trained)
+
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same settings and data.
 
@@ -342,8 +388,10 @@ class Trainer:
             averages = dict(zip(names, self.average.averages, strict=True))
             load_strictly(averages, checkpoint.part("average"), f"{where}: average")
         self.step = checkpoint.step
+        self._remember(checkpoint)
         try:
-            self.optimizers.load_tensors(checkpoint.part("optimizer"), checkpoint.step)
+            moved = checkpoint.step > 0 and not self.config.training.embeddings_first
+            self.optimizers.load_tensors(checkpoint.part("optimizer"), moved)
             self._load_carries(checkpoint.part("carry"), checkpoint.extra["rows_in_flight"])
             scale, successes, skipped = checkpoint.tensors["counts"].tolist()
             self.scale.value, self.scale.successes, self.skipped = scale, int(successes), int(skipped)
