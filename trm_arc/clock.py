@@ -1,9 +1,15 @@
 """Durations and sizes as a person writes them."""
 
+import os
 import re
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from trm_arc.errors import InputError
 
+_IMPORTED = time.monotonic()
+_start = 0.0  # seconds that a program took to import itself
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -24,6 +30,28 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def seconds_until(moment: str) -> float:
+    """Seconds from now to "17:45" (today, or else tomorrow) or to a date and time in ISO form, here or with an offset.
+
+    Raises:
+        InputError: not a moment, or one that has passed.
+    """
+    try:
+        if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", moment):
+            now = datetime.now().astimezone()
+            hour, minute, *second = map(int, moment.split(":"))
+            then = now.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0)
+            then += timedelta(days=then <= now)
+        else:
+            then = datetime.fromisoformat(moment).astimezone()
+    except ValueError:
+        raise InputError(f"{moment!r} is no moment: write 17:45 or 2026-11-22T17:45") from None
+    seconds = then.timestamp() - time.time()
+    if seconds <= 0:
+        raise InputError(f"{moment}: this moment has passed")
+    return seconds
+
+
 def parse_size(text: str) -> int:
     """Bytes of "15MiB", "20MB".
 
@@ -35,6 +63,23 @@ def parse_size(text: str) -> int:
     if size <= 0:
         raise InputError(f"{text!r} is no size: write 15MiB or 20MB")
     return size
+
+
+def note_start() -> None:
+    """Called by a program when its imports are done: they count towards its time limit."""
+    global _start
+    imported = time.monotonic() - _IMPORTED
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        age = imported
+    _start = age if imported <= age < imported + 60 else imported  # some sandboxes make the system's figures up
+
+
+def seconds_before() -> float:
+    """Seconds from the start of this program to its first own line; 0 where it was called from another."""
+    return _start
 
 
 def show_duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
+from trm_arc.clock import note_start
 from trm_arc.config import Config, settings
 from trm_arc.device import PRECISIONS, is_out_of_memory
 from trm_arc.errors import InputError
@@ -135,6 +136,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Args:
         main: takes the arguments, returns the exit code.
     """
+    note_start()
     try:
         code = main(sys.argv[1:])
         leave_processes()

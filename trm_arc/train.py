@@ -1,5 +1,6 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
+import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_arc.checkpoint import Checkpoint, list_checkpoints, prepare_folder, remove_unfinished
-from trm_arc.clock import parse_duration, parse_size
+from trm_arc.clock import parse_duration, parse_size, seconds_before
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
 from trm_arc.cost import measure_peak
@@ -285,7 +286,7 @@ def check_run_flags(values: Namespace) -> None:
         raise InputError("--pool-votes: does nothing without --evaluate-every")
     if values.fit and not values.time_limit:
         raise InputError("--fit: does nothing without --time-limit")
-    values.time_limit = parse_duration(values.time_limit) if values.time_limit else None
+    values.time_limit = parse_duration(values.time_limit) - seconds_before() if values.time_limit else None
     values.export_size = parse_size(values.export_size) if values.export_size else 0
     by_steps = values.save_every.isdecimal()
     values.save_seconds = None if by_steps else parse_duration(values.save_every)
@@ -315,7 +316,7 @@ def carry_out(values: Namespace, build: Builder) -> int:
         values: the command line.
         build: sets the run up, as `set_up`.
     """
-    out = values.out
+    out, began = values.out, time.monotonic()
     processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
     if values.dry_run:
         trainer, _, notes = build(values, out, processes)
@@ -339,6 +340,8 @@ def carry_out(values: Namespace, build: Builder) -> int:
             track = make_tracker(out)
         peak = measure_peak(trainer.device) * processes.count
         done_before = trainer.step == trainer.steps
+        if rhythm.time_limit is not None:  # the time of the program, not of its loop alone
+            rhythm = rhythm._replace(time_limit=rhythm.time_limit - (time.monotonic() - began))
         complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
         if done_before:  # perhaps resumed from pieces, which are no checkpoint yet
             trainer.save(out, values.keep)

@@ -1,0 +1,94 @@
+"""What a submission's run did and when: told as it happens, and kept in a JSON file beside the submission."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from trm_arc.clock import parse_duration, seconds_before, seconds_until, show_duration
+from trm_arc.errors import InputError
+from trm_arc.files import to_json, write_atomic
+
+
+class Clock:
+    """The time that a run has, from the start of its program.
+
+    Args:
+        limit: seconds in all; None for no end.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.began = time.monotonic() - seconds_before()
+        self.limit = limit
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds until the limit."""
+        return float("inf") if self.limit is None else self.limit - self.spent
+
+
+def find_limit(time_limit: str | None, deadline: str | None) -> float | None:
+    """Seconds that a run has, from the start of its program.
+
+    Args:
+        time_limit: a duration, as 11h30m.
+        deadline: a time of day, as 17:45 (today, or else tomorrow), or a date and time in ISO form.
+
+    Raises:
+        InputError: neither a time, nor one that is still to come; or both were given.
+    """
+    if time_limit and deadline:
+        raise InputError("--time-limit and --deadline: give one of them")
+    if not deadline:
+        return parse_duration(time_limit) if time_limit else None
+    return seconds_until(deadline) + seconds_before()
+
+
+class Journal:
+    """Tells what happens, line by line, and keeps it.
+
+    Args:
+        path: the JSON file; that it cannot be written is no reason to stop.
+        clock: of the run.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path, self.clock, self.writable = path, clock, True
+        self.content: dict[str, Any] = {"time_limit": clock.limit, "plans": [], "events": [], "result": {}}
+
+    def tell(self, what: str, loudly: bool = False) -> None:
+        """Say and keep what happened.
+
+        Args:
+            what: a sentence.
+            loudly: something went wrong.
+        """
+        spent = self.clock.spent
+        self.content["events"].append({"seconds": round(spent, 2), "what": what, **({"wrong": True} if loudly else {})})
+        print(f"[{show_duration(spent):>12}] {'WARNING: ' if loudly else ''}{what}", file=sys.stderr if loudly else sys.stdout)
+        sys.stdout.flush()
+        self.keep()
+
+    def plan(self, what: str, **numbers: float) -> None:
+        """Say and keep how the time that is left will be spent.
+
+        Args:
+            what: a sentence.
+            numbers: what it follows from.
+        """
+        self.content["plans"].append({"seconds": round(self.clock.spent, 2), **{n: round(v, 6) for n, v in numbers.items()}})
+        self.tell(f"plan: {what}")
+
+    def keep(self) -> None:
+        """Write the file; once it could not be written, it is not tried again."""
+        if self.writable:
+            try:
+                write_atomic(self.path, to_json(self.content, pretty=True))
+            except InputError as error:
+                self.writable = False
+                self.tell(f"the run's log is kept on the screen alone: {error}", loudly=True)

@@ -1,0 +1,129 @@
+"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest guessed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_arc.attempts import ATTEMPTS, fill_attempts, find_faults, to_submission
+from trm_arc.errors import InputError, shorten
+from trm_arc.files import read_json, to_json
+from trm_arc.sources import SOURCE_NAMES, load_tasks
+from trm_arc.task import Grid, TaskSet, grid_key, parse_grid, parse_task
+
+SAMPLE = "sample_submission.json"  # lies beside the competition's challenges, with every id
+
+
+@dataclass(frozen=True)
+class Challenges:
+    """What there is to answer.
+
+    Attributes:
+        tasks: those that can be read, without their solutions.
+        guessed: for every other id of the file the answers that it gets.
+        order: every id, in the order of the file.
+        notes: a sentence on everything that was wrong.
+    """
+
+    tasks: TaskSet
+    guessed: dict[str, list[dict[str, Grid]]]
+    order: list[str]
+    notes: list[str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Every id with its number of test inputs."""
+        known = self.tasks.test_counts
+        return {task_id: known[task_id] if task_id in known else len(self.guessed[task_id]) for task_id in self.order}
+
+    def document(self, ranked: list[list[Grid]]) -> bytes:
+        """The submission as JSON, checked.
+
+        Args:
+            ranked: for every test input of `tasks`, in order, its candidates, best first; any number, none too.
+
+        Raises:
+            InputError: it would not be fit to submit.
+        """
+        answered = to_submission(self.tasks, ranked) | self.guessed
+        data = to_json({task_id: answered[task_id] for task_id in self.order})
+        faults = find_faults(json.loads(data), self.counts, self.tasks.name)
+        if faults:
+            raise InputError(f"the submission would not be fit to submit: {faults[0]}")
+        return data
+
+
+def read_challenges(source: str, folder: Path | None = None) -> Challenges:
+    """Read what there is to answer.
+
+    A task that breaks a rule gets guesses, and a note.  A file that is no JSON at all is stood in for by the sample submission
+    beside it, which has every id.
+
+    Args:
+        source: a challenges file, or any task set by name or path.
+        folder: where to look for named sets first.
+
+    Raises:
+        InputError: there is no such file or set, or not one id can be found.
+    """
+    path = Path(source)
+    if source in SOURCE_NAMES or not path.is_file():
+        tasks = load_tasks(source, folder).without_solutions()
+        return Challenges(tasks, {}, [task.id for task in tasks], [])
+    try:
+        return _read_tasks(read_json(path), path, [])
+    except InputError as error:
+        notes = [str(error)]
+    try:
+        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes)
+    except (OSError, ValueError):  # an InputError is a ValueError
+        return _read_sample(path, notes)
+
+
+def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
+    if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
+        document = {path.stem: document}  # one task's file
+    if not isinstance(document, dict) or not document:
+        raise InputError(f"{path}: an object of tasks by their ids is needed")
+    tasks, guessed, notes = [], {}, list(notes)
+    for task_id, value in document.items():
+        try:
+            tasks.append(parse_task(task_id, value, str(path)).without_solutions())
+        except InputError as error:
+            notes.append(f"{error}; its answers are guesses")
+            guessed[task_id] = _guess(value)
+    return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
+
+
+def _guess(value: object) -> list[dict[str, Grid]]:
+    """Two attempts for every test input of a broken task, out of what can be read of it."""
+    pairs = {part: value.get(part) if isinstance(value, dict) else None for part in ("train", "test")}
+    train, test = (pairs[part] if isinstance(pairs[part], list) else [] for part in ("train", "test"))
+    outputs = _grids(train, "output")[::-1]
+    return [_attempts([*outputs, *_grids([pair], "input")]) for pair in test or [None]]
+
+
+def _grids(pairs: list[object], part: str) -> list[Grid]:
+    found = []
+    for pair in pairs:
+        try:
+            found.append(parse_grid(pair.get(part) if isinstance(pair, dict) else None, ""))
+        except InputError:
+            continue
+    return found
+
+
+def _attempts(grids: list[Grid]) -> dict[str, Grid]:
+    distinct = list({grid_key(grid): grid for grid in grids}.values())
+    return dict(zip(ATTEMPTS, fill_attempts(None, 0, distinct[:2]), strict=True))
+
+
+def _read_sample(path: Path, notes: list[str]) -> Challenges:
+    try:
+        sample = read_json(path.with_name(SAMPLE))
+    except InputError:
+        sample = None
+    if not isinstance(sample, dict) or not sample:
+        raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it that would tell the ids")
+    guessed = {task_id: [_attempts([])] * max(1, len(v) if isinstance(v, list) else 1) for task_id, v in sample.items()}
+    notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} by guesses: {shorten(list(guessed))}"]
+    return Challenges(TaskSet([], path.name), guessed, list(guessed), notes)

@@ -1,0 +1,113 @@
+"""One device at work: reads orders from its standard input, writes predictions to its standard output.
+
+An order is a line of JSON, an answer a line of JSON followed by `size` bytes of safe tensors; nothing touches a disk, and nothing
+is pickled.  The first line says what to answer and where to compute.  When the input ends, so does the worker.
+
+    {"tasks": {...}, "device": "cuda:0", "precision": "auto", "steps": null, "batch_size": 256, "window": "trained"}
+    {"unit": 7, "checkpoint": "PATH", "slots": [0, 0, 1], "views": [4, 5, 4]}     views of test inputs to predict
+    {"unit": 7, "seconds": 1.2, "size": 4096}                                     answer: predictions
+    {"checkpoint": "PATH", "counts": [1001, 640], "cells": [900, 121]}            answer: views that there are, cells of a canvas
+    {"unit": 7, "error": "...", "checkpoint": true}                               answer: the checkpoint cannot be used
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from safetensors.numpy import load, save
+
+from trm_arc.answer import make_predictor
+from trm_arc.device import Device, find_device
+from trm_arc.errors import InputError
+from trm_arc.export import load_newest
+from trm_arc.files import to_json
+from trm_arc.predict import Predictor
+from trm_arc.task import TaskSet, parse_task
+from trm_arc.vote import Predictions
+
+_FIELDS = ("canvases", "table", "slots", "halting")
+
+
+def pack_predictions(parts: list[Predictions]) -> bytes:
+    """Predictions as safe tensors."""
+    return save({f"{number}.{name}": getattr(part, name) for number, part in enumerate(parts) for name in _FIELDS})
+
+
+def unpack_predictions(data: bytes) -> list[Predictions]:
+    """Read back `pack_predictions`."""
+    arrays = load(data)
+    return [Predictions(*(arrays[f"{number}.{name}"] for name in _FIELDS)) for number in range(len(arrays) // len(_FIELDS))]
+
+
+class Worker:
+    """Holds one checkpoint at a time, and answers orders with it.
+
+    Args:
+        tasks: what to answer.
+        device: where.
+        options: the rest of `make_predictor`.
+        out: where answers go.
+    """
+
+    def __init__(self, tasks: TaskSet, device: Device, options: dict[str, Any], out: BinaryIO) -> None:
+        self.tasks, self.device, self.options, self.out = tasks, device, options, out
+        self.path, self.predictor = "", None
+
+    def say(self, header: dict[str, Any], data: bytes = b"") -> None:
+        """Write an answer.
+
+        Args:
+            header: its line.
+            data: what follows.
+        """
+        self.out.write(to_json(header | ({"size": len(data)} if data else {})) + data)
+        self.out.flush()
+
+    def do(self, order: dict[str, Any]) -> None:
+        """Carry out an order."""
+        try:
+            predictor = self.load(order["checkpoint"])
+        except InputError as error:
+            self.say({"unit": order["unit"], "error": str(error), "checkpoint": True})
+            return
+        began = time.monotonic()
+        parts = predictor.predict(np.array(order["slots"], np.int64), np.array(order["views"], np.int64))
+        self.say({"unit": order["unit"], "seconds": time.monotonic() - began}, pack_predictions(parts))
+
+    def load(self, path: str) -> Predictor:
+        """The predictor of a checkpoint; another one's is let go first.
+
+        Args:
+            path: of the checkpoint.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        if path != self.path:
+            self.path, self.predictor = "", None
+            self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, **self.options)
+            self.path = path
+            cells = [window.cells for window in self.predictor.windows]
+            self.say({"checkpoint": path, "counts": self.predictor.view_counts.tolist(), "cells": cells})
+        return self.predictor
+
+
+def main() -> None:
+    """Read orders until there are no more."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not get between the answers
+    first = orjson.loads(sys.stdin.buffer.readline())
+    device = find_device(first["device"], first["precision"])
+    options = {name: first[name] for name in ("steps", "batch_size", "window")}
+    tasks = TaskSet((parse_task(task_id, value, "orders") for task_id, value in first["tasks"].items()), "orders")
+    worker = Worker(tasks, device, options, out)
+    for line in sys.stdin.buffer:
+        worker.do(orjson.loads(line))
+
+
+if __name__ == "__main__":
+    main()
