@@ -2,39 +2,74 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.answer import answer_tasks
-from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts, write_submission
-from trm_arc.checkpoint import load_checkpoint
+from submission.journal import Clock, Journal, find_limit
+from submission.reading import read_challenges
+from submission.session import Session, Settings
+from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
+from trm_arc.checkpoint import read_task_ids
 from trm_arc.command import Parser, add_machine_flags, run
-from trm_arc.device import find_device
+from trm_arc.config import PRESETS, RECIPES
 from trm_arc.errors import InputError
-from trm_arc.files import check_writable, read_json, to_json
+from trm_arc.files import read_json, to_json
 from trm_arc.score import ranks, score, score_table
 from trm_arc.sources import load_tasks
-from trm_arc.task import parse_grid
+from trm_arc.task import TaskSet, parse_grid
 
 PAIR = (1, 2)  # a submission has two attempts, so pass@1 and pass@2 are all that it can be scored by
 
 
 def predict(values: argparse.Namespace) -> int:
-    """Answer a challenges file with a checkpoint."""
-    tasks = load_tasks(values.challenges, values.data_folder).without_solutions()
-    checkpoint = load_checkpoint(values.checkpoint)
-    check_writable(values.out.parent, (values.out.name,))
-    device = find_device(values.device, values.precision)
-    print(f"{tasks}, on {device.reason}")
-    answers = answer_tasks(
-        checkpoint, tasks, device, views=values.views, steps=values.steps, batch_size=values.batch_size, keep=len(ATTEMPTS)
-    )
-    write_submission(values.out, tasks, [[candidate.grid for candidate in candidates] for candidates in answers])
-    silent = sum(not candidates for candidates in answers)
-    print(f"wrote {values.out} (checked): {len(tasks)} tasks, {tasks.outputs} test inputs, two attempts each")
-    if silent:
-        print(f"{silent} test inputs got no answer from the model, and two guesses instead")
-    return 0
+    """Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."""
+    limit = find_limit(values.time_limit, values.deadline)
+    for name, least in (("views", 1), ("pool_checkpoints", 1), ("batch_size", 1), ("steps", 1)):
+        value = getattr(values, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {value}")
+    if not values.checkpoint and not values.preset:
+        raise InputError("--checkpoint: name a trained model; or with --preset the settings to train one from scratch")
+    if values.checkpoint and values.preset:
+        raise InputError("--preset: is for training from scratch, without --checkpoint")
+    clock = Clock(limit)
+    challenges = read_challenges(values.challenges, values.data_folder)
+    with tempfile.TemporaryDirectory(prefix="trm_arc-") as temporary:
+        settings = Settings(
+            out=values.out,
+            checkpoints=tuple(values.checkpoint or ()),
+            recipe=choose_recipe(values, challenges.tasks, limit),
+            preset=values.preset,
+            adaptation_flags=("--start", values.start),
+            views=values.views,
+            pool=values.pool_checkpoints,
+            device=values.device,
+            precision=values.precision,
+            batch_size=values.batch_size,
+            steps=values.steps,
+            window=values.window,
+            work_folder=values.work_folder or Path(temporary),
+        )
+        journal = Journal(values.out.with_name(f"{values.out.stem}-run.json"), clock)
+        valid = Session(challenges, settings, clock, journal).run()
+    return 0 if valid else 1
+
+
+def choose_recipe(values: argparse.Namespace, tasks: TaskSet, limit: float | None) -> str | None:
+    """How to adapt: as asked; else by the checkpoint's own settings if there is a limit and it has not seen all of the tasks.
+
+    Args:
+        values: the command line.
+        tasks: what to answer.
+        limit: seconds of the run.
+    """
+    if values.recipe is not None:
+        return None if values.recipe == "none" else values.recipe
+    if not values.checkpoint:
+        return "own"
+    seen = all({task.id for task in tasks} <= read_task_ids(path) for path in values.checkpoint)
+    return None if seen or limit is None else "own"
 
 
 def check(values: argparse.Namespace) -> int:
@@ -77,6 +112,33 @@ def score_submission(values: argparse.Namespace) -> int:
     return 0
 
 
+def add_predict_flags(entry: argparse.ArgumentParser) -> None:
+    """The flags of `predict`.
+
+    Args:
+        entry: where to add.
+    """
+    flag = entry.add_argument
+    flag("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
+    flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
+    flag("--out", type=Path, default=Path("submission.json"), help="the file to write")
+    flag("--time-limit", metavar="TIME", help="be done within this time, as 11h30m or 5m (default: take what it takes)")
+    flag("--deadline", metavar="MOMENT", help="be done by then, as 17:45 or 2026-11-22T17:45")
+    recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
+    usual = "own with a time limit, unless the checkpoint was trained to answer these tasks"
+    flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {usual})")
+    flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
+    flag("--preset", choices=tuple(PRESETS), metavar="NAME", help="without a checkpoint: train from scratch by these settings")
+    flag("--views", type=int, default=1000, help="augmented views of a test input by a checkpoint at most")
+    flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
+    flag("--steps", type=int, help="supervision steps (default: as many as in training)")
+    flag("--batch-size", type=int, default=256, help="views at a time; halved when the memory is not enough")
+    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
+    flag("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+    flag("--work-folder", type=Path, help="keep adapted runs here (default: a temporary folder)")
+    add_machine_flags(entry)
+
+
 def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
@@ -86,14 +148,8 @@ def make_parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
-    entry = commands.add_parser("predict", help="answer a challenges file with a checkpoint", description=predict.__doc__)
-    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
-    entry.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
-    entry.add_argument("--out", type=Path, default=Path("submission.json"), help="the file to write")
-    entry.add_argument("--views", type=int, default=1000, help="augmented views of a test input at most")
-    entry.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
-    entry.add_argument("--batch-size", type=int, default=256, help="views at a time")
-    add_machine_flags(entry)
+    entry = commands.add_parser("predict", help="answer a challenges file", description=predict.__doc__)
+    add_predict_flags(entry)
     entry.set_defaults(work=predict)
 
     entry = commands.add_parser("check", help="list every fault of a submission", description=check.__doc__)

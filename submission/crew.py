@@ -1,5 +1,6 @@
 """The workers of a submission, seen from the program that gives them their orders: started, listened to, ended."""
 
+import math
 import os
 import queue
 import signal
@@ -8,15 +9,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
+from submission.journal import Clock, Journal
+from submission.reading import tasks_to_json
 from submission.worker import unpack_predictions
 from trm_arc.files import to_json
+from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
 
 WORKER = (sys.executable, "-m", "submission.worker")
@@ -133,7 +137,8 @@ class Handle:
     ) -> None:
         self.device, self.events = device, events
         self.unit: Unit | None = None  # that it is at
-        self.began = time.monotonic()
+        self.born = self.began = time.monotonic()
+        self.done = 0  # units
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the worker lives)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, start_new_session=True
@@ -175,3 +180,168 @@ class Handle:
             self.log.write(f"answered what cannot be read: {error}\n".encode())
             end(self.process)
         self.events.put(Event(self, "ended", {"code": self.process.wait()}, []))
+
+
+class StoppedError(Exception):
+    """The run must end, and says why: the time is up, someone asked for it, or nothing is left to work with."""
+
+
+class Crew:
+    """All workers of a run, one for each device; those that die are replaced, and in the end by the CPU.
+
+    Args:
+        settings: of the session.
+        tasks: what to answer.
+        clock: of the run.
+        journal: where trouble is told.
+        stopping: signals that asked for an end; filled by a handler.
+        reserve: tells the seconds that must be left at the end.
+    """
+
+    RESTARTS = 2  # of a device's worker
+    PATIENCE = 120.0  # seconds without an answer after which a worker is taken for dead, beside many times what it should take
+
+    def __init__(
+        self, settings: Any, tasks: TaskSet, clock: Clock, journal: Journal, stopping: list[int], reserve: Callable[[], float]
+    ) -> None:
+        self.settings, self.clock, self.journal, self.stopping, self.reserve = settings, clock, journal, stopping, reserve
+        options = ("precision", "steps", "batch_size", "window")
+        self.hello = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.devices = list_devices(settings.device)
+        self.failures = dict.fromkeys(self.devices, 0)
+        self.handles: list[Handle] = []
+        self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.refused: dict[str, str] = {}
+        self.startup = self.seconds_per_view = 0.0
+        self._start()
+
+    @property
+    def strength(self) -> int:
+        """Workers that live."""
+        return max(1, sum(handle.alive for handle in self.handles))
+
+    def check(self) -> None:
+        """Raise StoppedError if the run must end now."""
+        if self.stopping:
+            raise StoppedError("asked to stop: the answers so far stand")
+        if self.clock.left <= self.reserve():
+            raise StoppedError("the time is up: the answers so far stand")
+
+    def work(
+        self, source: Callable[[int], Unit | None], done: Callable[[Unit, list[Predictions]], None], seconds: float = math.inf
+    ) -> None:
+        """Do units of work until there are no more.
+
+        Args:
+            source: gives a unit of about as many views as it is asked for, or None.
+            done: takes each with its predictions.
+            seconds: after which no more are begun.
+
+        Raises:
+            StoppedError: the run must end.
+        """
+        began, again = self.clock.spent, []
+        while True:
+            self.check()
+            self._start()
+            for handle in self.handles:
+                if handle.alive and handle.unit is None:
+                    late = self.clock.spent - began >= seconds
+                    unit = again.pop() if again else None if late else source(self._size())
+                    if unit is None:
+                        break
+                    handle.order(unit)
+            if not any(handle.unit for handle in self.handles if handle.alive):
+                return
+            try:
+                event = self.events.get(timeout=0.1)
+            except queue.Empty:
+                self._end_hanging()
+                continue
+            if event.kind == "ended":
+                again += self._mourn(event)
+            else:
+                self._take(event, done)
+
+    def end(self) -> None:
+        """End all workers."""
+        for handle in self.handles:
+            handle.end()
+
+    def _start(self) -> None:
+        """See that every device that is any good has a worker."""
+        self.handles = [handle for handle in self.handles if handle.alive]
+        manned = {handle.device for handle in self.handles}
+        if len(self.devices) > len(manned):
+            for number, device in enumerate(self.devices):
+                taken = sum(handle.device == device for handle in self.handles)
+                wanted = self.devices[: number + 1].count(device)
+                if taken < wanted and self.failures[device] <= self.RESTARTS:
+                    environment = machine_environment(self.devices)
+                    self.handles.append(Handle(device, self.hello, self.events, environment, self.settings.worker))
+        if not self.handles:
+            if "cpu" in self.devices:
+                raise StoppedError("no worker lives any more: the answers so far stand")
+            self.journal.tell(f"none of {', '.join(self.devices)} works any more: going on with the CPU", loudly=True)
+            self.devices, self.failures = ["cpu"], {"cpu": 0}
+            self._start()
+
+    def _size(self) -> int:
+        """Views of a unit: some seconds of work, less when little time is left."""
+        if not self.seconds_per_view:
+            return 16
+        target = min(20.0, max(0.5, self.clock.left / 40))
+        return max(1, min(4 * self.settings.batch_size, int(target / self.seconds_per_view)))
+
+    def _take(self, event: Event, done: Callable[[Unit, list[Predictions]], None]) -> None:
+        handle, header = event.worker, event.header
+        if "counts" in header:
+            self.known[header["checkpoint"]] = tuple(np.array(header[name], np.int64) for name in ("counts", "cells"))
+            self.startup = max(self.startup, time.monotonic() - handle.born) if not handle.done else self.startup
+            return
+        unit, handle.unit = handle.unit, None
+        if unit is None or header["unit"] != unit.number:
+            return
+        if "error" in header:
+            self.refused[unit.checkpoint] = header["error"]
+            return
+        if len(unit.slots):
+            here = header["seconds"] / len(unit.slots)
+            if not self.seconds_per_view or handle.done == 1:  # a first unit warms up
+                self.seconds_per_view = here
+            else:
+                self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
+            handle.done += 1
+        done(unit, event.parts)
+
+    def _mourn(self, event: Event) -> list[Unit]:
+        """What is to be done again after a worker's end."""
+        handle, unit = event.worker, event.worker.unit
+        handle.alive, handle.unit = False, None
+        self.failures[handle.device] = self.failures.get(handle.device, 0) + 1
+        what = f"the worker on {handle.device} ended with code {event.header['code']}: {last_words(handle.log)}"
+        self.journal.tell(what, loudly=True)
+        if unit is None:
+            return []
+        unit.failures += 1
+        if unit.failures < 2:
+            return [unit]
+        if len(unit.slots) > 1:  # find the view that kills
+            middle = len(unit.slots) // 2
+            halves = (slice(None, middle), slice(middle, None))
+            # its workers did not die of their devices
+            self.failures[handle.device] -= 1
+            return [Unit(unit.number, unit.checkpoint, unit.slots[half], unit.views[half], 1) for half in halves]
+        self.refused.setdefault(unit.checkpoint, "workers die of it")
+        if len(unit.slots):
+            self.journal.tell(f"gave up view {unit.views[0]} of test input {unit.slots[0]}: workers die of it", loudly=True)
+        return []
+
+    def _end_hanging(self) -> None:
+        for handle in self.handles:
+            size = len(handle.unit.slots) if handle.unit else 0
+            silent = time.monotonic() - handle.began
+            if handle.alive and handle.unit and silent > self.PATIENCE + 30 * size * self.seconds_per_view:
+                self.journal.tell(f"the worker on {handle.device} has been silent for {silent:.0f} s", loudly=True)
+                end(handle.process)

@@ -79,6 +79,17 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
         return _read_sample(path, notes)
 
 
+def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]:
+    """Tasks as a challenges file has them, without solutions."""
+    return {
+        task.id: {
+            "train": [{"input": pair.input, "output": pair.output} for pair in task.train],
+            "test": [{"input": pair.input} for pair in task.test],
+        }
+        for task in tasks
+    }
+
+
 def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
         document = {path.stem: document}  # one task's file

@@ -209,6 +209,31 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
         raise InputError(f"{out}: holds a run ({there[-1].name}); {advice}")
 
 
+def _peek(path: Path, part: str) -> Any:
+    """A part of the header of a checkpoint, or of the newest of a run."""
+    there = list_checkpoints(path)
+    header = read_json((there[-1] if there else path) / _JSON)
+    return header.get(part) if isinstance(header, dict) else None
+
+
+def read_config(path: Path) -> Config:
+    """The settings of a checkpoint, or of the newest of a run, without its tensors.
+
+    Raises:
+        InputError: not a checkpoint.
+    """
+    return Config.from_dict(_peek(path, "config") or {}, str(path))
+
+
+def read_task_ids(path: Path) -> set[str]:
+    """The ids of the tasks whose embeddings a checkpoint, or the newest of a run, has; none if it cannot be read."""
+    try:
+        tasks = _peek(path, "tasks")
+    except InputError:
+        return set()
+    return {task[0] for task in tasks if isinstance(task, list) and task} if isinstance(tasks, list) else set()
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint: its folder, or the folder of a run, of which the newest is taken.
 

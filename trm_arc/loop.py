@@ -76,7 +76,7 @@ def train(
     first = trainer.step
     log = _Log(trainer, out, peak, track)
     best = -math.inf
-    with log.bar, _stop_signals() as stopping:
+    with log.bar, stop_signals() as stopping:
         while trainer.step < trainer.steps and not trainer.agreed.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now, done = time.monotonic(), trainer.step - first
@@ -191,7 +191,7 @@ class _Log:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list, so that a step in progress ends whole; a second one interrupts at once."""
     received: list[int] = []
 

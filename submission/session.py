@@ -1,0 +1,341 @@
+"""One submission from start to end: a valid file at once, adaptation, rounds of views, and never a second over the limit.
+
+    fallback answers        the file is there from the first moment, and valid
+    first look              one view of every test input by the checkpoint as it is: real answers, and the time that a view takes
+    plan                    what is left is divided between adaptation and views
+    adaptation              trm_arc.adapt in programs of its own, one for each device; a failed one goes on with fewer
+    rounds of views         each doubles the last; after each the votes are counted and the file is written anew
+
+This program itself holds no accelerator and does no work that could fail for want of memory; what does runs in workers, which may
+die.  Whatever happens, the best answers so far are on disk.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from submission.adaptation import Adaptation
+from submission.ballot import Ballot, settled
+from submission.crew import WORKER, Crew, StoppedError, Unit
+from submission.journal import Clock, Journal
+from submission.reading import Challenges
+from trm_arc.checkpoint import list_checkpoints
+from trm_arc.clock import show_duration
+from trm_arc.errors import InputError
+from trm_arc.files import write_atomic
+from trm_arc.loop import stop_signals
+
+LARGEST_ROUND = 64  # views of a test input
+PUBLISH = 30.0  # seconds after which the file is written anew within a round
+LOOK_SHARE = 0.06  # of the time, at most, for the first look
+VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the first look that views get
+SPARE = 1.2  # how much longer the views may take than the first look says: larger canvases run again
+SCRATCH = 0.25  # share of the views where there is no checkpoint to measure with
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asks of a submission.
+
+    Attributes:
+        out: the file.
+        checkpoints: runs or checkpoints whose votes are counted together; none to train from scratch.
+        recipe: how to adapt; None not to.
+        preset: settings to train by from scratch.
+        adaptation_flags: further flags of `trm_arc.adapt`.
+        views: of a test input at most, by each checkpoint.
+        pool: checkpoints of each run that vote, newest first.
+        device: "auto", or names by commas.
+        precision: "auto", or a name.
+        batch_size: views at a time.
+        steps: supervision steps; None for as many as in training.
+        window: see `trm_arc.answer.choose_windows`.
+        work_folder: where adapted runs are kept.
+        worker: the program of a worker.
+        adapter: the program that adapts, without its flags.
+    """
+
+    out: Path
+    checkpoints: tuple[Path, ...] = ()
+    recipe: str | None = None
+    preset: str | None = None
+    adaptation_flags: tuple[str, ...] = ()
+    views: int = 1000
+    pool: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int = 256
+    steps: int | None = None
+    window: str = "trained"
+    work_folder: Path = Path()
+    worker: Sequence[str] = WORKER
+    adapter: Sequence[str] = ()
+
+
+@dataclass
+class Member:
+    """A checkpoint that votes.
+
+    Attributes:
+        name: of the run, for words.
+        candidates: its checkpoints, best first; the first that can be read is used.
+        counts: int64, the views that there are of every test input; empty until a worker has said so.
+        cells: int64, the canvas of every test input.
+    """
+
+    name: str
+    candidates: list[Path]
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    cells: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def find_members(paths: Sequence[Path], pool: int) -> list[Member]:
+    """The checkpoints that vote.
+
+    Args:
+        paths: runs, or single checkpoints.
+        pool: how many of each run's newest.
+    """
+    members = []
+    for path in paths:
+        there = list_checkpoints(path)[::-1]
+        if there:
+            members += [Member(str(one), there[number:]) for number, one in enumerate(there[:pool])]
+        else:  # a checkpoint by itself; should it be broken, the older ones beside it can stand in
+            siblings = [other for other in list_checkpoints(path.parent)[::-1] if other.name < path.name]
+            members.append(Member(str(path), [path, *siblings]))
+    return members
+
+
+class Session:
+    """A submission in progress.
+
+    Args:
+        challenges: what there is to answer.
+        settings: how.
+        clock: of the run.
+        journal: where it is told.
+    """
+
+    def __init__(self, challenges: Challenges, settings: Settings, clock: Clock, journal: Journal) -> None:
+        self.challenges, self.settings, self.clock, self.journal = challenges, settings, clock, journal
+        self.slots = challenges.tasks.outputs
+        self.ballot = Ballot(self.slots)
+        self.crew: Crew | None = None
+        self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
+        self.out, self.written = settings.out, 0.0
+        self.writing = 0.0  # seconds that counting and writing took last
+        self.units = 0
+
+    def run(self) -> bool:
+        """Do all of it; whatever happens, the best answers so far are on disk at the end.
+
+        Returns:
+            Whether there is a valid file.
+        """
+        self.publish()
+        journal = self.journal
+        journal.tell(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks, to begin with")
+        for note in self.challenges.notes:
+            journal.tell(note, loudly=True)
+        with stop_signals() as stopping:
+            try:
+                if self.slots:
+                    self.crew = Crew(self.settings, self.challenges.tasks, self.clock, journal, stopping, self.reserve)
+                    self.work()
+            except StoppedError as error:
+                journal.tell(str(error))
+            except Exception as error:  # nothing may keep the answers so far from the disk
+                journal.tell(f"{type(error).__name__}: {error}", loudly=True)
+                journal.content["traceback"] = traceback.format_exc()
+            finally:
+                if self.crew is not None:
+                    self.crew.end()
+        self.publish()
+        views = int(self.ballot.views.sum())
+        silent = sum(not grids for grids in self.ranked) + len(self.challenges.guessed)
+        journal.content["result"] = {"views": views, "tests": self.slots, "without_answer": silent, "seconds": self.clock.spent}
+        journal.tell(f"{views} views of {self.slots} test inputs" + (f"; {silent} got guesses alone" if silent else ""))
+        journal.tell(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
+        return self.written > 0
+
+    def reserve(self) -> float:
+        """Seconds that must be left for the last counting and writing."""
+        limit = self.clock.limit or 0.0
+        return min(10.0, 1.0 + 0.02 * limit) + 3 * self.writing
+
+    def work(self) -> None:
+        """From the checkpoints to the last round."""
+        settings = self.settings
+        members = find_members(settings.checkpoints, settings.pool)
+        if settings.recipe is not None:
+            members = self.adapt(members)
+        self.vote([member for member in members if self.load(member)])
+
+    def adapt(self, members: list[Member]) -> list[Member]:
+        """Adapt every run, in what the plan gives; those that could not be stay as they are."""
+        found = [member for member in members if self.load(member)]
+        if found:
+            self.look(found)
+        seconds = self.plan(found)
+        bases = [member.candidates[0] for member in found] if members else [None]
+        if seconds <= 0 or (members and not found):
+            return found
+        adapted = []
+        for number, base in enumerate(bases):
+            share = seconds / len(bases)
+            folder = self.adaptation(base, number).run(share)
+            if folder is not None:
+                adapted += find_members([folder], self.settings.pool)
+            elif found:
+                adapted.append(found[number])
+        if any(member not in found for member in adapted):
+            self.ballot = Ballot(self.slots)  # the first look's votes were another model's
+        return adapted
+
+    def adaptation(self, base: Path | None, number: int) -> Adaptation:
+        """The adaptation of a checkpoint."""
+        return Adaptation(self.crew, self.settings, self.journal, self.challenges.tasks, base, number)
+
+    def load(self, member: Member) -> bool:
+        """Let a worker read a checkpoint, or the next newest that can be read; whether there is one."""
+        while member.candidates and not len(member.counts):
+            path = str(member.candidates[0])
+            order = [self.unit(path, np.zeros(0, np.int64), np.zeros(0, np.int64))]
+            self.crew.work(lambda size: order.pop() if order else None, lambda unit, parts: None)  # noqa: B023 (called at once)
+            if path in self.crew.known:
+                member.counts, member.cells = self.crew.known[path]
+            else:
+                why = self.crew.refused.get(path, "no worker could read it")
+                self.journal.tell(f"{path}: cannot be used: {why}", loudly=True)
+                member.candidates.pop(0)
+        return bool(member.candidates)
+
+    def look(self, members: list[Member]) -> None:
+        """Predict one view of every test input, as far as a small share of the time allows, in an order that tells no sizes."""
+        order = np.random.default_rng(0).permutation(self.slots)
+        seconds = LOOK_SHARE * self.clock.limit if self.clock.limit else float("inf")
+        self.round(members, order, np.zeros(self.slots, np.int64), np.ones(self.slots, np.int64), seconds)
+        self.publish()
+        done = int(self.ballot.views.sum())
+        self.journal.tell(f"first look: {done} views, {1000 * self.crew.seconds_per_view:,.1f} ms each on a device")
+
+    def plan(self, members: list[Member]) -> float:
+        """Divide what is left between adaptation and views; the seconds of adaptation, 0 for none, infinity without a limit."""
+        if self.clock.limit is None:
+            return float("inf")
+        left = self.clock.left - self.reserve()
+        share, views = SCRATCH, 0
+        if members:
+            views = sum(int(np.minimum(member.counts, self.settings.views).sum()) for member in members)
+            needed = SPARE * views * self.crew.seconds_per_view / self.crew.strength
+            share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
+        seconds = (1 - share) * left
+        if seconds < 3 * self.crew.startup:
+            what = f"no adaptation: {show_duration(max(left, 0))} are left, and starting it takes a good part of them"
+            self.journal.plan(what, left=left, startup=self.crew.startup)
+            return 0.0
+        what = f"{show_duration(seconds)} of adaptation, {show_duration(left - seconds)} for up to {views or 'all'} views"
+        self.journal.plan(
+            what,
+            left=left,
+            adaptation=seconds,
+            views=views,
+            seconds_per_view=self.crew.seconds_per_view,
+            devices=self.crew.strength,
+            startup=self.crew.startup,
+        )
+        return seconds
+
+    def vote(self, members: list[Member]) -> None:
+        """Rounds of views of all test inputs that are not settled, until there are no more views or no more time."""
+        if not members:
+            self.journal.tell("there is no model to answer with: the guesses stay", loudly=True)
+            return
+        most = np.stack([np.minimum(member.counts, self.settings.views) for member in members])
+        active, begin, size, saved = np.arange(self.slots), 0, 1, 0
+        if self.clock.limit is not None:
+            left = self.clock.left - self.reserve()
+            self.journal.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
+        while len(active):
+            first = np.full(self.slots, begin, np.int64)
+            self.round(members, active, first, first + size)
+            begin, size = begin + size, min(2 * size, LARGEST_ROUND)
+            votes = self.publish()
+            left = np.maximum(most - begin, 0).sum(axis=0)
+            still = ~settled(votes, left)[active]
+            saved += int(left[active[~still]].sum())
+            active = active[still]
+            self.journal.content["views_saved"] = saved
+            rate = 1000 * self.crew.seconds_per_view
+            self.journal.tell(f"{begin} views of each; {self.slots - len(active)} of {self.slots} settled; {rate:,.1f} ms a view")
+        self.journal.tell(f"all views are done; {saved} of {most.sum()} were not needed")
+
+    def round(
+        self, members: list[Member], slots: np.ndarray, first: np.ndarray, last: np.ndarray, seconds: float = float("inf")
+    ) -> None:
+        """Predict views `first` to `last` of some test inputs by every member, on all devices.
+
+        Args:
+            members: who votes.
+            slots: the test inputs, int64.
+            first: int64 (all test inputs,), first view of each.
+            last: int64 (all test inputs,), the view after the last.
+            seconds: after which no more work is begun.
+        """
+        units = []
+        for member in members:
+            end = np.minimum(np.minimum(last, member.counts), self.settings.views)
+            if seconds == float("inf"):  # equal canvases together; a first look samples all sizes instead
+                slots = slots[np.argsort(member.cells[slots], kind="stable")]
+            counts = np.maximum(end[slots] - first[slots], 0)
+            slot = np.repeat(slots, counts)
+            view = first[slot] + np.arange(len(slot)) - np.repeat(np.cumsum(counts) - counts, counts)
+            units.append((str(member.candidates[0]), slot, view))
+        self.crew.work(self.cut(units), self.take, seconds)
+
+    def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], Unit | None]":
+        """What hands out the work of a round in units of a size that is asked for when it is needed."""
+        queue = [list(part) for part in work]
+
+        def next_unit(size: int) -> Unit | None:
+            while queue and not len(queue[0][1]):
+                queue.pop(0)
+            if not queue:
+                return None
+            path, slots, views = queue[0]
+            queue[0][1:] = slots[size:], views[size:]
+            return self.unit(path, slots[:size], views[:size])
+
+        return next_unit
+
+    def unit(self, path: str, slots: np.ndarray, views: np.ndarray) -> Unit:
+        """A unit of work with a number of its own."""
+        self.units += 1
+        return Unit(self.units, path, slots, views)
+
+    def take(self, unit: Unit, parts: list) -> None:
+        """Count the votes of a unit, and write the file anew from time to time."""
+        self.ballot.add(unit.number, parts, unit.slots)
+        if self.clock.spent - self.written > max(PUBLISH, 20 * self.writing):
+            self.publish()
+
+    def publish(self) -> np.ndarray:
+        """Count and write the submission; the votes of the three best candidates of every test input."""
+        began = self.clock.spent
+        self.ranked, votes = self.ballot.rank()
+        data = self.challenges.document(self.ranked)
+        for place in dict.fromkeys((self.out, Path.cwd() / self.out.name, self.settings.work_folder / self.out.name)):
+            try:
+                write_atomic(place, data)
+            except InputError as error:
+                self.journal.tell(str(error), loudly=True)
+                continue
+            self.out = place
+            self.written = self.clock.spent
+            self.writing = self.written - began
+            break
+        return votes
