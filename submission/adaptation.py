@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,26 +94,27 @@ class Adaptation:
             start = ["--checkpoint", str(self.base)] if self.base else ["--preset", self.settings.preset]
             flags += ["--overwrite", "--challenges", str(self.challenges), "--recipe", self.settings.recipe, *start]
         command = [*(self.settings.adapter or ADAPTER), *flags]
-        logs = [tempfile.TemporaryFile() for _ in devices]  # noqa: SIM115 (open as long as the programs live)
-        programs = [
-            subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
-            for log, environment in zip(logs, _environments(devices), strict=True)
-        ]
-        try:
-            while any(program.poll() is None for program in programs) and not any(program.poll() for program in programs):
-                self.crew.check()
-                if time.monotonic() > ends + GRACE:
-                    return 124, "it did not end in time"
-                self._tell(ends)
-                time.sleep(0.1)
-        finally:
-            failed = next((number for number, program in enumerate(programs) if program.poll()), 0)
-            for program in programs:
-                end(program)
-        code = max((program.returncode for program in programs), key=abs)
-        return code, last_words(logs[failed]) if code else ""
+        with ExitStack() as files:
+            logs = [files.enter_context(tempfile.TemporaryFile()) for _ in devices]
+            programs = [
+                subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                )
+                for log, environment in zip(logs, _environments(devices), strict=True)
+            ]
+            try:
+                while any(program.poll() is None for program in programs) and not any(program.poll() for program in programs):
+                    self.crew.check()
+                    if time.monotonic() > ends + GRACE:
+                        return 124, "it did not end in time"
+                    self._tell(ends)
+                    time.sleep(0.1)
+            finally:
+                failed = next((number for number, program in enumerate(programs) if program.poll()), 0)
+                for program in programs:
+                    end(program)
+            code = max((program.returncode for program in programs), key=abs)
+            return code, last_words(logs[failed]) if code else ""
 
     def _sharers(self, count: int) -> int:
         """How many of `count` programs can share the batch evenly."""

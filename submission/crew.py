@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -144,10 +145,12 @@ class Handle:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, start_new_session=True
         )
         self.alive = True
-        self.outbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.outbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.outbox.put(hello | {"device": device})
-        for work in (self._listen, self._tell):  # a worker that neither reads nor writes must not hold up the others
-            threading.Thread(target=work, daemon=True).start()
+        # In threads: a worker that neither reads nor writes must not hold up the others.
+        self.threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._tell)]
+        for thread in self.threads:
+            thread.start()
 
     def order(self, unit: Unit) -> None:
         """Give the worker something to do."""
@@ -158,11 +161,17 @@ class Handle:
         """End the worker at once."""
         self.alive = False
         end(self.process)
+        self.outbox.put(None)
+        for thread in self.threads:
+            thread.join(5)
+        for file in (self.process.stdin, self.process.stdout, self.log):
+            with suppress(OSError):  # what it left unread goes with it
+                file.close()
 
     def _tell(self) -> None:
         try:
-            while True:
-                self.process.stdin.write(to_json(self.outbox.get()))
+            while (line := self.outbox.get()) is not None:
+                self.process.stdin.write(to_json(line))
                 self.process.stdin.flush()
         except (OSError, ValueError):
             return  # it has ended; the listener says so
@@ -318,9 +327,10 @@ class Crew:
     def _mourn(self, event: Event) -> list[Unit]:
         """What is to be done again after a worker's end."""
         handle, unit = event.worker, event.worker.unit
-        handle.alive, handle.unit = False, None
-        self.failures[handle.device] = self.failures.get(handle.device, 0) + 1
+        handle.unit = None
         what = f"the worker on {handle.device} ended with code {event.header['code']}: {last_words(handle.log)}"
+        handle.end()
+        self.failures[handle.device] = self.failures.get(handle.device, 0) + 1
         self.journal.tell(what, loudly=True)
         if unit is None:
             return []

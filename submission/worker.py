@@ -34,7 +34,9 @@ _FIELDS = ("canvases", "table", "slots", "halting")
 
 def pack_predictions(parts: list[Predictions]) -> bytes:
     """Predictions as safe tensors."""
-    return save({f"{number}.{name}": getattr(part, name) for number, part in enumerate(parts) for name in _FIELDS})
+    # contiguous, as safetensors writes the bytes of an array without a look at its strides
+    fields = {f"{number}.{name}": getattr(part, name) for number, part in enumerate(parts) for name in _FIELDS}
+    return save({name: np.ascontiguousarray(array) for name, array in fields.items()})
 
 
 def unpack_predictions(data: bytes) -> list[Predictions]:

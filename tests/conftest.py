@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from submission import __main__ as submission
-from trm_arc import evaluate, train, upstream
+from trm_arc import adapt, evaluate, train, upstream
 from trm_arc.command import run
 from trm_arc.task import Pair, Task, TaskSet
 
@@ -82,10 +82,11 @@ def write_kaggle(folder: Path, tasks: TaskSet, stem: str) -> Path:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command's main with arguments; gives exit code, standard output and standard error."""
-    modules = {"train": train, "evaluate": evaluate, "upstream": upstream, "submission": submission}
+    modules = {"train": train, "adapt": adapt, "evaluate": evaluate, "upstream": upstream, "submission": submission}
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.setattr("trm_arc.command.note_start", lambda: None)  # the time of the tests before is not the command's
         with pytest.raises(SystemExit) as caught:
             run(modules[name].main)
         printed = capsys.readouterr()

@@ -1,0 +1,361 @@
+"""The submission's run: whatever goes wrong, a valid submission.json with the best answers so far, within the time."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from submission.ballot import Ballot, settled
+from submission.journal import Clock, Journal, find_limit
+from submission.reading import read_challenges
+from submission.session import Session, Settings
+from submission.worker import pack_predictions, unpack_predictions
+from tests.conftest import make_tasks, to_document, write_kaggle
+from trm_arc.attempts import find_faults
+from trm_arc.errors import InputError
+from trm_arc.vote import Predictions
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
+    "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
+).split()
+WORKER = "import os, sys, time, pathlib\nimport submission.worker as worker\nDo = worker.Worker.do\n{}\nworker.main()\n"
+ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.command import run\n{}\nrun(adapt.main)\n"
+ONCE = "def once(path):\n    there = os.path.exists(path)\n    open(path, 'a').close()\n    return not there\n"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with three checkpoints, trained on other tasks than those to answer."""
+    folder = tmp_path_factory.mktemp("base")
+    training = write_kaggle(folder, make_tasks(4, 1, "train"), "train")
+    flags = [*SETTINGS, "--data", "", "--evaluation-data", str(training), "--save-every", "2", "--keep", "3"]
+    subprocess.run([sys.executable, "-m", "trm_arc.train", *flags, "--out", str(folder / "run")], cwd=ROOT, check=True)
+    return folder / "run"
+
+
+@pytest.fixture
+def challenges(tmp_path: Path) -> Path:
+    return write_kaggle(tmp_path / "data", make_tasks(3, 5, "eval"), "eval")
+
+
+def patched(template: str, code: str) -> list[str]:
+    """A program with some of its functions replaced."""
+    return [sys.executable, "-c", template.format(code)]
+
+
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Run a session; gives the document that it wrote, and its journal."""
+
+    def call(challenges: Path, limit: float | None = None, **settings: object) -> tuple[dict, dict]:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "work").mkdir(exist_ok=True)
+        usual = {"out": tmp_path / "submission.json", "device": "cpu", "precision": "float32", "work_folder": tmp_path / "work"}
+        clock = Clock(limit)
+        session = Session(
+            read_challenges(str(challenges)), Settings(**usual | settings), clock, Journal(tmp_path / "run.json", clock)
+        )
+        assert session.run()
+        assert limit is None or clock.spent < limit
+        document = json.loads(session.out.read_text())
+        assert not find_faults(document, session.challenges.counts, "the challenges")
+        return document, json.loads((tmp_path / "run.json").read_text())
+
+    return call
+
+
+def told(journal: dict) -> str:
+    return "\n".join(event["what"] for event in journal["events"])
+
+
+# --- reading
+
+
+def test_a_broken_task_gets_guesses_and_the_rest_is_read(tmp_path: Path) -> None:
+    document = to_document(make_tasks(4, 3, "eval"))
+    document["eval01"]["train"][0]["input"][0][0] = "red"
+    document["eval02"]["test"] = 7
+    document["eval03"] = None
+    path = tmp_path / "challenges.json"
+    path.write_text(json.dumps(document))
+    found = read_challenges(str(path))
+    assert [task.id for task in found.tasks] == ["eval00"]
+    assert found.counts == {"eval00": 1, "eval01": 2, "eval02": 1, "eval03": 1}
+    assert len(found.notes) == 3
+    assert 'got "red"; its answers are guesses' in found.notes[0]
+    written = json.loads(found.document([[]]))
+    assert list(written) == ["eval00", "eval01", "eval02", "eval03"]
+    assert not find_faults(written, found.counts, "these")
+    readable = document["eval01"]["train"][-1]["output"]
+    assert written["eval01"][0]["attempt_1"] == readable
+
+
+def test_a_broken_file_is_stood_in_for_by_the_sample_submission(tmp_path: Path) -> None:
+    path = tmp_path / "arc-agi_test_challenges.json"
+    path.write_text('{"00576224": {"train": [')
+    with pytest.raises(InputError, match=r"not valid JSON.*nor is there a sample_submission\.json"):
+        read_challenges(str(path))
+    attempt = {"attempt_1": [[0]], "attempt_2": [[0]]}
+    (tmp_path / "sample_submission.json").write_text(json.dumps({"00576224": [attempt, attempt], "12997ef3": [attempt]}))
+    found = read_challenges(str(path))
+    assert found.counts == {"00576224": 2, "12997ef3": 1}
+    assert not find_faults(json.loads(found.document([])), found.counts, "these")
+
+
+def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None:
+    text = json.dumps(to_document(make_tasks(2, 3, "eval")))
+    path = tmp_path / "challenges.json"
+    path.write_bytes(b"\xef\xbb\xbf" + text[:-1].encode() + b"," + text[1:].encode())
+    found = read_challenges(str(path))
+    assert (len(found.tasks), len(found.notes)) == (2, 1)
+
+
+# --- clock and votes
+
+
+def test_limits_and_deadlines() -> None:
+    assert find_limit("5m", None) == 300
+    assert find_limit(None, None) is None
+    assert 0 < find_limit(None, time.strftime("%H:%M", time.localtime(time.time() + 7200))) <= 7200
+    for wrong in (("5m", "17:00"), (None, "soon"), (None, "2020-01-01T00:00"), ("never", None)):
+        with pytest.raises(InputError):
+            find_limit(*wrong)
+
+
+def test_settled_means_that_no_outcome_changes_the_two_best() -> None:
+    """Against every way in which the views that are left can fall."""
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        votes = -np.sort(-generator.integers(0, 6, 3))
+        left = int(generator.integers(0, 5))
+        changes = left > 0 and votes[2] + left >= votes[1]  # all for the third: a tie may fall either way
+        assert settled(votes[None], np.array([left]))[0] == (not changes)
+
+
+def test_predictions_travel_unchanged() -> None:
+    """Strided arrays too."""
+    slots = np.arange(6).reshape(3, 2)[:, 1]
+    canvases = np.arange(48, dtype=np.uint8).reshape(4, 4, 3).T
+    part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32))
+    back = unpack_predictions(pack_predictions([part, part]))
+    assert len(back) == 2
+    for name in ("canvases", "table", "slots", "halting"):
+        assert np.array_equal(getattr(back[1], name), getattr(part, name))
+
+
+def test_the_order_of_arrival_plays_no_part() -> None:
+    generator = np.random.default_rng(1)
+    table = np.tile(np.array([0, *range(10)], np.uint8), (4, 1))
+    slots = np.zeros(4, np.int64)
+    parts = [
+        Predictions(generator.integers(2, 4, (4, 1, 2)).astype(np.uint8), table, slots, np.zeros(4, np.float32)) for _ in range(3)
+    ]
+    first, second = Ballot(1), Ballot(1)
+    for unit in (0, 1, 2):
+        first.add(unit, [parts[unit]], slots)
+    for unit in (2, 0, 1):
+        second.add(unit, [parts[unit]], slots)
+    for a, b in zip(first.rank()[0][0], second.rank()[0][0], strict=True):
+        assert np.array_equal(a, b)
+
+
+# --- whole runs
+
+
+def test_all_views_give_what_evaluate_gives(base: Path, challenges: Path, answer: Callable, command: Callable) -> None:
+    document, journal = answer(challenges, checkpoints=(base,), precision="float64")  # other batches round otherwise
+    out = base.parent / "evaluated"
+    machine = ("--device", "cpu", "--precision", "float64")
+    code, _, error = command("evaluate", "--checkpoint", base, "--data", challenges, "--out", out, *machine)
+    assert code == 0, error
+    assert document == json.loads((out / "submission.json").read_text())
+    assert journal["result"]["views"] == 4 * 5
+
+
+def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
+    """The same weights and answers whether the file has the solutions inside, beside it, or not at all."""
+    tasks = make_tasks(3, 5, "eval")
+    inside, without = tmp_path / "inside.json", tmp_path / "without.json"
+    inside.write_text(json.dumps(to_document(tasks, outputs=True)))
+    without.write_text(json.dumps(to_document(tasks)))
+    tensors = []
+    for source in (challenges, inside, without):
+        flags = ("--challenges", source, "--steps", 4, "--out", tmp_path / source.stem)
+        code, _, error = command("adapt", "--checkpoint", base, *flags, "--device", "cpu")
+        assert code == 0, error
+        tensors.append((tmp_path / source.stem / "checkpoint-00000004" / "tensors.safetensors").read_bytes())
+    assert tensors[0] == tensors[1] == tensors[2]
+
+
+def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
+    _, journal = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
+    text = told(journal)
+    assert "first look: 4 views" in text
+    assert "of adaptation" in text
+    assert "adapted: checkpoint-" in text
+    assert "all views are done" in text
+    assert journal["plans"][0]["seconds_per_view"] > 0
+    assert journal["result"]["views"] >= 4
+
+
+def test_from_scratch_and_ensembles(base: Path, challenges: Path, answer: Callable) -> None:
+    flags = ("--steps", "2", "--width", "16", "--batch-size", "8", "--augmentations", "4")
+    _, journal = answer(challenges, preset="demo", recipe="own", adaptation_flags=flags, pool=2, views=3)
+    assert "adapted: checkpoint-00000002" in told(journal)
+    _, alone = answer(challenges, checkpoints=(base,), views=3)
+    _, pooled = answer(challenges, checkpoints=(base,), views=3, pool=3)
+    _, together = answer(challenges, checkpoints=(base, base / "checkpoint-00000002"), views=3)
+    views = [journal["result"]["views"] for journal in (alone, pooled, together)]
+    assert views == [12, 36, 24]
+
+
+def test_a_slow_model_never_runs_over(base: Path, challenges: Path, answer: Callable) -> None:
+    slow = "def do(self, order):\n    time.sleep(1.5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
+    document, journal = answer(challenges, limit=12, checkpoints=(base,), worker=patched(WORKER, slow))
+    assert "the time is up" in told(journal)
+    assert len(document) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [30, 60, 300])
+def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer: Callable) -> None:
+    slow = "def do(self, order):\n    time.sleep(5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
+    _, journal = answer(challenges, limit=limit, checkpoints=(base,), recipe="own", worker=patched(WORKER, slow))
+    assert journal["result"]["seconds"] < limit
+
+
+# --- faults
+
+
+def test_a_worker_that_dies_is_replaced(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    dies = f"{ONCE}def do(self, order):\n    if order['slots'] and once({str(tmp_path / 'died')!r}):\n        os._exit(9)\n"
+    dies += "    Do(self, order)\nworker.Worker.do = do"
+    _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, dies))
+    assert "the worker on cpu ended with code 9" in told(journal)
+    assert journal["result"]["views"] == 8
+
+
+def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Callable) -> None:
+    dies = "def do(self, order):\n    if 2 in order['slots']:\n        os._exit(9)\n    Do(self, order)\nworker.Worker.do = do"
+    _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, dies))
+    assert "gave up view 0 of test input 2" in told(journal)
+    assert journal["result"]["views"] == 3
+
+
+def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, answer: Callable) -> None:
+    _, journal = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
+    text = told(journal)
+    assert "--device cuda:7: not on this machine" in text
+    assert "none of cuda:7 works any more: going on with the CPU" in text
+    assert journal["result"]["views"] == 4
+
+
+def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answer: Callable) -> None:
+    _, journal = answer(challenges, checkpoints=(base,), worker=[sys.executable, "-c", "raise SystemExit('broken')"])
+    assert "no worker lives any more" in told(journal)
+    assert journal["result"]["without_answer"] == 4
+
+
+def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
+    short = "import torch, trm_arc.predict as p\nthink = p.think\n"
+    short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
+    short += "    return think(r, tokens, *rest)\np.think = scarce"
+    _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
+    assert journal["result"]["views"] == 8
+
+
+def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(
+    base: Path, challenges: Path, answer: Callable, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(base, run)
+    newest = run / "checkpoint-00000006" / "tensors.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    _, journal = answer(challenges, checkpoints=(run,), views=1)
+    assert "checkpoint-00000006: cannot be used" in told(journal)
+    assert journal["result"]["views"] == 4
+
+
+def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
+    poison = "import trm_arc.predict as p\nthink = p.think\n"
+    poison += "def nan(*a):\n    answers, halting = think(*a)\n    return answers, halting * float('nan')\np.think = nan"
+    _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
+    assert journal["result"]["without_answer"] == 4
+
+
+def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    dies = f"import trm_arc.loop as loop\n{ONCE}write = loop._Log.write\n"
+    dies += f"def log(self):\n    if self.trainer.step > 5 and once({str(tmp_path / 'died')!r}):\n        os._exit(137)\n"
+    dies += "    write(self)\nloop._Log.write = log"
+    flags = ("--steps", "20", "--save-every", "5")
+    _, journal = answer(
+        challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=flags, adapter=patched(ADAPTER, dies)
+    )
+    text = told(journal)
+    assert "adaptation on cpu ended with code 137" in text
+    assert "adapted: checkpoint-00000020" in text
+
+
+def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
+    base: Path, challenges: Path, answer: Callable
+) -> None:
+    poison = "import trm_arc.trainer as t\nstep = t.supervision_step\n"
+    poison += "def nan(*a):\n    loss, *rest = step(*a)\n    return loss * float('nan'), *rest\nt.supervision_step = nan"
+    _, journal = answer(
+        challenges,
+        checkpoints=(base,),
+        recipe="own",
+        views=1,
+        adapter=patched(ADAPTER, poison),
+        adaptation_flags=("--max-skips", "3"),
+    )
+    text = told(journal)
+    assert "ended with code 2" in text
+    assert "not finite" in text
+    assert journal["result"]["views"] >= 4
+
+
+def test_two_devices_share_the_work(base: Path, challenges: Path, answer: Callable) -> None:
+    document, _ = answer(challenges, checkpoints=(base,), precision="float64")
+    shared, _ = answer(challenges, checkpoints=(base,), precision="float64", device="cpu,cpu")
+    assert shared == document
+    _, journal = answer(
+        challenges, checkpoints=(base,), device="cpu,cpu", recipe="own", views=1, adaptation_flags=("--steps", "3")
+    )
+    assert "adapted: checkpoint-00000003" in told(journal), told(journal)
+
+
+def test_places_that_cannot_be_written(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    document, journal = answer(challenges, checkpoints=(base,), views=1, out=tmp_path / "file" / "submission.json")
+    assert "cannot be written" in told(journal)
+    assert (tmp_path / "submission.json").exists()
+    assert len(document) == 3
+
+
+def test_a_signal_leaves_the_best_answers_so_far(base: Path, challenges: Path, tmp_path: Path) -> None:
+    out = tmp_path / "submission.json"
+    flags = ["--challenges", str(challenges), "--checkpoint", str(base), "--out", str(out), "--device", "cpu"]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "submission", "predict", *flags, "--time-limit", "1h"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    for line in program.stdout:
+        if "of adaptation" in line:
+            break
+    program.send_signal(signal.SIGTERM)
+    text, _ = program.communicate(timeout=30)
+    assert program.returncode == 0
+    assert "asked to stop" in text
+    assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
+    left = subprocess.run(["pgrep", "-f", str(challenges)], capture_output=True, text=True, check=False).stdout
+    assert not left, os.popen("ps aux").read()
