@@ -29,6 +29,8 @@ def predict(values: argparse.Namespace) -> int:
         value = getattr(values, name)
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {value}")
+    if values.settle is not None and not values.settle > 0:
+        raise InputError(f"--settle: must be above 0, got {values.settle}")
     if not values.checkpoint and not values.preset:
         raise InputError("--checkpoint: name a trained model; or with --preset the settings to train one from scratch")
     if values.checkpoint and values.preset:
@@ -49,6 +51,7 @@ def predict(values: argparse.Namespace) -> int:
             batch_size=values.batch_size,
             steps=values.steps,
             window=values.window,
+            settle=values.settle,
             work_folder=values.work_folder or Path(temporary),
         )
         journal = Journal(values.out.with_name(f"{values.out.stem}-run.json"), clock)
@@ -135,6 +138,8 @@ def add_predict_flags(entry: argparse.ArgumentParser) -> None:
     flag("--batch-size", type=int, default=256, help="views at a time; halved when the memory is not enough")
     windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
     flag("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+    settling = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
+    flag("--settle", type=float, metavar="Z", help=f"{settling} (default: only when they cannot)")
     flag("--work-folder", type=Path, help="keep adapted runs here (default: a temporary folder)")
     add_machine_flags(entry)
 

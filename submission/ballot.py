@@ -1,9 +1,21 @@
 """The votes of a submission as they come in, and which test inputs need no more of them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from trm_arc.task import Grid
 from trm_arc.vote import Predictions, tally
+
+LARGEST_ROUND = 64  # views of a test input
+
+
+def rounds(views: int) -> Iterator[tuple[int, int]]:
+    """First view, and the view after the last, of each round: every one doubles the last up to a size."""
+    begin, size = 0, 1
+    while begin < views:
+        yield begin, min(begin + size, views)
+        begin, size = begin + size, min(2 * size, LARGEST_ROUND)
 
 
 class Ballot:
@@ -38,11 +50,22 @@ class Ballot:
         return [[candidate.grid for candidate in candidates[:2]] for candidates in ranked], votes
 
 
-def settled(votes: np.ndarray, left: np.ndarray) -> np.ndarray:
+def settled(votes: np.ndarray, done: np.ndarray, left: np.ndarray, deviations: float | None = None) -> np.ndarray:
     """Which test inputs need no more views, bool (slots,): their two best cannot change any more, by count.
 
     Args:
         votes: int64 (slots, 3), of the three best candidates, most first.
+        done: int64 (slots,), views that were looked at.
         left: int64 (slots,), views that are left of each; should they all go to the third, the second stays ahead.
+        deviations: settle, too, what is unlikely to change: the second's lead, carried on to the last view as it came about,
+            is so many standard deviations above nothing (each view a draw of its own, the rate known from those done alone).
     """
-    return (votes[:, 1] - votes[:, 2] > left) | (left <= 0)
+    lead = votes[:, 1] - votes[:, 2]
+    sure = (lead > left) | (left <= 0)
+    if deviations is None:
+        return sure
+    share = lead / np.maximum(done, 1)
+    variance = np.maximum((votes[:, 1] + votes[:, 2]) / np.maximum(done, 1) - share**2, 1 / np.maximum(done, 1))
+    whole = done + np.maximum(left, 0)
+    spread = np.sqrt(variance * np.maximum(left, 1) * whole / np.maximum(done, 1))
+    return sure | (share * whole > deviations * spread)

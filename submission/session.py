@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from submission.adaptation import Adaptation
-from submission.ballot import Ballot, settled
+from submission.ballot import Ballot, rounds, settled
 from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
@@ -28,7 +28,6 @@ from trm_arc.errors import InputError
 from trm_arc.files import write_atomic
 from trm_arc.loop import stop_signals
 
-LARGEST_ROUND = 64  # views of a test input
 PUBLISH = 30.0  # seconds after which the file is written anew within a round
 LOOK_SHARE = 0.06  # of the time, at most, for the first look
 VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the first look that views get
@@ -53,6 +52,7 @@ class Settings:
         batch_size: views at a time.
         steps: supervision steps; None for as many as in training.
         window: see `trm_arc.answer.choose_windows`.
+        settle: see `submission.ballot.settled`; None to stop by count alone.
         work_folder: where adapted runs are kept.
         worker: the program of a worker.
         adapter: the program that adapts, without its flags.
@@ -70,6 +70,7 @@ class Settings:
     batch_size: int = 256
     steps: int | None = None
     window: str = "trained"
+    settle: float | None = None
     work_folder: Path = Path()
     worker: Sequence[str] = WORKER
     adapter: Sequence[str] = ()
@@ -256,22 +257,24 @@ class Session:
             self.journal.tell("there is no model to answer with: the guesses stay", loudly=True)
             return
         most = np.stack([np.minimum(member.counts, self.settings.views) for member in members])
-        active, begin, size, saved = np.arange(self.slots), 0, 1, 0
+        active, saved = np.arange(self.slots), 0
         if self.clock.limit is not None:
             left = self.clock.left - self.reserve()
             self.journal.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
-        while len(active):
+        for begin, end in rounds(int(most.max())):
             first = np.full(self.slots, begin, np.int64)
-            self.round(members, active, first, first + size)
-            begin, size = begin + size, min(2 * size, LARGEST_ROUND)
+            self.round(members, active, first, first + end - begin)
             votes = self.publish()
-            left = np.maximum(most - begin, 0).sum(axis=0)
-            still = ~settled(votes, left)[active]
+            done = np.minimum(most, end).sum(axis=0)
+            left = most.sum(axis=0) - done
+            still = ~settled(votes, done, left, self.settings.settle)[active]
             saved += int(left[active[~still]].sum())
             active = active[still]
             self.journal.content["views_saved"] = saved
             rate = 1000 * self.crew.seconds_per_view
-            self.journal.tell(f"{begin} views of each; {self.slots - len(active)} of {self.slots} settled; {rate:,.1f} ms a view")
+            self.journal.tell(f"{end} views of each; {self.slots - len(active)} of {self.slots} settled; {rate:,.1f} ms a view")
+            if not len(active):
+                break
         self.journal.tell(f"all views are done; {saved} of {most.sum()} were not needed")
 
     def round(

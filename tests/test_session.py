@@ -139,7 +139,26 @@ def test_settled_means_that_no_outcome_changes_the_two_best() -> None:
         votes = -np.sort(-generator.integers(0, 6, 3))
         left = int(generator.integers(0, 5))
         changes = left > 0 and votes[2] + left >= votes[1]  # all for the third: a tie may fall either way
-        assert settled(votes[None], np.array([left]))[0] == (not changes)
+        assert settled(votes[None], np.array([20]), np.array([left]))[0] == (not changes)
+
+
+def test_chance_settles_what_is_unlikely_to_change() -> None:
+    """More deviations settle less; a rule of many deviations is all but sure: simulated against draws of one rate."""
+    generator = np.random.default_rng(0)
+    shares, wrong, counts = np.array([0.5, 0.3, 0.2]), [], []
+    for deviations in (1.0, 3.0):
+        settled_now = changed = 0
+        for _ in range(400):
+            draws = generator.choice(3, 200, p=shares)
+            votes = np.bincount(draws[:100], minlength=3)
+            order = np.argsort(-votes)
+            if settled(votes[order][None], np.array([100]), np.array([100]), deviations)[0]:
+                settled_now += 1
+                changed += set(np.argsort(-np.bincount(draws, minlength=3))[:2]) != set(order[:2])
+        counts.append(settled_now)
+        wrong.append(changed / max(settled_now, 1))
+    assert counts[0] > counts[1] > 0
+    assert wrong[1] <= 0.01
 
 
 def test_predictions_travel_unchanged() -> None:

@@ -236,18 +236,18 @@ class Config:
 
     @classmethod
     def from_dict(cls, value: dict[str, dict[str, Any]], where: str) -> "Config":
-        """Read back `to_dict`.
+        """Read back `to_dict`; a setting that is younger than the file takes its default, which is how it was before.
 
         Raises:
-            InputError: a part or a setting is missing, unknown or out of range.
+            InputError: a part is missing, or a setting is unknown or out of range.
         """
         parts = {}
         for name, part in _PARTS.items():
             known = {f.name for f in fields(part)}
             given = value.get(name) if isinstance(value, dict) else None
-            if not isinstance(given, dict) or set(given) != known:
-                odd = sorted(known ^ set(given)) if isinstance(given, dict) else "all of them"
-                raise InputError(f"{where}: settings of {name} do not match: missing or unknown {odd}")
+            if not isinstance(given, dict) or not given or not set(given) <= known:
+                odd = ", ".join(sorted(set(given) - known)) if given and isinstance(given, dict) else "all of them"
+                raise InputError(f"{where}: settings of {name} are missing or unknown: {odd}; a newer trm_arc may read them")
             try:
                 parts[name] = part(**given)
             except InputError as error:

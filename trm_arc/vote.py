@@ -24,6 +24,10 @@ class Predictions:
     slots: np.ndarray
     halting: np.ndarray
 
+    def take(self, which: np.ndarray) -> "Predictions":
+        """Some of them, by a mask or by numbers."""
+        return Predictions(self.canvases[which], self.table[which], self.slots[which], self.halting[which])
+
 
 @dataclass(frozen=True)
 class Candidate:

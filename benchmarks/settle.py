@@ -1,0 +1,102 @@
+"""Views that settled test inputs do without, and what it does to the attempts: recorded predictions, replayed round by round."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import common
+from submission.ballot import rounds, settled
+from trm_arc.answer import predict_tasks
+from trm_arc.attempts import fill_all
+from trm_arc.checkpoint import load_checkpoint
+from trm_arc.device import find_device
+from trm_arc.score import ranks
+from trm_arc.sources import load_tasks
+from trm_arc.task import Grid, TaskSet
+from trm_arc.vote import Candidate, Predictions, tally
+
+RULES = (None, 4.0, 3.0, 2.0, 1.5, 1.0, 0.5)  # deviations; None: by count alone
+
+
+def count_rounds(parts: list[Predictions], most: np.ndarray) -> list[tuple[int, list[list[Candidate]]]]:
+    """The votes after every round, as a submission would count them.
+
+    Args:
+        parts: all predictions; the views of a test input in their order.
+        most: int64 (slots,), views of each.
+
+    Returns:
+        For every round the views done of each test input at most, and the candidates.
+    """
+    place = [np.zeros(len(part.slots), np.int64) for part in parts]
+    seen = np.zeros(len(most), np.int64)
+    for part, places in zip(parts, place, strict=True):
+        for index, slot in enumerate(part.slots):
+            places[index] = seen[slot]
+            seen[slot] += 1
+    counted = []
+    for _, end in rounds(int(most.max())):
+        here = [p.take(places < end) for p, places in zip(parts, place, strict=True)]
+        counted.append((end, tally(here, len(most), 3)))
+    return counted
+
+
+def replay(
+    counted: list[tuple[int, list[list[Candidate]]]], most: np.ndarray, deviations: float | None
+) -> tuple[float, list[list[Grid]]]:
+    """The share of the views that a rule saves, and the attempts that it leads to.
+
+    Args:
+        counted: from `count_rounds`.
+        most: int64 (slots,), views of each test input.
+        deviations: of the rule.
+    """
+    used, attempts = most.copy(), [[] for _ in most]
+    active = np.ones(len(most), bool)
+    for end, candidates in counted:
+        votes = np.array([[c.votes for c in some] + [0] * (3 - len(some)) for some in candidates])
+        done = np.minimum(most, end)
+        over = active & settled(votes, done, most - done, deviations)
+        for slot in np.flatnonzero(over):
+            used[slot], attempts[slot] = done[slot], [c.grid for c in candidates[slot][:2]]
+        active &= ~over
+    return 1 - used.sum() / most.sum(), attempts
+
+
+def same(first: list[Grid], second: list[Grid]) -> bool:
+    """Whether two pairs of attempts hold the same grids, in any order."""
+    return sorted(map(str, (g.tolist() for g in first))) == sorted(map(str, (g.tolist() for g in second)))
+
+
+def solved(tasks: TaskSet, attempts: list[list[Grid]]) -> int:
+    """Test outputs solved within two attempts."""
+    return sum(place is not None for task in ranks(tasks.solutions, fill_all(tasks, attempts)) for place in task)
+
+
+def main() -> None:
+    """Record, replay and print."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a run, whose evaluation tasks are answered")
+    parser.add_argument("--views", type=int, default=1000, help="views of each test input at most")
+    values = parser.parse_args()
+    checkpoint = load_checkpoint(values.checkpoint)
+    training = checkpoint.config.training
+    tasks = load_tasks(training.evaluation_data, values.data_folder)
+    tasks = tasks.smallest(training.smallest) if training.smallest else tasks
+    parts = predict_tasks(checkpoint, tasks, find_device(), views=values.views)
+    most = np.bincount(np.concatenate([part.slots for part in parts]), minlength=tasks.outputs)
+    counted = count_rounds(parts, most)
+    final = [[c.grid for c in some[:2]] for some in counted[-1][1]]
+    results = {"test inputs": tasks.outputs, "views": int(most.sum()), "solved with all views": solved(tasks, final)}
+    for rule in RULES:
+        share, attempts = replay(counted, most, rule)
+        equal = sum(same(a, b) for a, b in zip(attempts, final, strict=True))
+        name = "by count alone" if rule is None else f"--settle {rule:g}"
+        results[name] = f"saves {share:.1%}, same attempts {equal} of {len(final)}, solved {solved(tasks, attempts)}"
+    common.report(results, values.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
