@@ -27,10 +27,10 @@ class Ballot:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.parts: dict[int, list[Predictions]] = {}  # by unit of work, so that the order of arrival plays no part
+        self.parts: dict[float, list[Predictions]] = {}  # by unit of work, so that the order of arrival plays no part
         self.views = np.zeros(slots, np.int64)  # done, of each test input
 
-    def add(self, unit: int, parts: list[Predictions], slots: np.ndarray) -> None:
+    def add(self, unit: float, parts: list[Predictions], slots: np.ndarray) -> None:
         """Take the predictions of a unit of work in.
 
         Args:

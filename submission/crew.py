@@ -1,5 +1,6 @@
 """The workers of a submission, seen from the program that gives them their orders: started, listened to, ended."""
 
+import itertools
 import math
 import os
 import queue
@@ -49,7 +50,7 @@ class Unit:
         failures: workers that died of it, or could not do it.
     """
 
-    number: int
+    number: float
     checkpoint: str
     slots: np.ndarray
     views: np.ndarray
@@ -223,6 +224,7 @@ class Crew:
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.refused: dict[str, str] = {}
         self.startup = self.seconds_per_view = 0.0
+        self.splits = itertools.count(2**-20, 2**-20)  # halves of a unit have numbers of their own, behind the whole's
         self._start()
 
     @property
@@ -268,10 +270,7 @@ class Crew:
             except queue.Empty:
                 self._end_hanging()
                 continue
-            if event.kind == "ended":
-                again += self._mourn(event)
-            else:
-                self._take(event, done)
+            again += self._mourn(event) if event.kind == "ended" else self._take(event, done)
 
     def end(self) -> None:
         """End all workers."""
@@ -303,18 +302,21 @@ class Crew:
         target = min(20.0, max(0.5, self.clock.left / 40))
         return max(1, min(4 * self.settings.batch_size, int(target / self.seconds_per_view)))
 
-    def _take(self, event: Event, done: Callable[[Unit, list[Predictions]], None]) -> None:
+    def _take(self, event: Event, done: Callable[[Unit, list[Predictions]], None]) -> list[Unit]:
+        """Take an answer in; what is to be done again."""
         handle, header = event.worker, event.header
         if "counts" in header:
             self.known[header["checkpoint"]] = tuple(np.array(header[name], np.int64) for name in ("counts", "cells"))
             self.startup = max(self.startup, time.monotonic() - handle.born) if not handle.done else self.startup
-            return
+            return []
         unit, handle.unit = handle.unit, None
         if unit is None or header["unit"] != unit.number:
-            return
-        if "error" in header:
+            return []
+        if "checkpoint" in header:
             self.refused[unit.checkpoint] = header["error"]
-            return
+            return []
+        if "error" in header:
+            return self._blame(unit, header["error"])
         if len(unit.slots):
             here = header["seconds"] / len(unit.slots)
             if not self.seconds_per_view or handle.done == 1:  # a first unit warms up
@@ -323,6 +325,7 @@ class Crew:
                 self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
             handle.done += 1
         done(unit, event.parts)
+        return []
 
     def _mourn(self, event: Event) -> list[Unit]:
         """What is to be done again after a worker's end."""
@@ -337,15 +340,23 @@ class Crew:
         unit.failures += 1
         if unit.failures < 2:
             return [unit]
-        if len(unit.slots) > 1:  # find the view that kills
+        if len(unit.slots) > 1:
+            self.failures[handle.device] -= 1  # its workers did not die of the device
+        return self._blame(unit, "workers die of it")
+
+    def _blame(self, unit: Unit, why: str) -> list[Unit]:
+        """Halve a unit that cannot be done, to find the view that it is for; give that one up."""
+        if len(unit.slots) > 1:
             middle = len(unit.slots) // 2
+            numbers = unit.number + next(self.splits), unit.number + next(self.splits)
             halves = (slice(None, middle), slice(middle, None))
-            # its workers did not die of their devices
-            self.failures[handle.device] -= 1
-            return [Unit(unit.number, unit.checkpoint, unit.slots[half], unit.views[half], 1) for half in halves]
-        self.refused.setdefault(unit.checkpoint, "workers die of it")
+            return [
+                Unit(number, unit.checkpoint, unit.slots[half], unit.views[half], 1)
+                for number, half in zip(numbers, halves, strict=True)
+            ]
+        self.refused.setdefault(unit.checkpoint, why)
         if len(unit.slots):
-            self.journal.tell(f"gave up view {unit.views[0]} of test input {unit.slots[0]}: workers die of it", loudly=True)
+            self.journal.tell(f"gave up view {unit.views[0]} of test input {unit.slots[0]}: {why}", loudly=True)
         return []
 
     def _end_hanging(self) -> None:

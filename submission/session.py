@@ -10,6 +10,7 @@ This program itself holds no accelerator and does no work that could fail for wa
 die.  Whatever happens, the best answers so far are on disk.
 """
 
+import resource
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -159,6 +160,9 @@ class Session:
         views = int(self.ballot.views.sum())
         silent = sum(not grids for grids in self.ranked) + len(self.challenges.guessed)
         journal.content["result"] = {"views": views, "tests": self.slots, "without_answer": silent, "seconds": self.clock.spent}
+        # of this program, and of the largest that it started
+        memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        journal.content["result"]["peak_megabytes"] = [round(size) for size in memory]
         journal.tell(f"{views} views of {self.slots} test inputs" + (f"; {silent} got guesses alone" if silent else ""))
         journal.tell(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
         return self.written > 0
@@ -209,6 +213,9 @@ class Session:
             self.crew.work(lambda size: order.pop() if order else None, lambda unit, parts: None)  # noqa: B023 (called at once)
             if path in self.crew.known:
                 member.counts, member.cells = self.crew.known[path]
+                if not member.counts.all():
+                    number = int((member.counts == 0).sum())
+                    self.journal.tell(f"{path}: {number} of {self.slots} test inputs do not fit its board", loudly=True)
             else:
                 why = self.crew.refused.get(path, "no worker could read it")
                 self.journal.tell(f"{path}: cannot be used: {why}", loudly=True)

@@ -8,6 +8,7 @@ is pickled.  The first line says what to answer and where to compute.  When the 
     {"unit": 7, "seconds": 1.2, "size": 4096}                                     answer: predictions
     {"checkpoint": "PATH", "counts": [1001, 640], "cells": [900, 121]}            answer: views that there are, cells of a canvas
     {"unit": 7, "error": "...", "checkpoint": true}                               answer: the checkpoint cannot be used
+    {"unit": 7, "error": "..."}                                                   answer: these views cannot be predicted
 """
 
 import os
@@ -77,7 +78,13 @@ class Worker:
             self.say({"unit": order["unit"], "error": str(error), "checkpoint": True})
             return
         began = time.monotonic()
-        parts = predictor.predict(np.array(order["slots"], np.int64), np.array(order["views"], np.int64))
+        try:
+            parts = predictor.predict(np.array(order["slots"], np.int64), np.array(order["views"], np.int64))
+        except (RuntimeError, MemoryError):
+            raise  # the device may be in no state to go on: a new worker takes over
+        except Exception as error:  # whatever is wrong with these views, others may be fine
+            self.say({"unit": order["unit"], "error": f"{type(error).__name__}: {error}"})
+            return
         self.say({"unit": order["unit"], "seconds": time.monotonic() - began}, pack_predictions(parts))
 
     def load(self, path: str) -> Predictor:

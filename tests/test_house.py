@@ -16,7 +16,7 @@ from trm_arc.model import Reasoner
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"augment": 0, "trm_arc": 1, "submission": 2}
-BROAD = ("session.py", "crew.py")  # nothing may take a submission down, whatever it is
+BROAD = ("session.py", "crew.py", "worker.py")  # nothing may take a submission down, whatever it is
 FILES = sorted(path for package in FLOORS for path in (ROOT / package).glob("**/*.py"))
 
 

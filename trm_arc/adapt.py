@@ -55,7 +55,7 @@ def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer,
         config = adaptation_config(settings, values.recipe, values.challenges, base is not None)
     config = config.override(chosen_settings(values))
     device, options = choose_options(values, resumed)
-    trainer, tasks, notes = build_trainer(config, values.data_folder, device, processes, options)
+    trainer, tasks, notes = build_trainer(config, values.data_folder, device, processes, options, fitting=True)
     if resumed is not None:
         trainer.load(resumed)
         notes.append(f"resumed at step {trainer.step}")

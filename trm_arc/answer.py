@@ -92,7 +92,7 @@ def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[l
     usual = board if kind == "full" else trained[-1]
     fits = [task.side <= min(usual) for task, _ in tests]
     return [
-        usual if fit else smallest_window([grid.shape for grid in task.visible_grids])
+        usual if fit else min(board, smallest_window([grid.shape for grid in task.visible_grids]))
         for fit, (task, _) in zip(fits, tests, strict=True)
     ], []
 
@@ -169,6 +169,8 @@ def predict_tasks(
             f"solves one (`python -m trm_arc.adapt` teaches them): {shorten(unseen)}"
         )
     counts = np.minimum(predictor.view_counts, views)
+    if not counts.all() and not quiet:
+        print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")
     slots = np.repeat(np.arange(len(counts)), counts)
     numbers = np.arange(len(slots)) - np.repeat(np.cumsum(counts) - counts, counts)
     here = numbers % processes.count == processes.rank

@@ -87,8 +87,11 @@ class Predictor:
         self.device, self.steps, self.batch_size = device, steps, batch_size
         owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
         self.first_rows = plan.starts[owner]
-        self.view_counts = plan.starts[owner + 1] - self.first_rows  # (slots,); a task with fewer distinct images has fewer
+        # (slots,); a task with fewer distinct images has fewer, one that is too large for the model's board has none
+        self.view_counts = plan.starts[owner + 1] - self.first_rows
         self.inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
+        fits = self.inputs.shapes.max(axis=1) <= np.array([min(window) for window in self.windows], np.int64)
+        self.view_counts = np.where(fits, self.view_counts, 0)
 
     def predict(
         self, slots: np.ndarray, views: np.ndarray, progress: Callable[[int], object] = lambda done: None

@@ -65,7 +65,13 @@ def total_steps(config: TrainingConfig, pairs: int) -> int:
 
 
 def build_trainer(
-    config: Config, folder: Path | None, device: Device, processes: Processes | None = None, options: Options | None = None
+    config: Config,
+    folder: Path | None,
+    device: Device,
+    processes: Processes | None = None,
+    options: Options | None = None,
+    *,
+    fitting: bool = False,
 ) -> tuple[Trainer, TaskSet, list[str]]:
     """Load the data and set up a run.
 
@@ -75,6 +81,7 @@ def build_trainer(
         device: where to compute.
         processes: this one and its like.
         options: how to compute.
+        fitting: leave out tasks to answer that are too large for the model's board, instead of refusing them.
 
     Returns:
         The trainer, the tasks to answer with their solutions if known, and sentences on what a user should know of the data.
@@ -83,6 +90,11 @@ def build_trainer(
         InputError: see `load_training_tasks`.
     """
     training, evaluation, notes = load_training_tasks(config.training, folder)
+    board = min(config.model.board_rows, config.model.board_columns)
+    large = [task.id for task in evaluation if task.side > board]
+    if fitting and 0 < len(large) < len(evaluation):
+        evaluation = evaluation.without(large)
+        notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
     examples, left_out = prepare_examples(training, evaluation, config)
     steps = total_steps(config.training, len(examples.pairs))
     trainer = Trainer(config, examples, device, steps, processes, options)
