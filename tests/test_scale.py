@@ -218,6 +218,16 @@ def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, co
     assert (code, "resumed at step 6 of 6" in text) == (0, True), error
 
 
+def test_a_run_without_training_tasks_goes_into_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
+    """It holds an empty tensor, of the answers that it was trained on."""
+    flags = [*FLAGS, *data, "--data", "", "--lanes", "auto:1", "--steps", 2, "--export-size", "64KiB", "--out", tmp_path]
+    code, _, error = command("train", *flags)
+    assert code == 0, error
+    shutil.rmtree(list_checkpoints(tmp_path)[0])
+    exported = load_newest(tmp_path)
+    assert (exported.step, exported.tensors["trained"].shape) == (2, (0,))
+
+
 def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
     flags = [*FLAGS, *data, "--steps", 400, "--time-limit", "1s", "--export-size", "1MB"]
     assert command("train", *flags, "--out", tmp_path / "first")[0] == 0

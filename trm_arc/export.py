@@ -92,8 +92,8 @@ def load_pieces(folder: Path) -> Checkpoint:
     tensors = {}
     for name, kind in index["tensors"].items():
         dtype = getattr(torch, kind["dtype"])
-        flat = torch.cat(bytes_of[name]) if name in bytes_of else torch.empty(0, dtype=torch.uint8)
-        tensors[name] = flat.view(dtype).reshape(kind["shape"])
+        flat = torch.cat(bytes_of[name]).view(dtype) if name in bytes_of else torch.empty(0, dtype=dtype)
+        tensors[name] = flat.reshape(kind["shape"])
     return check_header(index["checkpoint"], tensors, str(where))
 
 
@@ -121,6 +121,8 @@ def _pack(tensors: dict[str, Tensor], room: int) -> list[dict[str, Tensor]]:
     pieces: list[dict[str, Tensor]] = [{}]
     left = room
     for name, tensor in tensors.items():
+        if not tensor.numel():  # its bytes are no bytes, and torch has no other view of an empty tensor
+            continue
         flat, number = tensor.reshape(-1).view(torch.uint8), 0
         while len(flat):
             if left < SMALLEST // 4 or len(pieces[-1]) >= HEADER // 128:
