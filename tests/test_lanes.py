@@ -212,6 +212,14 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
                 assert sizes == {(30, 30)}
 
 
+def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
+    trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
+    assert trainer.examples.windows == [Window(6, 6)]
+    windows, larger = choose_windows(trainer.snapshot(), make_tasks(3, 2, "eval"), "trained")
+    assert set(windows) == {Window(6, 6)}
+    assert larger == [Window(6, 6), Window(30, 30)]
+
+
 def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint, tasks = trained_in(tmp_path, "lanes"), make_tasks(3, 2, "eval")
     from trm_arc import predict

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from trm_arc.checkpoint import list_checkpoints
 from trm_arc.cost import count_training
 from trm_arc.errors import InputError
 from trm_arc.files import append_line, to_json
@@ -21,6 +22,14 @@ from trm_arc.supervision import Metrics
 from trm_arc.trainer import NotFiniteError, Trainer, Wish
 
 METRICS_FILE, BAD_BATCH, BEST = "metrics.jsonl", "bad-batch.safetensors", "best"
+REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+
+Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
+Tracker = Callable[[dict[str, float], int], None]
+
+
+class _AbandonedError(Exception):
+    """An evaluation was given up, as the run has to stop."""
 
 
 class Rhythm(NamedTuple):
@@ -52,10 +61,11 @@ def train(
     *,
     peak: float,
     stale: Sequence[Path] = (),
-    evaluate: Callable[[], dict[str, float]] | None = None,
-    track: Callable[[dict[str, float], int], None] | None = None,
+    best: float = -math.inf,
+    evaluate: Evaluation | None = None,
+    track: Tracker | None = None,
 ) -> bool:
-    """Run a trainer to its last step; a signal to stop, or the end of the time, saves first.
+    """Run a trainer to its last step; a signal to stop, or the end of the time, saves first, and ends an evaluation.
 
     Args:
         trainer: perhaps resumed.
@@ -63,6 +73,7 @@ def train(
         rhythm: how often to log, save and evaluate.
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
+        best: the best score so far, of a run that goes on.
         evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
         track: takes every line of metrics, with its step, beside the file.
 
@@ -75,12 +86,18 @@ def train(
     began = saved = time.monotonic()
     first = trainer.step
     log = _Log(trainer, out, peak, track)
-    best = -math.inf
-    with log.bar, _stop_signals() as stopping:
+    end = math.inf if rhythm.time_limit is None else began + rhythm.time_limit
+    with log.bar, stop_signals() as stopping:
+
+        def look() -> None:
+            # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
+            if trainer.processes.count == 1 and (stopping or time.monotonic() >= end):
+                raise _AbandonedError
+
         while trainer.step < trainer.steps and not trainer.agreed.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now, done = time.monotonic(), trainer.step - first
-            left = math.inf if rhythm.time_limit is None else began + rhythm.time_limit - now
+            left = end - now
             due = rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds
             steps = trainer.step + max(1, int(left * done / (now - began))) if rhythm.fit and done else 0
             try:
@@ -91,17 +108,29 @@ def train(
             if trainer.step % rhythm.log_every == 0 or last:
                 log.write()
             by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
-            if by_steps or last or trainer.agreed.save or trainer.agreed.stop:
+            scores_now = evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop
+            if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
                 trainer.save(out, rhythm.keep, stale)
                 stale, saved = [], time.monotonic()
-            if evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop:
-                scores = evaluate()
-                score = next(iter(scores.values()))
-                log.write_scores(scores)
-                if score > best:
-                    best = score
-                    trainer.save(out / BEST, 1)
+            if scores_now:
+                try:
+                    best = _note_scores(trainer, out, log, evaluate(look), best)
+                except _AbandonedError:
+                    tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+                    break
     return trainer.step == trainer.steps
+
+
+def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, float], best: float) -> float:
+    """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
+    score = next(iter(scores.values()))
+    log.write_scores(scores)
+    # the main process decides: it alone knows the best of a run that goes on
+    better = torch.tensor(float(score > best), device=trainer.device.device)
+    if not trainer.processes.from_main(better):
+        return best
+    trainer.save(out / BEST, 1, list_checkpoints(out / BEST))
+    return score
 
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
@@ -118,7 +147,7 @@ class _Log:
     """The progress line, and the same numbers as JSON lines."""
 
     def __init__(
-        self, trainer: Trainer, out: Path, peak: float, track: Callable[[dict[str, float], int], None] | None
+        self, trainer: Trainer, out: Path, peak: float, track: Tracker | None
     ) -> None:
         self.trainer, self.path, self.peak, self.track = trainer, out / METRICS_FILE, peak, track
         self.since: list[Metrics] = []
@@ -191,14 +220,16 @@ class _Log:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, so that a step in progress ends whole; a second one interrupts at once."""
-    received: list[int] = []
+def stop_signals() -> Iterator[list[float]]:
+    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress ends whole; a second one that does
+    not just repeat the first interrupts at once."""
+    received: list[float] = []
 
-    def remember(number: int, _frame: FrameType | None) -> None:
-        if received:
+    def remember(_number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if received and now - received[0] > REPEATS:
             raise KeyboardInterrupt
-        received.append(number)
+        received.append(now)
 
     previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

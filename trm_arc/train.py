@@ -1,5 +1,6 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
+import math
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +20,8 @@ from trm_arc.export import FOLDER, export_pieces, load_newest
 from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.forecast import describe_plan
 from trm_arc.leak import guard
-from trm_arc.loop import METRICS_FILE, Rhythm, train
-from trm_arc.monitor import make_evaluation, make_tracker
+from trm_arc.loop import BEST, METRICS_FILE, Evaluation, Rhythm, Tracker, train
+from trm_arc.monitor import MEASURE, make_evaluation, make_tracker
 from trm_arc.processes import Processes, find_processes
 from trm_arc.sources import listed, load_listed, load_tasks
 from trm_arc.task import TaskSet
@@ -105,7 +106,7 @@ def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -
     return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
 
 
-def drop_later_metrics(out: Path, step: int) -> float:
+def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
     """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
 
     Args:
@@ -113,7 +114,8 @@ def drop_later_metrics(out: Path, step: int) -> float:
         step: last step to keep; 0 forgets all.
 
     Returns:
-        Seconds of training up to there.  They are not in the checkpoint, so that equal runs have equal checkpoints.
+        The lines up to there.  The time that training took is in them and not in the checkpoint, so that equal runs have equal
+        checkpoints.
 
     Raises:
         InputError: the file cannot be read or written.
@@ -121,7 +123,18 @@ def drop_later_metrics(out: Path, step: int) -> float:
     path = out / METRICS_FILE
     kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
     write_atomic(path, b"".join(map(to_json, kept)))
-    return float(kept[-1].get("seconds", 0)) if kept else 0.0
+    return kept
+
+
+def best_so_far(out: Path, lines: Sequence[Mapping[str, float]]) -> float:
+    """The best score of a run, whose checkpoint is kept; minus infinity if there is none.
+
+    Args:
+        out: folder of the run.
+        lines: its metrics.
+    """
+    scores = [line[MEASURE] for line in lines if MEASURE in line]
+    return max(scores, default=-math.inf) if list_checkpoints(out / BEST) else -math.inf
 
 
 def list_choices(choices: Mapping[str, str]) -> str:
@@ -306,6 +319,25 @@ def main(arguments: Sequence[str]) -> int:
     return carry_out(values, set_up)
 
 
+def make_watchers(values: Namespace, trainer: Trainer, evaluation: TaskSet) -> tuple[Evaluation | None, Tracker | None]:
+    """What scores the run and what tracks it, if the command line asks for them.
+
+    Args:
+        values: the command line.
+        trainer: the run.
+        evaluation: the tasks to score it on.
+
+    Raises:
+        InputError: no solutions are known, or TensorBoard is not installed.
+    """
+    evaluate = track = None
+    if values.evaluate_every:
+        evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
+    if values.tensorboard and trainer.processes.is_main:
+        track = make_tracker(values.out)
+    return evaluate, track
+
+
 Builder = Callable[[Namespace, Path, Processes], tuple[Trainer, TaskSet, list[str]]]
 
 
@@ -327,22 +359,22 @@ def carry_out(values: Namespace, build: Builder) -> int:
         prepare_folder(out, values.resume, values.overwrite)
     with exclusive(out) if processes.is_main else nullcontext():
         trainer, evaluation, notes = build(values, out, processes)
+        evaluate, track = make_watchers(values, trainer, evaluation)  # before anything of an old run is touched
+        best = -math.inf  # the main process knows
         if processes.is_main:
             remove_unfinished(out)
-            trainer.seconds = drop_later_metrics(out, trainer.step)
+            kept = drop_later_metrics(out, trainer.step)
+            trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
+            best = best_so_far(out, kept)
             print("\n".join(notes))
-        stale = [*list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER))] if values.overwrite else []
+        old = (*RESULT_FILES, FOLDER, BEST)
+        stale = [*list_checkpoints(out), *(out / name for name in old)] if values.overwrite else []
         rhythm = Rhythm(**{name: getattr(values, name) for name in Rhythm._fields})
-        evaluate = track = None
-        if values.evaluate_every:
-            evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
-        if values.tensorboard and processes.is_main:
-            track = make_tracker(out)
         peak = measure_peak(trainer.device) * processes.count
         done_before = trainer.step == trainer.steps
         if rhythm.time_limit is not None:  # the time of the program, not of its loop alone
             rhythm = rhythm._replace(time_limit=rhythm.time_limit - (time.monotonic() - began))
-        complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
+        complete = train(trainer, out, rhythm, peak=peak, stale=stale, best=best, evaluate=evaluate, track=track)
         if done_before:  # perhaps resumed from pieces, which are no checkpoint yet
             trainer.save(out, values.keep)
         exported = trainer.whole() if values.export_size else None
