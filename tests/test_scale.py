@@ -79,6 +79,7 @@ def assert_close(first: Path, second: Path) -> None:
 def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
     """The same weights, task embeddings and rows in flight, in float64; and a run moves between one process and two."""
     flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
+    flags += ["--noise", 0.1, "--random-start"]
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(*flags, "--out", one))
     text = finish(start(*flags, "--out", two, processes=2))
@@ -106,8 +107,10 @@ def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> No
     assert answers[0] == answers[1]
 
 
-def test_pieces_of_a_batch_add_up_to_it(tmp_path: Path) -> None:
-    whole, pieces = (small_trainer(SMALL, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))
+@pytest.mark.parametrize("changes", [{}, {"noise": 0.3, "random_start": True}, {"noise": 0.3, "halting": "q-learning"}])
+def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
+    config = SMALL.override(changes)
+    whole, pieces = (small_trainer(config, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))
     for _ in range(6):
         a, b = whole.train_step(), pieces.train_step()
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
@@ -289,10 +292,11 @@ def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch, trainer: Tra
     monkeypatch.setattr(trainer, "supervision_step", limited)
 
 
+@pytest.mark.parametrize("changes", [{}, {"noise": 0.3}])
 def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    changes: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    plain, tight = (small_trainer(SMALL, dtype=torch.float64) for _ in range(2))
+    plain, tight = (small_trainer(SMALL.override(changes), dtype=torch.float64) for _ in range(2))
     out_of_memory_above(3, monkeypatch, tight)
     for _ in range(4):
         a, b = plain.train_step(), tight.train_step()
