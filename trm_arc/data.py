@@ -68,7 +68,8 @@ class Examples:
         """The batch of step `step` (from 0), all of one lane, as tensors in host memory.
 
         A lane's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
-        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike.
+        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike; in lanes with
+        their marks, on full boards as the original does.
 
         Args:
             step: which.
@@ -98,6 +99,8 @@ class Examples:
         owner = row if self.row_a_transform else task
         index = self.pairs[pair]
         space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
+        if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
+            space = np.minimum(space + MARK, lane.window)
         corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
         tokens = paint(self.grids, index[:, 0], table, lane.window, corners)
         labels = paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
