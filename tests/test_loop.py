@@ -5,14 +5,17 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.conftest import make_tasks, write_kaggle
 from tests.test_training import small_trainer
-from trm_arc import loop
+from trm_arc import checkpoint, loop
+from trm_arc import train as command_line
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
-from trm_arc.loop import BEST, Rhythm, stop_signals, train
+from trm_arc.errors import InputError
+from trm_arc.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
 from trm_arc.monitor import MEASURE, make_evaluation
 from trm_arc.train import best_so_far, drop_later_metrics
 
@@ -123,3 +126,72 @@ def test_a_repeated_signal_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> Non
         time.sleep(0.01)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+# --- what is said
+
+
+def test_the_progress_line_fits_80_columns() -> None:
+    worst = {"loss": 1.234e-05, "exact": 1.0, "halting_steps": 16.0, "milliseconds_per_step": 86_400.0}
+    for seconds in (0.0, 59 * 60 + 59, 23 * 3600 + 59 * 60, 99 * 86_400 + 23 * 3600):
+        line = describe_progress(518_880, 518_880, seconds) + describe_metrics(worst, 9)
+        assert len(line) < 80, line
+    assert line == "100% 518k/518k, 99 d 23 h left, loss 1.23e-05 exact 100% halt 16.0 86400 ms"
+    assert describe_progress(79, 518_880, 187_000.0) == "0% 79/518k, 2 d 3 h left"
+    assert describe_metrics(worst | {"exact": 0.0}, 0) == ", loss 1.23e-05 exact - halt - 86400 ms"
+
+
+def test_the_forecast_leaves_evaluations_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, told = small_trainer(steps=4), []
+    monkeypatch.setattr(loop, "describe_progress", lambda step, steps, seconds: told.append(seconds) or "")
+
+    def evaluate(_look: Callable) -> dict[str, float]:
+        time.sleep(2)
+        return {MEASURE: 0.0}
+
+    train(trainer, tmp_path, Rhythm(evaluate_every=3, log_every=1), peak=1, evaluate=evaluate)
+    assert told[-1] == 0
+    assert max(told) < 2
+
+
+# --- full disks
+
+
+def full_disk(*_: object) -> None:
+    raise InputError("metrics.jsonl: cannot be written (No space left on device)")
+
+
+def test_lost_metrics_do_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "append_line", full_disk)
+    assert train(small_trainer(steps=4), tmp_path, Rhythm(log_every=1), peak=1)
+    assert names(tmp_path) == ["04"]
+    assert capsys.readouterr().out.count("No space left on device); the run goes on, lines of metrics are lost") == 1
+
+
+def test_metrics_without_later_lines_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "write_atomic", full_disk)
+    assert drop_later_metrics(tmp_path, 3) == []
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step":1,"loss":1.0}\n{"step":3,"loss":0.5}\n')
+    assert [line["step"] for line in drop_later_metrics(tmp_path, 3)] == [1, 3]
+    with pytest.raises(InputError, match="No space left"):
+        drop_later_metrics(tmp_path, 2)
+
+
+def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer()
+    trainer.train_step()
+    trainer.save(tmp_path, 1)
+
+    def save_file(_tensors: dict, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", save_file)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    trainer.train_step()
+    with pytest.raises(InputError, match=rf"it needs 0\.\d MB, 1\.0 MB are free on {tmp_path}; older ones are untouched"):
+        trainer.save(tmp_path, 1)
+    assert names(tmp_path) == ["01"]
+    load_checkpoint(tmp_path)

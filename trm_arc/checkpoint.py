@@ -127,7 +127,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     """
     target = folder / f"checkpoint-{checkpoint.step:08d}"
     temporary = folder / f".writing-{target.name}-{os.getpid()}"
-    header = make_header(checkpoint)
+    header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
         temporary.mkdir(parents=True)
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
@@ -143,8 +143,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     except (OSError, SafetensorError, InputError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
-            f"{target}: the checkpoint cannot be written ({error}); older ones are untouched: free space or name another "
-            "folder with --out, then go on with --resume"
+            f"{target}: the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
+            f"free on {folder}; older ones are untouched: free space, lower --keep or name another folder with --out, then go on "
+            "with --resume"
         ) from None
     for old in stale:
         if old.is_dir() and old != target:
@@ -154,6 +155,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _free(folder: Path) -> int:
+    """Bytes that a disk has left; 0 if it cannot be asked."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _flush(path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from trm_arc.checkpoint import list_checkpoints
+from trm_arc.clock import show_duration
 from trm_arc.cost import count_training
 from trm_arc.errors import InputError
 from trm_arc.files import append_line, to_json
@@ -143,6 +144,30 @@ def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
 
 
+def describe_progress(step: int, steps: int, seconds: float) -> str:
+    """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
+
+    Args:
+        step: steps done.
+        steps: of the run.
+        seconds: of training that are left, evaluations apart.
+    """
+    done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
+    return f"{100 * step // steps}% {done}/{total}, {show_duration(seconds)} left"
+
+
+def describe_metrics(line: Mapping[str, float], halted: int) -> str:
+    """The end of the progress line.
+
+    Args:
+        line: of the metrics.
+        halted: rows that halted since the line before; exact and halt say nothing without any.
+    """
+    exact = f"{line['exact']:.0%}" if halted else "-"
+    steps = f"{line['halting_steps']:.1f}" if halted else "-"
+    return f", loss {line['loss']:.3g} exact {exact} halt {steps} {line['milliseconds_per_step']:.0f} ms"
+
+
 class _Log:
     """The progress line, and the same numbers as JSON lines."""
 
@@ -165,14 +190,17 @@ class _Log:
             mininterval=0.5 if sys.stderr.isatty() else 20,
             dynamic_ncols=True,
             disable=not trainer.processes.is_main,
-            bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}, {remaining} left",  # within 80 columns
+            bar_format="{desc}",
         )
+        self.first = trainer.step, trainer.seconds
+        self.told = ""
+        self.lost = False  # whether a line of metrics could not be written
 
     def add(self, metrics: Metrics) -> None:
         """Take a step in."""
         self.since.append(metrics)
         self.operations += self.lane_operations[self.trainer.examples.turns.at(self.trainer.step - 1)[0]]
-        self.bar.total = self.trainer.steps
+        self.tell()
         self.bar.update()
 
     def write(self) -> None:
@@ -200,11 +228,14 @@ class _Log:
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self._put(line)
-        self.bar.set_postfix_str(
-            f"loss {line['loss']:.3f} exact {line['exact']:.0%} halt {line['halting_steps']:.1f} lr {line['learning_rate']:.0e} "
-            f"{line['milliseconds_per_step']:.0f} ms {line['examples_per_second']:.0f}/s peak {line['share_of_peak']:.0%}",
-            refresh=False,
-        )
+        self.told = describe_metrics(line, int(values["halted"].sum()))
+        self.tell()
+
+    def tell(self) -> None:
+        """Bring the progress line up to date; the bar draws it now and then."""
+        trainer, (step, seconds) = self.trainer, self.first
+        left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
+        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.told, refresh=False)
 
     def write_scores(self, scores: dict[str, float]) -> None:
         """Write a line for an evaluation, and say it."""
@@ -214,7 +245,12 @@ class _Log:
 
     def _put(self, line: dict[str, float]) -> None:
         if self.trainer.processes.is_main:
-            append_line(self.path, to_json(line))
+            try:
+                append_line(self.path, to_json(line))
+            except InputError as error:  # a line less is no reason to lose a run
+                if not self.lost:
+                    tqdm.write(f"step {self.trainer.step}: {error}; the run goes on, lines of metrics are lost")
+                self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
 

@@ -122,7 +122,9 @@ def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
     """
     path = out / METRICS_FILE
     kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
-    write_atomic(path, b"".join(map(to_json, kept)))
+    data = b"".join(map(to_json, kept))
+    if data != (path.read_bytes() if path.exists() else b""):  # a full disk must not keep a run from going on
+        write_atomic(path, data)
     return kept
 
 
