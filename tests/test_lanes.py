@@ -138,6 +138,7 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
     [
         ("10,x", "sides by commas are expected"),
         ("", "sides by commas are expected"),
+        ("auto:0", "sides by commas are expected"),
         ("4,6", "the largest pair needs a window of 10 x 10"),
         ("4,31", "sides must be from 1 to the board's 30"),
         ("0,30", "sides must be from 1"),

@@ -1,13 +1,16 @@
 """The loop around the steps: the best checkpoint, stops in the middle of evaluations, what is said, disks that are full."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import orjson
 import pytest
+import torch
 
 from tests.conftest import make_tasks, write_kaggle
 from tests.test_training import small_trainer
@@ -83,6 +86,59 @@ def test_the_best_is_kept_by_its_place_not_by_its_step(tmp_path: Path) -> None:
     later.save(tmp_path / BEST, 1)
     train(small_trainer(steps=2), tmp_path, Rhythm(evaluate_every=2), peak=1, evaluate=scored(0.1))
     assert names(tmp_path / BEST) == ["02"]
+
+
+def test_an_old_run_s_metrics_stay_if_the_new_one_cannot_begin(data: list[str], tmp_path: Path, command: Callable) -> None:
+    flags = [*FLAGS, *data, "--steps", 2]
+    assert command("train", *flags, "--out", tmp_path / "run")[0] == 0
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    blind = tmp_path / "blind_challenges.json"
+    blind.write_bytes(Path(data[3]).read_bytes())
+    flags[flags.index(data[3])] = blind
+    code, _, error = command("train", *flags, "--overwrite", "--evaluate-every", 1, "--out", tmp_path / "run")
+    assert (code, "there is nothing to score" in error) == (2, True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before != b""
+
+
+def test_a_finished_run_is_not_saved_again(data: list[str], tmp_path: Path, command: Callable) -> None:
+    assert command("train", *FLAGS, *data, "--steps", 2, "--out", tmp_path)[0] == 0
+    before = (tmp_path / "checkpoint-00000002").stat().st_ino
+    assert command("train", "--resume", "--out", tmp_path)[0] == 0
+    assert (tmp_path / "checkpoint-00000002").stat().st_ino == before
+
+
+# --- how a run computes
+
+
+def test_resuming_goes_on_with_pieces_and_half_embeddings(data: list[str], tmp_path: Path, command: Callable) -> None:
+    flags = [*FLAGS, *data, "--steps", 4, "--half-embeddings", "--accumulation-steps", 2, "--save-every", 2, "--keep", 9]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("train", *flags, "--out", whole)[0] == 0
+
+    def resume(*more: object) -> Path:
+        shutil.rmtree(parts, ignore_errors=True)
+        shutil.copytree(whole / "checkpoint-00000002", parts / "checkpoint-00000002")
+        code, _, error = command("train", "--resume", "--out", parts, "--device", "cpu", *more)
+        assert code == 0, error
+        return parts / "checkpoint-00000004"
+
+    for file in ("tensors.safetensors", "checkpoint.json"):
+        assert (resume() / file).read_bytes() == (whole / "checkpoint-00000004" / file).read_bytes(), file
+    other = load_checkpoint(resume("--no-half-embeddings", "--accumulation-steps", 1))
+    assert (other.extra["half_embeddings"], other.extra["accumulation"]) == (False, 1)
+    assert other.tensors["embedding.table"].dtype == torch.float32
+
+
+def test_older_checkpoints_say_nothing_of_pieces(tmp_path: Path) -> None:
+    saved = small_trainer().save(tmp_path, 1)
+    header = orjson.loads((saved / "checkpoint.json").read_bytes())
+    del header["half_embeddings"], header["accumulation"]
+    (saved / "checkpoint.json").write_bytes(orjson.dumps(header))
+    assert load_checkpoint(saved).extra["accumulation"] == 1
+    for name, value in (("half_embeddings", 3), ("accumulation", 0), ("accumulation", True)):
+        (saved / "checkpoint.json").write_bytes(orjson.dumps(header | {name: value}))
+        with pytest.raises(InputError, match=rf"damaged \({name}\)"):
+            load_checkpoint(saved)
 
 
 # --- stops

@@ -275,6 +275,20 @@ def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, c
     assert (code, "piece-0002.safetensors: this piece is missing" in error) == (2, True)
     code, _, error = command("train", *flags[:-4], "--export-size", "1KB", "--out", tmp_path / "other")
     assert (code, "--export-size: at least 65536 bytes are needed" in error) == (2, True)
+    assert not (tmp_path / "other").exists(), "refused before any work"
+
+
+def test_the_pieces_are_not_read_where_a_checkpoint_is_newer(tmp_path: Path) -> None:
+    trainer = small_trainer()
+    trainer.train_step()
+    export_pieces(trainer.whole(), tmp_path, 1 << 20)
+    trainer.save(tmp_path, keep=1)
+    for piece in (tmp_path / "export").glob("piece-*"):
+        piece.unlink()
+    assert load_newest(tmp_path).step == 1
+    shutil.rmtree(list_checkpoints(tmp_path)[0])
+    with pytest.raises(InputError, match="this piece is missing"):
+        load_newest(tmp_path)
 
 
 # --- trouble

@@ -126,9 +126,7 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
     """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
     score = next(iter(scores.values()))
     log.write_scores(scores)
-    # the main process decides: it alone knows the best of a run that goes on
-    better = torch.tensor(float(score > best), device=trainer.device.device)
-    if not trainer.processes.from_main(better):
+    if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
         return best
     trainer.save(out / BEST, 1, list_checkpoints(out / BEST))
     return score

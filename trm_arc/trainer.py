@@ -338,6 +338,8 @@ class Trainer:
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
             "compiled": self.options.compiled,
+            "half_embeddings": self.options.half_embeddings,
+            "accumulation": self.options.accumulation,
             "rows_in_flight": [],
         }
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
