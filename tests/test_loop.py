@@ -11,16 +11,20 @@ from types import SimpleNamespace
 import orjson
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.conftest import make_tasks, write_kaggle
 from tests.test_training import small_trainer
 from trm_arc import checkpoint, loop
 from trm_arc import train as command_line
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
-from trm_arc.errors import InputError
+from trm_arc.command import run
+from trm_arc.errors import InputError, OwnError
 from trm_arc.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
 from trm_arc.monitor import MEASURE, make_evaluation
+from trm_arc.processes import Processes
 from trm_arc.train import best_so_far, drop_later_metrics
+from trm_arc.trainer import NotFiniteError
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
@@ -251,3 +255,59 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
         trainer.save(tmp_path, 1)
     assert names(tmp_path) == ["01"]
     load_checkpoint(tmp_path)
+
+
+# --- several processes
+
+
+class Beside(Processes):
+    """One of two processes, the other of which has the same rows."""
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return torch.cat([tensor, tensor])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_main_process_writes_the_whole_bad_batch(rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer()
+    batch = trainer.examples.batch(0, trainer.config.training)
+
+    def fail(_wish: object) -> None:
+        raise NotFiniteError(1, batch)
+
+    monkeypatch.setattr(trainer, "train_step", fail)
+    trainer.processes = Beside(rank, 2)
+    with pytest.raises(InputError, match="the last batch is in"):
+        train(trainer, tmp_path, Rhythm(), peak=1)
+    path = tmp_path / "bad-batch.safetensors"
+    assert path.exists() == (rank == 0)
+    if rank == 0:
+        assert len(load_file(path)["rows"]) == 2 * len(batch.rows)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "error", "told"),
+    [
+        ({}, InputError("x"), "error: x\n"),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, OwnError("x"), "error: x\n"),
+        ({"RANK": "1", "LOCAL_RANK": "1"}, InputError("x"), ""),
+        ({"RANK": "1", "LOCAL_RANK": "1"}, OwnError("x"), "process 1: error: x\n"),
+        ({"RANK": "8", "LOCAL_RANK": "0"}, InputError("x"), "process 8: error: x\n"),
+        ({"RANK": "3", "LOCAL_RANK": "3"}, MemoryError(), "process 3: error: not enough memory; lower"),
+    ],
+)
+def test_who_speaks_of_several_processes(
+    ranks: dict[str, str], error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong for all is said once a machine, what one has met alone by that one."""
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+
+    def fail(_arguments: object) -> int:
+        raise error
+
+    with pytest.raises(SystemExit):
+        run(fail)
+    printed = capsys.readouterr().err
+    assert printed.startswith(told)
+    assert bool(printed) == bool(told)

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -133,11 +134,13 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
 
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
-    """Keep the batch for a look, and say what happened."""
+    """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
     told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
-        save_file({name: t.cpu().contiguous() for name, t in error.batch._asdict().items()}, out / BAD_BATCH)
-    except OSError:
+        if trainer.processes.is_main:
+            save_file(batch, out / BAD_BATCH)
+    except (OSError, SafetensorError):
         return f"{told}; go on from the last checkpoint with lower rates"
     return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
 

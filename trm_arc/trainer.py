@@ -17,7 +17,7 @@ from trm_arc.config import Config
 from trm_arc.data import Examples, fingerprint, step_seed
 from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
-from trm_arc.errors import InputError
+from trm_arc.errors import InputError, OwnError
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
@@ -220,7 +220,7 @@ class Trainer:
                 if not is_out_of_memory(error):
                     raise
                 if self.piece == 1:
-                    raise InputError("not enough memory for a single row; lower --width, or use --window lanes") from None
+                    raise OwnError("not enough memory for a single row; lower --width, or use --window lanes") from None
                 self.reasoner.zero_grad(set_to_none=True)
                 self.piece = -(-self.piece // 2)
                 free_memory()
