@@ -13,7 +13,8 @@ from tests.conftest import make_tasks
 from tests.test_training import SMALL, assert_identical, everything, small_trainer
 from trm_arc.answer import choose_windows, predict_tasks
 from trm_arc.checkpoint import load_checkpoint
-from trm_arc.data import prepare_examples
+from trm_arc.config import TrainingConfig
+from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device
 from trm_arc.errors import InputError
 from trm_arc.lanes import choose_sides, expected_side, parse_lanes, sort_into_lanes, take_turns
@@ -72,8 +73,27 @@ def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
     expected = np.repeat(lane.tasks, np.diff(lane.starts))
     assert sorted(tasks) == expected.tolist()
     for row in rows:  # no grid touches the far edge of its lane: there is room for the marks
-        colours = (row.labels >= 2) & (row.labels != NOT_SCORED)
-        assert colours.any()
+        labels = row.labels.masked_fill(row.labels == NOT_SCORED, 0)
+        assert (labels >= 2).any()
+        assert not runs_into_edge(row.tokens.numpy()).any()
+        assert not runs_into_edge(labels.numpy()).any()
+
+
+def test_translated_grids_keep_their_marks_in_lanes_and_not_on_full_boards() -> None:
+    """On the full board the original lets grids lose their marks, and so do we; so does a grid as large as the board."""
+    config = replace(LANES.training, batch_size=200)
+
+    def touch(examples: Examples, training: TrainingConfig) -> bool:
+        batches = [examples.batch(step, training) for step in range(20)]
+        return any(runs_into_edge(batch.tokens.numpy()).any() for batch in batches)
+
+    assert not touch(lanes_of(), config)
+    small = SMALL.override({"window": "full", "board_rows": 10, "board_columns": 10})
+    examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), small)
+    assert touch(examples, small.training)
+    lanes = small.override({"window": "lanes", "lanes": "4,9", "board_rows": 9, "board_columns": 9})
+    examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), lanes)
+    assert touch(examples, lanes.training)
 
 
 @pytest.mark.parametrize("pairs", [[5], [7, 1], [100, 50, 25, 3], [1, 1, 1], [10_000, 1]])
@@ -118,6 +138,7 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
     [
         ("10,x", "sides by commas are expected"),
         ("", "sides by commas are expected"),
+        ("auto:0", "sides by commas are expected"),
         ("4,6", "the largest pair needs a window of 10 x 10"),
         ("4,31", "sides must be from 1 to the board's 30"),
         ("0,30", "sides must be from 1"),
@@ -152,8 +173,9 @@ def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Pa
 
 
 def test_lanes_of_one_window_are_the_full_board() -> None:
-    """With the board as the only lane, the run is that of window full."""
-    full, lane = (small_trainer(SMALL.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
+    """With the board as the only lane, and every grid at its corner, the run is that of window full."""
+    still = SMALL.override({"translate": False})
+    full, lane = (small_trainer(still.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
     for _ in range(3):
         a, b = full.train_step(), lane.train_step()
         assert float(a.loss) == float(b.loss)
@@ -210,6 +232,14 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
             sizes = {part.canvases.shape[1:] for part in parts}
             if window == "full" or (window == "trained" and trained == "full"):
                 assert sizes == {(30, 30)}
+
+
+def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
+    trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
+    assert trainer.examples.windows == [Window(6, 6)]
+    windows, larger = choose_windows(trainer.snapshot(), make_tasks(3, 2, "eval"), "trained")
+    assert set(windows) == {Window(6, 6)}
+    assert larger == [Window(6, 6), Window(30, 30)]
 
 
 def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

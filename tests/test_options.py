@@ -233,9 +233,9 @@ def test_noise_is_added_to_every_call_in_training_only() -> None:
     reasoner, inputs = tiny(**OPTIONS["direct"], noise=0.5), puzzles(1, 4)
     state = reasoner.start(1, 4, 4, torch.float64)
     quiet = reasoner(state, *inputs).state.y
-    noisy = torch.stack([reasoner(state, *inputs, generator=drawn(seed)).state.y for seed in range(200)])
+    noisy = torch.stack([reasoner(state, *inputs, generators=[drawn(seed)]).state.y for seed in range(200)])
     assert torch.equal(reasoner(state, *inputs).state.y, quiet)
-    assert torch.equal(reasoner(state, *inputs, generator=drawn(3)).state.y, noisy[3])
+    assert torch.equal(reasoner(state, *inputs, generators=[drawn(3)]).state.y, noisy[3])
     difference = noisy - quiet
     assert abs(float(difference.mean())) < 0.01
     assert abs(float(difference.std()) - 0.5) < 0.01
@@ -246,9 +246,9 @@ def test_noise_follows_every_call() -> None:
     inputs = puzzles(1, 4)
     once, twice = tiny(**OPTIONS["direct"], noise=0.5), tiny(**{**OPTIONS["direct"], "cycles": 2}, noise=0.5)
     state = once.start(1, 4, 4, torch.float64)
-    generator = drawn(7)
-    by_hand = once(once(state, *inputs, generator=generator).state, *inputs, generator=generator).state.y
-    torch.testing.assert_close(twice(state, *inputs, generator=drawn(7)).state.y, by_hand)
+    generators = [drawn(7)]
+    by_hand = once(once(state, *inputs, generators=generators).state, *inputs, generators=generators).state.y
+    torch.testing.assert_close(twice(state, *inputs, generators=[drawn(7)]).state.y, by_hand)
 
 
 def test_weights_are_cast_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:

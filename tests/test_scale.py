@@ -79,6 +79,7 @@ def assert_close(first: Path, second: Path) -> None:
 def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
     """The same weights, task embeddings and rows in flight, in float64; and a run moves between one process and two."""
     flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
+    flags += ["--noise", 0.1, "--random-start"]
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(*flags, "--out", one))
     text = finish(start(*flags, "--out", two, processes=2))
@@ -106,8 +107,10 @@ def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> No
     assert answers[0] == answers[1]
 
 
-def test_pieces_of_a_batch_add_up_to_it(tmp_path: Path) -> None:
-    whole, pieces = (small_trainer(SMALL, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))
+@pytest.mark.parametrize("changes", [{}, {"noise": 0.3, "random_start": True}, {"noise": 0.3, "halting": "q-learning"}])
+def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
+    config = SMALL.override(changes)
+    whole, pieces = (small_trainer(config, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))
     for _ in range(6):
         a, b = whole.train_step(), pieces.train_step()
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
@@ -218,6 +221,16 @@ def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, co
     assert (code, "resumed at step 6 of 6" in text) == (0, True), error
 
 
+def test_a_run_without_training_tasks_goes_into_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
+    """It holds an empty tensor, of the answers that it was trained on."""
+    flags = [*FLAGS, *data, "--data", "", "--lanes", "auto:1", "--steps", 2, "--export-size", "64KiB", "--out", tmp_path]
+    code, _, error = command("train", *flags)
+    assert code == 0, error
+    shutil.rmtree(list_checkpoints(tmp_path)[0])
+    exported = load_newest(tmp_path)
+    assert (exported.step, exported.tensors["trained"].shape) == (2, (0,))
+
+
 def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
     flags = [*FLAGS, *data, "--steps", 400, "--time-limit", "1s", "--export-size", "1MB"]
     assert command("train", *flags, "--out", tmp_path / "first")[0] == 0
@@ -262,6 +275,20 @@ def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, c
     assert (code, "piece-0002.safetensors: this piece is missing" in error) == (2, True)
     code, _, error = command("train", *flags[:-4], "--export-size", "1KB", "--out", tmp_path / "other")
     assert (code, "--export-size: at least 65536 bytes are needed" in error) == (2, True)
+    assert not (tmp_path / "other").exists(), "refused before any work"
+
+
+def test_the_pieces_are_not_read_where_a_checkpoint_is_newer(tmp_path: Path) -> None:
+    trainer = small_trainer()
+    trainer.train_step()
+    export_pieces(trainer.whole(), tmp_path, 1 << 20)
+    trainer.save(tmp_path, keep=1)
+    for piece in (tmp_path / "export").glob("piece-*"):
+        piece.unlink()
+    assert load_newest(tmp_path).step == 1
+    shutil.rmtree(list_checkpoints(tmp_path)[0])
+    with pytest.raises(InputError, match="this piece is missing"):
+        load_newest(tmp_path)
 
 
 # --- trouble
@@ -279,10 +306,11 @@ def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch, trainer: Tra
     monkeypatch.setattr(trainer, "supervision_step", limited)
 
 
+@pytest.mark.parametrize("changes", [{}, {"noise": 0.3}])
 def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    changes: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    plain, tight = (small_trainer(SMALL, dtype=torch.float64) for _ in range(2))
+    plain, tight = (small_trainer(SMALL.override(changes), dtype=torch.float64) for _ in range(2))
     out_of_memory_above(3, monkeypatch, tight)
     for _ in range(4):
         a, b = plain.train_step(), tight.train_step()

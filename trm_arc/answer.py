@@ -1,6 +1,7 @@
 """From a checkpoint and tasks to ranked answers: rows of the plan, their embeddings, views, votes."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,8 @@ def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[l
             raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
     tests = list(tasks.tests)
     if kind == "lanes" or (kind == "trained" and checkpoint.config.training.window == "lanes"):
-        sides = trained if len(trained) > 1 else [Window(side, side) for side in LANES if side < min(board)]
+        in_lanes = checkpoint.config.training.window == "lanes"  # one of one window, too
+        sides = trained if in_lanes else [Window(side, side) for side in LANES if side < min(board)]
         larger = sorted({*sides, board})
         needed = [min(expected_side(task, number), min(board)) for task, number in tests]
         return [next(window for window in larger if min(window) >= side) for side in needed], larger
@@ -142,6 +144,7 @@ def predict_tasks(
     views: int,
     processes: Processes | None = None,
     quiet: bool = False,
+    look: Callable[[], object] = lambda: None,
     **options: Any,
 ) -> list[Predictions]:
     """Predict every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
@@ -153,6 +156,7 @@ def predict_tasks(
         views: views of a test input at most.
         processes: this one and its like, each of which predicts a share of the views; all get all predictions.
         quiet: neither bar nor words.
+        look: called between batches; may raise to give the work up.
         options: the rest of `make_predictor`.
 
     Raises:
@@ -182,7 +186,12 @@ def predict_tasks(
         disable=quiet,
         bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
     ) as bar:
-        parts = predictor.predict(slots[here], numbers[here], bar.update)
+
+        def progress(done: int) -> None:
+            bar.update(done)
+            look()
+
+        parts = predictor.predict(slots[here], numbers[here], progress)
     if processes.count == 1:
         return parts
     return [gather_predictions(parts, canvas, processes, device) for canvas in sorted({*predictor.windows, *predictor.larger})]

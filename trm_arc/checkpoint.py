@@ -31,6 +31,7 @@ from trm_arc.model import Reasoner
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
+USUAL = {"compiled": False, "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
 EXPORT = Path("export") / "export.json"  # see trm_arc.export
 
 
@@ -44,7 +45,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: windows and precision, whether the step was compiled, and the lanes with rows in flight.
+        extra: windows, how the run computed (precision and `USUAL`), and the lanes with rows in flight.
         where: its folder, for errors.
     """
 
@@ -119,15 +120,20 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
+def checkpoint_name(step: int) -> str:
+    """What the folder of a step's checkpoint is called."""
+    return f"checkpoint-{step:08d}"
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
     """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
     Raises:
         InputError: it cannot be written; what was there before is untouched.
     """
-    target = folder / f"checkpoint-{checkpoint.step:08d}"
+    target = folder / checkpoint_name(checkpoint.step)
     temporary = folder / f".writing-{target.name}-{os.getpid()}"
-    header = make_header(checkpoint)
+    header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
         temporary.mkdir(parents=True)
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
@@ -143,8 +149,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     except (OSError, SafetensorError, InputError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
-            f"{target}: the checkpoint cannot be written ({error}); older ones are untouched: free space or name another "
-            "folder with --out, then go on with --resume"
+            f"{target}: the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
+            f"free on {folder}; older ones are untouched: free space, lower --keep or name another folder with --out, then go on "
+            "with --resume"
         ) from None
     for old in stale:
         if old.is_dir() and old != target:
@@ -154,6 +161,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _free(folder: Path) -> int:
+    """Bytes that a disk has left; 0 if it cannot be asked."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _flush(path: Path) -> None:
@@ -276,8 +295,8 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     if len(tensors) != header["tensors"]:
         raise InputError(f"{where}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
     _check(header, tensors, where)
-    known = {name: header[name] for name in ("windows", "precision", "compiled", "rows_in_flight") if name in header}
-    extra = {"compiled": False, "rows_in_flight": []} | known
+    usual = USUAL | {"rows_in_flight": []}
+    extra = usual | {name: header[name] for name in ("windows", "precision", *usual) if name in header}
     tasks = [tuple(task) for task in header["tasks"]]
     return Checkpoint(Config.from_dict(header["config"], where), header["step"], tasks, tensors, extra, where)
 
@@ -301,11 +320,12 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         and len(windows) > 0
         and all(is_list(window, int, 2) and all(1 <= side <= BOARD for side in window) for window in windows),
         "precision": header["precision"] in tuple(PRECISIONS),
-        "compiled": type(header.get("compiled", False)) is bool,
+        **{name: type(header.get(name, value)) is type(value) for name, value in USUAL.items()},
         "rows_in_flight": isinstance(in_flight, list) and all(type(lane) is int for lane in in_flight),
         "trained": tensor("trained", torch.int64, 1) is not None,
         "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }
+    sound["accumulation"] = sound["accumulation"] and header.get("accumulation", 1) >= 1
     sound["plan.table"] = table is not None and table.shape[1] == ROW_BYTES and bool((table[:, 0] < SYMMETRIES).all())
     sound["plan.table"] = sound["plan.table"] and bool((table[:, 1:].sort(dim=1).values == torch.arange(COLOURS)).all())
     sound["plan.starts"] = sound["plan.table"] and sound["tasks"] and starts is not None and len(starts) == len(tasks) + 1

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.clock import note_start
 from trm_arc.config import Config, settings
 from trm_arc.device import PRECISIONS, is_out_of_memory
-from trm_arc.errors import InputError
+from trm_arc.errors import InputError, OwnError
 from trm_arc.processes import leave_processes
 from trm_arc.sources import DATA_VARIABLE
 
@@ -141,21 +141,28 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         code = main(sys.argv[1:])
         leave_processes()
     except InputError as error:
-        if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
-            print(f"error: {_printable(str(error))}", file=sys.stderr)
+        # What a user gave is wrong for all processes of a machine alike, so its first one speaks.
+        if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
+            print(f"{_speaker()}error: {_printable(str(error))}", file=sys.stderr)
         code = 2
     except MemoryError:
-        print("error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
+        print(f"{_speaker()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise  # a defect of ours, which deserves its traceback
-        print("error: not enough memory; lower --batch-size or --width", file=sys.stderr)
+        print(f"{_speaker()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _speaker() -> str:
+    """Which process speaks, if it is not the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f"process {rank}: "
 
 
 def _printable(text: str) -> str:

@@ -68,7 +68,8 @@ class Examples:
         """The batch of step `step` (from 0), all of one lane, as tensors in host memory.
 
         A lane's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
-        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike.
+        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike; in lanes with
+        their marks, on full boards as the original does.
 
         Args:
             step: which.
@@ -98,6 +99,8 @@ class Examples:
         owner = row if self.row_a_transform else task
         index = self.pairs[pair]
         space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
+        if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
+            space = np.minimum(space + MARK, lane.window)
         corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
         tokens = paint(self.grids, index[:, 0], table, lane.window, corners)
         labels = paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
@@ -125,7 +128,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
         The examples, and the ids of training tasks left out because they do not fit the window.
 
     Raises:
-        InputError: no tasks, or settings that do not go with them.
+        InputError: no tasks, or settings that do not go with them, such as a batch that they cannot fill.
     """
     config, evaluation = settings.training, evaluation.without_solutions()
     window = _choose_window(evaluation, settings)
@@ -140,6 +143,13 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             grids += pair
     counts = [len(_known_pairs(task)) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
+    plan = draw_plans(tasks, config.augmentations, config.seed)
+    distinct = int(np.dot(counts, np.diff(plan.starts)))
+    if config.batch_size > distinct:
+        raise InputError(
+            f"batch_size: {config.batch_size} rows are more than the {distinct} examples of this run, its pairs under their "
+            "transforms; lower it, or use more --augmentations"
+        )
     lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
     return (
         Examples(
@@ -150,7 +160,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             lanes,
             take_turns([len(lane.pairs) for lane in lanes]),
             np.array([task_key(task.id) for task in tasks], np.uint64),
-            draw_plans(tasks, config.augmentations, config.seed),
+            plan,
             trained_inputs(kept),
             not settings.model.transform_slots,
         ),

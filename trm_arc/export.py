@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trm_arc.checkpoint import EXPORT, Checkpoint, check_header, list_checkpoints, load_checkpoint, make_header
+from trm_arc.checkpoint import EXPORT, Checkpoint, check_header, checkpoint_name, list_checkpoints, load_checkpoint, make_header
 from trm_arc.errors import InputError
 from trm_arc.files import read_json, to_json, write_atomic
 
@@ -27,6 +27,12 @@ FOLDER, INDEX = EXPORT.parts
 SMALLEST = 1 << 16  # bytes of a piece that are worth the while
 HEADER = 4096  # bytes of a piece that its names may take
 _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
+
+
+def check_piece_size(size: int) -> None:
+    """Raise InputError if pieces of `size` bytes are too small."""
+    if size < SMALLEST:
+        raise InputError(f"--export-size: at least {SMALLEST} bytes are needed, got {size}")
 
 
 def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]:
@@ -43,8 +49,7 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     Raises:
         InputError: the size is too small, or the pieces cannot be written.
     """
-    if size < SMALLEST:
-        raise InputError(f"--export-size: at least {SMALLEST} bytes are needed, got {size}")
+    check_piece_size(size)
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
     temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER
     index: dict[str, Any] = {
@@ -75,10 +80,7 @@ def load_pieces(folder: Path) -> Checkpoint:
     Raises:
         InputError: a piece is missing or damaged.
     """
-    where = folder / FOLDER
-    index = read_json(where / INDEX)
-    if not isinstance(index, dict) or not all(isinstance(index.get(part), dict) for part in ("checkpoint", "tensors", "pieces")):
-        raise InputError(f"{where / INDEX}: not the index of an export")
+    where, index = folder / FOLDER, _read_index(folder)
     bytes_of: dict[str, list[Tensor]] = {}
     for name in sorted(index["pieces"]):
         try:
@@ -92,8 +94,8 @@ def load_pieces(folder: Path) -> Checkpoint:
     tensors = {}
     for name, kind in index["tensors"].items():
         dtype = getattr(torch, kind["dtype"])
-        flat = torch.cat(bytes_of[name]) if name in bytes_of else torch.empty(0, dtype=torch.uint8)
-        tensors[name] = flat.view(dtype).reshape(kind["shape"])
+        flat = torch.cat(bytes_of[name]).view(dtype) if name in bytes_of else torch.empty(0, dtype=dtype)
+        tensors[name] = flat.reshape(kind["shape"])
     return check_header(index["checkpoint"], tensors, str(where))
 
 
@@ -105,9 +107,19 @@ def load_newest(folder: Path) -> Checkpoint:
     """
     if not (folder / EXPORT).is_file():
         return load_checkpoint(folder)
-    exported = load_pieces(folder)
-    there = list_checkpoints(folder)
-    return load_checkpoint(folder) if there and int(there[-1].name[-8:]) >= exported.step else exported
+    there = list_checkpoints(folder)  # the steps say which is newer, before gigabytes are read
+    older = there and there[-1].name >= checkpoint_name(_read_index(folder)["checkpoint"]["step"])
+    return load_checkpoint(folder) if older else load_pieces(folder)
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    where = folder / EXPORT
+    index = read_json(where)
+    parts = ("checkpoint", "tensors", "pieces")
+    sound = isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in parts)
+    if not sound or type(index["checkpoint"].get("step")) is not int:
+        raise InputError(f"{where}: not the index of an export")
+    return index
 
 
 def _round(name: str, tensor: Tensor) -> Tensor:
@@ -121,6 +133,8 @@ def _pack(tensors: dict[str, Tensor], room: int) -> list[dict[str, Tensor]]:
     pieces: list[dict[str, Tensor]] = [{}]
     left = room
     for name, tensor in tensors.items():
+        if not tensor.numel():  # its bytes are no bytes, and torch has no other view of an empty tensor
+            continue
         flat, number = tensor.reshape(-1).view(torch.uint8), 0
         while len(flat):
             if left < SMALLEST // 4 or len(pieces[-1]) >= HEADER // 128:

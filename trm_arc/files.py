@@ -131,7 +131,7 @@ def append_line(path: Path, line: bytes) -> None:
         with path.open("ab") as file:
             file.write(line)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); saved checkpoints are untouched") from None
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def read_lines(path: Path) -> list[object]:

@@ -114,7 +114,7 @@ def parse_lanes(text: str, needs: np.ndarray, board: int) -> list[int]:
     """
     largest = int(needs.max())
     kind, _, count = text.strip().partition(":")
-    if kind == "auto" and (not count or count.isdecimal()):
+    if kind == "auto" and (not count or (count.isdecimal() and int(count) > 0)):
         return choose_sides(needs, int(count or 6))
     try:
         sides = sorted({int(part) for part in text.split(",")})

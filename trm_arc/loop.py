@@ -4,16 +4,19 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from trm_arc.checkpoint import list_checkpoints
+from trm_arc.clock import show_duration
 from trm_arc.cost import count_training
 from trm_arc.errors import InputError
 from trm_arc.files import append_line, to_json
@@ -21,6 +24,14 @@ from trm_arc.supervision import Metrics
 from trm_arc.trainer import NotFiniteError, Trainer, Wish
 
 METRICS_FILE, BAD_BATCH, BEST = "metrics.jsonl", "bad-batch.safetensors", "best"
+REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+
+Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
+Tracker = Callable[[dict[str, float], int], None]
+
+
+class _AbandonedError(Exception):
+    """An evaluation was given up, as the run has to stop."""
 
 
 class Rhythm(NamedTuple):
@@ -52,10 +63,11 @@ def train(
     *,
     peak: float,
     stale: Sequence[Path] = (),
-    evaluate: Callable[[], dict[str, float]] | None = None,
-    track: Callable[[dict[str, float], int], None] | None = None,
+    best: float = -math.inf,
+    evaluate: Evaluation | None = None,
+    track: Tracker | None = None,
 ) -> bool:
-    """Run a trainer to its last step; a signal to stop, or the end of the time, saves first.
+    """Run a trainer to its last step; a signal to stop, or the end of the time, saves first, and ends an evaluation.
 
     Args:
         trainer: perhaps resumed.
@@ -63,6 +75,7 @@ def train(
         rhythm: how often to log, save and evaluate.
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
+        best: the best score so far, of a run that goes on.
         evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
         track: takes every line of metrics, with its step, beside the file.
 
@@ -75,12 +88,18 @@ def train(
     began = saved = time.monotonic()
     first = trainer.step
     log = _Log(trainer, out, peak, track)
-    best = -math.inf
+    end = math.inf if rhythm.time_limit is None else began + rhythm.time_limit
     with log.bar, stop_signals() as stopping:
+
+        def look() -> None:
+            # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
+            if trainer.processes.count == 1 and (stopping or time.monotonic() >= end):
+                raise _AbandonedError
+
         while trainer.step < trainer.steps and not trainer.agreed.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now, done = time.monotonic(), trainer.step - first
-            left = math.inf if rhythm.time_limit is None else began + rhythm.time_limit - now
+            left = end - now
             due = rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds
             steps = trainer.step + max(1, int(left * done / (now - began))) if rhythm.fit and done else 0
             try:
@@ -91,34 +110,70 @@ def train(
             if trainer.step % rhythm.log_every == 0 or last:
                 log.write()
             by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
-            if by_steps or last or trainer.agreed.save or trainer.agreed.stop:
+            scores_now = evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop
+            if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
                 trainer.save(out, rhythm.keep, stale)
                 stale, saved = [], time.monotonic()
-            if evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop:
-                scores = evaluate()
-                score = next(iter(scores.values()))
-                log.write_scores(scores)
-                if score > best:
-                    best = score
-                    trainer.save(out / BEST, 1)
+            if scores_now:
+                try:
+                    best = _note_scores(trainer, out, log, evaluate(look), best)
+                except _AbandonedError:
+                    tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+                    break
     return trainer.step == trainer.steps
 
 
+def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, float], best: float) -> float:
+    """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
+    score = next(iter(scores.values()))
+    log.write_scores(scores)
+    if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
+        return best
+    trainer.save(out / BEST, 1, list_checkpoints(out / BEST))
+    return score
+
+
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
-    """Keep the batch for a look, and say what happened."""
+    """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
     told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
-        save_file({name: t.cpu().contiguous() for name, t in error.batch._asdict().items()}, out / BAD_BATCH)
-    except OSError:
+        if trainer.processes.is_main:
+            save_file(batch, out / BAD_BATCH)
+    except (OSError, SafetensorError):
         return f"{told}; go on from the last checkpoint with lower rates"
     return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
+
+
+def describe_progress(step: int, steps: int, seconds: float) -> str:
+    """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
+
+    Args:
+        step: steps done.
+        steps: of the run.
+        seconds: of training that are left, evaluations apart.
+    """
+    done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
+    return f"{100 * step // steps}% {done}/{total}, {show_duration(seconds)} left"
+
+
+def describe_metrics(line: Mapping[str, float], halted: int) -> str:
+    """The end of the progress line.
+
+    Args:
+        line: of the metrics.
+        halted: rows that halted since the line before; exact and halt say nothing without any.
+    """
+    exact = f"{line['exact']:.0%}" if halted else "-"
+    steps = f"{line['halting_steps']:.1f}" if halted else "-"
+    return f", loss {line['loss']:.3g} exact {exact} halt {steps} {line['milliseconds_per_step']:.0f} ms"
 
 
 class _Log:
     """The progress line, and the same numbers as JSON lines."""
 
     def __init__(
-        self, trainer: Trainer, out: Path, peak: float, track: Callable[[dict[str, float], int], None] | None
+        self, trainer: Trainer, out: Path, peak: float, track: Tracker | None
     ) -> None:
         self.trainer, self.path, self.peak, self.track = trainer, out / METRICS_FILE, peak, track
         self.since: list[Metrics] = []
@@ -136,14 +191,17 @@ class _Log:
             mininterval=0.5 if sys.stderr.isatty() else 20,
             dynamic_ncols=True,
             disable=not trainer.processes.is_main,
-            bar_format="{percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}, {remaining} left",  # within 80 columns
+            bar_format="{desc}",
         )
+        self.first = trainer.step, trainer.seconds
+        self.told = ""
+        self.lost = False  # whether a line of metrics could not be written
 
     def add(self, metrics: Metrics) -> None:
         """Take a step in."""
         self.since.append(metrics)
         self.operations += self.lane_operations[self.trainer.examples.turns.at(self.trainer.step - 1)[0]]
-        self.bar.total = self.trainer.steps
+        self.tell()
         self.bar.update()
 
     def write(self) -> None:
@@ -171,11 +229,14 @@ class _Log:
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self._put(line)
-        self.bar.set_postfix_str(
-            f"loss {line['loss']:.3f} exact {line['exact']:.0%} halt {line['halting_steps']:.1f} lr {line['learning_rate']:.0e} "
-            f"{line['milliseconds_per_step']:.0f} ms {line['examples_per_second']:.0f}/s peak {line['share_of_peak']:.0%}",
-            refresh=False,
-        )
+        self.told = describe_metrics(line, int(values["halted"].sum()))
+        self.tell()
+
+    def tell(self) -> None:
+        """Bring the progress line up to date; the bar draws it now and then."""
+        trainer, (step, seconds) = self.trainer, self.first
+        left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
+        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.told, refresh=False)
 
     def write_scores(self, scores: dict[str, float]) -> None:
         """Write a line for an evaluation, and say it."""
@@ -185,20 +246,27 @@ class _Log:
 
     def _put(self, line: dict[str, float]) -> None:
         if self.trainer.processes.is_main:
-            append_line(self.path, to_json(line))
+            try:
+                append_line(self.path, to_json(line))
+            except InputError as error:  # a line less is no reason to lose a run
+                if not self.lost:
+                    tqdm.write(f"step {self.trainer.step}: {error}; the run goes on, lines of metrics are lost")
+                self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
 
 
 @contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, so that a step in progress ends whole; a second one interrupts at once."""
-    received: list[int] = []
+def stop_signals() -> Iterator[list[float]]:
+    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress ends whole; a second one that does
+    not just repeat the first interrupts at once."""
+    received: list[float] = []
 
-    def remember(number: int, _frame: FrameType | None) -> None:
-        if received:
+    def remember(_number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if received and now - received[0] > REPEATS:
             raise KeyboardInterrupt
-        received.append(number)
+        received.append(now)
 
     previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -230,7 +230,7 @@ class Reasoner(nn.Module):
         task_vectors: Tensor,
         transforms: Tensor,
         depth: tuple[int, int] | None = None,
-        generator: torch.Generator | None = None,
+        generators: Sequence[torch.Generator] | None = None,
     ) -> Output:
         """One supervision step, in the dtype of the state.
 
@@ -240,7 +240,7 @@ class Reasoner(nn.Module):
             task_vectors: (B, D).
             transforms: (B, 11) rows of a plan, which the transform slots tell; not read without them.
             depth: T and n, if not the config's.
-            generator: draws the noise of network calls; without one there is none.
+            generators: (B), each draws the noise of its row's network calls; without them there is none.
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
@@ -254,8 +254,9 @@ class Reasoner(nn.Module):
                 h = block(h, block_weights, place)
             if config.damping < 1:
                 h = torch.lerp(old, h, config.damping)
-            if config.noise and generator is not None:
-                h = h + config.noise * torch.randn(h.shape, dtype=dtype, device=h.device, generator=generator)
+            if config.noise and generators is not None:  # row by row, so that it is the same in whatever pieces a batch goes
+                drawn = [torch.randn(h.shape[1:], dtype=dtype, device=h.device, generator=each) for each in generators]
+                h = h + config.noise * torch.stack(drawn)
             return h
 
         cycles, thoughts = depth or (config.cycles, config.thoughts)

@@ -9,13 +9,16 @@ from accelerate.utils import is_tensorboard_available
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_all
 from trm_arc.errors import InputError
+from trm_arc.loop import Evaluation, Tracker
 from trm_arc.score import pass_at, ranks
 from trm_arc.task import TaskSet
 from trm_arc.trainer import Trainer
 from trm_arc.vote import Predictions, tally
 
+MEASURE = "pass@2 of outputs"  # the score that says which checkpoint is the best
 
-def make_tracker(out: Path) -> Callable[[dict[str, float], int], None]:
+
+def make_tracker(out: Path) -> Tracker:
     """What writes metrics for TensorBoard, through accelerate's tracker.
 
     Args:
@@ -31,7 +34,7 @@ def make_tracker(out: Path) -> Callable[[dict[str, float], int], None]:
     return lambda line, step: tracker.log(line, step=step)
 
 
-def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bool) -> Callable[[], dict[str, float]]:
+def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bool) -> Evaluation:
     """What scores the averaged weights of a run on the tasks that it learns to answer.
 
     Args:
@@ -47,7 +50,7 @@ def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bo
         raise InputError(f"--evaluate-every: no solutions of {tasks.name} are known here, so there is nothing to score")
     pool: list[Predictions] = []
 
-    def evaluate() -> dict[str, float]:
+    def evaluate(look: Callable[[], object]) -> dict[str, float]:
         parts = predict_tasks(
             trainer.snapshot(),
             tasks,
@@ -57,6 +60,7 @@ def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bo
             batch_size=256,
             processes=trainer.processes,
             quiet=True,
+            look=look,
         )
         scores = _two_scores(tasks, parts, "")
         if pool_votes:
@@ -70,4 +74,4 @@ def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bo
 def _two_scores(tasks: TaskSet, parts: list[Predictions], kind: str) -> dict[str, float]:
     answers = [[c.grid for c in candidates] for candidates in tally(parts, tasks.outputs, 2)]
     per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, answers)), 2)
-    return {f"pass@2 of outputs{kind}": per_output.value, f"pass@2 of tasks{kind}": per_task.value}
+    return {f"{MEASURE}{kind}": per_output.value, f"pass@2 of tasks{kind}": per_task.value}

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from augment import Plan, Window, pack_grids, paint
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.device import Device, free_memory, is_out_of_memory
-from trm_arc.errors import InputError
+from trm_arc.errors import OwnError
 from trm_arc.model import HALT, Reasoner, State
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
@@ -107,7 +107,7 @@ class Predictor:
             The predictions, in pieces of one canvas size each; a view whose answer is not finite is left out.
 
         Raises:
-            InputError: there is no memory for a single view.
+            OwnError: there is no memory for a single view.
         """
         waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their slots and their rows of the plan
         index = np.stack([slots, self.first_rows[slots] + views])
@@ -146,7 +146,7 @@ class Predictor:
                 if not is_out_of_memory(error):
                     raise
                 if self.batch_size == 1:
-                    raise InputError("not enough memory for a single view; use a smaller model, or another --device") from None
+                    raise OwnError("not enough memory for a single view; use a smaller model, or another --device") from None
                 self.batch_size = -(-min(self.batch_size, len(slots)) // 2)
                 free_memory()
                 tqdm.write(f"out of memory: going on with {self.batch_size} views at a time")

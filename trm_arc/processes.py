@@ -58,6 +58,15 @@ class Processes:
         """The main process's tensor."""
         return tensor if self.count == 1 else broadcast(tensor)
 
+    def main_says(self, yes: bool, device: torch.device) -> bool:
+        """What the main process says, of a thing that it alone can know.
+
+        Args:
+            yes: this process's word.
+            device: through which they talk.
+        """
+        return bool(self.from_main(torch.tensor(float(yes), device=device)))
+
 
 def leave_processes() -> None:
     """Part from the other processes, if any, when all are done; one that just ended would abort in its threads."""

@@ -1,5 +1,6 @@
 """One supervision step of training, from rows in flight to a loss: pure, without a wait for the device, compiled as a whole."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,7 +31,7 @@ def supervision_step(
     start: State,
     at_least: Tensor,
     depth: tuple[int, int] | None = None,
-    generator: torch.Generator | None = None,
+    generators: Sequence[torch.Generator] | None = None,
 ) -> tuple[Tensor, Carry, Metrics]:
     """Let every row think once more, and say what its answer lacks.
 
@@ -45,7 +46,7 @@ def supervision_step(
         start: initial states, (B K, L, D) each.
         at_least: (B,) steps that a row must do, from `draw_minimum`.
         depth: T and n, if not the model's own.
-        generator: draws the noise of network calls, if the model has any.
+        generators: (B), each draws the noise of its row's network calls, if the model has any.
 
     Returns:
         The loss of these rows as their share of the mean over the whole batch; what the next step takes up; the metrics.
@@ -57,7 +58,7 @@ def supervision_step(
         puzzle = (batch.tokens, vectors, batch.transforms)
         if repeats > 1:
             puzzle = tuple(part.repeat_interleave(repeats, dim=0) for part in puzzle)
-        return reasoner(state, *puzzle, depth, generator)
+        return reasoner(state, *puzzle, depth, generators)
 
     kept = None
     if latents > 1:

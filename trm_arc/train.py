@@ -1,13 +1,14 @@
 """Train a recursive model: python -m trm_arc.train --preset arc1"""
 
+import math
 import time
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from trm_arc.checkpoint import Checkpoint, list_checkpoints, prepare_folder, remove_unfinished
+from trm_arc.checkpoint import USUAL, Checkpoint, checkpoint_name, list_checkpoints, prepare_folder, remove_unfinished
 from trm_arc.clock import parse_duration, parse_size, seconds_before
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
@@ -15,18 +16,19 @@ from trm_arc.cost import measure_peak
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, shorten
-from trm_arc.export import FOLDER, export_pieces, load_newest
+from trm_arc.export import FOLDER, check_piece_size, export_pieces, load_newest
 from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.forecast import describe_plan
 from trm_arc.leak import guard
-from trm_arc.loop import METRICS_FILE, Rhythm, train
-from trm_arc.monitor import make_evaluation, make_tracker
+from trm_arc.loop import BEST, METRICS_FILE, Evaluation, Rhythm, Tracker, train
+from trm_arc.monitor import MEASURE, make_evaluation, make_tracker
 from trm_arc.processes import Processes, find_processes
 from trm_arc.sources import listed, load_listed, load_tasks
 from trm_arc.task import TaskSet
 from trm_arc.trainer import Options, Trainer
 
 PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
+EVALUATE_VIEWS = 16
 
 
 def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, TaskSet, list[str]]:
@@ -117,7 +119,7 @@ def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -
     return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
 
 
-def drop_later_metrics(out: Path, step: int) -> float:
+def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
     """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
 
     Args:
@@ -125,15 +127,29 @@ def drop_later_metrics(out: Path, step: int) -> float:
         step: last step to keep; 0 forgets all.
 
     Returns:
-        Seconds of training up to there.  They are not in the checkpoint, so that equal runs have equal checkpoints.
+        The lines up to there.  The time that training took is in them and not in the checkpoint, so that equal runs have equal
+        checkpoints.
 
     Raises:
         InputError: the file cannot be read or written.
     """
     path = out / METRICS_FILE
     kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
-    write_atomic(path, b"".join(map(to_json, kept)))
-    return float(kept[-1].get("seconds", 0)) if kept else 0.0
+    data = b"".join(map(to_json, kept))
+    if data != (path.read_bytes() if path.exists() else b""):  # a full disk must not keep a run from going on
+        write_atomic(path, data)
+    return kept
+
+
+def best_so_far(out: Path, lines: Sequence[Mapping[str, float]]) -> float:
+    """The best score of a run, whose checkpoint is kept; minus infinity if there is none.
+
+    Args:
+        out: folder of the run.
+        lines: its metrics.
+    """
+    scores = [line[MEASURE] for line in lines if MEASURE in line]
+    return max(scores, default=-math.inf) if list_checkpoints(out / BEST) else -math.inf
 
 
 def list_choices(choices: Mapping[str, str]) -> str:
@@ -176,14 +192,15 @@ def add_run_flags(parser: Parser) -> None:
     flag("--keep", type=int, default=usual.keep, metavar="N", help="checkpoints kept")
     flag("--log-every", type=int, default=usual.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
-    flag("--evaluate-views", type=int, default=16, metavar="N", help="views of a test input in those evaluations")
+    views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS})"
+    flag("--evaluate-views", type=int, metavar="N", help=views)
     flag("--pool-votes", action="store_true", help="score the votes of all evaluations so far together, too")
     flag("--tensorboard", action="store_true", help="write the metrics for TensorBoard, too (needs tensorboard)")
-    flag("--accumulation-steps", type=int, default=1, metavar="N", help="pieces in which a batch is gone through")
+    flag("--accumulation-steps", type=int, metavar="N", help="pieces in which a batch is gone through (default: 1)")
     skips = "stop after so many steps in a row without a finite loss"
     flag("--max-skips", type=int, default=Options().skips, metavar="N", help=skips)
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings lie")
-    flag("--half-embeddings", action="store_true", help="keep the task embeddings in bfloat16")
+    flag("--half-embeddings", action=BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, write the run in pieces under a size, as 15MiB")
     flag("--compile", action="store_true", help="fuse the step by torch.compile (a minute or two at first)")
 
@@ -244,21 +261,21 @@ def choose_options(values: Namespace, checkpoint: Checkpoint | None) -> tuple[De
 
     Args:
         values: the command line.
-        checkpoint: which the run goes on from, in its precision.
+        checkpoint: which the run goes on from, as it computed.
 
     Raises:
         InputError: a device or precision that is not to be had.
     """
-    precision, compiled = values.precision, values.compile
-    if checkpoint is not None:
+    precision, before = values.precision, USUAL
+    if checkpoint is not None:  # each of these rounds otherwise, so a run that changes it does not go on exactly
+        before = checkpoint.extra
         if precision == "auto":
-            precision = checkpoint.extra["precision"]  # another machine's own choice would not go on exactly
-        compiled |= checkpoint.extra["compiled"]  # a step rounds otherwise when it is compiled
+            precision = before["precision"]  # another machine's own choice
     options = Options(
-        compiled,
-        values.accumulation_steps,
+        values.compile or before["compiled"],
+        before["accumulation"] if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
-        values.half_embeddings,
+        before["half_embeddings"] if values.half_embeddings is None else values.half_embeddings,
         values.max_skips,
     )
     return find_device(values.device, precision), options
@@ -292,14 +309,19 @@ def check_run_flags(values: Namespace) -> None:
     """
     counts = ("keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views")
     for name, least in (*((name, 1) for name in counts), ("evaluate_every", 0)):
-        if getattr(values, name) < least:
-            raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {getattr(values, name)}")
-    if values.pool_votes and not values.evaluate_every:
-        raise InputError("--pool-votes: does nothing without --evaluate-every")
+        value = getattr(values, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {value}")
+    for name in ("pool_votes", "evaluate_views"):
+        if getattr(values, name) and not values.evaluate_every:
+            raise InputError(f"--{name.replace('_', '-')}: does nothing without --evaluate-every")
+    values.evaluate_views = values.evaluate_views or EVALUATE_VIEWS
     if values.fit and not values.time_limit:
         raise InputError("--fit: does nothing without --time-limit")
     values.time_limit = parse_duration(values.time_limit) - seconds_before() if values.time_limit else None
     values.export_size = parse_size(values.export_size) if values.export_size else 0
+    if values.export_size:
+        check_piece_size(values.export_size)
     by_steps = values.save_every.isdecimal()
     values.save_seconds = None if by_steps else parse_duration(values.save_every)
     values.save_every = int(values.save_every) if by_steps else 1
@@ -316,6 +338,25 @@ def main(arguments: Sequence[str]) -> int:
     values = parse(arguments)
     values.out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
     return carry_out(values, set_up)
+
+
+def make_watchers(values: Namespace, trainer: Trainer, evaluation: TaskSet) -> tuple[Evaluation | None, Tracker | None]:
+    """What scores the run and what tracks it, if the command line asks for them.
+
+    Args:
+        values: the command line.
+        trainer: the run.
+        evaluation: the tasks to score it on.
+
+    Raises:
+        InputError: no solutions are known, or TensorBoard is not installed.
+    """
+    evaluate = track = None
+    if values.evaluate_every:
+        evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
+    if values.tensorboard and trainer.processes.is_main:
+        track = make_tracker(values.out)
+    return evaluate, track
 
 
 Builder = Callable[[Namespace, Path, Processes], tuple[Trainer, TaskSet, list[str]]]
@@ -339,23 +380,24 @@ def carry_out(values: Namespace, build: Builder) -> int:
         prepare_folder(out, values.resume, values.overwrite)
     with exclusive(out) if processes.is_main else nullcontext():
         trainer, evaluation, notes = build(values, out, processes)
+        evaluate, track = make_watchers(values, trainer, evaluation)  # before anything of an old run is touched
+        best = -math.inf  # the main process knows
         if processes.is_main:
             remove_unfinished(out)
-            trainer.seconds = drop_later_metrics(out, trainer.step)
+            kept = drop_later_metrics(out, trainer.step)
+            trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
+            best = best_so_far(out, kept)
             print("\n".join(notes))
-        stale = [*list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER))] if values.overwrite else []
+        old = (*RESULT_FILES, FOLDER, BEST)
+        stale = [*list_checkpoints(out), *(out / name for name in old)] if values.overwrite else []
         rhythm = Rhythm(**{name: getattr(values, name) for name in Rhythm._fields})
-        evaluate = track = None
-        if values.evaluate_every:
-            evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
-        if values.tensorboard and processes.is_main:
-            track = make_tracker(out)
         peak = measure_peak(trainer.device) * processes.count
         done_before = trainer.step == trainer.steps
         if rhythm.time_limit is not None:  # the time of the program, not of its loop alone
             rhythm = rhythm._replace(time_limit=rhythm.time_limit - (time.monotonic() - began))
-        complete = train(trainer, out, rhythm, peak=peak, stale=stale, evaluate=evaluate, track=track)
-        if done_before:  # perhaps resumed from pieces, which are no checkpoint yet
+        complete = train(trainer, out, rhythm, peak=peak, stale=stale, best=best, evaluate=evaluate, track=track)
+        there = (out / checkpoint_name(trainer.step)).is_dir()
+        if done_before and not processes.main_says(there, trainer.device.device):  # resumed from pieces
             trainer.save(out, values.keep)
         exported = trainer.whole() if values.export_size else None
         if exported and processes.is_main:

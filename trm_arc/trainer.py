@@ -17,7 +17,7 @@ from trm_arc.config import Config
 from trm_arc.data import Examples, fingerprint, step_seed
 from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
-from trm_arc.errors import InputError
+from trm_arc.errors import InputError, OwnError
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
@@ -194,8 +194,10 @@ class Trainer:
         start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
         at_least = draw_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
         at_least = at_least.to(self.device.device, non_blocking=True)
+        noisy = whole if self.config.model.noise else 0
+        seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
         carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
-        after, metrics, vector_gradient = self._think(carry, start, at_least)
+        after, metrics, vector_gradient = self._think(carry, start, at_least, seeds)
         metrics, vector_gradient, self.agreed = self._share(metrics, vector_gradient, wish)
         self.steps = self.optimizers.steps = self.agreed.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
@@ -209,29 +211,31 @@ class Trainer:
             self._skip(lane, carry, after, bool(torch.isfinite(metrics.loss)))
         return metrics
 
-    def _think(self, carry: Carry, start: State, at_least: Tensor) -> tuple[Carry, Metrics, Tensor]:
+    def _think(self, carry: Carry, start: State, at_least: Tensor, seeds: list[int]) -> tuple[Carry, Metrics, Tensor]:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._think_in_pieces(carry, start, at_least)
+                return self._think_in_pieces(carry, start, at_least, seeds)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if self.piece == 1:
-                    raise InputError("not enough memory for a single row; lower --width, or use --window lanes") from None
+                    raise OwnError("not enough memory for a single row; lower --width, or use --window lanes") from None
                 self.reasoner.zero_grad(set_to_none=True)
                 self.piece = -(-self.piece // 2)
                 free_memory()
                 tqdm.write(f"out of memory at step {self.step + 1}: going on with {self.piece} rows at a time, the batch as set")
 
-    def _think_in_pieces(self, carry: Carry, start: State, at_least: Tensor) -> tuple[Carry, Metrics, Tensor]:
+    def _think_in_pieces(
+        self, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
+    ) -> tuple[Carry, Metrics, Tensor]:
         config, latents = self.config.training, self.config.model.latents
-        noise = self.generator if self.config.model.noise else None
         rows = len(at_least)
         done, metrics, gradients = [], [], []
         for begin in range(0, rows, self.piece):
             here = slice(begin, begin + self.piece)
             piece = carry.take(here, latents)
+            noise = [torch.Generator(self.device.device).manual_seed(seed) for seed in seeds[here]] or None
             vectors = self.embedding(piece.batch.rows)
             loss, after, measured = self.supervision_step(
                 self.reasoner, config, piece, vectors, start.take(here, latents), at_least[here], self.depth(), noise
@@ -334,6 +338,8 @@ class Trainer:
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
             "compiled": self.options.compiled,
+            "half_embeddings": self.options.half_embeddings,
+            "accumulation": self.options.accumulation,
             "rows_in_flight": [],
         }
         tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
