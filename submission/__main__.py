@@ -33,13 +33,17 @@ def predict(values: argparse.Namespace) -> int:
         raise InputError(f"--settle: must be above 0, got {values.settle}")
     if not values.checkpoint and not values.preset:
         raise InputError("--checkpoint: name a trained model; or with --preset the settings to train one from scratch")
+    for path in values.checkpoint or ():
+        if not path.is_dir():  # what is there and broken is another matter: something may be left to answer with
+            raise InputError(f"--checkpoint {path}: no such folder")
     if values.checkpoint and values.preset:
         raise InputError("--preset: is for training from scratch, without --checkpoint")
     clock = Clock(limit)
+    out = values.out / "submission.json" if values.out.is_dir() else values.out
     challenges = read_challenges(values.challenges, values.data_folder)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as temporary:
         settings = Settings(
-            out=values.out,
+            out=out,
             checkpoints=tuple(values.checkpoint or ()),
             recipe=choose_recipe(values, challenges.tasks, limit),
             preset=values.preset,
@@ -54,7 +58,7 @@ def predict(values: argparse.Namespace) -> int:
             settle=values.settle,
             work_folder=values.work_folder or Path(temporary),
         )
-        journal = Journal(values.out.with_name(f"{values.out.stem}-run.json"), clock)
+        journal = Journal(out.with_name(f"{out.stem}-run.json"), clock)
         valid = Session(challenges, settings, clock, journal).run()
     return 0 if valid else 1
 

@@ -264,8 +264,6 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     for arguments in (
         ("train", *train_flags(data, blocked / "run")),
         ("evaluate", "--checkpoint", trained, "--out", blocked / "results"),
-        ("submission", "predict", "--challenges", data[1], "--checkpoint", trained, "--out", blocked / "submission.json"),
-        ("submission", "predict", "--challenges", data[1], "--checkpoint", trained, "--out", tmp_path),
     ):
         code, out, error = command(*arguments)
         assert (code, error.count("\n")) == (2, 1), error
@@ -285,26 +283,27 @@ def test_a_run_is_not_overwritten_by_accident(data: tuple[Path, Path], trained: 
     assert files_below(trained) == before
 
 
-def test_bad_data_leaves_existing_outputs_untouched(
+def test_bad_data_and_a_bad_checkpoint_still_give_a_valid_file(
     data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable
 ) -> None:
     path = tmp_path / "submission.json"
-    path.write_text("precious")
+    path.write_text("old")
+    code, _, error = command("submission", "predict", "--challenges", data[1], "--checkpoint", tmp_path / "no", "--out", path)
+    assert (code, "no: no such folder" in error, path.read_text()) == (2, True, "old")  # a slip of the pen is refused at once
     bad = tmp_path / "bad_challenges.json"
     document = orjson.loads(data[1].read_bytes())
     document["eval01"]["test"][1]["input"] = [[1, 2], [3, 10]]
     bad.write_bytes(orjson.dumps(document))
-    code, _, error = command("submission", "predict", "--challenges", bad, "--checkpoint", trained, "--out", path)
-    assert code == 2
-    expected = f"error: {bad}: task eval01, test pair 1, input, row 1, column 1: a colour is an integer from 0 to 9, got 10\n"
-    assert error == expected
-    assert path.read_text() == "precious"
     truncated = tmp_path / "truncated"
     truncated.mkdir()
     for file in list_checkpoints(trained)[-1].iterdir():
         (truncated / file.name).write_bytes(file.read_bytes()[:2000] if file.suffix == ".safetensors" else file.read_bytes())
-    code, _, error = command("submission", "predict", "--challenges", data[1], "--checkpoint", truncated, "--out", path)
-    assert (code, "truncated or damaged" in error, path.read_text()) == (2, True, "precious")
+    code, _, error = command("submission", "predict", "--challenges", bad, "--checkpoint", truncated, "--out", path)
+    assert code == 0
+    assert f"{bad}: task eval01, test pair 1, input, row 1, column 1: a colour is an integer from 0 to 9, got 10; its" in error
+    assert "truncated or damaged" in error
+    code, text, error = command("submission", "check", "--challenges", data[1], "--submission", path)
+    assert (code, "fit to submit" in text) == (0, True), error
 
 
 def break_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:

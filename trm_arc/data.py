@@ -60,6 +60,11 @@ class Examples:
         return len(self.plan) if self.row_a_transform else len(self.keys)
 
     @property
+    def distinct(self) -> int:
+        """How many examples there are: pairs, each under the transforms of its task."""
+        return int(np.dot(np.diff(self.pair_starts), np.diff(self.plan.starts)))
+
+    @property
     def windows(self) -> list[Window]:
         """The window of each lane."""
         return [lane.window for lane in self.lanes]
@@ -128,7 +133,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
         The examples, and the ids of training tasks left out because they do not fit the window.
 
     Raises:
-        InputError: no tasks, or settings that do not go with them, such as a batch that they cannot fill.
+        InputError: no tasks, or settings that do not go with them.
     """
     config, evaluation = settings.training, evaluation.without_solutions()
     window = _choose_window(evaluation, settings)
@@ -144,12 +149,6 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     counts = [len(_known_pairs(task)) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
     plan = draw_plans(tasks, config.augmentations, config.seed)
-    distinct = int(np.dot(counts, np.diff(plan.starts)))
-    if config.batch_size > distinct:
-        raise InputError(
-            f"batch_size: {config.batch_size} rows are more than the {distinct} examples of this run, its pairs under their "
-            "transforms; lower it, or use more --augmentations"
-        )
     lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
     return (
         Examples(

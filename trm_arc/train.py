@@ -83,7 +83,8 @@ def build_trainer(
         device: where to compute.
         processes: this one and its like.
         options: how to compute.
-        fitting: leave out tasks to answer that are too large for the model's board, instead of refusing them.
+        fitting: make do with what there is, where otherwise it is refused: leave out tasks to answer that are too large for
+            the model's board, and lower a batch size that is larger than the data.
 
     Returns:
         The trainer, the tasks to answer with their solutions if known, and sentences on what a user should know of the data.
@@ -98,6 +99,15 @@ def build_trainer(
         evaluation = evaluation.without(large)
         notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
     examples, left_out = prepare_examples(training, evaluation, config)
+    if config.training.batch_size > examples.distinct:
+        if not fitting:
+            raise InputError(
+                f"batch_size: {config.training.batch_size} rows are more than the {examples.distinct} examples of this run, its "
+                "pairs under their transforms; lower it, or use more --augmentations"
+            )
+        sharers = processes.count if processes else 1
+        config = config.override({"batch_size": max(1, examples.distinct // sharers) * sharers})
+        notes.append(f"a batch of {config.training.batch_size} rows, as there are {examples.distinct} examples")
     steps = total_steps(config.training, len(examples.pairs))
     trainer = Trainer(config, examples, device, steps, processes, options)
     if left_out:
