@@ -23,7 +23,7 @@ from submission.ballot import Ballot, rounds, settled
 from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
-from trm_arc.checkpoint import list_checkpoints
+from trm_arc.checkpoint import list_checkpoints, pool_checkpoints
 from trm_arc.clock import show_duration
 from trm_arc.errors import InputError
 from trm_arc.files import write_atomic
@@ -102,13 +102,9 @@ def find_members(paths: Sequence[Path], pool: int) -> list[Member]:
         pool: how many of each run's newest.
     """
     members = []
-    for path in paths:
-        there = list_checkpoints(path)[::-1]
-        if there:
-            members += [Member(str(one), there[number:]) for number, one in enumerate(there[:pool])]
-        else:  # a checkpoint by itself; should it be broken, the older ones beside it can stand in
-            siblings = [other for other in list_checkpoints(path.parent)[::-1] if other.name < path.name]
-            members.append(Member(str(path), [path, *siblings]))
+    for path in pool_checkpoints(paths, pool):  # should one be broken, the older ones beside it can stand in
+        older = [other for other in list_checkpoints(path.parent)[::-1] if other.name < path.name]
+        members.append(Member(str(path), [path, *older]))
     return members
 
 

@@ -378,3 +378,17 @@ def test_a_signal_leaves_the_best_answers_so_far(base: Path, challenges: Path, t
     assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
     left = subprocess.run(["pgrep", "-f", str(challenges)], capture_output=True, text=True, check=False).stdout
     assert not left, os.popen("ps aux").read()
+
+
+def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
+    machine = ("--device", "cpu", "--precision", "float32", "--views", 2, "--data", challenges)
+    totals = []
+    for flags in (("--checkpoint", base), ("--checkpoint", base, "--pool-checkpoints", 3), ("--checkpoint", base, base)):
+        out = tmp_path / str(len(totals))
+        code, _, error = command("evaluate", *flags, *machine, "--out", out)
+        assert code == 0, error
+        found = json.loads((out / "predictions.json").read_text())
+        totals.append(sum(c["votes"] for task in found.values() for test in task for c in test))
+    assert totals[2] == 2 * totals[0]
+    assert totals[1] > totals[0]
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["checkpoints"] == 3

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from trm_arc.checkpoint import load_checkpoint
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
@@ -28,7 +29,9 @@ def adaptation_config(base: Config, recipe: str, challenges: str, trained: bool 
         challenges: name or path of the tasks to adapt to.
         trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
     """
-    own = {"warmup_steps": min(base.training.warmup_steps, WARM_UP)} if trained else {}
+    own: dict[str, Any] = {"warmup_steps": min(base.training.warmup_steps, WARM_UP)} if trained else {}
+    if recipe == "own" and base.model.mixer == "attention":
+        own["window"] = "lanes"  # the same gradient for a fraction of the cells
     return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
 
 

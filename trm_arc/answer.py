@@ -20,7 +20,7 @@ from trm_arc.lanes import expected_side
 from trm_arc.predict import Predictor
 from trm_arc.processes import Processes
 from trm_arc.task import TaskSet
-from trm_arc.vote import Candidate, Predictions, tally
+from trm_arc.vote import Predictions
 
 LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
 
@@ -225,19 +225,3 @@ def gather_predictions(
         pieces = [everyone[rank * longest : rank * longest + count] for rank, count in enumerate(counts)]
         gathered.append(np.concatenate(pieces))
     return Predictions(*gathered)
-
-
-def answer_tasks(checkpoint: Checkpoint, tasks: TaskSet, device: Device, *, keep: int, **options: Any) -> list[list[Candidate]]:
-    """Answer every test input of `tasks`.
-
-    Args:
-        checkpoint: see `predict_tasks`.
-        tasks: the same.
-        device: the same.
-        keep: candidates kept of each test input.
-        options: the rest of `predict_tasks`.
-
-    Returns:
-        For every test input, in order, its candidates, best first.
-    """
-    return tally(predict_tasks(checkpoint, tasks, device, **options), tasks.outputs, keep)

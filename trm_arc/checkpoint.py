@@ -194,6 +194,16 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
+def pool_checkpoints(paths: Sequence[Path], count: int) -> list[Path]:
+    """The checkpoints that vote together: the newest `count` of each run, and those that are named themselves.
+
+    Args:
+        paths: runs, or single checkpoints.
+        count: of each run at most.
+    """
+    return [one for path in paths for one in (list_checkpoints(path)[::-1][:count] or [path])]
+
+
 def newest_checkpoint(runs: Path) -> Path:
     """The checkpoint saved last, of all runs below `runs`.
 

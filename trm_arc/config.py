@@ -413,7 +413,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 RECIPE_HELP = {
-    "own": "the settings that the checkpoint was trained with",
+    "own": "the settings that the checkpoint was trained with, in lanes",
     "nvarc": "all weights: 128 augmentations, T 4, n 4, 10 steps of thought, batch 128",
     "trelis": "embeddings alone for a quarter, then all: 1,000 augmentations, batch 384",
 }

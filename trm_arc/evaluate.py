@@ -4,11 +4,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.answer import answer_tasks
+from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_all, fill_attempts, write_submission
-from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
 from trm_arc.command import Parser, add_machine_flags, run
 from trm_arc.device import find_device
+from trm_arc.errors import InputError
 from trm_arc.files import RESULT_FILES, check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.processes import find_processes
@@ -16,7 +17,7 @@ from trm_arc.score import CUTOFFS, ranks, score, score_table
 from trm_arc.sources import load_tasks
 from trm_arc.task import Task, TaskSet
 from trm_arc.terminal import draw_beside, wants_colour
-from trm_arc.vote import Candidate
+from trm_arc.vote import Candidate, tally
 
 RUNS = Path("runs")
 LISTED_CANDIDATES = 10  # of each test input in predictions.json
@@ -70,7 +71,10 @@ def make_parser() -> Parser:
         description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json "
         "and submission.json.",
     )
-    parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
+    named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
+    parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
+    pooled = "let the newest N checkpoints of each run vote together (fresh votes: 1)"
+    parser.add_argument("--pool-checkpoints", type=int, default=1, metavar="N", help=pooled)
     parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
     parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
     parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
@@ -92,14 +96,18 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
-    checkpoint_path = values.checkpoint or newest_checkpoint(RUNS)
-    checkpoint = load_checkpoint(checkpoint_path)
+    if values.pool_checkpoints < 1:
+        raise InputError(f"--pool-checkpoints: at least 1 is needed, got {values.pool_checkpoints}")
+    named = values.checkpoint or [newest_checkpoint(RUNS)]
+    paths, checkpoint_path = pool_checkpoints(named, values.pool_checkpoints), named[0]
+    checkpoint = load_checkpoint(paths[0])
     training = checkpoint.config.training
     tasks = load_tasks(values.data or training.evaluation_data, values.data_folder, values.solutions)
     if values.data is None and training.smallest:
         tasks = tasks.smallest(training.smallest)
     if tasks.has_solutions:
-        tasks = refuse_trained(checkpoint, tasks, values.drop_leaks)
+        for path in paths:
+            tasks = refuse_trained(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, values.drop_leaks)
     run_folder = checkpoint_path.parent if checkpoint_path.name.startswith("checkpoint-") else checkpoint_path
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
@@ -107,18 +115,16 @@ def main(arguments: Sequence[str]) -> int:
     if processes.is_main:
         check_writable(out, RESULT_FILES)
         print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
+        if len(paths) > 1:
+            print(f"pooled votes of {len(paths)} checkpoints")
         print(f"device: {device.reason}")
-    answers = answer_tasks(
-        checkpoint,
-        tasks,
-        device,
-        views=values.views,
-        steps=values.steps,
-        batch_size=values.batch_size,
-        keep=max(CUTOFFS),
-        window=values.window,
-        processes=processes,
-    )
+    options = {name: getattr(values, name) for name in ("views", "steps", "batch_size", "window")}
+    parts = []
+    for path in paths:  # one at a time in memory
+        voter = checkpoint if path == paths[0] else load_checkpoint(path)
+        parts += predict_tasks(voter, tasks, device, processes=processes, **options)
+    answers = tally(parts, tasks.outputs, max(CUTOFFS))
+    values.pooled = len(paths)
     if processes.is_main:
         report(checkpoint, tasks, answers, out, values)
     return 0
@@ -143,7 +149,8 @@ def report(checkpoint: Checkpoint, tasks: TaskSet, answers: list[list[Candidate]
         ranked = fill_all(tasks, candidate_grids)
         places = ranks(tasks.solutions, ranked)
         cutoffs = tuple(k for k in CUTOFFS if k <= 2 or k <= max(map(len, ranked)))
-        metrics = {"step": checkpoint.step, "data": tasks.name, "views": values.views, **score(places, cutoffs)}
+        made = {"step": checkpoint.step, "checkpoints": values.pooled, "data": tasks.name, "views": values.views}
+        metrics = made | score(places, cutoffs)
         write_atomic(out / "metrics.json", to_json(metrics, pretty=True))
         print(score_table(places, cutoffs))
     else:
