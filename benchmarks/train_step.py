@@ -44,7 +44,7 @@ def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
 
 
 def time_command(flags: list[str], out: Path, processes: int) -> tuple[float, float]:
-    """Seconds from the start of `trm_arc.train` to the first metrics that it writes, and milliseconds of a later step."""
+    """Seconds from the start of `trm_arc.train` to its first step, and milliseconds of a later step."""
     launcher = ["-m", "accelerate.commands.launch", *LAUNCH] if processes > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
     began = time.monotonic()
@@ -61,8 +61,29 @@ def time_command(flags: list[str], out: Path, processes: int) -> tuple[float, fl
     first = time.monotonic() - began
     if process.wait():
         raise SystemExit(f"trm_arc.train {' '.join(flags)} ended with {process.returncode}")
-    lines = [line["milliseconds_per_step"] for line in read_lines(out / "metrics.jsonl") if isinstance(line, dict)]
-    return first, statistics.median(lines[1:] or lines)
+    lines = [line for line in read_lines(out / "metrics.jsonl") if isinstance(line, dict)]
+    paces = [line["milliseconds_per_step"] for line in lines]
+    return first - lines[0]["seconds"], statistics.median(paces[1:] or paces)
+
+
+def time_presets(names: list[str], folder: Path | None, batch: int, repeats: int, peak: float) -> dict[str, str]:
+    """What a training step of each preset costs and takes, by name.
+
+    Args:
+        names: of presets.
+        folder: where to look for named sets first.
+        batch: rows of a step.
+        repeats: steps of each lane, of which the median counts.
+        peak: operations a second of the fastest matrix product.
+    """
+    results = {}
+    for name in names:
+        config = PRESETS[name].override({"batch_size": batch, "augmentations": 20, "depth_curriculum": ""})
+        trainer, _, _ = build_trainer(config, folder, find_device("cpu"))
+        seconds, _, operations = time_lanes(trainer, repeats)
+        cost = f"{operations / batch / 1e9:,.0f} GFLOP an example, {batch / seconds:.2f} examples/s"
+        results[name] = f"{cost}, {operations / seconds / peak:.0%} of peak"
+    return results
 
 
 def main() -> None:
@@ -71,9 +92,13 @@ def main() -> None:
     parser.add_argument("--data-folder", type=Path, help="folder with the ARC-AGI-1 and ConceptARC files")
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")
     parser.add_argument("--repeats", type=int, default=3, help="steps of each lane, of which the median counts")
+    parser.add_argument("--presets", nargs="+", metavar="NAME", help="time the steps of these presets, and nothing else")
     values = parser.parse_args()
     device = find_device("cpu")
     peak = measure_peak(device)
+    if values.presets:
+        common.report(time_presets(values.presets, values.data_folder, values.batch, values.repeats, peak), values.json)
+        return
     results: dict[str, float | str] = {"precision": str(device.dtype), "matrix products, TFLOP/s": peak / 1e12}
     rates = {}
     for window in ("full", "lanes"):
@@ -95,7 +120,7 @@ def main() -> None:
         one, two = (time_command(light, Path(scratch) / str(n), n)[1] for n in (1, 2))
         results |= {"one process, ms a step": one, "two processes, ms a step": two, "two processes lose": two / one - 1}
         start, _ = time_command([*common_flags, "--steps", "1", "--log-every", "1"], Path(scratch) / "start", 1)
-        results[f"full setting, {values.batch} rows: start to the end of the first step, s"] = start
+        results[f"full setting, {values.batch} rows: start to the first step, s"] = start
     common.report(results, values.json)
 
 
