@@ -112,9 +112,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{folder / MANIFEST}: not the manifest of a bundle of trm_arc")
     odd = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
+    if not odd:
+        places = [entry.get("path") if isinstance(entry, dict) else None for entry in manifest["checkpoints"]]
+        odd = [str(place) for place in [*places, *manifest["files"]] if not _lies_inside(place)]
+        odd += [name for name, entry in manifest["files"].items() if not isinstance(entry, dict)]
     if odd or manifest["version"] != VERSION:
-        raise InputError(f"{folder / MANIFEST}: damaged, or of another version of trm_arc ({', '.join(odd) or 'version'})")
+        raise InputError(f"{folder / MANIFEST}: damaged, or of another version of trm_arc ({shorten(odd) if odd else 'version'})")
     return manifest
+
+
+def _lies_inside(place: object) -> bool:
+    """Whether a manifest's path stays below the bundle."""
+    return isinstance(place, str) and not PurePosixPath(place).is_absolute() and ".." not in PurePosixPath(place).parts
 
 
 def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
@@ -126,19 +135,14 @@ def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """
     faults = []
     for name, expected in manifest["files"].items():
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts:
-            faults.append(f"{name}: lies outside the bundle, so the manifest is damaged")
-            continue
         path = folder / name
         try:
             found = _fingerprint(path)
         except OSError as error:
             faults.append(f"{name}: {'missing' if not path.exists() else f'cannot be read ({error.strerror})'}")
             continue
-        if not isinstance(expected, dict) or found["bytes"] != expected.get("bytes"):
-            size = expected.get("bytes") if isinstance(expected, dict) else "?"
-            faults.append(f"{name}: {found['bytes']} bytes, not {size}")
+        if found["bytes"] != expected.get("bytes"):
+            faults.append(f"{name}: {found['bytes']} bytes, not {expected.get('bytes')}")
         elif found != expected:
             faults.append(f"{name}: damaged; its size is right, its bytes are not")
     return faults

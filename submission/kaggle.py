@@ -70,7 +70,12 @@ class Bundle:
     @property
     def checkpoints(self) -> list[Path]:
         """Its checkpoints."""
-        return [self.folder / str(entry["path"]) for entry in self.manifest["checkpoints"]]
+        return [self.folder / entry["path"] for entry in self.manifest["checkpoints"]]
+
+    @property
+    def slim(self) -> list[Path]:
+        """Those of them that training cannot go on from."""
+        return [self.folder / entry["path"] for entry in self.manifest["checkpoints"] if not entry.get("whole")]
 
 
 def find_bundles() -> list[Bundle]:
@@ -266,10 +271,9 @@ def bring_run(out: Path) -> bool:
 
 def _find_runs() -> list[tuple[int, Path]]:
     """Every attached run that can go on, with its last step.  A bundle's slim checkpoint cannot."""
-    bundles = find_bundles()
-    slim = {bundle.folder / entry["path"] for bundle in bundles for entry in bundle.manifest["checkpoints"] if not entry["whole"]}
-    headers = [path.parent for path in find_files("checkpoint.json")]
-    runs = [(int(path.name[-8:]), path.parent) for path in headers if path in list_checkpoints(path.parent) and path not in slim]
+    slim = {path for bundle in find_bundles() for path in bundle.slim}
+    there = [path.parent for path in find_files("checkpoint.json")]
+    runs = [(int(path.name[-8:]), path.parent) for path in there if path in list_checkpoints(path.parent) and path not in slim]
     for index in find_files(EXPORT.name):
         try:
             runs.append((int(read_json(index)["checkpoint"]["step"]), index.parents[1]))
