@@ -44,14 +44,16 @@ Predict = Callable[[argparse.Namespace], int]
 
 
 def find_files(name: str) -> list[Path]:
-    """Every file of a name below Kaggle's inputs, however they are laid out."""
-    root, found = sources.KAGGLE_INPUT, []
-    for folder, folders, files in os.walk(root):
+    """Every file of a name below Kaggle's inputs, however they are laid out; one that lies there twice, by links, once."""
+    root, found, seen = sources.KAGGLE_INPUT, [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
         folders.sort()
-        if len(Path(folder).relative_to(root).parts) >= DEEPEST:
+        real = os.path.realpath(folder)
+        if real in seen or len(Path(folder).relative_to(root).parts) >= DEEPEST:
             folders.clear()
-        if name in files:
+        if name in files and real not in seen:
             found.append(Path(folder) / name)
+        seen.add(real)
     return found
 
 
@@ -235,8 +237,21 @@ def pretrain(values: argparse.Namespace, flags: Sequence[str]) -> int:
     where = ["--cpu"] if devices == ["cpu"] else ["--multi_gpu"] if len(devices) > 1 else []
     launch = ["-m", "accelerate.commands.launch", *where, "--num_processes", str(len(devices)), "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "trm_arc.train"]  # all said, so that it does not ask
+    return _show_run([sys.executable, *launch, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
+
+
+def _show_run(command: list[str]) -> int:
+    """Run a program and show what it says; its exit code.  Through a pipe: on a notebook's terminal, its progress bar would fill
+    the notebook with a line every half second."""
     sys.stdout.flush()
-    return subprocess.call([sys.executable, *launch, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while True:
+        try:
+            for part in iter(program.stdout.read1, b""):
+                os.write(1, part)
+            return program.wait()
+        except KeyboardInterrupt:
+            continue  # training has heard it, too, and saves before it ends
 
 
 def bring_run(out: Path) -> bool:
@@ -262,9 +277,13 @@ def bring_run(out: Path) -> bool:
     def left_behind(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if name.startswith(("checkpoint-", ".")) and name not in newest and Path(folder) == run]
 
+    part = out.absolute().with_name(f".writing-{out.name}")  # half a run must not be gone on with
     try:
-        shutil.copytree(run, out, ignore=left_behind, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(run, part, ignore=left_behind, copy_function=shutil.copyfile)
+        part.rename(out)
     except (OSError, shutil.Error) as error:
+        shutil.rmtree(part, ignore_errors=True)
         raise InputError(f"{run}: cannot be copied to {out} ({error}); free space, or name another --out") from None
     return True
 

@@ -196,6 +196,14 @@ def test_everything_is_found_under_every_layout(competition: str, place: str, bu
     assert [load_checkpoint(path).step for path in found.checkpoints] == [6]
 
 
+def test_what_lies_there_twice_by_links_counts_once(bundle: Path, inputs: Path) -> None:
+    shutil.copytree(bundle, inputs.parent / "mounted")
+    for name in ("a-model", "b-model"):
+        (inputs / name).symlink_to(inputs.parent / "mounted")
+    (inputs.parent / "mounted" / "round").symlink_to(inputs)
+    assert [found.folder.name for found in kaggle.find_bundles()] == ["a-model"]
+
+
 def test_the_latest_competition_is_taken(inputs: Path) -> None:
     with pytest.raises(InputError, match=r"no arc-agi_test_challenges\.json below it; add the competition"):
         kaggle.find_test()
