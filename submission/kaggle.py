@@ -227,17 +227,23 @@ def pretrain(values: argparse.Namespace, flags: Sequence[str]) -> int:
     clock = Clock(find_limit(values.time_limit or LIMIT, None))
     out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
     flags = [*flags, "--out", str(out)]
-    if not values.resume and not values.overwrite and bring_run(out):
+    if not (values.resume or values.overwrite or values.dry_run) and bring_run(out):
         flags.append("--resume")
     bundles = [bundle.folder / DATA for bundle in find_bundles() if (bundle.folder / DATA).is_dir()]
     if bundles and values.data_folder is None and not os.environ.get(sources.DATA_VARIABLE):
         flags += ["--data-folder", str(bundles[-1])]
         print(f"data: {bundles[-1]}")
-    devices = list_devices(values.device)
-    where = ["--cpu"] if devices == ["cpu"] else ["--multi_gpu"] if len(devices) > 1 else []
-    launch = ["-m", "accelerate.commands.launch", *where, "--num_processes", str(len(devices)), "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "trm_arc.train"]  # all said, so that it does not ask
-    return _show_run([sys.executable, *launch, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
+    program = training_program(list_devices(values.device))
+    return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
+
+
+def training_program(devices: list[str]) -> list[str]:
+    """What Python runs to train on these devices: the program itself on one, under accelerate on several."""
+    if len(devices) == 1:
+        return ["-m", "trm_arc.train"]
+    # all that accelerate would ask, or warn of, is said
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(len(devices)), "--num_machines", "1"]
+    return [*launch, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "trm_arc.train"]
 
 
 def _show_run(command: list[str]) -> int:

@@ -327,6 +327,15 @@ def test_the_run_that_got_furthest_is_brought(base: Path, bundle: Path, inputs: 
     assert (out / "mark").exists()
 
 
+def test_several_devices_train_under_accelerate() -> None:
+    assert kaggle.training_program(["cuda:0"]) == ["-m", "trm_arc.train"]
+    program = kaggle.training_program(["cuda:0", "cuda:1"])
+    from accelerate.commands.launch import launch_command_parser
+
+    read = launch_command_parser().parse_args(program[2:])
+    assert (read.num_processes, read.multi_gpu, read.module, read.training_script) == (2, True, True, "trm_arc.train")
+
+
 # --- the page
 
 
