@@ -1,4 +1,4 @@
-"""The competition entry as commands: python -m submission predict | check | score"""
+"""The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain"""
 
 import argparse
 import sys
@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from submission import kaggle
+from submission.bundle import add_bundle_flags, bundle, verify
 from submission.journal import Clock, Journal, find_limit
 from submission.reading import read_challenges
 from submission.session import Session, Settings
@@ -18,6 +20,8 @@ from trm_arc.files import read_json, to_json
 from trm_arc.score import ranks, score, score_table
 from trm_arc.sources import load_tasks
 from trm_arc.task import TaskSet, parse_grid
+from trm_arc.train import DEFAULT_PRESET
+from trm_arc.train import make_parser as make_train_parser
 
 PAIR = (1, 2)  # a submission has two attempts, so pass@1 and pass@2 are all that it can be scored by
 
@@ -119,17 +123,22 @@ def score_submission(values: argparse.Namespace) -> int:
     return 0
 
 
-def add_predict_flags(entry: argparse.ArgumentParser) -> None:
-    """The flags of `predict`.
+def answer_on_kaggle(values: argparse.Namespace) -> int:
+    """In a Kaggle notebook: find the competition and the bundle, answer the test file, or rehearse where it is not scored."""
+    return kaggle.answer(values, predict)
+
+
+def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
+    """The flags of `predict`, but for what to answer.
 
     Args:
         entry: where to add.
+        usual_time: the time limit where none is given, in words.
     """
     flag = entry.add_argument
-    flag("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
     flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
     flag("--out", type=Path, default=Path("submission.json"), help="the file to write")
-    flag("--time-limit", metavar="TIME", help="be done within this time, as 11h30m or 5m (default: take what it takes)")
+    flag("--time-limit", metavar="TIME", help=f"be done within this time, as 11h30m or 5m (default: {usual_time})")
     flag("--deadline", metavar="MOMENT", help="be done by then, as 17:45 or 2026-11-22T17:45")
     recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
     usual = "own with a time limit, unless the checkpoint was trained to answer these tasks"
@@ -158,7 +167,8 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
     entry = commands.add_parser("predict", help="answer a challenges file", description=predict.__doc__)
-    add_predict_flags(entry)
+    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
+    add_predict_flags(entry, "take what it takes")
     entry.set_defaults(work=predict)
 
     entry = commands.add_parser("check", help="list every fault of a submission", description=check.__doc__)
@@ -172,6 +182,23 @@ def make_parser() -> Parser:
     entry.add_argument("--solutions", type=Path, required=True, help="Kaggle's solutions file")
     entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
     entry.set_defaults(work=score_submission)
+
+    entry = commands.add_parser("bundle", help="make the folder to upload to Kaggle", description=bundle.__doc__)
+    add_bundle_flags(entry)
+    entry.set_defaults(work=bundle)
+
+    entry = commands.add_parser("verify", help="tell whether a bundle is damaged", description=verify.__doc__)
+    entry.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle")
+    entry.set_defaults(work=verify)
+
+    entry = commands.add_parser("kaggle", help="answer, or rehearse, in a notebook", description=answer_on_kaggle.__doc__)
+    kaggle.add_kaggle_flags(entry)
+    add_predict_flags(entry, kaggle.LIMIT)
+    entry.set_defaults(work=answer_on_kaggle)
+
+    training, what = make_train_parser(DEFAULT_PRESET), "train across the sessions of a notebook"
+    description = "Train for one session of a notebook, and go on with the run of the session before; all flags of trm_arc.train."
+    entry = commands.add_parser("pretrain", help=what, description=description, parents=[training], add_help=False)
     return parser
 
 
@@ -182,7 +209,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
-    return values.work(values)
+    return kaggle.pretrain(values, arguments[1:]) if values.command == "pretrain" else values.work(values)
 
 
 if __name__ == "__main__":

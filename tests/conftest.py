@@ -1,5 +1,6 @@
 """Shared fixtures: a small synthetic task set that every clone has, and the real data of ../shared where it is."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,12 @@ from trm_arc import adapt, evaluate, train, upstream
 from trm_arc.command import run
 from trm_arc.task import Pair, Task, TaskSet
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+SETTINGS = (
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
+    "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
+).split()
 
 torch.set_num_threads(1)  # the tensors of tests are too small to share
 settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
@@ -77,6 +83,16 @@ def write_kaggle(folder: Path, tasks: TaskSet, stem: str) -> Path:
     solutions = {task.id: [pair.output.tolist() for pair in task.test] for task in tasks}
     (folder / f"{stem}_solutions.json").write_bytes(orjson.dumps(solutions))
     return challenges
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with three checkpoints, trained on other tasks than those to answer."""
+    folder = tmp_path_factory.mktemp("base")
+    training = write_kaggle(folder, make_tasks(4, 1, "train"), "train")
+    flags = [*SETTINGS, "--data", "", "--evaluation-data", str(training), "--save-every", "2", "--keep", "3"]
+    subprocess.run([sys.executable, "-m", "trm_arc.train", *flags, "--out", str(folder / "run")], cwd=ROOT, check=True)
+    return folder / "run"
 
 
 @pytest.fixture

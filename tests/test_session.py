@@ -24,23 +24,9 @@ from trm_arc.errors import InputError
 from trm_arc.vote import Predictions
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
-    "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
-).split()
 WORKER = "import os, sys, time, pathlib\nimport submission.worker as worker\nDo = worker.Worker.do\n{}\nworker.main()\n"
 ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.command import run\n{}\nrun(adapt.main)\n"
 ONCE = "def once(path):\n    there = os.path.exists(path)\n    open(path, 'a').close()\n    return not there\n"
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with three checkpoints, trained on other tasks than those to answer."""
-    folder = tmp_path_factory.mktemp("base")
-    training = write_kaggle(folder, make_tasks(4, 1, "train"), "train")
-    flags = [*SETTINGS, "--data", "", "--evaluation-data", str(training), "--save-every", "2", "--keep", "3"]
-    subprocess.run([sys.executable, "-m", "trm_arc.train", *flags, "--out", str(folder / "run")], cwd=ROOT, check=True)
-    return folder / "run"
 
 
 @pytest.fixture

@@ -69,8 +69,9 @@ class Checkpoint:
         reasoner = Reasoner(self.config.model, torch.Generator())
         reasoner.embedding_rows = len(self.tensors.get("embedding.table", ()))
         load_strictly(reasoner.state_dict(), self.part("model"), f"{self.where}: model")
-        if average and self.config.training.ema:
-            load_strictly(dict(reasoner.named_parameters()), self.part("average"), f"{self.where}: average")
+        averaged = self.part("average")  # none where the weights are the average already, as in a bundle's slim checkpoint
+        if average and averaged:
+            load_strictly(dict(reasoner.named_parameters()), averaged, f"{self.where}: average")
         return reasoner
 
     def mean_embedding(self) -> Tensor:

@@ -9,8 +9,8 @@ from trm_arc.errors import InputError, shorten
 from trm_arc.files import read_json
 from trm_arc.task import Task, TaskSet, add_solutions, grid_key, parse_task
 
-KAGGLE_INPUT = Path("/kaggle/input")
-DATA_VARIABLE = "TRM_ARC_DATA"
+DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
+KAGGLE_INPUT = Path(os.environ.get(INPUT_VARIABLE) or "/kaggle/input")  # another place stands in for it where Kaggle is played
 
 # What each name may be called below a data folder: files as the TRM repository has them, folders as Kaggle and the public
 # ARC and ConceptARC repositories lay them out.  The first that exists is taken.
@@ -103,6 +103,11 @@ def _load_named(name: str, folder: Path | None) -> TaskSet:
         f"{name}: not found; {install}put {_PLACES[name][-2]} (with its solutions beside it) or {_PLACES[name][-1]} into a "
         f"folder and name that with --data-folder or {DATA_VARIABLE}"
     )
+
+
+def kaggle_place(name: str) -> Path:
+    """Where a named set lies below a data folder, in Kaggle's form: its challenges file."""
+    return Path(_PLACES[name][0])
 
 
 def _data_roots(folder: Path | None) -> Iterator[Path]:

@@ -1,0 +1,417 @@
+"""The kit in a Kaggle notebook: what is attached is found wherever it lies; the scored run, its rehearsal, training in sessions.
+
+Kaggle lays inputs out in several ways (`competitions/SLUG/`, `SLUG/`, `datasets/USER/SLUG/`, ...), so files are searched for by
+name, and bundles by their manifests.
+"""
+
+import argparse
+import html
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from submission.bundle import DATA, MANIFEST, find_damage, read_manifest
+from submission.crew import list_devices
+from submission.journal import Clock, find_limit
+from submission.reading import read_challenges, tasks_to_json
+from trm_arc import sources, terminal
+from trm_arc.attempts import read_attempts
+from trm_arc.checkpoint import EXPORT, list_checkpoints
+from trm_arc.clock import seconds_before, show_duration
+from trm_arc.errors import InputError
+from trm_arc.export import load_newest
+from trm_arc.files import read_json, to_json, write_atomic
+from trm_arc.leak import refuse_trained
+from trm_arc.score import ranks, score_table
+from trm_arc.task import Grid, TaskSet, parse_grid
+from trm_arc.train import DEFAULT_PRESET
+
+TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
+RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set in the scored run alone
+LIMIT, REHEARSAL = "11h30m", "10m"
+DEEPEST = 6  # folders below Kaggle's inputs; what we look for lies higher, and other data sets may be large
+PAIR = (1, 2)
+Predict = Callable[[argparse.Namespace], int]
+
+
+# --- what is attached
+
+
+def find_files(name: str) -> list[Path]:
+    """Every file of a name below Kaggle's inputs, however they are laid out; one that lies there twice, by links, once."""
+    root, found, seen = sources.KAGGLE_INPUT, [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(folder)
+        if real in seen or len(Path(folder).relative_to(root).parts) >= DEEPEST:
+            folders.clear()
+        if name in files and real not in seen:
+            found.append(Path(folder) / name)
+        seen.add(real)
+    return found
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that is attached.
+
+    Attributes:
+        folder: where.
+        manifest: what it says of itself.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Its checkpoints."""
+        return [self.folder / entry["path"] for entry in self.manifest["checkpoints"]]
+
+    @property
+    def slim(self) -> list[Path]:
+        """Those of them that training cannot go on from."""
+        return [self.folder / entry["path"] for entry in self.manifest["checkpoints"] if not entry.get("whole")]
+
+
+def find_bundles() -> list[Bundle]:
+    """Every bundle that is attached; manifests of something else are passed over."""
+    found = []
+    for path in find_files(MANIFEST):
+        try:
+            found.append(Bundle(path.parent, read_manifest(path.parent)))
+        except InputError:
+            continue  # many data sets have a file of this name
+    return found
+
+
+def find_test() -> Path:
+    """The competition's test file; of several, the latest year's.
+
+    Raises:
+        InputError: no competition is attached.
+    """
+    bundles = [bundle.folder for bundle in find_bundles()]
+    found = [path for path in find_files(TEST) if not any(folder in path.parents for folder in bundles)]
+    if not found:
+        raise InputError(f"{sources.KAGGLE_INPUT}: no {TEST} below it; add the competition to the notebook's inputs")
+    return max(found, key=lambda path: ("competitions" in path.parts, path.parent.name))
+
+
+# --- answering
+
+
+def answer(values: argparse.Namespace, predict: Predict) -> int:
+    """Answer the competition's test file in the scored run; elsewhere leave a valid file and rehearse on its public tasks.
+
+    Args:
+        values: the command line.
+        predict: the command of that name.
+    """
+    clock = Clock(find_limit(values.time_limit or (None if values.deadline else LIMIT), values.deadline))
+    test = Path(values.challenges) if values.challenges else find_test()
+    scored = bool(os.environ.get(RERUN))
+    checkpoints = values.checkpoint or ([] if values.preset else attached_checkpoints())
+    print(f"{'the scored run' if scored else 'an interactive session'}: {test}")
+    usable = bool(checkpoints or values.preset)
+    if scored and usable:
+        return predict(_changed(values, clock, challenges=str(test), checkpoint=checkpoints))
+    tasks = leave_guesses(test, values.out)
+    if not usable:
+        raise InputError(
+            f"{sources.KAGGLE_INPUT}: no bundle with a checkpoint below it, and no --checkpoint or --preset; {values.out} holds "
+            "guesses alone: add the data set that `python -m submission bundle` made to the notebook's inputs"
+        )
+    code = rehearse(values, predict, test.with_name(EVALUATION), checkpoints)
+    print(f"wrote {values.out}: guesses for the {tasks} tasks of {test.name} here, valid, so that this version can be submitted;")
+    print("the scored run answers its own tasks in the whole time")
+    return code
+
+
+def attached_checkpoints() -> list[Path]:
+    """The checkpoints of all bundles, with a word on each bundle, and on what is damaged: other checkpoints may stand in."""
+    checkpoints = []
+    for bundle in find_bundles():
+        checkpoints += bundle.checkpoints
+        print(f"bundle: {bundle.folder}, {len(bundle.checkpoints)} checkpoints, made by trm_arc {bundle.manifest['kit']}")
+        for fault in find_damage(bundle.folder, bundle.manifest):
+            print(f"WARNING: {bundle.folder}: {fault}", file=sys.stderr)
+    return checkpoints
+
+
+def leave_guesses(challenges: Path, out: Path) -> int:
+    """Write a valid submission of guesses; the number of its tasks.
+
+    Args:
+        challenges: what to answer.
+        out: the file.
+    """
+    read = read_challenges(str(challenges))
+    write_atomic(out, read.document([[] for _ in range(read.tasks.outputs)]))
+    return len(read.order)
+
+
+def rehearse(values: argparse.Namespace, predict: Predict, evaluation: Path, checkpoints: list[Path]) -> int:
+    """Answer the public evaluation tasks in a short time as the scored run would answer its own, and score the answers.
+
+    The tasks travel without their hidden outputs, which are read for the score alone; those whose answers a checkpoint was
+    trained on are left out.
+
+    Args:
+        values: the command line.
+        predict: the command of that name.
+        evaluation: the challenges file.
+        checkpoints: who answers.
+
+    Returns:
+        The exit code.
+    """
+    limit = find_limit(values.rehearsal, None)
+    if not evaluation.is_file():
+        print(f"no rehearsal: {evaluation} is not there")
+        return 0
+    tasks = read_challenges(str(evaluation)).tasks
+    everything = len(tasks)
+    for path in checkpoints:
+        checkpoint = load_newest(path)
+        try:
+            tasks = refuse_trained(checkpoint, tasks, drop=True)
+        except InputError as error:
+            print(f"no rehearsal: {error}")
+            return 0
+    out = rehearsal_file(values.out)
+    with tempfile.TemporaryDirectory(prefix="trm_arc-") as folder:
+        asked = Path(folder) / EVALUATION
+        write_atomic(asked, to_json(tasks_to_json(tasks)))
+        print(f"rehearsal: {len(tasks)} of {everything} tasks of {evaluation.name} in {show_duration(limit)}")
+        code = predict(_changed(values, Clock(limit), challenges=str(asked), checkpoint=checkpoints, out=out))
+    truth = sources.load_tasks(evaluation)
+    truth = TaskSet((task for task in truth if task.id in tasks), truth.name)
+    if truth.has_solutions:
+        attempts, _ = read_attempts(read_json(out), truth.test_counts, str(out))
+        print(f"the rehearsal's score; one of {show_duration(limit)} says little of the whole time's\n")
+        print(score_table(ranks(truth.solutions, attempts), PAIR) + "\n")
+    else:
+        print("no score: the solutions are not there")
+    return code
+
+
+def rehearsal_file(out: Path) -> Path:
+    """Where the rehearsal's answers go, beside the submission."""
+    return out.with_name("rehearsal.json")
+
+
+def _changed(values: argparse.Namespace, clock: Clock, **changes: Any) -> argparse.Namespace:
+    """The flags of `predict` with what was found out, and the time that is left."""
+    # predict's own clock counts from the start of this program too
+    changes |= {"time_limit": f"{max(1.0, clock.left + seconds_before()):.3f}s", "deadline": None}
+    return argparse.Namespace(**vars(values) | changes)
+
+
+# --- pretraining
+
+
+def pretrain(values: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Train for one session on all devices: go on with the run of an earlier session where its output is attached, else begin.
+
+    Args:
+        values: the command line of `trm_arc.train`, read.
+        flags: the same, as it was given.
+    """
+    clock = Clock(find_limit(values.time_limit or LIMIT, None))
+    out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
+    flags = [*flags, "--out", str(out)]
+    if not (values.resume or values.overwrite or values.dry_run) and bring_run(out):
+        flags.append("--resume")
+    bundles = [bundle.folder / DATA for bundle in find_bundles() if (bundle.folder / DATA).is_dir()]
+    if bundles and values.data_folder is None and not os.environ.get(sources.DATA_VARIABLE):
+        flags += ["--data-folder", str(bundles[-1])]
+        print(f"data: {bundles[-1]}")
+    program = training_program(list_devices(values.device))
+    return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
+
+
+def training_program(devices: list[str]) -> list[str]:
+    """What Python runs to train on these devices: the program itself on one, under accelerate on several."""
+    if len(devices) == 1:
+        return ["-m", "trm_arc.train"]
+    # all that accelerate would ask, or warn of, is said
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(len(devices)), "--num_machines", "1"]
+    return [*launch, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "trm_arc.train"]
+
+
+def _show_run(command: list[str]) -> int:
+    """Run a program and show what it says; its exit code.  Through a pipe: on a notebook's terminal, its progress bar would fill
+    the notebook with a line every half second."""
+    sys.stdout.flush()
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while True:
+        try:
+            for part in iter(program.stdout.read1, b""):
+                os.write(1, part)
+            return program.wait()
+        except KeyboardInterrupt:
+            continue  # training has heard it, too, and saves before it ends
+
+
+def bring_run(out: Path) -> bool:
+    """Copy the run that got furthest, of those attached, into `out`, unless a run is there already.
+
+    Args:
+        out: folder of the run.
+
+    Returns:
+        Whether there is a run to go on with.
+    """
+    if list_checkpoints(out) or (out / EXPORT).is_file():
+        print(f"going on with {out}")
+        return True
+    runs = _find_runs()
+    if not runs:
+        print(f"no earlier run is attached: beginning {out}")
+        return False
+    step, run = max(runs)
+    newest = [path.name for path in list_checkpoints(run)][-1:]
+    print(f"going on with {run}, step {step}, copied to {out}")
+
+    def left_behind(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if name.startswith(("checkpoint-", ".")) and name not in newest and Path(folder) == run]
+
+    part = out.absolute().with_name(f".writing-{out.name}")  # half a run must not be gone on with
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(run, part, ignore=left_behind, copy_function=shutil.copyfile)
+        part.rename(out)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise InputError(f"{run}: cannot be copied to {out} ({error}); free space, or name another --out") from None
+    return True
+
+
+def _find_runs() -> list[tuple[int, Path]]:
+    """Every attached run that can go on, with its last step.  A bundle's slim checkpoint cannot."""
+    slim = {path for bundle in find_bundles() for path in bundle.slim}
+    there = [path.parent for path in find_files("checkpoint.json")]
+    runs = [(int(path.name[-8:]), path.parent) for path in there if path in list_checkpoints(path.parent) and path not in slim]
+    for index in find_files(EXPORT.name):
+        try:
+            runs.append((int(read_json(index)["checkpoint"]["step"]), index.parents[1]))
+        except (InputError, KeyError, TypeError):
+            continue
+    return runs
+
+
+# --- a page of answers
+
+
+def show_answers(count: int, out: str | Path = "submission.json") -> str:
+    """A page of the answers that matter here: the rehearsal's where there was one, else the submission's.
+
+    Args:
+        count: tasks to show.
+        out: the submission.
+    """
+    rehearsal = rehearsal_file(Path(out))
+    rehearsed = not os.environ.get(RERUN) and rehearsal.is_file()
+    try:
+        test = find_test()
+    except InputError as error:
+        return _page(html.escape(str(error)), [])
+    return show_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)
+
+
+def show_page(submission_path: str | Path, challenges_path: str | Path, count: int) -> str:
+    """A page, as HTML that needs no other file: test inputs, the two attempts at each, and the truth where it is known.
+
+    What cannot be read is said on the page: a notebook must not end in an error for want of a picture.
+
+    Args:
+        submission_path: the submission.
+        challenges_path: what it answers; the first tasks of it that are in the submission are shown.
+        count: tasks to show.
+    """
+    try:
+        tasks = read_challenges(str(challenges_path)).tasks
+        document = read_json(Path(submission_path))
+        tasks = TaskSet([task for task in tasks if isinstance(document, dict) and task.id in document][:count], tasks.name)
+        answers = {task.id: document[task.id] for task in tasks}
+        attempts, _ = read_attempts(answers, tasks.test_counts, str(submission_path))
+    except InputError as error:
+        return _page(html.escape(str(error)), [])
+    truths = _read_truths(Path(challenges_path))
+    rows, solved, known = [], 0, 0
+    for (task, number), pair in zip(tasks.tests, attempts, strict=True):
+        title = html.escape(task.id) + (f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else "")
+        truth = truths.get((task.id, number))
+        grids = [("input", task.test[number].input), ("attempt 1", pair[0]), ("attempt 2", pair[1])]
+        if truth is not None:
+            place = ranks([[truth]], [pair])[0][0]
+            known, solved = known + 1, solved + (place is not None)
+            title += ": not solved" if place is None else f": solved by attempt {place + 1}"
+            grids.append(("truth", truth))
+        figures = "".join(f"<figure><figcaption>{what}</figcaption>{_draw(grid)}</figure>" for what, grid in grids)
+        rows.append(f"<section><h4>{title}</h4>{figures}</section>")
+    score = f"; {solved} of the {known} shown with their truth are solved" if known else ""
+    return _page(f"{html.escape(Path(submission_path).name)}: the first {len(tasks)} tasks{score}", rows)
+
+
+def _read_truths(challenges: Path) -> dict[tuple[str, int], Grid]:
+    """The outputs that the solutions file beside a challenges file tells; none if there is no such file."""
+    path = challenges.with_name(challenges.name.replace("_challenges", "_solutions"))
+    if path == challenges or not path.is_file():
+        return {}
+    truths = {}
+    try:
+        for task_id, grids in dict(read_json(path)).items():
+            truths |= {(task_id, number): parse_grid(grid, task_id) for number, grid in enumerate(grids)}
+    except (InputError, TypeError, ValueError):
+        return {}
+    return truths
+
+
+_PAPER = "background:#fff;color:#222;font:14px sans-serif;padding:8px"  # notebooks may be dark
+_STYLE = (
+    ".trm figure{display:inline-block;margin:0 16px 8px 0;vertical-align:top}"
+    ".trm figcaption{color:#666;font-size:12px}.trm h4{margin:12px 0 4px}"
+)
+
+
+def _page(heading: str, rows: list[str]) -> str:
+    return f'<div class="trm" style="{_PAPER}"><style>{_STYLE}</style><p>{heading}</p>{"".join(rows)}</div>'
+
+
+def _draw(grid: Grid) -> str:
+    """A grid as SVG: a path for each colour, thin lines between the cells."""
+    if not grid.size:
+        return "<div>no grid</div>"
+    rows, columns = grid.shape
+    cell = max(5, min(22, 180 // max(rows, columns)))
+    shapes = []
+    for colour, rgb in enumerate(terminal.RGB):
+        cells = "".join(f"M{column} {row}h1v1h-1z" for row, column in zip(*(grid == colour).nonzero(), strict=True))
+        if cells:
+            shapes.append(f'<path d="{cells}" fill="rgb{rgb}"/>')
+    lines = "".join(f"M0 {row}h{columns}" for row in range(rows + 1)) + "".join(f"M{c} 0v{rows}" for c in range(columns + 1))
+    shapes.append(f'<path d="{lines}" stroke="#555" stroke-width="{1 / cell:.3f}" fill="none"/>')
+    size = f'width="{columns * cell + 1}" height="{rows * cell + 1}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {columns} {rows}">{"".join(shapes)}</svg>'
+
+
+# --- flags
+
+
+def add_kaggle_flags(entry: argparse.ArgumentParser) -> None:
+    """The flags of `kaggle` that `predict` does not have.
+
+    Args:
+        entry: where to add.
+    """
+    entry.add_argument("--challenges", help="the test file (default: the attached competition's)")
+    what = "time for answering the public evaluation tasks where this is not the scored run"
+    entry.add_argument("--rehearsal", metavar="TIME", default=REHEARSAL, help=what)
