@@ -25,7 +25,8 @@ from trm_arc.task import TaskSet
 
 ADAPTER = (sys.executable, "-m", "trm_arc.adapt")
 TRIES = 4  # the last but one on one device, the last on the CPU
-GRACE = 10.0  # seconds over its time in which an adaptation may save, before it is ended
+SAVING = 0.1, 5.0  # share of its time that an adaptation gets to save and end, and the most seconds of it
+GRACE = 5.0  # seconds beyond, before it is ended
 TELL = 60.0  # seconds between words on how it goes
 
 
@@ -62,12 +63,14 @@ class Adaptation:
             StoppedError: the run must end.
         """
         ends = time.monotonic() + seconds
+        share, most = SAVING
+        saving = min(most, share * seconds) if seconds < float("inf") else 0.0
         devices = self.crew.devices
         for attempt in range(TRIES):
             left = ends - time.monotonic()
             if left < 2 * self.crew.startup:
                 break
-            code, words = self._attempt(devices, left, ends)
+            code, words = self._attempt(devices, left - saving, ends)
             if code == 0:
                 break
             self.journal.tell(f"adaptation on {', '.join(devices)} ended with code {code}: {words}", loudly=True)
@@ -105,7 +108,7 @@ class Adaptation:
             try:
                 while any(program.poll() is None for program in programs) and not any(program.poll() for program in programs):
                     self.crew.check()
-                    if time.monotonic() > ends + GRACE:
+                    if time.monotonic() > ends + min(GRACE, left):
                         return 124, "it did not end in time"
                     self._tell(ends)
                     time.sleep(0.1)

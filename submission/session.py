@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from submission.adaptation import Adaptation
-from submission.ballot import Ballot, rounds, settled
+from submission.ballot import Ballot, rounds, settled, warm_up
 from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
@@ -124,6 +124,7 @@ class Session:
         self.ballot = Ballot(self.slots)
         self.crew: Crew | None = None
         self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
+        self.earlier = self.ranked
         self.out, self.written = settings.out, 0.0
         self.writing = 0.0  # seconds that counting and writing took last
         self.units = 0
@@ -143,6 +144,7 @@ class Session:
             try:
                 if self.slots:
                     self.crew = Crew(self.settings, self.challenges.tasks, self.clock, journal, stopping, self.reserve)
+                    warm_up()  # while the workers begin
                     self.work()
             except StoppedError as error:
                 journal.tell(str(error))
@@ -194,7 +196,8 @@ class Session:
             elif found:
                 adapted.append(found[number])
         if any(member not in found for member in adapted):
-            self.ballot = Ballot(self.slots)  # the first look's votes were another model's
+            # The first look's votes were another model's; its answers stand until the adapted one has some.
+            self.ballot, self.earlier = Ballot(self.slots), self.ranked
         return adapted
 
     def adaptation(self, base: Path | None, number: int) -> Adaptation:
@@ -262,7 +265,7 @@ class Session:
         most = np.stack([np.minimum(member.counts, self.settings.views) for member in members])
         active, saved = np.arange(self.slots), 0
         if self.clock.limit is not None:
-            left = self.clock.left - self.reserve()
+            left = max(0.0, self.clock.left - self.reserve())
             self.journal.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
         for begin, end in rounds(int(most.max())):
             first = np.full(self.slots, begin, np.int64)
@@ -332,7 +335,8 @@ class Session:
     def publish(self) -> np.ndarray:
         """Count and write the submission; the votes of the three best candidates of every test input."""
         began = self.clock.spent
-        self.ranked, votes = self.ballot.rank()
+        ranked, votes = self.ballot.rank()
+        self.ranked = [now or before for now, before in zip(ranked, self.earlier, strict=True)]
         data = self.challenges.document(self.ranked)
         for place in dict.fromkeys((self.out, Path.cwd() / self.out.name, self.settings.work_folder / self.out.name)):
             try:

@@ -20,13 +20,14 @@ from submission import kaggle
 from submission.bundle import slim
 from tests.conftest import ROOT, SETTINGS, make_tasks, to_document, write_kaggle
 from trm_arc import sources
-from trm_arc.answer import answer_tasks
+from trm_arc.answer import predict_tasks
 from trm_arc.attempts import find_faults
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from trm_arc.device import find_device
 from trm_arc.errors import InputError
 from trm_arc.leak import refuse_trained, trained_inputs
 from trm_arc.task import TaskSet
+from trm_arc.vote import tally
 
 COMPETITION, OTHERS = "competitions/arc-prize-2026", ("arc-prize-2026", "datasets/organiser/arc-prize-2026")
 NOTEBOOKS = ROOT / "notebooks"
@@ -148,8 +149,8 @@ def test_a_slim_checkpoint_answers_and_adapts_as_the_whole_one(
     assert names == {"model", "embedding", "mean", "plan", "counts", "trained"}
     assert len(small.tensors["embedding.table"]) == 1
     tasks = make_tasks(3, 5, "eval")
-    options = {"views": 4, "keep": 4, "quiet": True}
-    here, there = (answer_tasks(c, tasks, find_device("cpu", "float32"), **options) for c in (whole, small))
+    device = find_device("cpu", "float32")
+    here, there = (tally(predict_tasks(c, tasks, device, views=4, quiet=True), tasks.outputs, 4) for c in (whole, small))
     for first, second in zip(here, there, strict=True):
         assert [c.votes for c in first] == [c.votes for c in second]
         assert all(np.array_equal(a.grid, b.grid) for a, b in zip(first, second, strict=True))
