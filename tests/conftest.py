@@ -1,5 +1,6 @@
 """Shared fixtures: a small synthetic task set that every clone has, and the real data of ../shared where it is."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ SETTINGS = (
 ).split()
 
 torch.set_num_threads(1)  # the tensors of tests are too small to share
+os.environ["OMP_NUM_THREADS"] = "1"  # nor should the programs that tests start wait for one another
 settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
 settings.load_profile("kit")
 
