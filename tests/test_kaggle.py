@@ -16,7 +16,7 @@ import torch
 
 import submission.__main__ as submission
 import trm_arc
-from submission import kaggle
+from submission import kaggle, page
 from submission.bundle import slim
 from tests.conftest import ROOT, SETTINGS, make_tasks, to_document, write_kaggle
 from trm_arc import sources
@@ -348,18 +348,18 @@ def test_the_page_shows_answers_and_escapes(tmp_path: Path) -> None:
     }
     path = tmp_path / "submission.json"
     path.write_text(json.dumps(answers))
-    page = kaggle.show_page(path, challenges, 5)
-    assert page.count("<svg") == 3 * 4
-    assert page.count("solved by attempt 2") == 3
-    assert "<b>" not in page
-    assert "&lt;b&gt;x00" in page
-    assert "http" not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    shown = page.show_page(path, challenges, 5)
+    assert shown.count("<svg") == 3 * 4
+    assert shown.count("solved by attempt 2") == 3
+    assert "<b>" not in shown
+    assert "&lt;b&gt;x00" in shown
+    assert "http" not in shown.replace('xmlns="http://www.w3.org/2000/svg"', "")
     challenges.write_text(json.dumps(to_document(tasks)))
     (tmp_path / "some_solutions.json").unlink()
-    assert kaggle.show_page(path, challenges, 1).count("<svg") == 3
+    assert page.show_page(path, challenges, 1).count("<svg") == 3
     path.write_text(json.dumps(answers | {"<b>x00": 7}))
-    assert "need a list of as many answers" in kaggle.show_page(path, challenges, 5)
-    assert "no such file" in kaggle.show_page(tmp_path / "none.json", challenges, 5)
+    assert "need a list of as many answers" in page.show_page(path, challenges, 5)
+    assert "no such file" in page.show_page(tmp_path / "none.json", challenges, 5)
 
 
 # --- the notebooks
