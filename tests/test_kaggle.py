@@ -1,5 +1,6 @@
 """The kit on Kaggle: bundles, what is found where, the rehearsal, training in sessions; the notebooks, run without a network."""
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -71,7 +72,7 @@ def test_a_bundle_tells_all_of_its_files(bundle: Path, base: Path, command: Call
     there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
     assert there == {*manifest["files"], "manifest.json", "dataset-metadata.json"}
     assert manifest["wheel"] == f"trm_arc-{trm_arc.__version__}-py3-none-any.whl"
-    assert manifest["versions"]["torch"] == torch.__version__
+    assert manifest["versions"]["torch"] == importlib.metadata.version("torch")  # without the build behind a "+"
     (checkpoint,) = manifest["checkpoints"]
     assert (checkpoint["step"], checkpoint["whole"]) == (6, False)
     assert checkpoint["model"] == "trm, width 16, 2 blocks, T 1, n 1"
