@@ -162,7 +162,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m submission",
         usage="%(prog)s COMMAND [options]",
-        description="Make, check and score a submission.json.",
+        description="Make, check and score a submission.json; the bundle and the notebooks of Kaggle.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
