@@ -13,9 +13,9 @@ from submission.reading import read_challenges
 from submission.session import Session, Settings
 from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
 from trm_arc.checkpoint import read_task_ids
-from trm_arc.command import Parser, add_machine_flags, run
+from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
 from trm_arc.config import PRESETS, RECIPES
-from trm_arc.errors import InputError
+from trm_arc.errors import InputError, require_least
 from trm_arc.files import read_json, to_json
 from trm_arc.score import ranks, score, score_table
 from trm_arc.sources import load_tasks
@@ -29,10 +29,8 @@ PAIR = (1, 2)  # a submission has two attempts, so pass@1 and pass@2 are all tha
 def predict(values: argparse.Namespace) -> int:
     """Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."""
     limit = find_limit(values.time_limit, values.deadline)
-    for name, least in (("views", 1), ("pool_checkpoints", 1), ("batch_size", 1), ("steps", 1)):
-        value = getattr(values, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {value}")
+    for name in ("views", "pool_checkpoints", "batch_size", "steps"):
+        require_least(name, getattr(values, name))
     if values.settle is not None and not values.settle > 0:
         raise InputError(f"--settle: must be above 0, got {values.settle}")
     if not values.checkpoint and not values.preset:
@@ -145,12 +143,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {usual})")
     flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
     flag("--preset", choices=tuple(PRESETS), metavar="NAME", help="without a checkpoint: train from scratch by these settings")
-    flag("--views", type=int, default=1000, help="augmented views of a test input by a checkpoint at most")
-    flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
-    flag("--steps", type=int, help="supervision steps (default: as many as in training)")
-    flag("--batch-size", type=int, default=256, help="views at a time; halved when the memory is not enough")
-    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
-    flag("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+    add_view_flags(entry)
     settling = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settling} (default: only when they cannot)")
     flag("--work-folder", type=Path, help="keep adapted runs here (default: a temporary folder)")

@@ -28,6 +28,7 @@ from trm_arc.clock import show_duration
 from trm_arc.errors import InputError
 from trm_arc.files import write_atomic
 from trm_arc.loop import stop_signals
+from trm_arc.predict import list_views
 
 PUBLISH = 30.0  # seconds after which the file is written anew within a round
 LOOK_SHARE = 0.06  # of the time, at most, for the first look
@@ -82,13 +83,11 @@ class Member:
     """A checkpoint that votes.
 
     Attributes:
-        name: of the run, for words.
         candidates: its checkpoints, best first; the first that can be read is used.
         counts: int64, the views that there are of every test input; empty until a worker has said so.
         cells: int64, the canvas of every test input.
     """
 
-    name: str
     candidates: list[Path]
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     cells: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -104,7 +103,7 @@ def find_members(paths: Sequence[Path], pool: int) -> list[Member]:
     members = []
     for path in pool_checkpoints(paths, pool):  # should one be broken, the older ones beside it can stand in
         older = [other for other in list_checkpoints(path.parent)[::-1] if other.name < path.name]
-        members.append(Member(str(path), [path, *older]))
+        members.append(Member([path, *older]))
     return members
 
 
@@ -225,7 +224,7 @@ class Session:
         """Predict one view of every test input, as far as a small share of the time allows, in an order that tells no sizes."""
         order = np.random.default_rng(0).permutation(self.slots)
         seconds = LOOK_SHARE * self.clock.limit if self.clock.limit else float("inf")
-        self.round(members, order, np.zeros(self.slots, np.int64), np.ones(self.slots, np.int64), seconds)
+        self.round(members, order, 0, 1, seconds)
         self.publish()
         done = int(self.ballot.views.sum())
         self.journal.tell(f"first look: {done} views, {1000 * self.crew.seconds_per_view:,.1f} ms each on a device")
@@ -268,8 +267,7 @@ class Session:
             left = max(0.0, self.clock.left - self.reserve())
             self.journal.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
         for begin, end in rounds(int(most.max())):
-            first = np.full(self.slots, begin, np.int64)
-            self.round(members, active, first, first + end - begin)
+            self.round(members, active, begin, end)
             votes = self.publish()
             done = np.minimum(most, end).sum(axis=0)
             left = most.sum(axis=0) - done
@@ -283,27 +281,22 @@ class Session:
                 break
         self.journal.tell(f"all views are done; {saved} of {most.sum()} were not needed")
 
-    def round(
-        self, members: list[Member], slots: np.ndarray, first: np.ndarray, last: np.ndarray, seconds: float = float("inf")
-    ) -> None:
-        """Predict views `first` to `last` of some test inputs by every member, on all devices.
+    def round(self, members: list[Member], slots: np.ndarray, begin: int, end: int, seconds: float = float("inf")) -> None:
+        """Predict a range of views of some test inputs by every member, on all devices.
 
         Args:
             members: who votes.
             slots: the test inputs, int64.
-            first: int64 (all test inputs,), first view of each.
-            last: int64 (all test inputs,), the view after the last.
+            begin: first view.
+            end: the view after the last.
             seconds: after which no more work is begun.
         """
         units = []
         for member in members:
-            end = np.minimum(np.minimum(last, member.counts), self.settings.views)
             if seconds == float("inf"):  # equal canvases together; a first look samples all sizes instead
                 slots = slots[np.argsort(member.cells[slots], kind="stable")]
-            counts = np.maximum(end[slots] - first[slots], 0)
-            slot = np.repeat(slots, counts)
-            view = first[slot] + np.arange(len(slot)) - np.repeat(np.cumsum(counts) - counts, counts)
-            units.append((str(member.candidates[0]), slot, view))
+            ends = np.minimum(member.counts[slots], min(end, self.settings.views))
+            units.append((str(member.candidates[0]), *list_views(slots, np.full(len(slots), begin), ends)))
         self.crew.work(self.cut(units), self.take, seconds)
 
     def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], Unit | None]":

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import make_tasks, write_kaggle
+from tests.conftest import SETTINGS, make_tasks, write_kaggle
 from trm_arc import supervision
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.files import exclusive
@@ -24,10 +24,6 @@ from trm_arc.loss import Losses, supervise
 from trm_arc.task import TaskSet
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
-    "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
-).split()
 
 
 @pytest.fixture(scope="module")

@@ -35,12 +35,11 @@ def adaptation_config(base: Config, recipe: str, challenges: str, trained: bool 
     return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
 
 
-def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
+def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
     """The adaptation that a command line describes, resumed if it says so.
 
     Args:
         values: the command line.
-        out: folder of the run.
         processes: this one and its like.
 
     Returns:
@@ -49,7 +48,7 @@ def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer,
     Raises:
         InputError: settings that do not go together, or tasks or a checkpoint that cannot be read.
     """
-    resumed = load_newest(out) if values.resume else None
+    resumed = load_newest(values.out) if values.resume else None
     base = load_checkpoint(values.checkpoint) if values.checkpoint and resumed is None else None
     if resumed is not None:
         config = resumed.config

@@ -15,9 +15,9 @@ from augment.transform import ROW_BYTES
 from trm_arc.checkpoint import Checkpoint, check_rows
 from trm_arc.data import check_vocabulary, draw_plans, fingerprint
 from trm_arc.device import Device
-from trm_arc.errors import InputError, shorten
+from trm_arc.errors import InputError, require_least, shorten
 from trm_arc.lanes import expected_side
-from trm_arc.predict import Predictor
+from trm_arc.predict import Predictor, list_views
 from trm_arc.processes import Processes
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
@@ -126,9 +126,8 @@ def make_predictor(
     """
     tasks = tasks.without_solutions()
     steps = checkpoint.config.training.halt_steps if steps is None else steps
-    for name, value in (("--steps", steps), ("--batch-size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name}: at least 1 is needed, got {value}")
+    require_least("steps", steps)
+    require_least("batch_size", batch_size)
     check_vocabulary(checkpoint.config.model)
     windows, larger = choose_windows(checkpoint, tasks, window)
     rows = find_rows(checkpoint, tasks)
@@ -164,8 +163,7 @@ def predict_tasks(
     """
     processes = processes or Processes()
     quiet = quiet or not processes.is_main
-    if views < 1:
-        raise InputError(f"--views: at least 1 is needed, got {views}")
+    require_least("views", views)
     predictor, unseen = make_predictor(checkpoint, tasks, device, **options)
     if unseen and not quiet:
         print(
@@ -175,8 +173,7 @@ def predict_tasks(
     counts = np.minimum(predictor.view_counts, views)
     if not counts.all() and not quiet:
         print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")
-    slots = np.repeat(np.arange(len(counts)), counts)
-    numbers = np.arange(len(slots)) - np.repeat(np.cumsum(counts) - counts, counts)
+    slots, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
     here = numbers % processes.count == processes.rank
     with tqdm(
         total=int(here.sum()),

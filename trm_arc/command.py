@@ -110,6 +110,21 @@ def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(values, name) for _, name, _, _ in settings() if name in values}
 
 
+def add_view_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for the views of test inputs, and for the checkpoints that vote.
+
+    Args:
+        parser: where to add.
+    """
+    flag = parser.add_argument
+    flag("--views", type=int, default=1000, help="augmented views of a test input by a checkpoint at most")
+    flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
+    flag("--steps", type=int, help="supervision steps (default: as many as in training)")
+    flag("--batch-size", type=int, default=256, help="views at a time; halved when the memory is not enough")
+    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
+    flag("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+
+
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Flags for where the data lies and where to compute.
 

@@ -148,7 +148,6 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             grids += pair
     counts = [len(_known_pairs(task)) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
-    plan = draw_plans(tasks, config.augmentations, config.seed)
     lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
     return (
         Examples(
@@ -159,7 +158,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             lanes,
             take_turns([len(lane.pairs) for lane in lanes]),
             np.array([task_key(task.id) for task in tasks], np.uint64),
-            plan,
+            draw_plans(tasks, config.augmentations, config.seed),
             trained_inputs(kept),
             not settings.model.transform_slots,
         ),

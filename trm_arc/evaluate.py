@@ -1,15 +1,15 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_all, fill_attempts, write_submission
-from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
-from trm_arc.command import Parser, add_machine_flags, run
+from trm_arc.checkpoint import load_checkpoint, newest_checkpoint, pool_checkpoints
+from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
 from trm_arc.device import find_device
-from trm_arc.errors import InputError
+from trm_arc.errors import require_least
 from trm_arc.files import RESULT_FILES, check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.processes import find_processes
@@ -73,17 +73,11 @@ def make_parser() -> Parser:
     )
     named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
     parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
-    pooled = "let the newest N checkpoints of each run vote together (fresh votes: 1)"
-    parser.add_argument("--pool-checkpoints", type=int, default=1, metavar="N", help=pooled)
     parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
     parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
     parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
     parser.add_argument("--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, or else refuse")
-    parser.add_argument("--views", type=int, default=1000, help="augmented views of a test input at most")
-    parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
-    parser.add_argument("--batch-size", type=int, default=256, help="views at a time")
-    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
-    parser.add_argument("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+    add_view_flags(parser)
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
     return parser
@@ -96,8 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
-    if values.pool_checkpoints < 1:
-        raise InputError(f"--pool-checkpoints: at least 1 is needed, got {values.pool_checkpoints}")
+    require_least("pool_checkpoints", values.pool_checkpoints)
     named = values.checkpoint or [newest_checkpoint(RUNS)]
     paths, checkpoint_path = pool_checkpoints(named, values.pool_checkpoints), named[0]
     checkpoint = load_checkpoint(paths[0])
@@ -124,34 +117,32 @@ def main(arguments: Sequence[str]) -> int:
         voter = checkpoint if path == paths[0] else load_checkpoint(path)
         parts += predict_tasks(voter, tasks, device, processes=processes, **options)
     answers = tally(parts, tasks.outputs, max(CUTOFFS))
-    values.pooled = len(paths)
     if processes.is_main:
-        report(checkpoint, tasks, answers, out, values)
+        made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": values.views}
+        report(made, tasks, answers, out, values.show)
     return 0
 
 
-def report(checkpoint: Checkpoint, tasks: TaskSet, answers: list[list[Candidate]], out: Path, values: Namespace) -> None:
+def report(made: dict[str, Any], tasks: TaskSet, answers: list[list[Candidate]], out: Path, show: bool) -> None:
     """Write predictions, submission and scores, and print what a person wants to know.
 
     Args:
-        checkpoint: that answered.
+        made: how the answers came about, for the metrics.
         tasks: what was answered.
         answers: candidates of every test input, in order.
         out: folder for the files.
-        values: the command line.
+        show: print every answer as a picture.
     """
     candidate_grids = [[candidate.grid for candidate in candidates] for candidates in answers]
     write_predictions(out / "predictions.json", tasks, answers)
     write_submission(out / "submission.json", tasks, candidate_grids)
-    if values.show:
+    if show:
         print(f"\n{show_answers(tasks, answers, wants_colour())}\n")
     if tasks.has_solutions:
         ranked = fill_all(tasks, candidate_grids)
         places = ranks(tasks.solutions, ranked)
         cutoffs = tuple(k for k in CUTOFFS if k <= 2 or k <= max(map(len, ranked)))
-        made = {"step": checkpoint.step, "checkpoints": values.pooled, "data": tasks.name, "views": values.views}
-        metrics = made | score(places, cutoffs)
-        write_atomic(out / "metrics.json", to_json(metrics, pretty=True))
+        write_atomic(out / "metrics.json", to_json(made | score(places, cutoffs), pretty=True))
         print(score_table(places, cutoffs))
     else:
         (out / "metrics.json").unlink(missing_ok=True)  # of other answers

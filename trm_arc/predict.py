@@ -165,6 +165,19 @@ class Predictor:
         return answers.cpu().numpy(), halting.cpu().numpy()
 
 
+def list_views(slots: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The test input and the number of every view of a range, test input by test input.
+
+    Args:
+        slots: int64 (n,), the test inputs.
+        begin: int64 (n,), the first view of each.
+        end: int64 (n,), the view after the last of each; none where that is not above the first.
+    """
+    counts = np.maximum(end - begin, 0)
+    slot, first = np.repeat(slots, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
+    return slot, first + np.arange(len(slot))
+
+
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:
     """Which canvases (uint8 (n, rows, columns)) have a colour in their last row or column, which is the marks'; bool (n,)."""
     coloured = canvases >= FIRST_COLOUR

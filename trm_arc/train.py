@@ -15,7 +15,7 @@ from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
 from trm_arc.cost import measure_peak
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
-from trm_arc.errors import InputError, shorten
+from trm_arc.errors import InputError, require_least, shorten
 from trm_arc.export import FOLDER, check_piece_size, export_pieces, load_newest
 from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.forecast import describe_plan
@@ -237,12 +237,11 @@ def refuse_idle_flags(given: Mapping[str, Any], training: TrainingConfig) -> Non
             raise InputError(f"--{name.replace('_', '-')}: does nothing without {needs}")
 
 
-def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
+def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
     """The run that a command line describes, resumed if it says so.
 
     Args:
         values: the command line.
-        out: folder of the run.
         processes: this one and its like.
 
     Returns:
@@ -251,7 +250,7 @@ def set_up(values: Namespace, out: Path, processes: Processes) -> tuple[Trainer,
     Raises:
         InputError: settings that do not go together, or data or a checkpoint that cannot be read.
     """
-    checkpoint = load_newest(out) if values.resume else None
+    checkpoint = load_newest(values.out) if values.resume else None
     config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
     given = chosen_settings(values)
     if "data" in given:
@@ -319,9 +318,7 @@ def check_run_flags(values: Namespace) -> None:
     """
     counts = ("keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views")
     for name, least in (*((name, 1) for name in counts), ("evaluate_every", 0)):
-        value = getattr(values, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')}: at least {least} is needed, got {value}")
+        require_least(name, getattr(values, name), least)
     for name in ("pool_votes", "evaluate_views"):
         if getattr(values, name) and not values.evaluate_every:
             raise InputError(f"--{name.replace('_', '-')}: does nothing without --evaluate-every")
@@ -335,8 +332,7 @@ def check_run_flags(values: Namespace) -> None:
     by_steps = values.save_every.isdecimal()
     values.save_seconds = None if by_steps else parse_duration(values.save_every)
     values.save_every = int(values.save_every) if by_steps else 1
-    if values.save_every < 1:
-        raise InputError("--save-every: at least 1 is needed, got 0")
+    require_least("save_every", values.save_every)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -369,7 +365,7 @@ def make_watchers(values: Namespace, trainer: Trainer, evaluation: TaskSet) -> t
     return evaluate, track
 
 
-Builder = Callable[[Namespace, Path, Processes], tuple[Trainer, TaskSet, list[str]]]
+Builder = Callable[[Namespace, Processes], tuple[Trainer, TaskSet, list[str]]]
 
 
 def carry_out(values: Namespace, build: Builder) -> int:
@@ -382,14 +378,14 @@ def carry_out(values: Namespace, build: Builder) -> int:
     out, began = values.out, time.monotonic()
     processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
     if values.dry_run:
-        trainer, _, notes = build(values, out, processes)
+        trainer, _, notes = build(values, processes)
         if processes.is_main:
             print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
         return 0
     if processes.is_main:
         prepare_folder(out, values.resume, values.overwrite)
     with exclusive(out) if processes.is_main else nullcontext():
-        trainer, evaluation, notes = build(values, out, processes)
+        trainer, evaluation, notes = build(values, processes)
         evaluate, track = make_watchers(values, trainer, evaluation)  # before anything of an old run is touched
         best = -math.inf  # the main process knows
         if processes.is_main:
