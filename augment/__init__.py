@@ -1,13 +1,24 @@
 """Grids and what is done to them: symmetries, palettes, plans of transforms, canvases.  NumPy and numba only.
 
 A *grid* is a two-dimensional uint8 array of colours 0 to 9, at most 30 x 30.  A *canvas* is a window of the 30 x 30 board
-that holds one grid as tokens: 0 empty, 1 end-of-grid mark, 2 to 11 the colours.
+that holds one grid as tokens: 0 empty, 1 end-of-grid mark, 2 to 11 the colours.  Sudoku and mazes are *boards*, which all have
+one size: see `augment.board`.
 """
 
+from augment.board import (
+    BoardTransform,
+    dihedral_table,
+    draw_sudoku_transforms,
+    hash_boards,
+    hash_undone_boards,
+    pack_boards,
+    paint_boards,
+    tokens_to_board,
+)
 from augment.canvas import Window, corner_offsets, crop, hash_undone, paint, smallest_window, tokens_to_grid
 from augment.grids import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
 from augment.palette import IDENTITY_PALETTE, draw_palettes
-from augment.plan import Plan, draw_plan
+from augment.plan import DrawnPlan, Plan, draw_plan
 from augment.symmetry import COMPOSE, INVERSE, SYMMETRIES, apply_symmetry
 from augment.transform import Transform
 
@@ -18,6 +29,8 @@ __all__ = [
     "IDENTITY_PALETTE",
     "INVERSE",
     "SYMMETRIES",
+    "BoardTransform",
+    "DrawnPlan",
     "PackedGrids",
     "Plan",
     "Transform",
@@ -25,12 +38,19 @@ __all__ = [
     "apply_symmetry",
     "corner_offsets",
     "crop",
+    "dihedral_table",
     "draw_palettes",
     "draw_plan",
+    "draw_sudoku_transforms",
+    "hash_boards",
     "hash_grids",
     "hash_undone",
+    "hash_undone_boards",
+    "pack_boards",
     "pack_grids",
     "paint",
+    "paint_boards",
     "smallest_window",
+    "tokens_to_board",
     "tokens_to_grid",
 ]

@@ -254,3 +254,90 @@ def mix_columns(columns):
 def generator_seeds(columns: np.ndarray) -> list[int]:
     """A seed for every row of `columns` (integers from 0, (n, k)), of the 63 bits that generators take."""
     return (mix_columns(columns.astype(np.uint64)) >> np.uint64(1)).tolist()
+
+
+@jit
+def _hash_cell(place, value):
+    """What a cell of a board adds to its hash."""
+    return mix(np.uint64(place) * np.uint64(256) + np.uint64(value))
+
+
+@jit
+def hash_boards(boards):
+    """Hash of every board of one shape: uint64 (n,)."""
+    hashes = np.zeros(len(boards), np.uint64)
+    for i in range(len(boards)):
+        cells = boards[i].reshape(-1)
+        for place in range(len(cells)):
+            hashes[i] += _hash_cell(place, cells[place])
+    return hashes
+
+
+@jit
+def permute_boards(boards, index, table, out):
+    """Board index[b], transformed by table[b], as tokens on out[b] (uint8 (n, rows, columns)); a token is its value plus 1."""
+    rows, columns = out.shape[1], out.shape[2]
+    for b in range(len(index)):
+        board, line = boards[index[b]], table[b]
+        for r in range(rows):
+            for c in range(columns):
+                row, column = line[1 + r], line[1 + rows + c]
+                value = board[column, row] if line[0] else board[row, column]
+                out[b, r, c] = line[1 + rows + columns + value] + np.uint8(1)
+
+
+@jit
+def undo_and_hash_boards(canvases, table):
+    """The hash of every board of tokens after its transform is undone: uint64 (n,); see `hash_boards`."""
+    count, rows, columns = canvases.shape
+    hashes = np.zeros(count, np.uint64)
+    came_from = np.empty(256, np.uint8)
+    for b in range(count):
+        line = table[b]
+        for value in range(256):
+            came_from[value] = value
+        for value in range(len(line) - 1 - rows - columns):
+            came_from[line[1 + rows + columns + value]] = value
+        for r in range(rows):
+            for c in range(columns):
+                row, column = line[1 + r], line[1 + rows + c]
+                place = column * columns + row if line[0] else row * columns + column
+                hashes[b] += _hash_cell(place, came_from[np.uint8(canvases[b, r, c] - np.uint8(1))])
+    return hashes
+
+
+@jit
+def _shuffle(order, word):
+    """Put the numbers of `order` (uint8 (n,)) into a random order; returns the next random word."""
+    for i in range(len(order) - 1, 0, -1):
+        word = mix(word)
+        j = word % np.uint64(i + 1)
+        order[i], order[j] = order[j], order[i]
+    return word
+
+
+@jit
+def draw_sudoku(keys, box_rows, box_columns, table):
+    """A symmetry of Sudoku for every key, into `table` (uint8 (n, 2 + 3 side)), which is returned."""
+    side = box_rows * box_columns
+    inner, outer = np.empty(side, np.uint8), np.empty(side, np.uint8)
+    for i in range(len(keys)):
+        word = mix(keys[i])
+        table[i, 0] = np.uint8(word & np.uint64(1)) if box_rows == box_columns else np.uint8(0)
+        for axis in range(2):
+            height = box_columns if axis else box_rows  # of a stack's columns, or of a band's rows
+            groups = side // height
+            for g in range(groups):
+                outer[g] = g
+            word = _shuffle(outer[:groups], word)
+            for g in range(groups):
+                for k in range(height):
+                    inner[k] = k
+                word = _shuffle(inner[:height], word)
+                for k in range(height):
+                    table[i, 1 + axis * side + g * height + k] = outer[g] * height + inner[k]
+        digits = table[i, 1 + 2 * side :]
+        for value in range(side + 1):
+            digits[value] = value
+        word = _shuffle(digits[1:], word)
+    return table

@@ -1,6 +1,8 @@
 """The plan: which transforms a task is seen under.  Eleven bytes a row; augmented grids are never stored."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,11 +35,43 @@ class Plan:
         """Row `row` as a Transform."""
         return Transform.from_row(self.table[row])
 
+    def rows(self, index: np.ndarray) -> np.ndarray:
+        """Some rows of the table, by their numbers (int64 (n,))."""
+        return self.table[index]
+
     @classmethod
     def concatenate(cls, tables: list[np.ndarray]) -> "Plan":
         """One plan of the tables of `draw_plan`, a table a task."""
         starts = np.concatenate([[0], np.cumsum([len(table) for table in tables], dtype=np.int64)]).astype(np.int64)
         return cls(np.concatenate(tables) if tables else np.empty((0, ROW_BYTES), np.uint8), starts)
+
+
+@dataclass(frozen=True)
+class DrawnPlan:
+    """Transforms that are not stored at all: each is drawn when it is asked for, from the key of its task and its number.
+
+    Attributes:
+        keys: uint64 (tasks,), one a task.
+        count: transforms of each, the identity first.
+        draw: gives the transforms (uint8 (n, bytes of a row)) of keys (uint64 (n,)) and numbers (int64 (n,)).
+    """
+
+    keys: np.ndarray
+    count: int
+    draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.keys) * self.count
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64 (tasks + 1,), as of a `Plan`."""
+        return np.arange(len(self.keys) + 1, dtype=np.int64) * self.count
+
+    def rows(self, index: np.ndarray) -> np.ndarray:
+        """Some transforms, by their numbers (int64 (n,)) among those of all tasks."""
+        task, number = np.divmod(index, self.count)
+        return self.draw(self.keys[task], number)
 
 
 def draw_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:

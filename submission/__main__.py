@@ -16,6 +16,7 @@ from trm_arc.checkpoint import read_task_ids
 from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
 from trm_arc.config import PRESETS, RECIPES
 from trm_arc.errors import InputError, require_least
+from trm_arc.family import ARC
 from trm_arc.files import read_json, to_json
 from trm_arc.score import ranks, score, score_table
 from trm_arc.sources import load_tasks
@@ -143,7 +144,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {usual})")
     flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
     flag("--preset", choices=tuple(PRESETS), metavar="NAME", help="without a checkpoint: train from scratch by these settings")
-    add_view_flags(entry)
+    add_view_flags(entry, ARC.usual_views)
     settling = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settling} (default: only when they cannot)")
     flag("--work-folder", type=Path, help="keep adapted runs here (default: a temporary folder)")

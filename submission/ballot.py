@@ -54,7 +54,9 @@ def warm_up() -> None:
     """Count one vote, so that what is compiled at its first call is compiled before the time of counting is measured."""
     view = np.zeros((1, 11), np.uint8)
     view[0, 1:] = np.arange(10)
-    tally([Predictions(np.full((1, 1, 1), 2, np.uint8), view, np.zeros(1, np.int64), np.zeros(1, np.float32))], 1, 1)
+    nothing = np.zeros(1)
+    halting, steps, slot = (nothing.astype(kind) for kind in (np.float32, np.int32, np.int64))
+    tally([Predictions(np.full((1, 1, 1), 2, np.uint8), view, slot, halting, steps)], 1, 1)
 
 
 def settled(votes: np.ndarray, done: np.ndarray, left: np.ndarray, deviations: float | None = None) -> np.ndarray:

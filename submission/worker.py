@@ -30,7 +30,7 @@ from trm_arc.predict import Predictor
 from trm_arc.task import TaskSet, parse_task
 from trm_arc.vote import Predictions
 
-_FIELDS = ("canvases", "table", "slots", "halting")
+_FIELDS = ("canvases", "table", "slots", "halting", "steps")
 
 
 def pack_predictions(parts: list[Predictions]) -> bytes:

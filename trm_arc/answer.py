@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import Plan, Window, smallest_window
-from augment.transform import ROW_BYTES
+from augment import DrawnPlan, Plan, Window, smallest_window
 from trm_arc.checkpoint import Checkpoint, check_rows
 from trm_arc.data import check_vocabulary, draw_plans, fingerprint
 from trm_arc.device import Device
@@ -19,9 +18,12 @@ from trm_arc.errors import InputError, require_least, shorten
 from trm_arc.lanes import expected_side
 from trm_arc.predict import Predictor, list_views
 from trm_arc.processes import Processes
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.task import TaskSet
+from trm_arc.thinking import Thinking
 from trm_arc.vote import Predictions
 
+MOST_VIEWS = 2**20  # of a puzzle; its symmetries are drawn when they are asked for
 LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
 
 
@@ -35,17 +37,20 @@ class Rows:
         unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
     """
 
-    plan: Plan
+    plan: Plan | DrawnPlan
     vectors: Tensor
     unseen: list[str]
 
 
-def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
+def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
     """Find the transforms and embeddings of tasks in a checkpoint.
 
     A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
-    of all trained embeddings.
+    of all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
     """
+    if isinstance(tasks, PuzzleSet):
+        drawn = tasks.family.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
+        return Rows(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
     mean = checkpoint.mean_embedding()
@@ -65,7 +70,7 @@ def find_rows(checkpoint: Checkpoint, tasks: TaskSet) -> Rows:
     return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
 
 
-def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[list[Window], list[Window]]:
+def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[list[Window], list[Window]]:
     """The canvas of every test input, and the larger ones to go on to.
 
     Args:
@@ -77,6 +82,8 @@ def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[l
         InputError: a task that the MLP mixer cannot hold, or lanes for it.
     """
     model = checkpoint.config.model
+    if isinstance(tasks, PuzzleSet):
+        return [Window(*tasks.family.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
     if model.mixer == "mlp":
         large = [task.id for task in tasks if task.side > min(trained[-1])]
@@ -101,12 +108,13 @@ def choose_windows(checkpoint: Checkpoint, tasks: TaskSet, kind: str) -> tuple[l
 
 def make_predictor(
     checkpoint: Checkpoint,
-    tasks: TaskSet,
+    tasks: AnySet,
     device: Device,
     *,
     steps: int | None = None,
     batch_size: int = 256,
     window: str = "trained",
+    **thinking: Any,
 ) -> tuple[Predictor, list[str]]:
     """Set a checkpoint to work on some tasks.
 
@@ -115,29 +123,31 @@ def make_predictor(
         tasks: what to answer; their solutions, if any, are not read.
         device: where to compute.
         steps: supervision steps; as in training if None.
-        batch_size: views at a time.
+        batch_size: rollouts of views at a time.
         window: see `choose_windows`.
+        thinking: the rest of `Thinking`.
 
     Returns:
         The predictor, and the ids of tasks that the checkpoint has never seen.
 
     Raises:
-        InputError: a number below 1, or a task that the MLP mixer cannot hold.
+        InputError: a number out of its range, a task that the MLP mixer cannot hold, or a checkpoint of another kind of puzzle.
     """
     tasks = tasks.without_solutions()
-    steps = checkpoint.config.training.halt_steps if steps is None else steps
-    require_least("steps", steps)
+    how = Thinking(checkpoint.config.training.halt_steps if steps is None else steps, **thinking).check()
     require_least("batch_size", batch_size)
-    check_vocabulary(checkpoint.config.model)
+    if checkpoint.family is not tasks.family:
+        raise InputError(f"{checkpoint.where}: answers {checkpoint.family.name}, and {tasks.name} holds {tasks.family.name}")
+    check_vocabulary(checkpoint.config.model, tasks.family)
     windows, larger = choose_windows(checkpoint, tasks, window)
     rows = find_rows(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
-    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, steps, batch_size), rows.unseen
+    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, how, batch_size), rows.unseen
 
 
 def predict_tasks(
     checkpoint: Checkpoint,
-    tasks: TaskSet,
+    tasks: AnySet,
     device: Device,
     *,
     views: int,
@@ -191,26 +201,29 @@ def predict_tasks(
         parts = predictor.predict(slots[here], numbers[here], progress)
     if processes.count == 1:
         return parts
-    return [gather_predictions(parts, canvas, processes, device) for canvas in sorted({*predictor.windows, *predictor.larger})]
+    canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.family.row_bytes
+    return [gather_predictions(parts, canvas, row_bytes, processes, device) for canvas in canvases]
 
 
 def gather_predictions(
-    parts: list[Predictions], canvas: Window, processes: Processes, device: Device
+    parts: list[Predictions], canvas: Window, row_bytes: int, processes: Processes, device: Device
 ) -> Predictions:
     """The predictions of all processes on canvases of one size, as tensors of one length; nothing is pickled.
 
     Args:
         parts: of this process.
         canvas: the size; there may be none of it here.
+        row_bytes: of a transform.
         processes: who else has some.
         device: through which they talk.
     """
     here = [part for part in parts if part.canvases.shape[1:] == tuple(canvas)]
     columns = (
         np.concatenate([np.zeros((0, *canvas), np.uint8), *(part.canvases for part in here)]),
-        np.concatenate([np.zeros((0, ROW_BYTES), np.uint8), *(part.table for part in here)]),
+        np.concatenate([np.zeros((0, row_bytes), np.uint8), *(part.table for part in here)]),
         np.concatenate([np.zeros(0, np.int64), *(part.slots for part in here)]),
         np.concatenate([np.zeros(0, np.float32), *(part.halting for part in here)]),
+        np.concatenate([np.zeros(0, np.int32), *(part.steps for part in here)]),
     )
     counts = processes.gather(torch.tensor([len(columns[0])], device=device.device)).tolist()
     longest = max(counts)

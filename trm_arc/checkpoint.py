@@ -20,18 +20,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from augment import BOARD, COLOURS, SYMMETRIES, Plan
-from augment.transform import ROW_BYTES
+from augment import BOARD, Plan
 from trm_arc.config import Config
 from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError
+from trm_arc.family import ARC, Family
 from trm_arc.files import check_writable, read_json, share, to_json, write_atomic
 from trm_arc.model import Reasoner
+from trm_arc.puzzles.families import find_family
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 USUAL = {"compiled": False, "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
+_YOUNGER = {"rows_in_flight": [], "family": ARC.name}  # parts of a header that the first checkpoints lacked
 EXPORT = Path("export") / "export.json"  # see trm_arc.export
 
 
@@ -45,7 +47,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: windows, how the run computed (precision and `USUAL`), and the lanes with rows in flight.
+        extra: family, windows, how the run computed (precision and `USUAL`), and the lanes with rows in flight.
         where: its folder, for errors.
     """
 
@@ -55,6 +57,11 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     extra: dict[str, Any]
     where: str
+
+    @property
+    def family(self) -> Family:
+        """The kind of puzzle that it answers."""
+        return find_family(self.extra["family"])
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -306,7 +313,7 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     if len(tensors) != header["tensors"]:
         raise InputError(f"{where}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
     _check(header, tensors, where)
-    usual = USUAL | {"rows_in_flight": []}
+    usual = USUAL | _YOUNGER
     extra = usual | {name: header[name] for name in ("windows", "precision", *usual) if name in header}
     tasks = [tuple(task) for task in header["tasks"]]
     return Checkpoint(Config.from_dict(header["config"], where), header["step"], tasks, tensors, extra, where)
@@ -337,8 +344,8 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }
     sound["accumulation"] = sound["accumulation"] and header.get("accumulation", 1) >= 1
-    sound["plan.table"] = table is not None and table.shape[1] == ROW_BYTES and bool((table[:, 0] < SYMMETRIES).all())
-    sound["plan.table"] = sound["plan.table"] and bool((table[:, 1:].sort(dim=1).values == torch.arange(COLOURS)).all())
+    family = find_family(str(header.get("family", ARC.name)))
+    sound["plan.table"] = table is not None and table.shape[1] == family.row_bytes and family.are_transforms(table.numpy())
     sound["plan.starts"] = sound["plan.table"] and sound["tasks"] and starts is not None and len(starts) == len(tasks) + 1
     if sound["plan.starts"]:
         ends = int(starts[0]) == 0 and int(starts[-1]) == len(table)

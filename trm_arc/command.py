@@ -14,6 +14,7 @@ from trm_arc.device import PRECISIONS, is_out_of_memory
 from trm_arc.errors import InputError, OwnError
 from trm_arc.processes import leave_processes
 from trm_arc.sources import DATA_VARIABLE
+from trm_arc.thinking import Thinking
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -110,19 +111,39 @@ def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(values, name) for _, name, _, _ in settings() if name in values}
 
 
-def add_view_flags(parser: argparse.ArgumentParser) -> None:
+def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
     """Flags for the views of test inputs, and for the checkpoints that vote.
 
     Args:
         parser: where to add.
+        views: how many there are if the flag is left out; None: as is usual for what is answered.
     """
     flag = parser.add_argument
-    flag("--views", type=int, default=1000, help="augmented views of a test input by a checkpoint at most")
+    usual = "" if views else " (default: 1000 of ARC, 1 of Sudoku and mazes)"
+    flag("--views", type=int, default=views, help=f"augmented views of a test input by a checkpoint at most{usual}")
     flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
     flag("--steps", type=int, help="supervision steps (default: as many as in training)")
-    flag("--batch-size", type=int, default=256, help="views at a time; halved when the memory is not enough")
+    flag("--batch-size", type=int, default=256, help="rollouts of views at a time; halved when the memory is not enough")
     windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
     flag("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+
+
+def add_thinking_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for thinking at test time, beside --steps.
+
+    Args:
+        parser: where to add.
+    """
+    usual, flag = Thinking(1), parser.add_argument
+    flag("--rollouts", type=int, default=usual.rollouts, metavar="K", help="noisy attempts at a view; the halting head picks one")
+    flag("--rollout-noise", type=float, default=usual.noise, metavar="STD", help="noise on the states of all but the first of them")
+    settling = "stop a rollout when its answer has not changed for N steps (0: never)"
+    flag("--patience", type=int, default=usual.patience, metavar="N", help=settling)
+
+
+def chosen_thinking(values: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of `add_thinking_flags` say, for `make_predictor`."""
+    return {"rollouts": values.rollouts, "noise": values.rollout_noise, "patience": values.patience}
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ class ModelConfig:
     prefix: int = _setting(16, "prefix slots; the task embedding fills the first, the others start as zeros")
     board_rows: int = _setting(BOARD, "rows of the whole board, which give cells their positions")
     board_columns: int = _setting(BOARD, "columns of the whole board")
-    vocabulary: int = _setting(12, "tokens: 0 empty, 1 end-of-grid mark, 2 to 11 the colours")
+    vocabulary: int = _setting(12, "tokens; of ARC 0 empty, 1 end-of-grid mark, 2 to 11 the colours")
     gate: Literal["swiglu", "norm-swiglu"] = _setting("swiglu", "silu(g) u, or sigmoid(g) RMSNorm(g u), which Muon needs")
     convolution: int = _setting(0, "side of a depthwise convolution over the board inside the gated MLP (ConvSwiGLU); 0: none")
     states: int = _setting(1, "scratch states z beside the answer y (k): 1 is TRM, 6 multi-z, 0 single-z")
@@ -116,7 +116,12 @@ class TrainingConfig:
     """
 
     data: str = _setting("arc1-training,concept", "task sets trained on with all their outputs (names or paths, by commas)")
-    evaluation_data: str = _setting("arc1-evaluation", "task set to answer; only its demonstration pairs are trained on")
+    evaluation_data: str = _setting(
+        "arc1-evaluation", "task set to answer; only its demonstration pairs are trained on; of puzzles the test part"
+    )
+    puzzles: int = _setting(1000, "Sudoku and mazes: puzzles to draw from each file, or to make, for training; 0: all")
+    evaluation_puzzles: int = _setting(0, "the same of the puzzles to answer; 0: all of a file, 1,000 of those made")
+    skip_bad: bool = _setting(False, "leave out rows of a file that are no puzzles, instead of refusing them")
     smallest: int = _setting(0, "keep this many evaluation tasks, those with the smallest bounding canvas; 0: all")
     window: Literal["full", "fit", "lanes"] = _setting(
         "full", "the whole board; the smallest square that holds the evaluation tasks; or squares, each pair in the smallest"
@@ -160,7 +165,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("augmentations", "smallest", "steps", "warmup_steps", "seed"):
+        for name in ("augmentations", "puzzles", "evaluation_puzzles", "smallest", "steps", "warmup_steps", "seed"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in ("weight_decay", "matrix_weight_decay", "task_embedding_weight_decay", "halting_loss_weight"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")

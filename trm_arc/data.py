@@ -6,15 +6,18 @@ alone, so a run repeats bit for bit, resumes anywhere, and any process can paint
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
 
-from augment import COLOURS, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids, paint
+from augment import DrawnPlan, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids
 from augment.canvas import transformed_shapes
-from augment.kernels import FIRST_COLOUR, generator_seeds, mix_columns
+from augment.kernels import generator_seeds, mix_columns
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
+from trm_arc.family import ARC, Family
 from trm_arc.halting import Batch
 from trm_arc.lanes import MARK, Lane, Turns, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.leak import trained_inputs
@@ -31,33 +34,37 @@ class Examples:
     """The pairs that are trained on.
 
     Attributes:
-        tasks: where they come from; the task number indexes `pair_starts`, `keys` and `plan.starts`.
-        grids: all grids of all tasks.
+        family: the kind of puzzle.
+        entries: what has a row of the task embedding, or rows of it: ids and fingerprints, as a checkpoint keeps them.
+        grids: all grids of all tasks; the number of a task indexes `pair_starts`, `keys` and `plan.starts`.
         pairs: int64 (pairs, 2), input and output grid of every pair.
         pair_starts: int64 (tasks + 1,), the pairs of each task.
         lanes: the pairs by the window that they are shown in.
         turns: which lane a step trains.
         keys: uint64 (tasks,), a number for every task id.
         plan: the transforms.
+        kept_plan: those that a checkpoint keeps, one entry for each of `entries`.
         trained: int64, sorted; hashes of the inputs of training tasks, so that no later evaluation scores their answers.
-        row_a_transform: whether row r of the plan has row r of the task embedding; else every task has one row.
+        owners: the row of the task embedding: of each transform ("transforms"), of each task ("tasks"), or one for all ("one").
     """
 
-    tasks: TaskSet
+    family: Family
+    entries: list[tuple[str, str]]
     grids: PackedGrids
     pairs: np.ndarray
     pair_starts: np.ndarray
     lanes: list[Lane]
     turns: Turns
     keys: np.ndarray
-    plan: Plan
+    plan: Plan | DrawnPlan
+    kept_plan: Plan
     trained: np.ndarray
-    row_a_transform: bool
+    owners: Literal["transforms", "tasks", "one"]
 
     @property
     def embedding_rows(self) -> int:
         """Rows of the task embedding."""
-        return len(self.plan) if self.row_a_transform else len(self.keys)
+        return {"transforms": len(self.plan), "tasks": len(self.keys), "one": 1}[self.owners]
 
     @property
     def distinct(self) -> int:
@@ -100,25 +107,33 @@ class Examples:
         transforms = self.plan.starts[task + 1] - self.plan.starts[task]
         row = self.plan.starts[task] + (key(_VISIT) % transforms.astype(np.uint64)).astype(np.int64)
         fixed = (key(_CORNER_KEEPER) % count.astype(np.uint64)).astype(np.int64) == example
-        table = self.plan.table[row]
-        owner = row if self.row_a_transform else task
+        table = self.plan.rows(row)
+        owner = {"transforms": row, "tasks": task, "one": np.zeros_like(task)}[self.owners]
         index = self.pairs[pair]
-        space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
-        if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
-            space = np.minimum(space + MARK, lane.window)
-        corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
-        tokens = paint(self.grids, index[:, 0], table, lane.window, corners)
-        labels = paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
+        corners = None
+        if self.family is ARC:
+            space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
+            if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
+                space = np.minimum(space + MARK, lane.window)
+            corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
+        tokens = self.family.paint(self.grids, index[:, 0], table, lane.window, corners)
+        labels = self.family.paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
         return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
 
 
 def _locate(lane: Lane, epoch: int, place: np.ndarray, seed: int) -> np.ndarray:
     """The pair at each place of one epoch of a lane's stream."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(lane.tasks))
+    order = _order(len(lane.tasks), seed, epoch)
     counts = np.diff(lane.starts)[order]
     ends = np.cumsum(counts)
     visit = np.searchsorted(ends, place, side="right")
     return lane.pairs[lane.starts[order[visit]] + place - (ends - counts)[visit]]
+
+
+@lru_cache(maxsize=4)  # of millions of puzzles each is large
+def _order(tasks: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits tasks; many batches share an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(tasks)
 
 
 def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -> tuple[Examples, list[str]]:
@@ -149,18 +164,21 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     counts = [len(_known_pairs(task)) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
     lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
+    plan = draw_plans(tasks, config.augmentations, config.seed)
     return (
         Examples(
-            tasks,
+            ARC,
+            [(task.id, fingerprint(task)) for task in tasks],
             packed,
             pairs,
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             lanes,
             take_turns([len(lane.pairs) for lane in lanes]),
             np.array([task_key(task.id) for task in tasks], np.uint64),
-            draw_plans(tasks, config.augmentations, config.seed),
+            plan,
+            plan,
             trained_inputs(kept),
-            not settings.model.transform_slots,
+            "tasks" if settings.model.transform_slots else "transforms",
         ),
         left_out,
     )
@@ -175,7 +193,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError("no tasks to answer: name some with --evaluation-data")
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
-    check_vocabulary(model)
+    check_vocabulary(model, ARC)
     if model.mixer == "mlp" and settings.training.window == "lanes":
         raise InputError("window: the MLP mixer has a weight for every position of its board, so there are no lanes for it")
     window = Window(side, side) if settings.training.window == "fit" else board
@@ -195,10 +213,10 @@ def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, setting
     return sort_into_lanes(owners, needs, parse_lanes(settings.training.lanes, needs, min(window)))
 
 
-def check_vocabulary(model: ModelConfig) -> None:
-    """Raise InputError unless the model's tokens are ARC's."""
-    if model.vocabulary != FIRST_COLOUR + COLOURS:
-        raise InputError(f"vocabulary: ARC needs {FIRST_COLOUR + COLOURS} tokens, got {model.vocabulary}")
+def check_vocabulary(model: ModelConfig, family: Family) -> None:
+    """Raise InputError unless the model's tokens are the family's."""
+    if model.vocabulary != family.vocabulary:
+        raise InputError(f"vocabulary: {family.name} needs {family.vocabulary} tokens, got {model.vocabulary}")
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,26 +1,60 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_all, fill_attempts, write_submission
-from trm_arc.checkpoint import load_checkpoint, newest_checkpoint, pool_checkpoints
-from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
+from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
+from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.device import find_device
-from trm_arc.errors import require_least
+from trm_arc.errors import InputError, require_least
 from trm_arc.files import RESULT_FILES, check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.processes import find_processes
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
+from trm_arc.puzzles.scores import ANSWERS_FILE, judge, puzzle_table, score_puzzles, write_answers
+from trm_arc.puzzles.sources import are_puzzles, load_puzzles
+from trm_arc.puzzles.terminal import show_puzzles
 from trm_arc.score import CUTOFFS, ranks, score, score_table
 from trm_arc.sources import load_tasks
 from trm_arc.task import Task, TaskSet
 from trm_arc.terminal import draw_beside, wants_colour
-from trm_arc.vote import Candidate, tally
+from trm_arc.train import load_evaluation
+from trm_arc.vote import Candidate, Predictions, tally
 
 RUNS = Path("runs")
 LISTED_CANDIDATES = 10  # of each test input in predictions.json
+
+
+def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
+    """The tasks or puzzles that a command line names, or those that the run learned to answer.
+
+    Args:
+        checkpoint: of the run.
+        values: the command line, with `data`, `data_folder`, `solutions`, `puzzles` and `skip_bad`.
+
+    Raises:
+        InputError: they cannot be loaded, or a flag says nothing of them.
+    """
+    training = checkpoint.config.training
+    names = values.data or training.evaluation_data
+    if are_puzzles(names):
+        if values.solutions:
+            raise InputError("--solutions: does nothing for Sudoku and mazes, whose files hold their answers")
+        count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
+        skip_bad = values.skip_bad or (not values.data and training.skip_bad)
+        return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)
+    idle = [name for name in ("puzzles", "skip_bad") if getattr(values, name)]
+    if idle:
+        raise InputError(f"--{idle[0].replace('_', '-')}: does nothing for ARC tasks")
+    if values.data is None:
+        return load_evaluation(training, values.data_folder)
+    return load_tasks(names, values.data_folder, values.solutions)
 
 
 def write_predictions(path: Path, tasks: TaskSet, answers: list[list[Candidate]]) -> None:
@@ -69,7 +103,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m trm_arc.evaluate",
         description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json "
-        "and submission.json.",
+        "and submission.json; of Sudoku and mazes predictions.csv and metrics.json.",
     )
     named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
     parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
@@ -77,7 +111,10 @@ def make_parser() -> Parser:
     parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
     parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
     parser.add_argument("--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, or else refuse")
-    add_view_flags(parser)
+    parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are no puzzles")
+    add_view_flags(parser, None)
+    add_thinking_flags(parser)
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
     return parser
@@ -94,10 +131,8 @@ def main(arguments: Sequence[str]) -> int:
     named = values.checkpoint or [newest_checkpoint(RUNS)]
     paths, checkpoint_path = pool_checkpoints(named, values.pool_checkpoints), named[0]
     checkpoint = load_checkpoint(paths[0])
-    training = checkpoint.config.training
-    tasks = load_tasks(values.data or training.evaluation_data, values.data_folder, values.solutions)
-    if values.data is None and training.smallest:
-        tasks = tasks.smallest(training.smallest)
+    tasks = load_tests(checkpoint, values)
+    views = tasks.family.usual_views if values.views is None else values.views
     if tasks.has_solutions:
         for path in paths:
             tasks = refuse_trained(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, values.drop_leaks)
@@ -107,23 +142,41 @@ def main(arguments: Sequence[str]) -> int:
     processes = find_processes(device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
-        print(f"{checkpoint_path}, step {checkpoint.step}: {len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}")
+        print(f"{checkpoint_path}, step {checkpoint.step}: {describe(tasks)}")
         if len(paths) > 1:
             print(f"pooled votes of {len(paths)} checkpoints")
         print(f"device: {device.reason}")
-    options = {name: getattr(values, name) for name in ("views", "steps", "batch_size", "window")}
+    options = {name: getattr(values, name) for name in ("steps", "batch_size", "window")} | chosen_thinking(values)
     parts = []
     for path in paths:  # one at a time in memory
         voter = checkpoint if path == paths[0] else load_checkpoint(path)
-        parts += predict_tasks(voter, tasks, device, processes=processes, **options)
-    answers = tally(parts, tasks.outputs, max(CUTOFFS))
+        parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
-        made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": values.views}
-        report(made, tasks, answers, out, values.show)
+        made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": views}
+        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, values.rollouts)}
+        report(made, tasks, tally(parts, tasks.outputs, max(CUTOFFS), tasks.family), out, values.show)
     return 0
 
 
-def report(made: dict[str, Any], tasks: TaskSet, answers: list[list[Candidate]], out: Path, show: bool) -> None:
+def describe(tasks: AnySet) -> str:
+    """What is to be answered, in words."""
+    if isinstance(tasks, PuzzleSet):
+        return f"{len(tasks):,} puzzles of {tasks.name} ({tasks.family.name})" + f"\n{tasks.note}" * bool(tasks.note)
+    return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
+
+
+def mean_steps(parts: list[Predictions], rollouts: int) -> float:
+    """Supervision steps that a rollout took, on average.
+
+    Args:
+        parts: predictions.
+        rollouts: of each view.
+    """
+    steps = np.concatenate([part.steps for part in parts]) if parts else np.zeros(0)
+    return float(steps.mean() / rollouts) if len(steps) else 0.0
+
+
+def report(made: dict[str, Any], tasks: AnySet, answers: list[list[Candidate]], out: Path, show: bool) -> None:
     """Write predictions, submission and scores, and print what a person wants to know.
 
     Args:
@@ -133,6 +186,9 @@ def report(made: dict[str, Any], tasks: TaskSet, answers: list[list[Candidate]],
         out: folder for the files.
         show: print every answer as a picture.
     """
+    if isinstance(tasks, PuzzleSet):
+        report_puzzles(made, tasks, answers, out, show)
+        return
     candidate_grids = [[candidate.grid for candidate in candidates] for candidates in answers]
     write_predictions(out / "predictions.json", tasks, answers)
     write_submission(out / "submission.json", tasks, candidate_grids)
@@ -148,6 +204,28 @@ def report(made: dict[str, Any], tasks: TaskSet, answers: list[list[Candidate]],
         (out / "metrics.json").unlink(missing_ok=True)  # of other answers
         print("no solutions are known here, so there is no score")
     print(f"wrote {out / 'submission.json'}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
+
+
+def report_puzzles(
+    made: dict[str, Any], puzzles: PuzzleSet, answers: list[list[Candidate]], out: Path, show: bool
+) -> None:
+    """Write predictions and scores of puzzles, and print what a person wants to know.
+
+    Args:
+        made: how the answers came about, for the metrics.
+        puzzles: what was answered.
+        answers: candidates of each.
+        out: folder for the files.
+        show: print every answer in the terminal.
+    """
+    verdicts = judge(puzzles, answers)
+    write_answers(out / ANSWERS_FILE, verdicts, answers)
+    if show:
+        print(f"\n{show_puzzles(verdicts, wants_colour())}\n")
+    write_atomic(out / "metrics.json", to_json(made | score_puzzles(verdicts), pretty=True))
+    print(f"{made['steps_of_thought']:.1f} steps of thought a rollout on average")
+    print(puzzle_table(verdicts))
+    print(f"wrote {out / ANSWERS_FILE}")
 
 
 if __name__ == "__main__":

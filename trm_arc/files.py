@@ -13,7 +13,8 @@ import orjson
 
 from trm_arc.errors import InputError, shorten
 
-RESULT_FILES = ("predictions.json", "metrics.json", "submission.json")  # what an evaluation leaves in a run's folder
+# What an evaluation leaves in a run's folder.
+RESULT_FILES = ("predictions.json", "predictions.csv", "metrics.json", "submission.json")
 _KEY = re.compile(rb'"\s*:')
 
 

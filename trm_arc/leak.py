@@ -5,6 +5,7 @@ import numpy as np
 from augment import hash_grids, pack_grids
 from trm_arc.checkpoint import Checkpoint
 from trm_arc.errors import InputError, shorten
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.task import TaskSet, grid_key
 
 
@@ -30,7 +31,7 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     return leaks
 
 
-def guard(training: TaskSet, evaluation: TaskSet, drop: bool) -> tuple[TaskSet, list[str]]:
+def guard(training: AnySet, evaluation: AnySet, drop: bool) -> tuple[AnySet, list[str]]:
     """Refuse training tasks that leak, or drop them.
 
     Args:
@@ -39,21 +40,28 @@ def guard(training: TaskSet, evaluation: TaskSet, drop: bool) -> tuple[TaskSet, 
         drop: leave the leaking training tasks out instead of refusing.
 
     Returns:
-        The training tasks that remain, and the ids of those dropped.
+        The training tasks that remain, and the names of those dropped.
 
     Raises:
         InputError: there is a leak, and `drop` is false.
     """
-    leaks = find_leaks(training, evaluation)
-    if not leaks:
-        return training, []
-    if not drop:
+    if isinstance(training, PuzzleSet):
+        seen = np.isin(training.input_hashes(), evaluation.input_hashes())
+        kept, holders = training.drop_tests(seen)
+        leaks = holders
+        if holders and drop and not len(kept):
+            raise InputError(f"{training.name}: all puzzles are in {evaluation.name}, too; train on other data")
+    else:
+        found = find_leaks(training, evaluation)
+        leaks, holders = sorted(found), sorted({holder for holders in found.values() for holder in holders})
+        kept = training.without(holders)
+    if leaks and not drop:
+        many = f"{len(leaks)} {'puzzle' if isinstance(training, PuzzleSet) else 'task'}{'s' if len(leaks) > 1 else ''}"
         raise InputError(
-            f"{training.name} holds test answers of {len(leaks)} task{'s' if len(leaks) > 1 else ''} of {evaluation.name} "
-            f"that will be scored: {shorten(sorted(leaks), 10)}; train on other data, or leave those tasks out with --drop-leaks"
+            f"{training.name} holds test answers of {many} of {evaluation.name} "
+            f"that will be scored: {shorten(leaks, 10)}; train on other data, or leave those tasks out with --drop-leaks"
         )
-    dropped = sorted({holder for holders in leaks.values() for holder in holders})
-    return training.without(dropped), dropped
+    return kept, holders
 
 
 def trained_inputs(training: TaskSet) -> np.ndarray:
@@ -62,7 +70,7 @@ def trained_inputs(training: TaskSet) -> np.ndarray:
     return np.unique(hash_grids(pack_grids(grids)).view(np.int64))
 
 
-def refuse_trained(checkpoint: Checkpoint, tasks: TaskSet, drop: bool) -> TaskSet:
+def refuse_trained(checkpoint: Checkpoint, tasks: AnySet, drop: bool) -> AnySet:
     """Refuse to score a checkpoint on tasks whose answers it was trained on, or leave those tasks out.
 
     Args:
@@ -73,14 +81,12 @@ def refuse_trained(checkpoint: Checkpoint, tasks: TaskSet, drop: bool) -> TaskSe
     Raises:
         InputError: there is such a task and `drop` is false, or no other task is left.
     """
-    hashes = hash_grids(pack_grids([task.test[number].input for task, number in tasks.tests])).view(np.int64)
-    seen = np.isin(hashes, checkpoint.tensors["trained"].numpy())
-    leaks = sorted({task.id for (task, _), trained in zip(tasks.tests, seen, strict=True) if trained})
-    if leaks and (not drop or len(leaks) == len(tasks)):
+    kept, leaks = tasks.drop_tests(np.isin(tasks.input_hashes(), checkpoint.tensors["trained"].numpy()))
+    if leaks and (not drop or not len(kept)):
         raise InputError(
             f"this checkpoint was trained on test answers of {len(leaks)} of {len(tasks)} tasks of {tasks.name}: "
             f"{shorten(leaks, 10)}; score it on other tasks, or leave those out with --drop-leaks"
         )
     if leaks:
         print(f"left out {len(leaks)} of {len(tasks)} tasks whose answers were trained on: {shorten(leaks)}")
-    return tasks.without(leaks)
+    return kept

@@ -10,12 +10,11 @@ from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_all
 from trm_arc.errors import InputError
 from trm_arc.loop import Evaluation, Tracker
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
+from trm_arc.puzzles.scores import judge
 from trm_arc.score import pass_at, ranks
-from trm_arc.task import TaskSet
 from trm_arc.trainer import Trainer
 from trm_arc.vote import Predictions, tally
-
-MEASURE = "pass@2 of outputs"  # the score that says which checkpoint is the best
 
 
 def make_tracker(out: Path) -> Tracker:
@@ -34,7 +33,7 @@ def make_tracker(out: Path) -> Tracker:
     return lambda line, step: tracker.log(line, step=step)
 
 
-def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bool) -> Evaluation:
+def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: bool) -> Evaluation:
     """What scores the averaged weights of a run on the tasks that it learns to answer.
 
     Args:
@@ -62,16 +61,20 @@ def make_evaluation(trainer: Trainer, tasks: TaskSet, views: int, pool_votes: bo
             quiet=True,
             look=look,
         )
-        scores = _two_scores(tasks, parts, "")
+        scores = _scores(tasks, parts)
         if pool_votes:
             pool.extend(parts)
-            scores |= _two_scores(tasks, pool, ", pooled")
+            scores |= {f"{name}, pooled": value for name, value in _scores(tasks, pool).items()}
         return scores
 
     return evaluate
 
 
-def _two_scores(tasks: TaskSet, parts: list[Predictions], kind: str) -> dict[str, float]:
-    answers = [[c.grid for c in candidates] for candidates in tally(parts, tasks.outputs, 2)]
-    per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, answers)), 2)
-    return {f"{MEASURE}{kind}": per_output.value, f"pass@2 of tasks{kind}": per_task.value}
+def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
+    """The scores, the family's measure first."""
+    answers = tally(parts, tasks.outputs, 2, tasks.family)
+    if isinstance(tasks, PuzzleSet):
+        return judge(tasks, answers).means()
+    grids = [[c.grid for c in candidates] for candidates in answers]
+    per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, grids)), 2)
+    return {tasks.family.measure: per_output.value, "pass@2 of tasks": per_task.value}

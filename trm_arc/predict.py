@@ -7,52 +7,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import Plan, Window, pack_grids, paint
+from augment import DrawnPlan, Plan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.errors import OwnError
-from trm_arc.model import HALT, Reasoner, State
-from trm_arc.task import TaskSet
+from trm_arc.model import Reasoner
+from trm_arc.puzzles.puzzle_set import AnySet
+from trm_arc.thinking import Thinking, Thought, think
 from trm_arc.vote import Predictions
-
-
-@torch.inference_mode()
-def think(
-    reasoner: Reasoner,
-    tokens: Tensor,
-    task_vectors: Tensor,
-    transforms: Tensor,
-    steps: int,
-    dtype: torch.dtype,
-    seeds: Sequence[int],
-) -> tuple[Tensor, Tensor]:
-    """Answer puzzles in a fixed number of supervision steps; of parallel latents, the one surest of its answer speaks.
-
-    Args:
-        reasoner: the model.
-        tokens: (B, H, W).
-        task_vectors: (B, D).
-        transforms: (B, 11), which each puzzle is seen under.
-        steps: supervision steps.
-        dtype: of the computation.
-        seeds: of each puzzle's random initial states, if the model starts from such.
-
-    Returns:
-        Predicted tokens uint8 (B, H, W), and halting probabilities float32 (B,) after the last step.
-    """
-    latents = reasoner.config.latents
-    if reasoner.config.random_start:  # each view's own, whatever batch it is in
-        generator = torch.Generator(tokens.device)
-        state = State.join([reasoner.start(1, *tokens.shape[1:], dtype, generator.manual_seed(seed)) for seed in seeds])
-    else:
-        state = reasoner.start(*tokens.shape, dtype)
-    puzzle = [part.repeat_interleave(latents, dim=0) for part in (tokens, task_vectors, transforms)]
-    for _ in range(steps):
-        output = reasoner(state, *puzzle)
-        state = output.state
-    halting = output.halting[:, HALT].view(-1, latents)
-    surest = halting.argmax(dim=1) + latents * torch.arange(len(tokens), device=halting.device)
-    return output.logits[surest].argmax(dim=-1).to(torch.uint8), halting.amax(dim=1).sigmoid()
 
 
 class Predictor:
@@ -66,30 +28,31 @@ class Predictor:
         windows: the canvas of each test input, which must hold it.
         larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
         device: where, and in which precision.
-        steps: supervision steps.
-        batch_size: views at a time; halved when the memory is not enough.
+        thinking: how long, and how often.
+        batch_size: rollouts of views at a time; halved when the memory is not enough.
     """
 
     def __init__(
         self,
         reasoner: Reasoner,
         vectors: Tensor,
-        tasks: TaskSet,
-        plan: Plan,
+        tasks: AnySet,
+        plan: Plan | DrawnPlan,
         windows: Sequence[Window],
         larger: Sequence[Window],
         device: Device,
-        steps: int,
+        thinking: Thinking,
         batch_size: int,
     ) -> None:
         self.reasoner, self.vectors, self.plan = reasoner.eval(), vectors, plan
         self.windows, self.larger = [Window(*window) for window in windows], larger
-        self.device, self.steps, self.batch_size = device, steps, batch_size
-        owner = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
+        self.device, self.thinking, self.batch_size = device, thinking, max(1, batch_size // thinking.rollouts)
+        self.family = tasks.family
+        owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
         self.first_rows = plan.starts[owner]
         # (slots,); a task with fewer distinct images has fewer, one that is too large for the model's board has none
         self.view_counts = plan.starts[owner + 1] - self.first_rows
-        self.inputs = pack_grids([task.test[number].input for task, number in tasks.tests])
+        self.inputs = tasks.test_grids()
         fits = self.inputs.shapes.max(axis=1) <= np.array([min(window) for window in self.windows], np.int64)
         self.view_counts = np.where(fits, self.view_counts, 0)
 
@@ -118,7 +81,7 @@ class Predictor:
         while waiting:
             canvas = min(waiting)
             index = np.concatenate(waiting.pop(canvas), axis=1)
-            answers, halting = self._think(*index, canvas, progress)
+            answers, halting, steps = self._think(*index, canvas, progress)
             kept, again = np.isfinite(halting), np.zeros(len(halting), bool)
             beyond = next((window for window in self.larger if window > canvas), None)
             if beyond is not None:
@@ -128,20 +91,21 @@ class Predictor:
                 progress(-int(again.sum()))
                 waiting.setdefault(beyond, []).append(index[:, again])
             slot, row = index[:, kept]
-            parts.append(Predictions(answers[kept], self.plan.table[row], slot, halting[kept]))
+            parts.append(Predictions(answers[kept], self.plan.rows(row), slot, halting[kept], steps[kept]))
         return parts
 
     def _think(
         self, slots: np.ndarray, rows: np.ndarray, canvas: Window, progress: Callable[[int], object]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The answers (n, *canvas) of views on one canvas, and their halting probabilities (n,)."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The answers (n, *canvas) of views on one canvas, their halting probabilities (n,) and the steps they took (n,)."""
         answers = np.empty((len(slots), *canvas), np.uint8)
-        halting = np.empty(len(slots), np.float32)
+        halting, steps = np.empty(len(slots), np.float32), np.empty(len(slots), np.int32)
         begin = 0
         while begin < len(slots):
             piece = slice(begin, begin + self.batch_size)
             try:
-                answers[piece], halting[piece] = self._batch(slots[piece], rows[piece], canvas)
+                thought = self._batch(slots[piece], rows[piece], canvas)
+                answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in thought)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -153,16 +117,15 @@ class Predictor:
                 continue
             begin += self.batch_size
             progress(len(halting[piece]))
-        return answers, halting
+        return answers, halting, steps
 
-    def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> tuple[np.ndarray, np.ndarray]:
-        table = self.plan.table[rows]
-        painted = paint(self.inputs, slots, table, canvas)
+    def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> Thought:
+        table = self.plan.rows(rows)
+        painted = self.family.paint(self.inputs, slots, table, canvas)
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([slots, rows], axis=1))
-        answers, halting = think(self.reasoner, tokens, vectors, transforms, self.steps, self.device.dtype, seeds)
-        return answers.cpu().numpy(), halting.cpu().numpy()
+        return think(self.reasoner, tokens, vectors, transforms, self.thinking, self.device.dtype, seeds)
 
 
 def list_views(slots: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

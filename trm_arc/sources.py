@@ -80,11 +80,8 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
 
 
 def _load_named(name: str, folder: Path | None) -> TaskSet:
-    if folder is None and os.environ.get(DATA_VARIABLE):
-        folder = Path(os.environ[DATA_VARIABLE])
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"{folder}: the data folder (--data-folder or {DATA_VARIABLE}) does not exist")
-    for root in _data_roots(folder):
+    folder = _named_folder(folder)
+    for root in data_roots(folder):
         for place in _PLACES[name]:
             path = root / place
             if not path.exists() or (place in _YEARLESS and root != folder):
@@ -110,7 +107,24 @@ def kaggle_place(name: str) -> Path:
     return Path(_PLACES[name][0])
 
 
-def _data_roots(folder: Path | None) -> Iterator[Path]:
+def _named_folder(folder: Path | None) -> Path | None:
+    if folder is None and os.environ.get(DATA_VARIABLE):
+        folder = Path(os.environ[DATA_VARIABLE])
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{folder}: the data folder (--data-folder or {DATA_VARIABLE}) does not exist")
+    return folder
+
+
+def data_roots(folder: Path | None) -> Iterator[Path]:
+    """Folders below which named sets may lie: the one that is named, then Kaggle's.
+
+    Args:
+        folder: named; the environment's TRM_ARC_DATA if None.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    folder = _named_folder(folder)
     if folder is not None:
         yield folder.parent if folder.name in ("arc-prize-2024", "arc-prize-2025") else folder
     yield KAGGLE_INPUT / "competitions"

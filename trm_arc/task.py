@@ -6,8 +6,9 @@ from typing import overload
 
 import numpy as np
 
-from augment import BOARD, COLOURS
+from augment import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
 from trm_arc.errors import InputError, shorten
+from trm_arc.family import ARC
 
 Grid = np.ndarray  # uint8 (rows, columns), colours 0 to 9
 
@@ -68,6 +69,8 @@ class TaskSet:
         InputError: an id stands twice.
     """
 
+    family = ARC
+
     def __init__(self, tasks: Iterable[Task], name: str) -> None:
         self.tasks = tuple(tasks)
         self.name = name
@@ -125,6 +128,19 @@ class TaskSet:
     def tests(self) -> list[tuple[Task, int]]:
         """Every test input in order, as its task and its number there: the slots of predictions and answers."""
         return [(task, number) for task in self.tasks for number in range(len(task.test))]
+
+    def test_grids(self) -> PackedGrids:
+        """Every test input in order, packed."""
+        return pack_grids([task.test[number].input for task, number in self.tests])
+
+    def input_hashes(self) -> np.ndarray:
+        """Hashes (int64 (outputs,)) of the test inputs, by which they are known again."""
+        return hash_grids(self.test_grids()).view(np.int64)
+
+    def drop_tests(self, which: np.ndarray) -> tuple["TaskSet", list[str]]:
+        """The tasks without those that have one of some test inputs (bool (outputs,)); and the ids of the latter."""
+        ids = sorted({task.id for (task, _), drop in zip(self.tests, which, strict=True) if drop})
+        return self.without(ids), ids
 
     @property
     def has_solutions(self) -> bool:

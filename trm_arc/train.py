@@ -11,7 +11,7 @@ from typing import Any
 from trm_arc.checkpoint import USUAL, Checkpoint, checkpoint_name, list_checkpoints, prepare_folder, remove_unfinished
 from trm_arc.clock import parse_duration, parse_size, seconds_before
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
-from trm_arc.config import PRESET_HELP, PRESETS, Config, TrainingConfig
+from trm_arc.config import PRESET_HELP, PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.cost import measure_peak
 from trm_arc.data import Examples, prepare_examples
 from trm_arc.device import Device, find_device
@@ -21,8 +21,11 @@ from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_at
 from trm_arc.forecast import describe_plan
 from trm_arc.leak import guard
 from trm_arc.loop import BEST, METRICS_FILE, Evaluation, Rhythm, Tracker, train
-from trm_arc.monitor import MEASURE, make_evaluation, make_tracker
+from trm_arc.monitor import make_evaluation, make_tracker
 from trm_arc.processes import Processes, find_processes
+from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
+from trm_arc.puzzles.sources import are_puzzles, load_puzzles
 from trm_arc.sources import listed, load_listed, load_tasks
 from trm_arc.task import TaskSet
 from trm_arc.trainer import Options, Trainer
@@ -31,7 +34,7 @@ PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
 EVALUATE_VIEWS = 16
 
 
-def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, TaskSet, list[str]]:
+def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[AnySet, AnySet, list[str]]:
     """The tasks of a run: those trained on with all outputs, those to answer, and a sentence on each change.
 
     Args:
@@ -41,9 +44,15 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[Ta
     Raises:
         InputError: a set that cannot be loaded, or a leak.
     """
-    evaluation = load_tasks(config.evaluation_data, folder)
-    if config.smallest:
-        evaluation = evaluation.smallest(config.smallest)
+    evaluation = load_evaluation(config, folder)
+    if isinstance(evaluation, PuzzleSet):
+        how = {"count": config.puzzles, "seed": config.seed, "skip_bad": config.skip_bad}
+        training = load_puzzles(config.data, "train", folder, **how)
+        notes = [note for note in (training.note, evaluation.note) if note]
+        training, dropped = guard(training, evaluation, config.drop_leaks)
+        if dropped:
+            notes.append(f"dropped {len(dropped)} training puzzles that are scored, or equal to such by symmetry")
+        return training, evaluation, notes
     training = load_listed(config.data, folder)
     leave_out = listed(config.leave_out)
     strangers = [task_id for task_id in leave_out if task_id not in training]
@@ -54,6 +63,23 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[Ta
     if dropped:
         notes.append(f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
     return training, evaluation, notes
+
+
+def load_evaluation(config: TrainingConfig, folder: Path | None) -> AnySet:
+    """The tasks or puzzles that a run is to answer.
+
+    Args:
+        config: their names, and which to keep.
+        folder: where to look for named sets first.
+
+    Raises:
+        InputError: a set that cannot be loaded.
+    """
+    if are_puzzles(config.evaluation_data):
+        how = {"count": config.evaluation_puzzles, "seed": config.seed, "skip_bad": config.skip_bad}
+        return load_puzzles(config.evaluation_data, "test", folder, **how)
+    evaluation = load_tasks(config.evaluation_data, folder)
+    return evaluation.smallest(config.smallest) if config.smallest else evaluation
 
 
 def total_steps(config: TrainingConfig, pairs: int) -> int:
@@ -74,7 +100,7 @@ def build_trainer(
     options: Options | None = None,
     *,
     fitting: bool = False,
-) -> tuple[Trainer, TaskSet, list[str]]:
+) -> tuple[Trainer, AnySet, list[str]]:
     """Load the data and set up a run.
 
     Args:
@@ -93,12 +119,11 @@ def build_trainer(
         InputError: see `load_training_tasks`.
     """
     training, evaluation, notes = load_training_tasks(config.training, folder)
-    board = min(config.model.board_rows, config.model.board_columns)
-    large = [task.id for task in evaluation if task.side > board]
-    if fitting and 0 < len(large) < len(evaluation):
-        evaluation = evaluation.without(large)
-        notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
-    examples, left_out = prepare_examples(training, evaluation, config)
+    if isinstance(training, PuzzleSet):
+        examples, left_out = prepare_puzzles(training, evaluation, config), []
+    else:
+        evaluation = _drop_large(evaluation, config.model, notes) if fitting else evaluation
+        examples, left_out = prepare_examples(training, evaluation, config)
     if config.training.batch_size > examples.distinct:
         if not fitting:
             raise InputError(
@@ -113,7 +138,6 @@ def build_trainer(
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
-        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations",
         _describe_data(training, evaluation, examples),
         repr(trainer.reasoner),
         f"device: {device.reason}" + (f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""),
@@ -121,12 +145,31 @@ def build_trainer(
     return trainer, evaluation, notes
 
 
-def _describe_data(training: TaskSet, evaluation: TaskSet, examples: Examples) -> str:
-    others = len(examples.tasks) - len(evaluation)
+def _drop_large(evaluation: TaskSet, model: ModelConfig, notes: list[str]) -> TaskSet:
+    """The tasks that fit the model's board, if any do."""
+    board = min(model.board_rows, model.board_columns)
+    large = [task.id for task in evaluation if task.side > board]
+    if not 0 < len(large) < len(evaluation):
+        return evaluation
+    notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
+    return evaluation.without(large)
+
+
+def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> str:
+    if isinstance(training, PuzzleSet):
+        images = f"each under {examples.plan.count} symmetries" if examples.plan.count > 1 else "as they are"
+        return (
+            f"learning {len(training):,} puzzles of {training.name} ({training.family.name}), {images}; "
+            f"answering {len(evaluation):,} of {evaluation.name}"
+        )
+    others = len(examples.entries) - len(evaluation)
     what = f"those and {others} tasks of {training.name}" if others else "those alone"
     windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
     many = "windows" if len(examples.lanes) > 1 else "window"
-    return f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
+    return (
+        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations\n"
+        f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
+    )
 
 
 def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
@@ -151,14 +194,15 @@ def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
     return kept
 
 
-def best_so_far(out: Path, lines: Sequence[Mapping[str, float]]) -> float:
+def best_so_far(out: Path, lines: Sequence[Mapping[str, float]], measure: str) -> float:
     """The best score of a run, whose checkpoint is kept; minus infinity if there is none.
 
     Args:
         out: folder of the run.
         lines: its metrics.
+        measure: the score that counts.
     """
-    scores = [line[MEASURE] for line in lines if MEASURE in line]
+    scores = [line[measure] for line in lines if measure in line]
     return max(scores, default=-math.inf) if list_checkpoints(out / BEST) else -math.inf
 
 
@@ -174,7 +218,7 @@ def make_parser(preset: str) -> Parser:
         preset: whose values the help shows as defaults.
     """
     epilog = f"presets:\n{list_choices(PRESET_HELP)}"
-    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks.", epilog=epilog)
+    parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks, Sudoku or mazes.", epilog=epilog)
     chosen = f"settings to start from, see below (default: {DEFAULT_PRESET})"
     parser.add_argument("--preset", choices=tuple(PRESETS), metavar="NAME", help=chosen)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
@@ -237,7 +281,7 @@ def refuse_idle_flags(given: Mapping[str, Any], training: TrainingConfig) -> Non
             raise InputError(f"--{name.replace('_', '-')}: does nothing without {needs}")
 
 
-def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
+def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, AnySet, list[str]]:
     """The run that a command line describes, resumed if it says so.
 
     Args:
@@ -255,7 +299,7 @@ def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, l
     given = chosen_settings(values)
     if "data" in given:
         given.setdefault("leave_out", "")  # the preset's is about the preset's data
-    config = config.override(given)
+    config = fit_to_data(config.override(given), given, values.data_folder)
     refuse_idle_flags(given, config.training)
     device, options = choose_options(values, checkpoint)
     trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)
@@ -346,7 +390,7 @@ def main(arguments: Sequence[str]) -> int:
     return carry_out(values, set_up)
 
 
-def make_watchers(values: Namespace, trainer: Trainer, evaluation: TaskSet) -> tuple[Evaluation | None, Tracker | None]:
+def make_watchers(values: Namespace, trainer: Trainer, evaluation: AnySet) -> tuple[Evaluation | None, Tracker | None]:
     """What scores the run and what tracks it, if the command line asks for them.
 
     Args:
@@ -365,7 +409,7 @@ def make_watchers(values: Namespace, trainer: Trainer, evaluation: TaskSet) -> t
     return evaluate, track
 
 
-Builder = Callable[[Namespace, Processes], tuple[Trainer, TaskSet, list[str]]]
+Builder = Callable[[Namespace, Processes], tuple[Trainer, AnySet, list[str]]]
 
 
 def carry_out(values: Namespace, build: Builder) -> int:
@@ -392,7 +436,7 @@ def carry_out(values: Namespace, build: Builder) -> int:
             remove_unfinished(out)
             kept = drop_later_metrics(out, trainer.step)
             trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
-            best = best_so_far(out, kept)
+            best = best_so_far(out, kept, evaluation.family.measure)
             print("\n".join(notes))
         old = (*RESULT_FILES, FOLDER, BEST)
         stale = [*list_checkpoints(out), *(out / name for name in old)] if values.overwrite else []

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment.transform import ROW_BYTES
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
 from trm_arc.config import Config
-from trm_arc.data import Examples, fingerprint, step_seed
+from trm_arc.data import Examples, step_seed
 from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError, OwnError
@@ -331,10 +330,11 @@ class Trainer:
         if self.average is not None:
             tensors |= {f"average.{name}": t for name, t in zip(names, self.average.averages, strict=True)}
         tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
-        plan = self.examples.plan
+        plan = self.examples.kept_plan
         tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
         tensors["trained"] = torch.from_numpy(self.examples.trained)
         extra = {
+            "family": self.examples.family.name,
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
             "compiled": self.options.compiled,
@@ -342,8 +342,7 @@ class Trainer:
             "accumulation": self.options.accumulation,
             "rows_in_flight": [],
         }
-        tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
-        return Checkpoint(self.config, self.step, tasks, tensors, extra, "this run")
+        return Checkpoint(self.config, self.step, self.examples.entries, tensors, extra, "this run")
 
     def adopt(self, checkpoint: Checkpoint, from_zero: bool = False) -> None:
         """Begin with the averaged weights of another run, and every task embedding at the mean of that run's.
@@ -381,11 +380,10 @@ class Trainer:
         if checkpoint.config != self.config:
             differences = _differences(checkpoint.config, self.config)
             raise InputError(f"{where}: has other settings ({differences}); resume with its own")
-        tasks = [(task.id, fingerprint(task)) for task in self.examples.tasks]
-        plan = checkpoint.plan()
-        if checkpoint.tasks != tasks or not np.array_equal(plan.starts, self.examples.plan.starts):
+        plan, kept = checkpoint.plan(), self.examples.kept_plan
+        if checkpoint.tasks != self.examples.entries or not np.array_equal(plan.starts, kept.starts):
             raise InputError(f"{where}: was trained on other tasks; resume with the same data, or start anew")
-        if not np.array_equal(plan.table, self.examples.plan.table):
+        if not np.array_equal(plan.table, kept.table):
             raise InputError(f"{where}: has another plan of transforms (another NumPy?); start anew")
         load_strictly(self.reasoner.state_dict(), checkpoint.part("model"), f"{where}: model")
         load_strictly(self.embedding.state_dict(), checkpoint.part("embedding"), f"{where}: embedding")
@@ -413,7 +411,8 @@ class Trainer:
             fresh = torch.Generator(self.device.device)
             start = self.reasoner.start(config.batch_size, *lane.window, self.device.dtype, fresh)
             puzzles = torch.zeros(config.batch_size, *lane.window, dtype=torch.uint8, device=self.device.device)
-            plain = Batch(puzzles, puzzles, puzzles[:, 0, 0].long(), puzzles.new_zeros(config.batch_size, ROW_BYTES))
+            transforms = puzzles.new_zeros(config.batch_size, self.examples.family.row_bytes)
+            plain = Batch(puzzles, puzzles, puzzles[:, 0, 0].long(), transforms)
             expected = _carry_tensors(first_carry(start, plain))
             for name, tensor in expected.items():
                 kinds = found[name].is_floating_point(), tensor.is_floating_point()

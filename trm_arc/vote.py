@@ -1,11 +1,11 @@
 """Voting: predictions under many views, undone, counted, ranked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
 
-from augment import Transform, hash_undone, tokens_to_grid
+from trm_arc.family import ARC, Family
 
 
 @dataclass(frozen=True)
@@ -14,19 +14,21 @@ class Predictions:
 
     Attributes:
         canvases: uint8 (n, rows, columns), predicted tokens.
-        table: uint8 (n, 11), the transform of each view.
+        table: uint8 (n, bytes of a transform), the transform of each view.
         slots: int64 (n,), the number of the test input.
         halting: float32 (n,), halting probability.
+        steps: int32 (n,), supervision steps that it took, all rollouts together.
     """
 
     canvases: np.ndarray
     table: np.ndarray
     slots: np.ndarray
     halting: np.ndarray
+    steps: np.ndarray
 
     def take(self, which: np.ndarray) -> "Predictions":
         """Some of them, by a mask or by numbers."""
-        return Predictions(self.canvases[which], self.table[which], self.slots[which], self.halting[which])
+        return Predictions(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,22 @@ class Candidate:
     halting: float
 
 
-def tally(parts: list[Predictions], slots: int, keep: int) -> list[list[Candidate]]:
+def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
         parts: predictions, in any number of pieces.
         slots: number of test inputs.
         keep: how many candidates of a test input to return at most.
+        family: of the puzzles.
 
     Returns:
         For every test input its candidates, best first; none where every view gave an empty grid.
     """
     if not parts:
         return [[] for _ in range(slots)]
-    hashed = [hash_undone(part.canvases, part.table) for part in parts]
-    filled = np.concatenate([sizes[:, 0] > 0 for sizes, _ in hashed])
+    hashed = [family.hash_undone(part.canvases, part.table) for part in parts]
+    filled = np.concatenate([there for there, _ in hashed])
     owner = np.concatenate([np.full(len(p.slots), number) for number, p in enumerate(parts)])[filled]
     index = np.concatenate([np.arange(len(p.slots)) for p in parts])[filled]
     slot = np.concatenate([p.slots for p in parts])[filled]
@@ -71,9 +74,8 @@ def tally(parts: list[Predictions], slots: int, keep: int) -> list[list[Candidat
 
     def candidate(number: int) -> Candidate:
         view = first[number]
-        part = parts[owner[view]]
-        transform = Transform.from_row(part.table[index[view]])
-        grid = transform.undo(tokens_to_grid(part.canvases[index[view]]))
+        part, at = parts[owner[view]], index[view]
+        grid = family.undo(part.canvases[at], part.table[at])
         return Candidate(grid, int(votes[number]), float(mean[number]))
 
     return [

@@ -1,0 +1,91 @@
+"""What differs between kinds of puzzles, for everything that they share: tokens, symmetries, canvases, what makes two inputs one.
+
+ARC stands here; Sudoku and mazes, whose boards all have one size, in `trm_arc.puzzles.families`.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from augment import COLOURS, SYMMETRIES, PackedGrids, Transform, Window, hash_undone, paint, tokens_to_grid
+from augment.kernels import EMPTY, FIRST_COLOUR
+from augment.transform import ROW_BYTES
+
+
+class Family(ABC):
+    """A kind of puzzle.
+
+    Attributes:
+        name: as checkpoints hold it.
+        vocabulary: how many tokens there are.
+        row_bytes: of a transform in a table.
+        measure: the score that says which checkpoint is the best.
+        usual_views: of a test input, if nothing else is asked for.
+    """
+
+    name: str
+    vocabulary: int
+    row_bytes: int
+    measure: str
+    usual_views: int
+
+    @abstractmethod
+    def paint(
+        self,
+        grids: PackedGrids,
+        index: np.ndarray,
+        table: np.ndarray,
+        window: Window,
+        corners: np.ndarray | None = None,
+        empty: int = EMPTY,
+    ) -> np.ndarray:
+        """Transformed grids as canvases of tokens: uint8 (n, rows, columns); see `augment.paint`."""
+
+    @abstractmethod
+    def hash_undone(self, canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Undo the transforms of predicted canvases: bool (n,), whether there is an answer, and uint64 (n,), its hash."""
+
+    @abstractmethod
+    def undo(self, canvas: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """The answer on one canvas with its transform undone, uint8 (rows, columns)."""
+
+    @abstractmethod
+    def are_transforms(self, table: np.ndarray) -> bool:
+        """Whether all rows (uint8 (n, row_bytes)) are transforms of this kind."""
+
+
+class ArcFamily(Family):
+    """ARC: grids of up to 30 x 30 colours somewhere on a window, their right and lower edges marked."""
+
+    name, vocabulary, row_bytes = "arc", FIRST_COLOUR + COLOURS, ROW_BYTES
+    measure, usual_views = "pass@2 of outputs", 1000
+
+    def paint(self, *arguments: object, **options: object) -> np.ndarray:
+        """See `augment.paint`."""
+        return paint(*arguments, **options)
+
+    def hash_undone(self, canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Undo the transforms of predicted canvases.
+
+        Args:
+            canvases: uint8 (n, rows, columns) of tokens.
+            table: uint8 (n, 11).
+        """
+        sizes, hashes = hash_undone(canvases, table)
+        return sizes[:, 0] > 0, hashes
+
+    def undo(self, canvas: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """The answer on one canvas.
+
+        Args:
+            canvas: uint8 (rows, columns) of tokens.
+            row: uint8 (11,), its transform.
+        """
+        return Transform.from_row(row).undo(tokens_to_grid(canvas))
+
+    def are_transforms(self, table: np.ndarray) -> bool:
+        """Whether all rows are a symmetry and a palette."""
+        return bool((table[:, 0] < SYMMETRIES).all() and (np.sort(table[:, 1:], axis=1) == np.arange(COLOURS)).all())
+
+
+ARC = ArcFamily()

@@ -1,0 +1,133 @@
+"""Scores of puzzles, named: the expected answer, a right answer, right cells; by difficulty."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trm_arc.files import write_atomic
+from trm_arc.puzzles.families import NO_VALUE
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.score import CONFIDENCE, rate
+from trm_arc.vote import Candidate
+
+ANSWERS_FILE = "predictions.csv"
+# Upper ends of the classes of difficulty: guesses of Sudoku; mazes are sorted by quarters of their moves.
+_GUESSES = (0, 5, 20, 50)
+_KINDS = ("exact", "valid")
+_MEANING = {
+    "exact": "the expected answer, cell by cell",
+    "valid": "a right answer by the rules, whichever",
+    "cell": "share of right cells",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """How each answer did.
+
+    Attributes:
+        puzzles: what was asked.
+        boards: uint8 (n, rows, columns), the answers.
+        exact: bool (n,), the expected answer.
+        valid: bool (n,), right by the rules: of mazes any shortest path.
+        cells: float64 (n,), share of right cells.
+    """
+
+    puzzles: PuzzleSet
+    boards: np.ndarray
+    exact: np.ndarray
+    valid: np.ndarray
+    cells: np.ndarray
+
+    def means(self) -> dict[str, float]:
+        """The three scores."""
+        return {"exact": float(self.exact.mean()), "valid": float(self.valid.mean()), "cell": float(self.cells.mean())}
+
+    def classes(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Classes of difficulty, each with its puzzles (bool (n,)); those without any are left out."""
+        ratings, what = self.puzzles.ratings, self.puzzles.family.difficulty
+        of_sudoku = what == "guesses"
+        ends = _GUESSES if of_sudoku else np.unique(np.quantile(ratings, (0.25, 0.5, 0.75)).astype(int)).tolist()
+        lowest = int(ratings.min())
+        for low, high in zip((lowest - 1, *ends), (*ends, int(ratings.max())), strict=True):
+            here = (ratings > low) & (ratings <= high)
+            if here.any():
+                first = max(low + 1, lowest)
+                yield f"{first} {what}" if first == high else f"{first} to {high} {what}", here
+
+
+def judge(puzzles: PuzzleSet, answers: list[list[Candidate]]) -> Verdicts:
+    """Judge the first candidate for each puzzle.
+
+    Args:
+        puzzles: with their answers.
+        answers: candidates of each, best first; a puzzle without any is wrong.
+    """
+    nothing = np.full(puzzles.family.shape, NO_VALUE, np.uint8)
+    boards = np.stack([ranked[0].grid if ranked else nothing for ranked in answers])
+    right = boards == puzzles.answers
+    valid = puzzles.family.are_solutions(puzzles.questions, boards)
+    return Verdicts(puzzles, boards, right.all(axis=(1, 2)), valid, right.mean(axis=(1, 2)))
+
+
+def score_puzzles(verdicts: Verdicts) -> dict[str, Any]:
+    """All scores as plain values, for JSON.
+
+    Args:
+        verdicts: from `judge`.
+    """
+    count = len(verdicts.exact)
+    return {
+        "puzzles": count,
+        "family": verdicts.puzzles.family.name,
+        "confidence": CONFIDENCE,
+        **{name: asdict(rate(int(getattr(verdicts, name).sum()), count)) for name in ("exact", "valid")},
+        "cell": float(verdicts.cells.mean()),
+        "by_difficulty": [
+            {"class": name, **{kind: asdict(rate(int(getattr(verdicts, kind)[here].sum()), int(here.sum()))) for kind in _KINDS}}
+            for name, here in verdicts.classes()
+        ],
+    }
+
+
+def puzzle_table(verdicts: Verdicts) -> str:
+    """The scores as text for a terminal, within 80 columns.
+
+    Args:
+        verdicts: from `judge`.
+    """
+    count = len(verdicts.exact)
+    lines = [f"{name:6}{rate(int(getattr(verdicts, name).sum()), count)}  {_MEANING[name]}" for name in _KINDS]
+    lines.append(f"{'cell':6}{100 * verdicts.cells.mean():5.1f} %  {_MEANING['cell']}")
+    lines.append(f"by difficulty ({verdicts.puzzles.family.difficulty}):")
+    for name, here in verdicts.classes():
+        lines.append(f"  {name:22}{rate(int(verdicts.exact[here].sum()), int(here.sum()))}")
+    return "\n".join(lines)
+
+
+def write_answers(path: Path, verdicts: Verdicts, answers: list[list[Candidate]]) -> None:
+    """Write every question with its answer, what was predicted, and how that did, as CSV.
+
+    Args:
+        path: the file.
+        verdicts: from `judge`.
+        answers: candidates of each, best first.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("row", "question", "answer", "rating", "prediction", "exact", "valid", "votes", "halting"))
+    puzzles, show = verdicts.puzzles, verdicts.puzzles.family.show
+    for number, ((question, answer), ranked) in enumerate(zip(puzzles, answers, strict=True)):
+        best = ranked[0] if ranked else Candidate(verdicts.boards[number], 0, 0.0)
+        told = (show(board) for board in (question, answer))
+        how = (int(verdicts.exact[number]), int(verdicts.valid[number]), best.votes, f"{best.halting:.4f}")
+        writer.writerow((puzzles.rows[number], *told, puzzles.ratings[number], show(best.grid), *how))
+    write_atomic(path, text.getvalue().encode())
