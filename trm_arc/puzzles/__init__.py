@@ -1,0 +1,1 @@
+"""Sudoku and mazes: rules, solvers, canonical forms, generators.  NumPy and numba only."""
