@@ -136,7 +136,7 @@ def add_thinking_flags(parser: argparse.ArgumentParser) -> None:
     """
     usual, flag = Thinking(1), parser.add_argument
     flag("--rollouts", type=int, default=usual.rollouts, metavar="K", help="noisy attempts at a view; the halting head picks one")
-    flag("--rollout-noise", type=float, default=usual.noise, metavar="STD", help="noise on the states of all but the first of them")
+    flag("--rollout-noise", type=float, default=usual.noise, metavar="STD", help="noise on the states of all but the first")
     settling = "stop a rollout when its answer has not changed for N steps (0: never)"
     flag("--patience", type=int, default=usual.patience, metavar="N", help=settling)
 
@@ -153,6 +153,15 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         parser: where to add.
     """
     add_data_flag(parser)
+    add_device_flags(parser)
+
+
+def add_device_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for where to compute.
+
+    Args:
+        parser: where to add.
+    """
     parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
     parser.add_argument("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
 

@@ -299,6 +299,33 @@ _TRM = Config(training=TrainingConfig(leave_out="40853293"))
 # What several of our own presets share: one embedding a task, positions that know rows from columns, no empty boards.
 _OURS = {"positions": "rotary-2d", "transform_slots": True, "augmentations": 300, "loss": "softmax", "window": "lanes"}
 
+# The published runs on Sudoku-Extreme and Maze-Hard; boards and tokens follow from the data (`trm_arc.puzzles.examples`).
+_PUZZLES = Config().override(
+    {"weight_decay": 1.0, "task_embedding_learning_rate": 1e-4, "task_embedding_weight_decay": 1.0, "epochs": 50_000}
+)
+_SUDOKU = _PUZZLES.override(
+    {
+        "data": "sudoku-extreme",
+        "evaluation_data": "sudoku-extreme",
+        "board_rows": 9,
+        "board_columns": 9,
+        "vocabulary": 11,
+        "thoughts": 6,
+    }
+)
+_MLP = {"mixer": "mlp", "positions": "none"}
+_MAZE = _PUZZLES.override({"data": "maze-hard", "evaluation_data": "maze-hard", "vocabulary": 6, "augmentations": 0})
+# Source: Dillon, "Speed is Confidence", arXiv 2601.19085.
+_MUON = {
+    "gate": "norm-swiglu",
+    "optimizer": "adamw",
+    "matrix_optimizer": "muon",
+    "matrix_learning_rate": 0.02,
+    "matrix_weight_decay": 0.005,
+    "halting_loss_weight": 0.05,
+    "steps": 8000,
+}
+
 PRESETS: dict[str, Config] = {
     "arc1": _TRM,
     "arc2": Config().override({"data": "arc2-training,concept", "evaluation_data": "arc2-evaluation"}),
@@ -361,6 +388,12 @@ PRESETS: dict[str, Config] = {
     "arc1-equilibrium": _TRM.override(
         {"positions": "rotary-2d", "transform_slots": True, "random_start": True, "damping": 0.95, "noise": 0.01}
     ),
+    # Sudoku and mazes, as published, and ours for about an hour of one GPU; the latter have not been trained yet.
+    "sudoku-mlp": _SUDOKU.override(_MLP),
+    "sudoku-attention": _SUDOKU,
+    "maze": _MAZE,
+    "sudoku-fast": _SUDOKU.override(_MLP | _MUON | {"latents": 4, "label_smoothing": 0.2, "batch_size": 384}),
+    "maze-fast": _MAZE.override(_MUON | {"positions": "rotary-2d", "batch_size": 192}),
     # What two CPU cores learn most with in five minutes, found by trial on these very tasks, scores included: see LOG.md.
     "demo": Config().override(
         {
@@ -435,5 +468,10 @@ PRESET_HELP = {  # each fits a line of 80 columns behind its name
     "arc1-loop": "ConvSwiGLU, eight loops, gradient through the last six",
     "arc1-parallel": "four parallel latents, the best one trained; Muon",
     "arc1-equilibrium": "random initial states, damping, noise",
+    "sudoku-mlp": "the published run on Sudoku-Extreme, an MLP over positions",
+    "sudoku-attention": "the same with attention",
+    "maze": "the published run on Maze-Hard",
+    "sudoku-fast": "ours: Muon, gated norm, label smoothing, four latents",
+    "maze-fast": "ours: Muon, gated norm, 2-D positions",
     "demo": "minutes on two CPU cores: the 13 smallest evaluation tasks",
 }

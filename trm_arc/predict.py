@@ -13,7 +13,7 @@ from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.errors import OwnError
 from trm_arc.model import Reasoner
 from trm_arc.puzzles.puzzle_set import AnySet
-from trm_arc.thinking import Thinking, Thought, think
+from trm_arc.thinking import Thinking, Thought, Watch, think
 from trm_arc.vote import Predictions
 
 
@@ -46,6 +46,7 @@ class Predictor:
     ) -> None:
         self.reasoner, self.vectors, self.plan = reasoner.eval(), vectors, plan
         self.windows, self.larger = [Window(*window) for window in windows], larger
+        self.watch: Watch | None = None  # looks at every step of thought
         self.device, self.thinking, self.batch_size = device, thinking, max(1, batch_size // thinking.rollouts)
         self.family = tasks.family
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
@@ -125,7 +126,7 @@ class Predictor:
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([slots, rows], axis=1))
-        return think(self.reasoner, tokens, vectors, transforms, self.thinking, self.device.dtype, seeds)
+        return think(self.reasoner, tokens, vectors, transforms, self.thinking, self.device.dtype, seeds, self.watch)
 
 
 def list_views(slots: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ _MADE = re.compile(r"((?:sudoku|maze)-\d+x\d+)(-easy)?")
 _SUFFIXES = (".csv", ".csv.gz")
 # Of what is drawn for a made set: the sets of a name are the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
-PUZZLE_NAMES = (*_PUBLIC, "sudoku-4x4", "sudoku-6x6", "sudoku-9x9", "maze-NxN (each -easy, too)")
+MADE_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
 
 
 def are_puzzles(names: str) -> bool:
@@ -42,6 +42,21 @@ def are_puzzles(names: str) -> bool:
         odd = [next(name for name, is_one in each.items() if is_one is kind) for kind in (True, False)]
         raise InputError(f"{odd[0]} holds Sudoku or mazes, {odd[1]} ARC tasks; a run learns one kind")
     return any(each.values())
+
+
+def made_family(name: str) -> tuple[PuzzleFamily, bool]:
+    """The family of a set that is made here, and whether it is an easy one.
+
+    Args:
+        name: as `sudoku-6x6` or `maze-10x10-easy`.
+
+    Raises:
+        InputError: there is no such set.
+    """
+    match = _MADE.fullmatch(name)
+    if not match:
+        raise InputError(f"{name}: no such kind; there are {MADE_NAMES}, each with -easy behind it, too")
+    return find_family(match[1]), bool(match[2])
 
 
 def families_of(names: str, folder: Path | None) -> PuzzleFamily:
@@ -64,8 +79,7 @@ def families_of(names: str, folder: Path | None) -> PuzzleFamily:
 def _family(name: str, folder: Path | None) -> PuzzleFamily:
     if name in _PUBLIC:
         return find_family(_PUBLIC[name][0])
-    match = _MADE.fullmatch(name)
-    return find_family(match[1]) if match else peek_family(Path(name))
+    return made_family(name)[0] if _MADE.fullmatch(name) else peek_family(Path(name))
 
 
 def load_puzzles(
@@ -88,8 +102,7 @@ def load_puzzles(
 
 
 def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool) -> PuzzleSet:
-    match = _MADE.fullmatch(name)
-    if match:
+    if _MADE.fullmatch(name):
         whole = make_set(name, part, count if part == "train" else 0)
         return whole if not 0 < count < len(whole) else whole.take(np.arange(count))
     path = find_file(name, part, folder) if name in _PUBLIC else Path(name)
@@ -151,8 +164,7 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     Raises:
         InputError: there are not so many.
     """
-    match = _MADE.fullmatch(name)
-    family, easy = find_family(match[1]), bool(match[2])
+    family, easy = made_family(name)
     count = count or USUAL_COUNT
     path = cache_folder() / f"{name}-{part}-{count}.csv.gz"
     if path.exists():

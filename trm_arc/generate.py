@@ -1,0 +1,64 @@
+"""Make Sudoku or mazes: python -m trm_arc.generate sudoku-9x9 --count 1000 --out puzzles.csv"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from trm_arc.command import Parser, run
+from trm_arc.errors import InputError, require_least
+from trm_arc.files import check_writable
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.puzzles.sources import MADE_NAMES, made_family
+from trm_arc.puzzles.table import read_puzzles, write_puzzles
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog="python -m trm_arc.generate",
+        usage="%(prog)s KIND --out FILE [options]",
+        description="Make Sudoku with one solution, or mazes, all different up to symmetry, as CSV with answers and ratings. "
+        "Sudoku are minimal and as hard as Sudoku-Extreme's, mazes as long as Maze-Hard's; with -easy behind the name, "
+        "Sudoku need no guess and mazes are half as long.",
+    )
+    parser.add_argument("kind", metavar="KIND", help=f"{MADE_NAMES}; each with -easy behind it, too")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
+    parser.add_argument("--count", type=int, default=1000, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--exclude", type=Path, nargs="+", metavar="CSV", help="make none that is in these files, up to symmetry")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, make, write.
+
+    Args:
+        arguments: the command line.
+    """
+    values = make_parser().parse(arguments)
+    require_least("count", values.count)
+    require_least("seed", values.seed, 0)
+    family, easy = made_family(values.kind)
+    if not values.out.name.endswith((".csv", ".csv.gz")):
+        raise InputError(f"--out: a file ending in .csv or .csv.gz is needed, got {values.out}")
+    check_writable(values.out.parent, [values.out.name])
+    exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
+    odd = [one.name for one in exclude if one.family is not family]
+    if odd:
+        raise InputError(f"--exclude: {odd[0]} holds no {family.name}")
+    known = np.concatenate([one.questions for one in exclude]) if exclude else None
+    with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
+        made = family.generate(values.count, values.seed, easy, known, bar.update)
+    puzzles = PuzzleSet(values.kind, family, *made, np.arange(1, len(made[0]) + 1))
+    write_puzzles(values.out, puzzles)
+    ratings = puzzles.ratings
+    print(f"wrote {values.out}: {len(puzzles)} puzzles, {family.difficulty} from {ratings.min()} to {ratings.max()}, "
+          f"{ratings.mean():.1f} on average")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
