@@ -21,7 +21,7 @@ def make_predictions(outputs: list[np.ndarray], views: int, generator: np.random
     canvases = paint(pack_grids(outputs), slots, table, Window())
     wrong = np.flatnonzero(generator.random(count) < 2 / 3)
     canvases[wrong, 0, 0] = generator.integers(2, 12, len(wrong))
-    return Predictions(canvases, table, slots, generator.random(count, dtype=np.float32))
+    return Predictions(canvases, table, slots, generator.random(count, dtype=np.float32), np.full(count, 16, np.int32))
 
 
 def main() -> None:
@@ -33,13 +33,12 @@ def main() -> None:
     values = parser.parse_args()
     grids = [pair.output for task in load_tasks("arc1-training", values.data_folder) for pair in task.test]
     predictions = make_predictions(grids[: values.outputs], values.views, np.random.default_rng(0))
-    few = slice(0, 100)
-    tally([Predictions(*(getattr(predictions, n)[few] for n in ("canvases", "table", "slots", "halting")))], values.outputs, KEEP)
+    tally([predictions.take(np.arange(100))], values.outputs, KEEP)
     before = common.peak_megabytes()
     began = time.perf_counter()
     ranked = tally([predictions], values.outputs, KEEP)
     seconds = time.perf_counter() - began
-    held = sum(getattr(predictions, name).nbytes for name in ("canvases", "table", "slots", "halting")) / 2**20
+    held = sum(array.nbytes for array in vars(predictions).values()) / 2**20
     common.report(
         {
             "predictions": len(predictions.slots),

@@ -15,6 +15,8 @@ from hypothesis import settings
 from submission import __main__ as submission
 from trm_arc import adapt, evaluate, train, upstream
 from trm_arc.command import run
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.puzzles.sources import made_family
 from trm_arc.task import Pair, Task, TaskSet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,3 +113,10 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return int(caught.value.code or 0), printed.out, printed.err
 
     return call
+
+
+def make_puzzles(name: str, count: int, seed: int) -> PuzzleSet:
+    """New puzzles of a kind that is made here, as `sudoku-4x4-easy`."""
+    family, easy = made_family(name)
+    made = family.generate(count, seed, easy, None, lambda _done: None)
+    return PuzzleSet(name, family, *made, np.arange(1, count + 1))

@@ -304,3 +304,38 @@ def normuon(
     o = o / np.sqrt(v)
     size = 0.2 * rate * math.sqrt(o.size) / np.sqrt((o**2).sum())
     return weight - rate * decay * weight - size * o, m, v
+
+
+# Boards of one size
+
+
+def transform_board(board: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Transposition, order of rows, order of columns, values, of a row of a table."""
+    rows, columns = board.shape
+    row_order, column_order, values = row[1 : 1 + rows], row[1 + rows : 1 + rows + columns], row[1 + rows + columns :]
+    source = board.T if row[0] else board
+    return np.array([[values[source[r, c]] for c in column_order] for r in row_order], np.uint8).reshape(rows, columns)
+
+
+def board_hash(board: np.ndarray) -> int:
+    """The sum of a well-mixed word for every cell."""
+    return sum(mix(256 * place + int(value)) for place, value in enumerate(board.reshape(-1))) & WORD
+
+
+def draw_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
+    """A symmetry of Sudoku of a key: transposition, bands and their rows, stacks and their columns, digits."""
+    side, word = box_rows * box_columns, mix(key)
+    drawn = [word & 1 if box_rows == box_columns else 0]
+
+    def shuffled(order: list[int]) -> list[int]:
+        nonlocal word
+        for i in range(len(order) - 1, 0, -1):
+            word = mix(word)
+            j = word % (i + 1)
+            order[i], order[j] = order[j], order[i]
+        return order
+
+    for height in (box_rows, box_columns):
+        for group in shuffled(list(range(side // height))):
+            drawn += [group * height + k for k in shuffled(list(range(height)))]
+    return [*drawn, 0, *shuffled(list(range(1, side + 1)))]

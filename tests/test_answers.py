@@ -40,7 +40,7 @@ def random_predictions(seed: int, slots: int, views: int) -> tuple[list[Predicti
         silent = generator.random(views) < 0.1
         canvases[silent] = 0
         halting = generator.choice([0.25, 0.5, 0.75], views).astype(np.float32)
-        parts.append(Predictions(canvases, table, slot, halting))
+        parts.append(Predictions(canvases, table, slot, halting, np.ones(views, np.int32)))
         for s, g, h, quiet in zip(slot, chosen, halting, silent, strict=True):
             undone[s].append((np.empty((0, 0), np.uint8) if quiet else g, float(h)))
     return parts, undone
@@ -60,7 +60,8 @@ def test_tally_is_its_naive_twin(seed: int, slots: int, views: int) -> None:
 
 def test_tally_without_anything() -> None:
     assert tally([], 2, keep=5) == [[], []]
-    silent = Predictions(np.zeros((1, 3, 3), np.uint8), Transform().to_row()[None], np.array([0]), np.ones(1, np.float32))
+    one = np.array([0]), np.ones(1, np.float32), np.ones(1, np.int32)
+    silent = Predictions(np.zeros((1, 3, 3), np.uint8), Transform().to_row()[None], *one)
     assert tally([silent], 1, keep=5) == [[]]
 
 
@@ -69,7 +70,7 @@ def test_halting_breaks_ties_and_keep_cuts() -> None:
     rows = np.repeat(Transform().to_row()[None], 5, axis=0)
     canvases = augment.paint(pack_grids([a, b, b, a, c]), np.arange(5), rows, Window(2, 2))
     halting = np.array([0.1, 0.9, 0.8, 0.2, 1.0], np.float32)
-    best = tally([Predictions(canvases, rows, np.zeros(5, np.int64), halting)], 1, keep=2)[0]
+    best = tally([Predictions(canvases, rows, np.zeros(5, np.int64), halting, np.ones(5, np.int32))], 1, keep=2)[0]
     assert [int(candidate.grid[0, 0]) for candidate in best] == [2, 1]
 
 

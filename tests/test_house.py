@@ -111,7 +111,7 @@ def test_every_kernel_is_tested_against_a_twin() -> None:
     from augment import kernels
 
     compiled = [name for name, value in vars(kernels).items() if hasattr(value, "py_func") and not name.startswith("_")]
-    text = (ROOT / "tests" / "test_augment.py").read_text(encoding="utf-8")
+    text = "".join((ROOT / "tests" / name).read_text(encoding="utf-8") for name in ("test_augment.py", "test_boards.py"))
     reached = {
         "mix": "mixed_columns",
         "finish_hash": "grid_hash",
@@ -126,6 +126,10 @@ def test_every_kernel_is_tested_against_a_twin() -> None:
         "undo_and_hash": "hash_undone",
         "draw_corners": "corner_offsets",
         "mix_columns": "kernels.mix_columns",
+        "hash_boards": "naive.board_hash",
+        "permute_boards": "naive.transform_board",
+        "undo_and_hash_boards": "hash_undone_boards",
+        "draw_sudoku": "naive.draw_sudoku",
     }
     assert set(compiled) == set(reached)
     for kernel, use in reached.items():

@@ -20,8 +20,9 @@ from trm_arc import train as command_line
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.command import run
 from trm_arc.errors import InputError, OwnError
+from trm_arc.family import ARC
 from trm_arc.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
-from trm_arc.monitor import MEASURE, make_evaluation
+from trm_arc.monitor import make_evaluation
 from trm_arc.processes import Processes
 from trm_arc.train import best_so_far, drop_later_metrics
 from trm_arc.trainer import NotFiniteError
@@ -47,7 +48,7 @@ def names(folder: Path) -> list[str]:
 def scored(*scores: float) -> Callable:
     """An evaluation that gives these scores, one after the other."""
     left = iter(scores)
-    return lambda _look: {MEASURE: next(left)}
+    return lambda _look: {ARC.measure: next(left)}
 
 
 # --- the best checkpoint
@@ -60,10 +61,10 @@ def test_a_resumed_run_keeps_its_best(tmp_path: Path) -> None:
     longer = small_trainer(steps=4)
     longer.load(load_checkpoint(tmp_path))
     kept = drop_later_metrics(tmp_path, longer.step)
-    assert best_so_far(tmp_path, kept) == 0.5
-    train(longer, tmp_path, rhythm, peak=1, evaluate=scored(0.3), best=best_so_far(tmp_path, kept))
+    assert best_so_far(tmp_path, kept, ARC.measure) == 0.5
+    train(longer, tmp_path, rhythm, peak=1, evaluate=scored(0.3), best=best_so_far(tmp_path, kept, ARC.measure))
     assert names(tmp_path / BEST) == ["02"]
-    assert best_so_far(tmp_path / "elsewhere", kept) < 0, "there is no best checkpoint to be better than"
+    assert best_so_far(tmp_path / "elsewhere", kept, ARC.measure) < 0, "there is no best checkpoint to be better than"
 
 
 def test_a_new_run_s_best_replaces_the_old_one_s(data: list[str], tmp_path: Path, command: Callable) -> None:
@@ -171,7 +172,7 @@ def test_a_stop_does_not_wait_for_an_evaluation(why: str, tmp_path: Path, capsys
 def test_an_evaluation_looks_up_between_batches() -> None:
     trainer, tasks, looks = small_trainer(), make_tasks(3, 2, "eval"), []
     evaluate = make_evaluation(trainer, tasks, 3, False)
-    assert MEASURE in evaluate(lambda: looks.append(1))
+    assert ARC.measure in evaluate(lambda: looks.append(1))
     assert looks
     with pytest.raises(KeyError):
         evaluate(lambda: {}["stop"])
@@ -207,7 +208,7 @@ def test_the_forecast_leaves_evaluations_out(tmp_path: Path, monkeypatch: pytest
 
     def evaluate(_look: Callable) -> dict[str, float]:
         time.sleep(2)
-        return {MEASURE: 0.0}
+        return {ARC.measure: 0.0}
 
     train(trainer, tmp_path, Rhythm(evaluate_every=3, log_every=1), peak=1, evaluate=evaluate)
     assert told[-1] == 0

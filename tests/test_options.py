@@ -20,8 +20,8 @@ from trm_arc.halting import Batch, Carry, first_carry, restart
 from trm_arc.loss import NOT_SCORED, continue_loss, supervise
 from trm_arc.model import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
 from trm_arc.optim import NorMuon, Optimizers, orthogonalise
-from trm_arc.predict import think
 from trm_arc.supervision import supervision_step
+from trm_arc.thinking import Thinking, think
 from trm_arc.trainer import Options
 
 TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "thoughts": 2}
@@ -307,7 +307,7 @@ def test_a_row_that_halted_restarts_all_its_latents() -> None:
 def test_the_surest_latent_answers() -> None:
     reasoner = tiny(latents=3)
     tokens, vectors, transforms = puzzles(4)
-    answers, sure = think(reasoner, tokens, vectors, transforms, 2, torch.float64, range(4))
+    answers, sure, _ = think(reasoner, tokens, vectors, transforms, Thinking(2), torch.float64, range(4))
     inputs = spread(reasoner, tokens, vectors, transforms)
     state = reasoner.start(4, 4, 4, torch.float64)
     with torch.no_grad():

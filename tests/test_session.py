@@ -151,10 +151,10 @@ def test_predictions_travel_unchanged() -> None:
     """Strided arrays too."""
     slots = np.arange(6).reshape(3, 2)[:, 1]
     canvases = np.arange(48, dtype=np.uint8).reshape(4, 4, 3).T
-    part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32))
+    part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32), np.arange(3, dtype=np.int32))
     back = unpack_predictions(pack_predictions([part, part]))
     assert len(back) == 2
-    for name in ("canvases", "table", "slots", "halting"):
+    for name in ("canvases", "table", "slots", "halting", "steps"):
         assert np.array_equal(getattr(back[1], name), getattr(part, name))
 
 
@@ -162,9 +162,8 @@ def test_the_order_of_arrival_plays_no_part() -> None:
     generator = np.random.default_rng(1)
     table = np.tile(np.array([0, *range(10)], np.uint8), (4, 1))
     slots = np.zeros(4, np.int64)
-    parts = [
-        Predictions(generator.integers(2, 4, (4, 1, 2)).astype(np.uint8), table, slots, np.zeros(4, np.float32)) for _ in range(3)
-    ]
+    rest = table, slots, np.zeros(4, np.float32), np.ones(4, np.int32)
+    parts = [Predictions(generator.integers(2, 4, (4, 1, 2)).astype(np.uint8), *rest) for _ in range(3)]
     first, second = Ballot(1), Ballot(1)
     for unit in (0, 1, 2):
         first.add(unit, [parts[unit]], slots)
@@ -292,7 +291,8 @@ def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(
 
 def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
     poison = "import trm_arc.predict as p\nthink = p.think\n"
-    poison += "def nan(*a):\n    answers, halting = think(*a)\n    return answers, halting * float('nan')\np.think = nan"
+    poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
+    poison += "p.think = nan"
     _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
     assert journal["result"]["without_answer"] == 4
 

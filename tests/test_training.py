@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import make_tasks
+from tests.conftest import make_puzzles, make_tasks
 from tests.test_model import by_their_names, labels_of, load_original, read_arrays, relative
 from trm_arc import checkpoint as checkpoints
 from trm_arc.answer import find_rows
@@ -22,6 +22,8 @@ from trm_arc.errors import InputError
 from trm_arc.halting import Batch, decide, draw_minimum
 from trm_arc.loss import NOT_SCORED, log_stablemax, supervise
 from trm_arc.optim import AdamAtan2, MovingAverage, Optimizers
+from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
+from trm_arc.puzzles.sources import are_puzzles
 from trm_arc.sources import join_tasks, load_tasks
 from trm_arc.trainer import Options, Trainer
 
@@ -209,14 +211,15 @@ def test_batches_visit_every_pair_once_an_epoch_under_one_transform_of_its_task(
     trainer = small_trainer()
     examples, config = trainer.examples, trainer.config.training
     pairs = len(examples.pairs)
-    assert pairs == sum(len(t.train) for t in examples.tasks) + sum(len(t.test) for t in examples.tasks[3:])
+    tested = sum(len(task.test) for task in make_tasks(5, 1, "train"))
+    assert pairs == 8 * 3 + tested, "of those to answer the demonstrations alone"
     whole = replace(config, batch_size=2 * pairs)
     batch = examples.batch(0, whole)
     for epoch in (slice(0, pairs), slice(pairs, 2 * pairs)):
         rows = batch.rows[epoch].numpy()
         task = np.searchsorted(examples.plan.starts, rows, side="right") - 1
         np.testing.assert_array_equal(np.bincount(task), np.diff(examples.pair_starts))
-        assert len(set(rows)) == len(examples.tasks)
+        assert len(set(rows)) == len(examples.entries)
     pieces = [examples.batch(step, replace(config, batch_size=pairs // 2)) for step in range(2)]
     np.testing.assert_array_equal(torch.cat([p.tokens for p in pieces]), batch.tokens[: len(pieces[0].tokens) * 2])
 
@@ -295,10 +298,18 @@ def test_another_seed_is_another_run() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_trains_three_steps(preset: str) -> None:
-    small = {"width": 16, "heads": 2, "window": "fit", "augmentations": 3, "batch_size": 4, "smallest": 0}
-    if PRESETS[preset].model.mixer == "mlp":
-        small |= {"board_rows": 5, "board_columns": 5}
-    trainer = small_trainer(PRESETS[preset].override(small), steps=3)
+    small = {"width": 16, "heads": 2, "augmentations": 3, "batch_size": 4}
+    if are_puzzles(PRESETS[preset].training.data):
+        data = {"data": "maze-5x5-easy" if "maze" in preset else "sudoku-4x4-easy"}
+        config = fit_to_data(PRESETS[preset].override(small | data), data, None)
+        puzzles = make_puzzles(data["data"], 8, 1)
+        examples = prepare_puzzles(puzzles, puzzles, config)
+        trainer = Trainer(config, examples, Device(torch.device("cpu"), torch.float32, "a test"), 3)
+    else:
+        small |= {"window": "fit", "smallest": 0}
+        if PRESETS[preset].model.mixer == "mlp":
+            small |= {"board_rows": 5, "board_columns": 5}
+        trainer = small_trainer(PRESETS[preset].override(small), steps=3)
     losses = [float(trainer.train_step().loss) for _ in range(3)]
     assert all(np.isfinite(losses))
 

@@ -153,7 +153,7 @@ def main(arguments: Sequence[str]) -> int:
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
         made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": views}
-        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, values.rollouts)}
+        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, values.rollouts * checkpoint.config.model.latents)}
         report(made, tasks, tally(parts, tasks.outputs, max(CUTOFFS), tasks.family), out, values.show)
     return 0
 
@@ -165,15 +165,15 @@ def describe(tasks: AnySet) -> str:
     return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
 
 
-def mean_steps(parts: list[Predictions], rollouts: int) -> float:
+def mean_steps(parts: list[Predictions], copies: int) -> float:
     """Supervision steps that a rollout took, on average.
 
     Args:
         parts: predictions.
-        rollouts: of each view.
+        copies: rollouts and latents of each view.
     """
     steps = np.concatenate([part.steps for part in parts]) if parts else np.zeros(0)
-    return float(steps.mean() / rollouts) if len(steps) else 0.0
+    return float(steps.mean() / copies) if len(steps) else 0.0
 
 
 def report(made: dict[str, Any], tasks: AnySet, answers: list[list[Candidate]], out: Path, show: bool) -> None:

@@ -29,6 +29,9 @@ class Family(ABC):
     measure: str
     usual_views: int
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
     @abstractmethod
     def paint(
         self,

@@ -44,7 +44,7 @@ class Thinking(NamedTuple):
 
 class Thought(NamedTuple):
     """What came of it: predicted tokens uint8 (B, H, W), halting probabilities float32 (B,), and the supervision steps that it
-    took, all rollouts together, int32 (B,)."""
+    took, all rollouts and latents together, int32 (B,)."""
 
     answers: Tensor
     halting: Tensor

@@ -297,9 +297,8 @@ def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, AnySet, li
     checkpoint = load_newest(values.out) if values.resume else None
     config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
     given = chosen_settings(values)
-    if "data" in given:
-        given.setdefault("leave_out", "")  # the preset's is about the preset's data
-    config = fit_to_data(config.override(given), given, values.data_folder)
+    about_data = {"leave_out": ""} if "data" in given else {}  # the preset's is about the preset's data
+    config = fit_to_data(config.override(about_data | given), given, values.data_folder)
     refuse_idle_flags(given, config.training)
     device, options = choose_options(values, checkpoint)
     trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)

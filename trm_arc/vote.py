@@ -17,7 +17,7 @@ class Predictions:
         table: uint8 (n, bytes of a transform), the transform of each view.
         slots: int64 (n,), the number of the test input.
         halting: float32 (n,), halting probability.
-        steps: int32 (n,), supervision steps that it took, all rollouts together.
+        steps: int32 (n,), supervision steps that it took, all its rollouts and latents together.
     """
 
     canvases: np.ndarray

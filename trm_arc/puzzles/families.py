@@ -177,7 +177,8 @@ class SudokuFamily(PuzzleFamily):
             keys: uint64 (n,).
             numbers: int64 (n,).
         """
-        table = draw_sudoku_transforms(mix_columns(np.stack([keys, numbers.astype(np.uint64)], axis=1)), tuple(self.boxes))
+        mixed = mix_columns(np.stack([keys, numbers.astype(np.uint64)], axis=1))
+        table = draw_sudoku_transforms(mixed, (self.boxes.rows, self.boxes.columns))
         table[numbers == 0] = self.identity()
         return table
 
@@ -312,7 +313,7 @@ class MazeFamily(PuzzleFamily):
             exclude: mazes that none may be like.
             progress: called with the number of new ones.
         """
-        least = maze_generate.usual_least_moves(self.shape[0])
+        least = maze_generate.usual_moves(self.shape[0])
         least = -(-least // 2) if easy else least
         made = maze_generate.generate(count, self.shape[0], seed, least_moves=least, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.moves

@@ -22,7 +22,7 @@ _KINDS = ("exact", "valid")
 _MEANING = {
     "exact": "the expected answer, cell by cell",
     "valid": "a right answer by the rules, whichever",
-    "cell": "share of right cells",
+    "cell": "cells that are right",
 }
 
 
@@ -102,11 +102,13 @@ def puzzle_table(verdicts: Verdicts) -> str:
         verdicts: from `judge`.
     """
     count = len(verdicts.exact)
-    lines = [f"{name:6}{rate(int(getattr(verdicts, name).sum()), count)}  {_MEANING[name]}" for name in _KINDS]
-    lines.append(f"{'cell':6}{100 * verdicts.cells.mean():5.1f} %  {_MEANING['cell']}")
-    lines.append(f"by difficulty ({verdicts.puzzles.family.difficulty}):")
+    lines = []
+    for name in _KINDS:
+        lines += [f"{name}, {_MEANING[name]}:", f"  {'all':22}{rate(int(getattr(verdicts, name).sum()), count)}"]
+    lines.append("exact, by difficulty:")
     for name, here in verdicts.classes():
         lines.append(f"  {name:22}{rate(int(verdicts.exact[here].sum()), int(here.sum()))}")
+    lines.append(f"{_MEANING['cell']}: {100 * verdicts.cells.mean():.2f} %")
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ def _style(text: str, kind: str, colour: bool) -> str:
 
 
 def _draw_sudoku(family: SudokuFamily, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
-    side, (box_rows, box_columns) = family.shape[0], family.boxes
+    side, box_rows, box_columns = family.shape[0], family.boxes.rows, family.boxes.columns
     stacks = side // box_columns
 
     def line(left: str, middle: str, right: str) -> str:
