@@ -97,6 +97,43 @@ def test_check_is_its_naive_twin(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert (find_answer_fault(question, answer) is None) == expected
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [("S  ", "   ", "  G"), ("S# ", "   ", " #G"), ("   ", "SG ", "   "), ("S   ", " #  ", "   G"), (" #S ", "    ", "G## ")],
+)
+def test_check_of_every_set_of_path_cells_is_its_naive_twin(rows: tuple[str, ...]) -> None:
+    question = read(*rows)
+    free = np.flatnonzero(question == 1)
+    answers = np.tile(question.ravel(), (1 << len(free), 1))
+    answers[:, free] += 3 * (np.arange(1 << len(free))[:, None] >> np.arange(len(free)) & 1).astype(np.uint8)
+    answers = answers.reshape(-1, *question.shape)
+    right = is_solution(np.broadcast_to(question, answers.shape), answers)
+    assert right.tolist() == [naive.maze_is_solution(question, answer) for answer in answers]
+    assert right.tolist() == [find_answer_fault(question, answer) is None for answer in answers]
+    assert right.any()
+
+
+def test_check_of_larger_mazes_is_its_naive_twin() -> None:
+    """Shortest paths that are no labels; with a cell taken out; and with a cell diagonal to it put in, which may mend them."""
+    verdicts = []
+    for question in generate(60, 12, 0, least_moves=15, threads=1).questions:
+        turned = label(apply_symmetry(question, 3)[None])[0][0]
+        answer = apply_symmetry(turned, int(INVERSE[3]))
+        assert is_solution(question[None], answer[None])[0]
+        for row, column in np.argwhere(answer == 4):
+            broken = answer.copy()
+            broken[row, column] = 1
+            assert not is_solution(question[None], broken[None])[0]
+            for r, c in ((row - 1, column - 1), (row - 1, column + 1), (row + 1, column - 1), (row + 1, column + 1)):
+                if 0 <= r < 12 and 0 <= c < 12 and broken[r, c] == 1:
+                    mended = broken.copy()
+                    mended[r, c] = 4
+                    verdicts.append(naive.maze_is_solution(question, mended))
+                    assert is_solution(question[None], mended[None])[0] == verdicts[-1]
+                    assert (find_answer_fault(question, mended) is None) == verdicts[-1]
+    assert 50 < sum(verdicts) < len(verdicts) - 50
+
+
 def test_maze_hard_is_labelled_as_it_is(real: dict) -> None:
     for questions, answers, moves in real.values():
         np.testing.assert_array_equal(label(questions)[0], answers)
