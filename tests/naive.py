@@ -339,3 +339,95 @@ def draw_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
         for group in shuffled(list(range(side // height))):
             drawn += [group * height + k for k in shuffled(list(range(height)))]
     return [*drawn, 0, *shuffled(list(range(1, side + 1)))]
+# Mazes
+
+
+def maze_distances(maze: np.ndarray, start: tuple[int, int]) -> dict[tuple[int, int], int]:
+    """Moves to every cell that can be reached, level by level."""
+    distances, level = {start: 0}, [start]
+    while level:
+        following = []
+        for row, column in level:
+            for place in ((row + 1, column), (row, column - 1), (row, column + 1), (row - 1, column)):
+                inside = 0 <= place[0] < maze.shape[0] and 0 <= place[1] < maze.shape[1]
+                if inside and maze[place] != 0 and place not in distances:
+                    distances[place] = distances[row, column] + 1
+                    following.append(place)
+        level = following
+    return distances
+
+
+def maze_label(maze: np.ndarray) -> tuple[np.ndarray, int]:
+    """The answer and its moves: from S always the first of Down, Left, Right, Up that comes nearer to G."""
+    starts, goals = np.argwhere(maze == 2).tolist(), np.argwhere(maze == 3).tolist()
+    if len(starts) != 1 or len(goals) != 1 or (maze > 3).any():
+        return maze, -1
+    distances = maze_distances(maze, tuple(goals[0]))
+    place = tuple(starts[0])
+    moves, answer = distances.get(place, -1), maze.copy()
+    for left in range(moves - 1, 0, -1):
+        row, column = place
+        around = ((row + 1, column), (row, column - 1), (row, column + 1), (row - 1, column))
+        place = next(near for near in around if distances.get(near) == left)
+        answer[place] = 4
+    return answer, moves
+
+
+def maze_is_solution(question: np.ndarray, answer: np.ndarray) -> bool:
+    """Whether nothing changed but free cells to path, and a shortest path within the path's cells needs every one of them."""
+    moves = maze_label(question)[1]
+    if moves < 0 or not all(a == b or (a, b) == (1, 4) for a, b in zip(question.flat, answer.flat, strict=True)):
+        return False
+    start, goal = (tuple(np.argwhere(question == cell)[0].tolist()) for cell in (2, 3))
+    return maze_distances(np.where(answer == 1, 0, answer), start).get(goal) == moves == (answer == 4).sum() + 1
+
+
+def maze_canonical(maze: np.ndarray) -> np.ndarray:
+    """The smallest image of the same shape."""
+    images = [symmetry(maze, number) for number in range(8)]
+    return min((image for image in images if image.shape == maze.shape), key=lambda image: image.ravel().tolist())
+
+
+class MazeStream:
+    """The random words of one maze of the generator: splitmix64, the state going up by its constant."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        self.state = mix(mix(seed) ^ number)
+
+    def word(self) -> int:
+        word = mix(self.state)
+        self.state = (self.state + 0x9E3779B97F4A7C15) & WORD
+        return word
+
+    def below(self, bound: int) -> int:
+        return (self.word() >> 32) * bound >> 32
+
+    def walls(self, share: int, lanes: list[int]) -> dict[int, bool]:
+        """For every lane whether its random number of 16 bits is below the share; no more bits are drawn than are needed."""
+        values: dict[int, str] = dict.fromkeys(lanes, "")
+        wanted = f"{share:016b}"
+        for bit in range(16):
+            if all(value != wanted[:bit] for value in values.values()):
+                break
+            word = self.word()
+            for lane in lanes:
+                values[lane] += str(word >> lane & 1)
+        return {lane: value < wanted[: len(value)] for lane, value in values.items()}
+
+
+def maze_draw(stream: MazeStream, side: int) -> np.ndarray | None:
+    """One draw of the generator: walls (two rows of 32 lanes at a time), S and G; None without two free cells."""
+    maze = np.ones((side, side), np.uint8)
+    share = 19661 + stream.below(32768 - 19661)
+    for row in range(0, side, 2):
+        lanes = [32 * r + c for r in range(min(2, side - row)) for c in range(side)]
+        for lane, is_wall in stream.walls(share, lanes).items():
+            maze[row + lane // 32, lane % 32] = not is_wall
+    if (maze == 1).sum() < 2:
+        return None
+    for cell in (2, 3):
+        place = divmod(stream.below(side * side), side)
+        while maze[place] != 1:
+            place = divmod(stream.below(side * side), side)
+        maze[place] = cell
+    return maze

@@ -153,7 +153,8 @@ def main(arguments: Sequence[str]) -> int:
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
         made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": views}
-        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, values.rollouts * checkpoint.config.model.latents)}
+        copies = values.rollouts * checkpoint.config.model.latents
+        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, copies)}
         report(made, tasks, tally(parts, tasks.outputs, max(CUTOFFS), tasks.family), out, values.show)
     return 0
 

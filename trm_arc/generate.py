@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--exclude: {odd[0]} holds no {family.name}")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
-        made = family.generate(values.count, values.seed, easy, known, bar.update)
+        made = family.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(values.kind, family, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)
     ratings = puzzles.ratings

@@ -238,7 +238,7 @@ class SudokuFamily(PuzzleFamily):
             seed: of what is drawn.
             easy: solvable without a guess; else minimal and hard.
             exclude: questions that none may be like.
-            progress: called with the number of new ones.
+            progress: called with the number made so far.
         """
         kind = "easy" if easy else "hard"
         made = sudoku_generate.generate(count, self.boxes, seed, kind=kind, exclude=exclude, progress=progress)
@@ -248,7 +248,7 @@ class SudokuFamily(PuzzleFamily):
 class MazeFamily(PuzzleFamily):
     """Mazes: the shortest path from S to G.  Values: 0 wall, 1 free, 2 S, 3 G, 4 path."""
 
-    difficulty, characters = "moves", "# SGo"
+    difficulty, characters = "moves", maze.CHARACTERS
 
     def __init__(self, side: int) -> None:
         if not 3 <= side <= BOARD:
@@ -311,7 +311,7 @@ class MazeFamily(PuzzleFamily):
             seed: of what is drawn.
             easy: S and G at least half as far apart as in hard ones.
             exclude: mazes that none may be like.
-            progress: called with the number of new ones.
+            progress: called with the number made so far.
         """
         least = maze_generate.usual_moves(self.shape[0])
         least = -(-least // 2) if easy else least

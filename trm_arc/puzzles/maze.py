@@ -8,39 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trm_arc.errors import InputError
 from trm_arc.puzzles import maze_kernels as kernels
 from trm_arc.puzzles.maze_kernels import FREE, GOAL, PATH, SIDE, START, WALL
 
 CHARACTERS = "# SGo"  # of the cells 0 to 4, in Maze-Hard's files
 _NAMES = ("a wall", "a free cell", "S", "G", "path")
-
-
-def parse(texts: Sequence[str]) -> np.ndarray:
-    """Read square mazes, as Maze-Hard's files write them: rows one after the other, `#` wall, ` ` free, `S`, `G`, `o` path.
-
-    Args:
-        texts: one string a maze, all of one length.
-
-    Returns:
-        uint8 (n, side, side).
-
-    Raises:
-        InputError: a text is of another length, or holds another character, or there is no text.
-    """
-    if not texts:
-        raise InputError("no maze is given; at least one is needed")
-    side = round(len(texts[0]) ** 0.5)
-    if side * side != len(texts[0]) or not 1 <= side <= SIDE:
-        raise InputError(f"maze 1 has {len(texts[0])} characters; a square of at most {SIDE} x {SIDE} is needed")
-    for number, text in enumerate(texts, 1):
-        if len(text) != side * side:
-            raise InputError(f"maze {number} has {len(text)} characters, those before have {side * side}")
-        if strange := set(text) - set(CHARACTERS):
-            raise InputError(f"maze {number} holds the character {min(strange)!r}; only {CHARACTERS!r} mean something")
-    table = np.zeros(256, np.uint8)
-    table[list(CHARACTERS.encode())] = np.arange(len(CHARACTERS))
-    return table[np.frombuffer("".join(texts).encode(), np.uint8)].reshape(-1, side, side)
 
 
 def label(mazes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

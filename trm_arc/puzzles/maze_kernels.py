@@ -232,7 +232,7 @@ def draw_walls(state, share, lanes):
 
 @jit
 def draw_field(state, side, free):
-    """Draw a share of walls, then walls; write the other cells into `free`; returns whether they are several, and the next state."""
+    """Draw a share of walls and walls; write the other cells into `free`; returns whether they are two or more, and the state."""
     share, state = draw_below(state, MOST_SHARE - LEAST_SHARE)
     row_cells = (np.uint64(1) << np.uint64(side)) - np.uint64(1)
     for row in range(0, side, 2):

@@ -171,7 +171,7 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
         return read_puzzles(path, f"{name} {part}")
     exclude = make_set(name, "test").questions if part == "train" else None
     with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
-        made = family.generate(count, _SEEDS[part], easy, exclude, bar.update)
+        made = family.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", family, *made, np.arange(1, len(made[0]) + 1))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
