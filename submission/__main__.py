@@ -11,6 +11,7 @@ from submission.bundle import add_bundle_flags, bundle, verify
 from submission.journal import Clock, Journal, find_limit
 from submission.reading import read_challenges
 from submission.session import Session, Settings
+from trm_arc.adapt import require_arc
 from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
 from trm_arc.checkpoint import read_task_ids
 from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
@@ -39,6 +40,7 @@ def predict(values: argparse.Namespace) -> int:
     for path in values.checkpoint or ():
         if not path.is_dir():  # what is there and broken is another matter: something may be left to answer with
             raise InputError(f"--checkpoint {path}: no such folder")
+    require_arc(values.checkpoint or (), values.preset)
     if values.checkpoint and values.preset:
         raise InputError("--preset: is for training from scratch, without --checkpoint")
     clock = Clock(limit)

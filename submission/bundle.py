@@ -27,6 +27,7 @@ import torch
 import trm_arc
 from augment import COLOURS
 from submission.reading import tasks_to_json
+from trm_arc.adapt import require_arc
 from trm_arc.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.command import add_data_flag
 from trm_arc.errors import InputError, shorten
@@ -51,6 +52,7 @@ def bundle(values: argparse.Namespace) -> int:
         raise InputError(f"--title: Kaggle takes 6 to 50 characters, got {len(title)}")
     if not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", slug):
         raise InputError(f"--id {slug}: USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens")
+    require_arc(values.checkpoint)
     _refuse_folder(out, values.overwrite)
     temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")
     try:
@@ -188,7 +190,7 @@ def build_wheel(folder: Path) -> str:
         raise InputError(f"{tree}: no source tree of trm_arc, which a bundle's wheel is built from; run this in a clone of it")
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
-        for package in settings["options"]["packages"].split():
+        for package in sorted({name.split(".")[0] for name in settings["options"]["packages"].split()}):
             shutil.copytree(tree / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(tree / file, source)

@@ -252,7 +252,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
     def fills_small_windows(reasoner: object, tokens: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
         answer = torch.zeros_like(tokens)
         answer[:, :7, :7] = 5
-        return answer, torch.ones(len(tokens))
+        return answer, torch.ones(len(tokens)), torch.ones(len(tokens), dtype=torch.int32)
 
     monkeypatch.setattr(predict, "think", fills_small_windows)
     parts = predict_tasks(checkpoint, tasks, CPU, views=2, steps=1, batch_size=3, quiet=True)

@@ -423,10 +423,37 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     assert code == 2
     assert f"{folder / 'trm.yaml'}: seq_len is missing, and a vocabulary of 11 does not tell it: 81 for 9 x 9" in error
     (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
-    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
-    assert code == 2
-    assert "ARC needs 12 tokens, got 11" in error
     assert not (folder / "run").exists()
+
+
+def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path, list], command: Callable) -> None:
+    folder, _ = upstream_files
+    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    theirs = official(model)
+    theirs[TABLE] = theirs[TABLE][:1]
+    torch.save(theirs, folder / "step_9")
+    flags = [folder / "step_9", "--config", folder / "trm.yaml", "--out", folder / "run"]
+    (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
+    code, _, error = command("upstream", *flags, "--identifiers", folder / "identifiers.json")
+    assert code == 2
+    assert "sudoku-9x9 has one task embedding for all puzzles" in error
+    code, printed, _ = command("upstream", *flags)
+    assert code == 0
+    assert "the task embedding of sudoku-9x9" in printed
+    checkpoint = load_checkpoint(folder / "run")
+    assert checkpoint.family.name == "sudoku-9x9"
+    assert checkpoint.config.training.evaluation_data == "sudoku-extreme"
+    assert torch.equal(checkpoint.tensors["embedding.table"], theirs[TABLE].float())
+    puzzles = folder / "sudoku.csv"
+    puzzles.write_text(f"question\n{'53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79'}\n")
+    code, printed, _ = command("evaluate", "--checkpoint", folder / "run", "--data", puzzles, "--device", "cpu")
+    assert code == 0
+    assert "1 puzzles of" in printed
+    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=7, board_rows=9, board_columns=9)
+    torch.save(official(model), folder / "step_9")
+    code, _, error = command("upstream", *flags, "--overwrite")
+    assert code == 2
+    assert "ARC needs 12 tokens, got 7" in error
 
 
 def test_nothing_is_overwritten_unasked_and_leaks_can_be_told(upstream_files: tuple[Path, list], command: Callable) -> None:

@@ -1,16 +1,19 @@
 """Adapt a trained model to unseen tasks, by their demonstration pairs: python -m trm_arc.adapt --checkpoint C --challenges F"""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trm_arc.checkpoint import load_checkpoint
+from trm_arc.checkpoint import load_checkpoint, read_family
 from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, Config
 from trm_arc.errors import InputError
 from trm_arc.export import load_newest
+from trm_arc.family import ARC
 from trm_arc.processes import Processes
+from trm_arc.puzzles.examples import OF_PUZZLES
+from trm_arc.puzzles.sources import are_puzzles
 from trm_arc.task import TaskSet
 from trm_arc.train import add_run_flags, build_trainer, carry_out, check_run_flags, choose_options, list_choices
 from trm_arc.trainer import Trainer
@@ -33,6 +36,27 @@ def adaptation_config(base: Config, recipe: str, challenges: str, trained: bool 
     if recipe == "own" and base.model.mixer == "attention":
         own["window"] = "lanes"  # the same gradient for a fraction of the cells
     return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
+
+
+def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
+    """Refuse models and presets of Sudoku and mazes where ARC tasks are to be answered.
+
+    Args:
+        checkpoints: of models; one that cannot be read is left to whoever reads it.
+        preset: a name, if any.
+
+    Raises:
+        InputError: one is not for ARC.
+    """
+    if preset is not None and are_puzzles(PRESETS[preset].training.data):
+        raise InputError(f"--preset {preset}: is for Sudoku or mazes, not for ARC tasks")
+    for path in checkpoints:
+        try:
+            family = read_family(path)
+        except InputError:
+            continue
+        if family is not ARC:
+            raise InputError(f"{path}: answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it")
 
 
 def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
@@ -83,7 +107,7 @@ def make_parser() -> Parser:
     flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
     add_run_flags(parser)
     add_machine_flags(parser)
-    add_settings(parser, None, without=("evaluation_data",))
+    add_settings(parser, None, without=("evaluation_data", *OF_PUZZLES))
     return parser
 
 
@@ -94,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
+    require_arc([values.checkpoint] if values.checkpoint else (), values.preset)
     if not values.resume and not values.challenges:
         raise InputError("--challenges: name the tasks to adapt to")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):

@@ -262,6 +262,15 @@ def read_config(path: Path) -> Config:
     return Config.from_dict(_peek(path, "config") or {}, str(path))
 
 
+def read_family(path: Path) -> Family:
+    """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors.
+
+    Raises:
+        InputError: not a checkpoint.
+    """
+    return find_family(str(_peek(path, "family") or ARC.name))
+
+
 def read_task_ids(path: Path) -> set[str]:
     """The ids of the tasks whose embeddings a checkpoint, or the newest of a run, has; none if it cannot be read."""
     try:

@@ -216,7 +216,7 @@ def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, setting
 def check_vocabulary(model: ModelConfig, family: Family) -> None:
     """Raise InputError unless the model's tokens are the family's."""
     if model.vocabulary != family.vocabulary:
-        raise InputError(f"vocabulary: {family.name} needs {family.vocabulary} tokens, got {model.vocabulary}")
+        raise InputError(f"vocabulary: {family.title} needs {family.vocabulary} tokens, got {model.vocabulary}")
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -17,6 +17,7 @@ class Family(ABC):
 
     Attributes:
         name: as checkpoints hold it.
+        title: as people read it.
         vocabulary: how many tokens there are.
         row_bytes: of a transform in a table.
         measure: the score that says which checkpoint is the best.
@@ -24,6 +25,7 @@ class Family(ABC):
     """
 
     name: str
+    title: str
     vocabulary: int
     row_bytes: int
     measure: str
@@ -60,7 +62,7 @@ class Family(ABC):
 class ArcFamily(Family):
     """ARC: grids of up to 30 x 30 colours somewhere on a window, their right and lower edges marked."""
 
-    name, vocabulary, row_bytes = "arc", FIRST_COLOUR + COLOURS, ROW_BYTES
+    name, title, vocabulary, row_bytes = "arc", "ARC", FIRST_COLOUR + COLOURS, ROW_BYTES
     measure, usual_views = "pass@2 of outputs", 1000
 
     def paint(self, *arguments: object, **options: object) -> np.ndarray:

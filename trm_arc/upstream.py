@@ -21,10 +21,13 @@ from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data import check_vocabulary, fingerprint
 from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError, shorten
+from trm_arc.family import ARC, Family
 from trm_arc.files import RESULT_FILES, exclusive, read_json
 from trm_arc.leak import trained_inputs
 from trm_arc.model import Reasoner
 from trm_arc.official import TABLE, Settings, official_config, official_training, read_official, read_settings, tell_source
+from trm_arc.puzzles.families import PuzzleFamily, find_family
+from trm_arc.puzzles.sources import load_puzzles
 from trm_arc.sources import load_listed, load_tasks
 from trm_arc.task import TaskSet
 
@@ -168,6 +171,35 @@ def mean_row(table: Tensor) -> _Rows:
     return _Rows([stand_in], identity, np.array([0, 1]), mean[None].clone(), mean)
 
 
+def puzzle_row(table: Tensor, family: PuzzleFamily) -> _Rows:
+    """The one task embedding of Sudoku or mazes.
+
+    Args:
+        table: (rows, D); of puzzles the original has one row, or unused ones behind a first.
+        family: of the puzzles.
+    """
+    vector = table[:1].float()
+    return _Rows([(family.name, "")], family.identity()[None], np.array([0, 1]), vector, vector[0].clone())
+
+
+def find_kind(model: ModelConfig) -> Family:
+    """The family that a model's board and tokens are of; ARC where they fit none.
+
+    Args:
+        model: of the checkpoint.
+    """
+    side = model.board_rows
+    for name in (f"sudoku-{side}x{side}", f"maze-{side}x{side}"):
+        try:
+            family = find_family(name)
+        except InputError:
+            continue
+        if family.vocabulary == model.vocabulary and model.board_columns == side:
+            return family
+    check_vocabulary(model, ARC)
+    return ARC
+
+
 def _mean(table: Tensor) -> Tensor:
     rows = table[1:] if len(table) > 1 else table
     return rows.double().mean(dim=0).float()
@@ -211,6 +243,7 @@ def named_rows(table: Tensor, identifiers: Path, tasks: TaskSet) -> _Rows:
     )
 
 
+_USUAL_DATA = {"arc": TrainingConfig().evaluation_data, "sudoku": "sudoku-extreme", "maze": "maze-hard"}
 _IDENTITY = bytes([0, *range(COLOURS)])
 
 
@@ -225,7 +258,6 @@ def _transform_row(symmetry: str | None, palette: str | None, where: str) -> byt
 
 def make_parser() -> Parser:
     """The command line."""
-    usual = TrainingConfig()
     parser = Parser(
         prog="python -m trm_arc.upstream",
         usage="%(prog)s FILE --config F --out DIR [options]",
@@ -243,16 +275,29 @@ def make_parser() -> Parser:
         help="keep the rows that --identifiers names, and refuse a table of another size; or keep the mean of all rows",
     )
     flag("--identifiers", type=Path, metavar="JSON", help="the identifiers.json it was trained with: which row is whose")
-    kept = "tasks whose embeddings to keep, and to answer by default"
-    flag("--evaluation-data", default=usual.evaluation_data, metavar="SET", help=kept)
+    usual = ", ".join(_USUAL_DATA.values())
+    kept = f"tasks whose embeddings to keep, and to answer by default (default: {usual}, by the board)"
+    flag("--evaluation-data", metavar="SET", help=kept)
     flag("--data", metavar="SETS", help="sets that it was trained on with all outputs, for evaluate to tell a leak")
     add_data_flag(parser)
     return parser
 
 
-def _choose_rows(values: Namespace, table: Tensor | None, settings: Settings, tasks: TaskSet) -> _Rows:
-    if table is None:
-        raise InputError(f"{values.file}: {TABLE} is missing: without task embeddings there is nothing to evaluate")
+def _choose_rows(values: Namespace, table: Tensor, settings: Settings, family: Family) -> tuple[_Rows, np.ndarray, str]:
+    """The task embeddings to keep, hashes of the inputs that were trained on, and a word on the former."""
+    if family is not ARC:
+        if values.identifiers is not None:
+            raise InputError(f"--identifiers: {family.title} has one task embedding for all puzzles; leave the flag out")
+        trained = load_puzzles(values.data, "train", values.data_folder).input_hashes() if values.data else np.zeros(0, np.int64)
+        return puzzle_row(table, family), np.unique(trained), f"the task embedding of {family.name}"
+    tasks = load_tasks(values.evaluation_data, values.data_folder)
+    rows = _choose_task_rows(values, table, settings, tasks)
+    kept = f"{len(rows.vectors)} task embeddings, of {len(rows.tasks)} of {len(tasks)} tasks of {tasks.name}"
+    trained = trained_inputs(load_listed(values.data or "", values.data_folder))
+    return rows, trained, kept if values.identifiers else rows.tasks[0][0]
+
+
+def _choose_task_rows(values: Namespace, table: Tensor, settings: Settings, tasks: TaskSet) -> _Rows:
     if values.task_embeddings == "mean":
         if values.identifiers is not None:
             raise InputError("--identifiers: --task-embeddings mean keeps no row apart; give one of both")
@@ -278,13 +323,14 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     tensors, settings = read_official(values.file), read_settings(values.config)
     reasoner = _load(tensors, settings, str(values.file))
-    check_vocabulary(reasoner.config)
+    family = find_kind(reasoner.config)
+    values.evaluation_data = values.evaluation_data or _USUAL_DATA[family.name.partition("-")[0]]
     training = official_training(settings, TrainingConfig())
     training |= {"data": values.data or "", "evaluation_data": values.evaluation_data}
     precision = settings.choice("forward_dtype", PRECISIONS, "bfloat16")
-    evaluation = load_tasks(values.evaluation_data, values.data_folder)
-    trained = load_listed(values.data or "", values.data_folder)
-    rows = _choose_rows(values, tensors.get(TABLE), settings, evaluation)
+    if tensors.get(TABLE) is None:
+        raise InputError(f"{values.file}: {TABLE} is missing: without task embeddings there is nothing to evaluate")
+    rows, trained, note = _choose_rows(values, tensors[TABLE], settings, family)
     reasoner.embedding_rows = len(rows.vectors)
     config = Config(model=reasoner.config).override(training)
     parts = {f"model.{name}": t.float() for name, t in reasoner.state_dict().items()}
@@ -294,19 +340,15 @@ def main(arguments: Sequence[str]) -> int:
         "plan.table": torch.from_numpy(rows.table),
         "plan.starts": torch.from_numpy(rows.starts),
         "counts": torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
-        "trained": torch.from_numpy(trained_inputs(trained)),
+        "trained": torch.from_numpy(trained),
     }
     board = [config.model.board_rows, config.model.board_columns]
-    extra = {"windows": [board], "precision": precision}
+    extra = {"family": family.name, "windows": [board], "precision": precision}
     prepare_folder(values.out, False, values.overwrite)
     stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
     with exclusive(values.out):
         target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, extra, str(values.out)), 1, stale)
-    print(reasoner)
-    if values.identifiers:
-        print(f"  {len(rows.vectors)} task embeddings, of {len(rows.tasks)} of {len(evaluation)} tasks of {evaluation.name}")
-    else:
-        print(f"  {rows.tasks[0][0]}")
+    print(f"{reasoner}\n  {note}")
     if not values.data:
         print("what it was trained on is not known here (--data), so evaluate cannot tell whether an answer was trained on")
     print(f"wrote {target}")

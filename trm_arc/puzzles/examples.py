@@ -17,7 +17,7 @@ from trm_arc.puzzles.sources import are_puzzles, families_of, test_of
 
 # Settings that say nothing of boards of one size, whose puzzles share one task embedding.
 _OF_ARC = ("smallest", "lanes", "translate", "leave_out")
-_OF_PUZZLES = ("puzzles", "evaluation_puzzles", "skip_bad")
+OF_PUZZLES = ("puzzles", "evaluation_puzzles", "skip_bad")
 
 
 def fit_to_data(config: Config, given: dict[str, Any], folder: Path | None) -> Config:
@@ -33,7 +33,7 @@ def fit_to_data(config: Config, given: dict[str, Any], folder: Path | None) -> C
     """
     data = config.training.data
     of_puzzles = are_puzzles(data)
-    idle = [name for name in (_OF_ARC if of_puzzles else _OF_PUZZLES) if name in given]
+    idle = [name for name in (_OF_ARC if of_puzzles else OF_PUZZLES) if name in given]
     if idle:
         kind = "Sudoku and mazes" if of_puzzles else "ARC tasks"
         raise InputError(f"--{idle[0].replace('_', '-')}: does nothing for {kind}")

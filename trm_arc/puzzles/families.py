@@ -48,7 +48,8 @@ class PuzzleFamily(Family):
     characters: str
 
     def __init__(self, name: str, shape: tuple[int, int], values: int) -> None:
-        self.name, self.shape, self.values = name, shape, values
+        self.name = self.title = name
+        self.shape, self.values = shape, values
         self.vocabulary, self.row_bytes = FIRST_VALUE + values, 1 + sum(shape) + values
 
     def paint(
