@@ -136,14 +136,22 @@ def add_thinking_flags(parser: argparse.ArgumentParser) -> None:
     """
     usual, flag = Thinking(1), parser.add_argument
     flag("--rollouts", type=int, default=usual.rollouts, metavar="K", help="noisy attempts at a view; the halting head picks one")
-    flag("--rollout-noise", type=float, default=usual.noise, metavar="STD", help="noise on the states of all but the first")
+    noise = f"noise on the states of all but the first (default: {usual.noise})"
+    flag("--rollout-noise", type=float, metavar="STD", help=noise)
     settling = "stop a rollout when its answer has not changed for N steps (0: never)"
     flag("--patience", type=int, default=usual.patience, metavar="N", help=settling)
 
 
 def chosen_thinking(values: argparse.Namespace) -> dict[str, Any]:
-    """What the flags of `add_thinking_flags` say, for `make_predictor`."""
-    return {"rollouts": values.rollouts, "noise": values.rollout_noise, "patience": values.patience}
+    """What the flags of `add_thinking_flags` say, for `make_predictor`.
+
+    Raises:
+        InputError: one of them does nothing.
+    """
+    if values.rollout_noise is not None and values.rollouts == 1:
+        raise InputError("--rollout-noise: does nothing without --rollouts 2 or more")
+    noise = Thinking(1).noise if values.rollout_noise is None else values.rollout_noise
+    return {"rollouts": values.rollouts, "noise": noise, "patience": values.patience}
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:

@@ -46,6 +46,9 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
     if are_puzzles(names):
         if values.solutions:
             raise InputError("--solutions: does nothing for Sudoku and mazes, whose files hold their answers")
+        require_least("puzzles", values.puzzles, 0)
+        if getattr(values, "window", "trained") != "trained":
+            raise InputError("--window: does nothing for Sudoku and mazes, which fill their board")
         count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
         skip_bad = values.skip_bad or (not values.data and training.skip_bad)
         return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)

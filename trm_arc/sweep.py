@@ -121,7 +121,8 @@ class Sweep:
         how = thinking.steps, thinking.rollouts, views, thinking.patience
         point = Point(kind, *how, taken, taken * self.operations, exact, valid)
         number = {"views": views}.get(kind) or getattr(thinking, "steps" if kind == "patience" else kind)
-        print(f"{kind:9}{number:5}{taken:8.1f}{point.operations / 1e9:12,.1f}   {exact}")
+        interval = f"{100 * exact.low:.1f} to {100 * exact.high:.1f}"
+        print(f"{kind:9}{number:5}{taken:12.1f}{point.operations / 1e9:12,.2f}   {100 * exact.value:5.1f} %  ({interval})")
         return point
 
 
@@ -133,7 +134,7 @@ def sweep(work: Sweep, usual: int, values: Any) -> list[Point]:
         usual: supervision steps of training.
         values: the command line.
     """
-    print("varied        steps taken      GFLOP   exact")
+    print("varied         steps taken       GFLOP     exact  (95 % interval)")
     points = []
     for patience in (0, values.patience) if values.patience else (0,):
         for steps in sorted(values.steps):

@@ -95,10 +95,11 @@ def think(
         now, sure = output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, HALT]
         if watch is not None:
             watch(step, now, sure)
+        done = torch.full_like(active, step == thinking.steps, dtype=torch.bool)
         if thinking.patience:
-            same = torch.zeros_like(unchanged) if before is None else (now == before).flatten(1).all(dim=1)
-            before, unchanged = now, torch.where(same > 0, unchanged + 1, 0)
-        done = unchanged >= thinking.patience if thinking.patience and step < thinking.steps else torch.ones_like(active) > 0
+            same = done if before is None else (now == before).flatten(1).all(dim=1)
+            before, unchanged = now, torch.where(same, unchanged + 1, 0)
+            done |= unchanged >= thinking.patience
         if not bool(done.any()):
             continue
         at = active[done]

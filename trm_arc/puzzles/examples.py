@@ -44,6 +44,10 @@ def fit_to_data(config: Config, given: dict[str, Any], folder: Path | None) -> C
     family = families_of(data, folder)
     if "data" in given and "evaluation_data" not in given:
         config = config.override({"evaluation_data": test_of(data)})
+    evaluation = config.training.evaluation_data
+    if not are_puzzles(evaluation) or (other := families_of(evaluation, folder)) is not family:
+        what = other.name if are_puzzles(evaluation) else "ARC tasks"
+        raise InputError(f"evaluation_data: a run on {family.name} is scored on {family.name}, and {evaluation} holds {what}")
     return config.override(_board_settings(config, given, family))
 
 

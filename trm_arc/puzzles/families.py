@@ -24,7 +24,7 @@ from augment.board import FIRST_VALUE
 from augment.kernels import EMPTY, mix_columns
 from trm_arc.errors import InputError
 from trm_arc.family import ARC, Family
-from trm_arc.puzzles import maze, maze_generate, sudoku, sudoku_canonical, sudoku_generate
+from trm_arc.puzzles import maze, maze_generate, sudoku, sudoku_canonical, sudoku_generate, sudoku_solve
 
 NO_VALUE = 255  # a cell of no value: a character that means nothing, a token of padding
 _NAME = re.compile(r"(sudoku|maze)-(\d+)x(\d+)")
@@ -221,8 +221,8 @@ class SudokuFamily(PuzzleFamily):
         return f"the answer breaks the rules: {sudoku.describe_conflict(answer, self.boxes)}"
 
     def solve(self, questions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Solve questions; the rating is the number of guesses of `sudoku.solve`."""
-        solved = sudoku.solve(questions, self.boxes)
+        """Solve questions; the rating is the number of guesses of `sudoku_solve.solve`."""
+        solved = sudoku_solve.solve(questions, self.boxes)
         return solved.solutions, solved.counts, solved.guesses
 
     def canonical(self, boards: np.ndarray) -> np.ndarray:

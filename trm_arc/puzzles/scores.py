@@ -54,10 +54,11 @@ class Verdicts:
         of_sudoku = what == "guesses"
         ends = _GUESSES if of_sudoku else np.unique(np.quantile(ratings, (0.25, 0.5, 0.75)).astype(int)).tolist()
         lowest = int(ratings.min())
-        for low, high in zip((lowest - 1, *ends), (*ends, int(ratings.max())), strict=True):
+        highest = int(ratings.max())
+        for low, high in zip((lowest - 1, *ends), (*ends, highest), strict=True):
             here = (ratings > low) & (ratings <= high)
             if here.any():
-                first = max(low + 1, lowest)
+                first, high = max(low + 1, lowest), min(high, highest)
                 yield f"{first} {what}" if first == high else f"{first} to {high} {what}", here
 
 
