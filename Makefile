@@ -1,10 +1,10 @@
-# Two commands are all that is needed: `make demo` and `make test`.  Both build .venv first.
+# Two commands are all that is needed: `make demo` and `make test`; `make sudoku` is a third.  All build .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 
-.PHONY: demo test lint benchmarks clean
+.PHONY: demo sudoku test lint benchmarks clean
 
 # torch comes first and pinned, so that nothing that depends on it can bring in another build.
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
@@ -17,6 +17,13 @@ demo: $(VENV)/installed
 	$(BIN)/python -m trm_arc.train --preset demo --out $(RUN) --overwrite
 	$(BIN)/python -m trm_arc.evaluate --checkpoint $(RUN) --show
 
+# Sudoku of 6 x 6 that need every clue, then easy ones of 9 x 9; made here, nothing is fetched.
+sudoku: $(VENV)/installed
+	$(BIN)/python -m trm_arc.train --preset sudoku-small --out runs/sudoku-6x6 --overwrite
+	$(BIN)/python -m trm_arc.evaluate --checkpoint runs/sudoku-6x6 --patience 3
+	$(BIN)/python -m trm_arc.train --preset sudoku-small --data sudoku-9x9-easy --out runs/sudoku-9x9 --overwrite
+	$(BIN)/python -m trm_arc.evaluate --checkpoint runs/sudoku-9x9 --patience 3
+
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -25,7 +32,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 benchmarks: $(VENV)/installed
-	for program in plan paint vote model train_step; do $(BIN)/python -m benchmarks.$$program || exit 1; done
+	for program in plan paint vote model train_step maze sudoku; do $(BIN)/python -m benchmarks.$$program || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

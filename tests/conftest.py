@@ -16,7 +16,7 @@ from submission import __main__ as submission
 from trm_arc import adapt, evaluate, generate, solve, sweep, train, upstream
 from trm_arc.command import run
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.sources import made_family
+from trm_arc.puzzles.sources import CACHE_VARIABLE, made_family
 from trm_arc.task import Pair, Task, TaskSet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,12 @@ torch.set_num_threads(1)  # the tensors of tests are too small to share
 os.environ["OMP_NUM_THREADS"] = "1"  # nor should the programs that tests start wait for one another
 settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
 settings.load_profile("kit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Puzzles that are made for tests are not kept in the user's own cache."""
+    os.environ[CACHE_VARIABLE] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

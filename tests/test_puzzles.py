@@ -23,7 +23,7 @@ from trm_arc.family import ARC
 from trm_arc.leak import guard
 from trm_arc.puzzles import sources, table
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
-from trm_arc.puzzles.families import find_family
+from trm_arc.puzzles.families import PuzzleFamily, find_family
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.scores import judge, puzzle_table, score_puzzles
 from trm_arc.puzzles.table import read_puzzles, write_puzzles
@@ -247,6 +247,7 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_made_sets_are_kept_and_disjoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(sources, "USUAL_COUNT", 20)
+    monkeypatch.setattr(PuzzleFamily, "usual_count", 20)
     train, test = (sources.load_puzzles("maze-7x7-easy", part) for part in ("train", "test"))
     assert (len(train), len(test)) == (20, 20)
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
@@ -533,10 +534,10 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
         for source in (text, str(tmp_path / "puzzle.txt")):
             family, question = read_question(source)
             assert (family.name, family.show(question)) == ("sudoku-9x9", QUESTION)
-    (tmp_path / "maze.txt").write_text("S\n# # #\n## #\n   #\n  #G#\n")
+    (tmp_path / "maze.txt").write_text("S\n# # #\n# # #\n#   #\n  #G#\n")
     family, question = read_question(str(tmp_path / "maze.txt"))
     assert family.name == "maze-5x5"
-    assert family.show(question) == "S   ## # ### #    #   #G "
+    assert family.show(question) == "S    # # ## # ##   #  #G#"
 
 
 def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Callable) -> None:

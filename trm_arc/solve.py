@@ -14,7 +14,7 @@ from trm_arc.device import find_device
 from trm_arc.errors import InputError, require_least
 from trm_arc.evaluate import RUNS
 from trm_arc.export import load_newest
-from trm_arc.puzzles.families import PuzzleFamily, family_of
+from trm_arc.puzzles.families import MazeFamily, PuzzleFamily, family_of
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.terminal import board_width, draw_board, draw_boards_beside
 from trm_arc.terminal import wants_colour
@@ -41,7 +41,7 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{where}: cannot be read as text ({error})") from None
     lines = [line for line in text.splitlines() if line.strip()]
-    if "S" in text or "G" in text or "#" in text:
+    if set().union(*lines) <= set(MazeFamily.characters):
         width = max(map(len, lines), default=0)  # editors cut the blanks at the end of a line
         board = "".join(line.ljust(width) for line in lines)
     else:

@@ -28,6 +28,8 @@ from trm_arc.puzzles import maze, maze_generate, sudoku, sudoku_canonical, sudok
 
 NO_VALUE = 255  # a cell of no value: a character that means nothing, a token of padding
 _NAME = re.compile(r"(sudoku|maze)-(\d+)x(\d+)")
+USUAL_COUNT = 1000  # puzzles of a made set
+_SMALLEST = 4  # side; different up to symmetry there are about 1,700 Sudoku of 6 to 8 clues, and fewer than 40 minimal ones
 _DIGITS = "123456789ABCDEFG"
 
 
@@ -38,12 +40,14 @@ class PuzzleFamily(Family):
         shape: rows and columns of a board.
         values: how many values a cell may have.
         transforms: symmetries of a puzzle at most, the identity included.
+        usual_count: puzzles of a set that is made to be scored on.
         difficulty: what a puzzle's rating counts.
         characters: the character of each value, in questions and answers.
     """
 
     measure, usual_views = "exact", 1
     transforms: int
+    usual_count = USUAL_COUNT
     difficulty: str
     characters: str
 
@@ -168,6 +172,7 @@ class SudokuFamily(PuzzleFamily):
 
     def __init__(self, side: int) -> None:
         self.boxes = sudoku.boxes_of(side)
+        self.usual_count = 300 if side == _SMALLEST else USUAL_COUNT
         self.characters = "." + _DIGITS[:side]
         super().__init__(f"sudoku-{side}x{side}", (side, side), side + 1)
 
@@ -237,11 +242,11 @@ class SudokuFamily(PuzzleFamily):
         Args:
             count: how many.
             seed: of what is drawn.
-            easy: solvable without a guess; else minimal and hard.
+            easy: solvable without a guess; else minimal and hard; of 4 x 4 there are too few minimal ones, so all are easy.
             exclude: questions that none may be like.
             progress: called with the number made so far.
         """
-        kind = "easy" if easy else "hard"
+        kind = "easy" if easy or self.shape[0] == _SMALLEST else "hard"
         made = sudoku_generate.generate(count, self.boxes, seed, kind=kind, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.guesses
 

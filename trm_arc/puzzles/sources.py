@@ -10,14 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from trm_arc.errors import InputError
-from trm_arc.puzzles.families import PuzzleFamily, find_family
+from trm_arc.puzzles.families import USUAL_COUNT, PuzzleFamily, find_family
 from trm_arc.puzzles.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.puzzles.table import peek_family, read_puzzles, write_puzzles
 from trm_arc.sources import DATA_VARIABLE, data_roots, listed
 
 Part = Literal["train", "test"]
+EDITION = 1  # of made sets; another generator makes others, and gets another number
 CACHE_VARIABLE = "TRM_ARC_CACHE"
-USUAL_COUNT = 1000  # puzzles of a made set
 
 # What the folder of a public data set may be called.
 _PUBLIC = {
@@ -159,14 +159,14 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     Args:
         name: as `sudoku-6x6` or `maze-10x10-easy`.
         part: "test" is always the same; "train" is made to differ from it.
-        count: how many; 0: 1,000, or as many as there are.
+        count: how many; 0: 1,000, and 300 to be scored on of 4 x 4, of which there are few.
 
     Raises:
         InputError: there are not so many.
     """
     family, easy = made_family(name)
-    count = count or USUAL_COUNT
-    path = cache_folder() / f"{name}-{part}-{count}.csv.gz"
+    count = count or (family.usual_count if part == "test" else USUAL_COUNT)
+    path = cache_folder() / f"{name}-{part}-{count}-{EDITION}.csv.gz"
     if path.exists():
         return read_puzzles(path, f"{name} {part}")
     exclude = make_set(name, "test").questions if part == "train" else None
