@@ -246,7 +246,7 @@ def add_run_flags(parser: Parser) -> None:
     flag("--keep", type=int, default=usual.keep, metavar="N", help="checkpoints kept")
     flag("--log-every", type=int, default=usual.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
-    views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS})"
+    views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} of ARC, 1 of puzzles)"
     flag("--evaluate-views", type=int, metavar="N", help=views)
     flag("--pool-votes", action="store_true", help="score the votes of all evaluations so far together, too")
     flag("--tensorboard", action="store_true", help="write the metrics for TensorBoard, too (needs tensorboard)")
@@ -365,7 +365,6 @@ def check_run_flags(values: Namespace) -> None:
     for name in ("pool_votes", "evaluate_views"):
         if getattr(values, name) and not values.evaluate_every:
             raise InputError(f"--{name.replace('_', '-')}: does nothing without --evaluate-every")
-    values.evaluate_views = values.evaluate_views or EVALUATE_VIEWS
     if values.fit and not values.time_limit:
         raise InputError("--fit: does nothing without --time-limit")
     values.time_limit = parse_duration(values.time_limit) - seconds_before() if values.time_limit else None
@@ -402,7 +401,8 @@ def make_watchers(values: Namespace, trainer: Trainer, evaluation: AnySet) -> tu
     """
     evaluate = track = None
     if values.evaluate_every:
-        evaluate = make_evaluation(trainer, evaluation, values.evaluate_views, values.pool_votes)
+        views = values.evaluate_views or min(EVALUATE_VIEWS, evaluation.family.usual_views)
+        evaluate = make_evaluation(trainer, evaluation, views, values.pool_votes)
     if values.tensorboard and trainer.processes.is_main:
         track = make_tracker(values.out)
     return evaluate, track
