@@ -38,7 +38,7 @@ def describe(questions: np.ndarray) -> dict[str, list[float]]:
 def main() -> None:
     """Measure and print."""
     parser = common.parser(__doc__ or "")
-    parser.add_argument("--data-folder", type=Path, help="folder with Maze-Hard's train.csv and test.csv, for its profile")
+    parser.add_argument("--data-folder", type=Path, help="folder with maze-hard, for its profile")
     parser.add_argument("--mazes", type=int, default=1000, help="how many are generated")
     parser.add_argument("--threads", type=int, help="of the generator; all cores if left out")
     values = parser.parse_args()

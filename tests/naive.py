@@ -3,6 +3,7 @@
 Nothing here is imported from the code under test but constants that are data (the hash's random words).
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -431,3 +432,63 @@ def maze_draw(stream: MazeStream, side: int) -> np.ndarray | None:
             place = divmod(stream.below(side * side), side)
         maze[place] = cell
     return maze
+
+
+# Sudoku
+
+
+def sudoku_units(rows: int, columns: int) -> list[list[tuple[int, int]]]:
+    """The cells of every row, column and box."""
+    side = rows * columns
+    lines = [[(r, c) for c in range(side)] for r in range(side)] + [[(r, c) for r in range(side)] for c in range(side)]
+    corners = [(r, c) for r in range(0, side, rows) for c in range(0, side, columns)]
+    return lines + [[(r + i, c + k) for i in range(rows) for k in range(columns)] for r, c in corners]
+
+
+def sudoku_keeps_rules(board: np.ndarray, rows: int, columns: int) -> bool:
+    """No digit twice in a unit, none above the side."""
+    for unit in sudoku_units(rows, columns):
+        digits = [int(board[cell]) for cell in unit if board[cell]]
+        if len(set(digits)) < len(digits) or any(digit > rows * columns for digit in digits):
+            return False
+    return True
+
+
+def sudoku_solutions(board: np.ndarray, rows: int, columns: int, limit: int) -> list[np.ndarray]:
+    """Solutions by trying every digit in every blank, up to a limit."""
+    if not sudoku_keeps_rules(board, rows, columns):
+        return []
+    blanks = np.argwhere(board == 0)
+    if not len(blanks):
+        return [board.copy()]
+    found: list[np.ndarray] = []
+    for digit in range(1, rows * columns + 1):
+        board[tuple(blanks[0])] = digit
+        found += sudoku_solutions(board, rows, columns, limit - len(found))
+        board[tuple(blanks[0])] = 0
+        if len(found) >= limit:
+            break
+    return found
+
+
+def sudoku_images(board: np.ndarray, rows: int, columns: int) -> set[bytes]:
+    """All images of a board under the symmetries of Sudoku, digits named in the order of their first cell."""
+    side = rows * columns
+
+    def orders(height: int) -> list[list[int]]:
+        inner = list(itertools.permutations(range(height)))
+        groups = itertools.permutations(range(side // height))
+        return [
+            [group * height + k for group, order in zip(outer, chosen, strict=True) for k in order]
+            for outer in groups
+            for chosen in itertools.product(inner, repeat=side // height)
+        ]
+
+    images = set()
+    for source in [board, board.T] if rows == columns else [board]:
+        for row_order in orders(rows):
+            for column_order in orders(columns):
+                cells = source[np.ix_(row_order, column_order)].reshape(-1).tolist()
+                names: dict[int, int] = {0: 0}
+                images.add(bytes(names.setdefault(cell, len(names)) for cell in cells))
+    return images

@@ -20,6 +20,8 @@ from trm_arc.puzzles.terminal import board_width, draw_board, draw_boards_beside
 from trm_arc.terminal import wants_colour
 from trm_arc.vote import Candidate, tally
 
+LINE = 100  # cells of a board that is also told in one line, to be copied
+
 
 def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
     """A puzzle as people write it: Sudoku in one line or several, with . or 0 for blanks; a maze, or a Sudoku, from a text file.
@@ -168,7 +170,8 @@ class Drawer:
             verdict = f"wrong: {family.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""
         told = f"{verdict} ({candidate.halting:.0%} sure{votes})"
-        return f"{draw_boards_beside(titled, [board_width(family)] * 2)}\n{family.show(board)}\n{told}"
+        line = f"{family.show(board)}\n" if board.size < LINE else ""
+        return f"{draw_boards_beside(titled, [board_width(family)] * 2)}\n{line}{told}"
 
 
 if __name__ == "__main__":
