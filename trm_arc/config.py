@@ -393,11 +393,13 @@ PRESETS: dict[str, Config] = {
     "sudoku-attention": _SUDOKU,
     "maze": _MAZE,
     "sudoku-fast": _SUDOKU.override(_MLP | _MUON | {"latents": 4, "label_smoothing": 0.2, "batch_size": 384}),
-    # with attention Muon at 0.02 falls apart within a few hundred steps (LOG.md), so the rate is that of mdlARC
+    # With attention Muon at 0.02 falls apart within a few hundred steps, so the rate is that of mdlARC; and small networks learn
+    # no path without a convolution (LOG.md).
     "maze-fast": _MAZE.override(
         _MUON
         | {
             "positions": "rotary-2d",
+            "convolution": 3,
             "matrix_optimizer": "normuon",
             "matrix_learning_rate": 1.66e-3,
             "matrix_weight_decay": 0.1,
@@ -431,6 +433,34 @@ PRESETS: dict[str, Config] = {
             "label_smoothing": 0.2,
             "halt_steps": 8,
             "steps": 500,
+        }
+    ),
+    "maze-small": _MAZE.override(
+        {
+            "data": "maze-8x8-easy",
+            "evaluation_data": "maze-8x8-easy",
+            "puzzles": 5000,
+            "board_rows": 8,
+            "board_columns": 8,
+            "width": 96,
+            "heads": 4,
+            "expansion": 2.0,
+            "positions": "rotary-2d",
+            "convolution": 3,
+            "prefix": 1,
+            "cycles": 1,
+            "thoughts": 3,
+            "batch_size": 32,
+            "optimizer": "adamw",
+            "learning_rate": 2e-3,
+            "weight_decay": 0.05,
+            "warmup_steps": 100,
+            "decay_share": 0.3,
+            "ema": 0.99,
+            "loss": "softmax",
+            "halting_loss_weight": 0.05,
+            "halt_steps": 8,
+            "steps": 3000,
         }
     ),
     # What two CPU cores learn most with in five minutes, found by trial on these very tasks, scores included: see LOG.md.
@@ -511,7 +541,8 @@ PRESET_HELP = {  # each fits a line of 80 columns behind its name
     "sudoku-attention": "the same with attention",
     "maze": "the published run on Maze-Hard",
     "sudoku-fast": "ours: Muon, gated norm, label smoothing, four latents",
-    "maze-fast": "ours: NorMuon, gated norm, 2-D positions",
+    "maze-fast": "ours: NorMuon, gated norm, ConvSwiGLU, 2-D positions",
     "sudoku-small": "minutes on two CPU cores: Sudoku of 6 x 6, or easy ones of 9 x 9",
+    "maze-small": "a quarter of an hour on two CPU cores: mazes of 8 x 8",
     "demo": "minutes on two CPU cores: the 13 smallest evaluation tasks",
 }
