@@ -17,9 +17,9 @@ demo: $(VENV)/installed
 	$(BIN)/python -m trm_arc.train --preset demo --out $(RUN) --overwrite
 	$(BIN)/python -m trm_arc.evaluate --checkpoint $(RUN) --show
 
-# Sudoku of 6 x 6 that need every clue, then easy ones of 9 x 9; made here, nothing is fetched.
+# Easy Sudoku of 6 x 6, then of 9 x 9; made here, nothing is fetched.
 sudoku: $(VENV)/installed
-	$(BIN)/python -m trm_arc.train --preset sudoku-small --out runs/sudoku-6x6 --overwrite
+	$(BIN)/python -m trm_arc.train --preset sudoku-small --steps 300 --out runs/sudoku-6x6 --overwrite
 	$(BIN)/python -m trm_arc.evaluate --checkpoint runs/sudoku-6x6 --patience 3
 	$(BIN)/python -m trm_arc.train --preset sudoku-small --data sudoku-9x9-easy --out runs/sudoku-9x9 --overwrite
 	$(BIN)/python -m trm_arc.evaluate --checkpoint runs/sudoku-9x9 --patience 3

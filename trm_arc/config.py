@@ -412,8 +412,8 @@ PRESETS: dict[str, Config] = {
         _MLP
         | _MUON
         | {
-            "data": "sudoku-6x6",
-            "evaluation_data": "sudoku-6x6",
+            "data": "sudoku-6x6-easy",
+            "evaluation_data": "sudoku-6x6-easy",
             "board_rows": 6,
             "board_columns": 6,
             "vocabulary": 8,
@@ -542,7 +542,7 @@ PRESET_HELP = {  # each fits a line of 80 columns behind its name
     "maze": "the published run on Maze-Hard",
     "sudoku-fast": "ours: Muon, gated norm, label smoothing, four latents",
     "maze-fast": "ours: NorMuon, gated norm, ConvSwiGLU, 2-D positions",
-    "sudoku-small": "minutes on two CPU cores: Sudoku of 6 x 6, or easy ones of 9 x 9",
+    "sudoku-small": "minutes on two CPU cores: easy Sudoku of 6 x 6, or 9 x 9",
     "maze-small": "a quarter of an hour on two CPU cores: mazes of 8 x 8",
     "demo": "minutes on two CPU cores: the 13 smallest evaluation tasks",
 }
