@@ -103,6 +103,13 @@ def test_evaluate_without_arguments_takes_the_newest_run(
     assert (tmp_path / "runs" / "small" / "submission.json").exists()
 
 
+def test_solutions_apart_are_read_without_naming_the_tasks_again(trained: Path, tmp_path: Path, command: Callable) -> None:
+    for flags in ([], ["--data", trained.parent.parent / "nowhere"]):
+        code, _, error = command("evaluate", "--checkpoint", trained, *flags, "--solutions", tmp_path / "none.json")
+        assert code == 2
+        assert "none.json: no such file" in error or "nowhere" in error
+
+
 def test_tasks_never_seen_are_answered_all_the_same(trained: Path, tmp_path: Path, command: Callable) -> None:
     """Larger than the window, unknown to the checkpoint, without solutions: a full submission comes out."""
     path = write_kaggle(tmp_path, make_tasks(3, 9, "new", largest=12), "new")

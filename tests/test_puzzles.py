@@ -30,6 +30,7 @@ from trm_arc.puzzles.table import read_puzzles, write_puzzles
 from trm_arc.puzzles.terminal import draw_board
 from trm_arc.solve import read_question
 from trm_arc.thinking import Thinking, think
+from trm_arc.train import best_so_far
 from trm_arc.trainer import Trainer
 from trm_arc.vote import Candidate
 
@@ -112,6 +113,11 @@ def test_train_and_test_are_disjoint_up_to_symmetry(name: str, shared: Path) -> 
     train, test = (sources.load_puzzles(name, part, shared / "data") for part in ("train", "test"))
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
     assert guard(train, test, drop=False)[1] == []
+
+
+def test_empty_lines_are_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(f"question,answer\n\n{QUESTION},{ANSWER}\n\n")
+    assert read_puzzles(tmp_path / "x.csv", "x").rows.tolist() == [1]
 
 
 def test_sets_are_read_as_written(files: Path, sudoku: PuzzleSet, tmp_path: Path) -> None:
@@ -206,7 +212,8 @@ def test_no_solution_is_found_out_where_no_answer_is_given(tmp_path: Path) -> No
         (b"question,answer\n", "no puzzles here"),
         (b"question,answer\nabc,def\n", "3 characters are no square board"),
         (b"question\n\xff\xfe\n", "not UTF-8 text"),
-        (f"question,rating\n{QUESTION},often\n".encode(), "the rating is no number from 0: 'often'"),
+        (f"question,rating\n{QUESTION},often\n".encode(), "the rating is no number from 0 to 999,999,999: 'often'"),
+        (f"question,rating\n{QUESTION},{10**20}\n".encode(), "the rating is no number from 0 to"),
     ],
 )
 def test_what_is_no_table_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -238,6 +245,8 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         sources.families_of("sudoku-4x4,maze-hard", None)
     with pytest.raises(InputError, match=r"sudoku-extreme: not found; put its train.csv"):
         sources.load_puzzles("sudoku-extreme", "train", tmp_path)
+    with pytest.raises(InputError, match=r"nothing says what to score a run on"):
+        sources.test_of(str(tmp_path / "puzzles.csv"))
     with pytest.raises(InputError, match=r"no test.csv beside it"):
         sources.test_of(str(tmp_path / "train.csv"))
     with pytest.raises(InputError, match=r"Sudoku has side|no such kind"):
@@ -395,6 +404,18 @@ def test_a_killed_run_goes_on_to_the_same_bytes(files: Path, command: Callable) 
     assert code == 2
 
 
+def test_the_best_checkpoint_is_that_of_evaluations(files: Path, command: Callable) -> None:
+    """Training's own share of exact rows is another number, and plays no part."""
+    flags = ["--preset", "sudoku-mlp", "--data", files / "train.csv", *TINY, "--log-every", 1, "--evaluate-every", 3]
+    assert command("train", *flags, "--out", files / "run")[0] == 0
+    lines = [json.loads(line) for line in (files / "run" / "metrics.jsonl").read_text().splitlines()]
+    scored = [line for line in lines if "exact answers" in line]
+    assert [line["step"] for line in scored] == [3, 6]
+    assert all("exact" not in line for line in scored)
+    made_up = [{"step": 1, "exact": 1.0}, *scored]
+    assert best_so_far(files / "run", made_up, "exact answers") == max(line["exact answers"] for line in scored)
+
+
 def test_resuming_on_other_puzzles_is_refused(files: Path, sudoku: PuzzleSet) -> None:
     config = small_config(files)
     one, other = (sudoku.take(np.arange(*part)) for part in ((0, 12), (12, 24)))
@@ -534,6 +555,8 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
         for source in (text, str(tmp_path / "puzzle.txt")):
             family, question = read_question(source)
             assert (family.name, family.show(question)) == ("sudoku-9x9", QUESTION)
+    open_row = "     \n# ###\n#S#G#\n# # #\n#   #\n"
+    assert read_question(open_row)[0].name == read_question(open_row.replace("\n", " \n"))[0].name == "maze-5x5"
     (tmp_path / "maze.txt").write_text("S\n# # #\n# # #\n#   #\n  #G#\n")
     family, question = read_question(str(tmp_path / "maze.txt"))
     assert family.name == "maze-5x5"
@@ -554,6 +577,8 @@ def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Cal
         (QUESTION, "answers sudoku-4x4, and the puzzle holds sudoku-9x9"),
         (QUESTION[:-1], "80 characters are no square board"),
         ("." * 16, "the puzzle has several solutions"),
+        ("/no/such.txt", "/no/such.txt: no such file"),
+        ("S   #\n# # #\n# x #\n#   #\n  #G#", "row 3, column 3 holds none of"),
         ("11" + "." * 14, "the puzzle: two 1s in row 1"),
         ("1x" + "." * 14, "row 1, column 2 holds none of"),
     ]:
@@ -594,6 +619,7 @@ def test_generate_writes_what_train_reads(command: Callable, tmp_path: Path) -> 
         (["sudoku-5x5"], "a Sudoku has side"),
         (["chess"], "chess: no such kind"),
         (["maze-6x6", "--count", 0], "--count: at least 1"),
+        (["sudoku-4x4", "--seed", 10**22], "--seed: must be below 2**63"),
         (["maze-6x6", "--exclude", tmp_path / "none.csv"], "no such file"),
     ]:
         code, _, error = command("generate", *flags, "--out", tmp_path / "x.csv")

@@ -120,7 +120,7 @@ class TrainingConfig:
         "arc1-evaluation", "task set to answer; only its demonstration pairs are trained on; of puzzles the test part"
     )
     puzzles: int = _setting(1000, "Sudoku and mazes: puzzles to draw from each file, or to make, for training; 0: all")
-    evaluation_puzzles: int = _setting(0, "the same of the puzzles to answer; 0: all of a file, 1,000 of those made")
+    evaluation_puzzles: int = _setting(0, "the same of those to answer; 0: all of a file, or of those made (1,000; 300 of 4 x 4)")
     skip_bad: bool = _setting(False, "leave out rows of a file that are no puzzles, instead of refusing them")
     smallest: int = _setting(0, "keep this many evaluation tasks, those with the smallest bounding canvas; 0: all")
     window: Literal["full", "fit", "lanes"] = _setting(
@@ -323,6 +323,7 @@ _MUON = {
     "matrix_learning_rate": 0.02,
     "matrix_weight_decay": 0.005,
     "halting_loss_weight": 0.05,
+    "warmup_steps": 160,
     "steps": 8000,
 }
 

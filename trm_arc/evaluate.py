@@ -18,7 +18,7 @@ from trm_arc.leak import refuse_trained
 from trm_arc.processes import find_processes
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.scores import ANSWERS_FILE, judge, puzzle_table, score_puzzles, write_answers
-from trm_arc.puzzles.sources import are_puzzles, load_puzzles
+from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
 from trm_arc.puzzles.terminal import show_puzzles
 from trm_arc.score import CUTOFFS, ranks, score, score_table
 from trm_arc.sources import load_tasks
@@ -49,6 +49,8 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
         require_least("puzzles", values.puzzles, 0)
         if getattr(values, "window", "trained") != "trained":
             raise InputError("--window: does nothing for Sudoku and mazes, which fill their board")
+        if (family := families_of(names, values.data_folder)) is not checkpoint.family:  # before any is made
+            raise InputError(f"{checkpoint.where}: answers {checkpoint.family.title}, and {names} holds {family.title}")
         count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
         skip_bad = values.skip_bad or (not values.data and training.skip_bad)
         return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)
@@ -56,7 +58,7 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
     if idle:
         raise InputError(f"--{idle[0].replace('_', '-')}: does nothing for ARC tasks")
     if values.data is None:
-        return load_evaluation(training, values.data_folder)
+        return load_evaluation(training, values.data_folder, values.solutions)
     return load_tasks(names, values.data_folder, values.solutions)
 
 
@@ -150,14 +152,14 @@ def main(arguments: Sequence[str]) -> int:
             print(f"pooled votes of {len(paths)} checkpoints")
         print(f"device: {device.reason}")
     options = {name: getattr(values, name) for name in ("steps", "batch_size", "window")} | chosen_thinking(values)
-    parts = []
+    parts, attempts = [], 0
     for path in paths:  # one at a time in memory
         voter = checkpoint if path == paths[0] else load_checkpoint(path)
+        attempts += values.rollouts * voter.config.model.latents
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
         made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": views}
-        copies = values.rollouts * checkpoint.config.model.latents
-        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, copies)}
+        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
         report(made, tasks, tally(parts, tasks.outputs, max(CUTOFFS), tasks.family), out, values.show)
     return 0
 
@@ -169,12 +171,12 @@ def describe(tasks: AnySet) -> str:
     return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
 
 
-def mean_steps(parts: list[Predictions], copies: int) -> float:
+def mean_steps(parts: list[Predictions], copies: float) -> float:
     """Supervision steps that a rollout took, on average.
 
     Args:
         parts: predictions.
-        copies: rollouts and latents of each view.
+        copies: rollouts and latents of each view, on average over the checkpoints.
     """
     steps = np.concatenate([part.steps for part in parts]) if parts else np.zeros(0)
     return float(steps.mean() / copies) if len(steps) else 0.0

@@ -21,8 +21,8 @@ def make_parser() -> Parser:
         prog="python -m trm_arc.generate",
         usage="%(prog)s KIND --out FILE [options]",
         description="Make Sudoku with one solution, or mazes, all different up to symmetry, as CSV with answers and ratings. "
-        "Sudoku are minimal and as hard as Sudoku-Extreme's, mazes as long as Maze-Hard's; with -easy behind the name, "
-        "Sudoku need no guess and mazes are half as long.",
+        "Sudoku need every clue, and those of 9 x 9 are as hard as Sudoku-Extreme's; mazes are as long as Maze-Hard's.  With "
+        "-easy behind the name, and of 4 x 4, Sudoku need no guess; mazes are half as long.",
     )
     parser.add_argument("kind", metavar="KIND", help=f"{MADE_NAMES}; each with -easy behind it, too")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     require_least("count", values.count)
     require_least("seed", values.seed, 0)
+    if values.seed >= 2**63:
+        raise InputError(f"--seed: must be below 2**63, got {values.seed}")
     family, easy = made_family(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"--out: a file ending in .csv or .csv.gz is needed, got {values.out}")

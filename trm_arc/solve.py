@@ -42,10 +42,12 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
             text = Path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{where}: cannot be read as text ({error})") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    if set().union(*lines) <= set(MazeFamily.characters):
-        width = max(map(len, lines), default=0)  # editors cut the blanks at the end of a line
-        board = "".join(line.ljust(width) for line in lines)
+    elif "/" in text or text.endswith(".txt"):
+        raise InputError(f"{text}: no such file")
+    lines = text.rstrip("\n").split("\n")
+    if "#" in text or set().union(*lines) <= set(MazeFamily.characters):
+        side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
+        board = "".join(line.rstrip(" ").ljust(side) for line in lines)
     else:
         board = "".join(character for line in lines for character in line if character not in " |-+─│┌┬┐├┼┤└┴┘")
     family = family_of(board, where)

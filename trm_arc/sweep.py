@@ -15,6 +15,7 @@ from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, require_least
 from trm_arc.evaluate import RUNS, describe, load_tests
 from trm_arc.export import load_newest
+from trm_arc.family import ARC
 from trm_arc.files import check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.puzzles.puzzle_set import PuzzleSet
@@ -199,11 +200,17 @@ def main(arguments: Sequence[str]) -> int:
         for value in getattr(values, name):
             require_least(name, value)
     require_least("patience", values.patience, 0)
+    require_least("batch_size", values.batch_size)
+    Thinking(1, noise=values.rollout_noise).check()
+    if not [*values.steps, *values.rollouts, *values.views]:
+        raise InputError("--steps, --rollouts and --views name nothing to try")
     path = values.checkpoint or newest_checkpoint(RUNS)
     checkpoint, values.solutions = load_newest(path), None
+    if checkpoint.family is ARC:
+        raise InputError(f"{path}: answers ARC tasks; this is for Sudoku and mazes")
     puzzles = load_tests(checkpoint, values)
     if not isinstance(puzzles, PuzzleSet):
-        raise InputError(f"{path}: answers ARC tasks; this is for Sudoku and mazes")
+        raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.family.name}")
     puzzles = refuse_trained(checkpoint, puzzles, drop=False)
     folder = values.out or (path.parent if path.name.startswith("checkpoint-") else path)
     check_writable(folder, (RESULT, *PICTURES))

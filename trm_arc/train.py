@@ -65,12 +65,13 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
     return training, evaluation, notes
 
 
-def load_evaluation(config: TrainingConfig, folder: Path | None) -> AnySet:
+def load_evaluation(config: TrainingConfig, folder: Path | None, solutions: Path | None = None) -> AnySet:
     """The tasks or puzzles that a run is to answer.
 
     Args:
         config: their names, and which to keep.
         folder: where to look for named sets first.
+        solutions: of ARC tasks, if they do not lie beside them.
 
     Raises:
         InputError: a set that cannot be loaded.
@@ -78,7 +79,7 @@ def load_evaluation(config: TrainingConfig, folder: Path | None) -> AnySet:
     if are_puzzles(config.evaluation_data):
         how = {"count": config.evaluation_puzzles, "seed": config.seed, "skip_bad": config.skip_bad}
         return load_puzzles(config.evaluation_data, "test", folder, **how)
-    evaluation = load_tasks(config.evaluation_data, folder)
+    evaluation = load_tasks(config.evaluation_data, folder, solutions)
     return evaluation.smallest(config.smallest) if config.smallest else evaluation
 
 

@@ -243,7 +243,7 @@ def named_rows(table: Tensor, identifiers: Path, tasks: TaskSet) -> _Rows:
     )
 
 
-_USUAL_DATA = {"arc": TrainingConfig().evaluation_data, "sudoku": "sudoku-extreme", "maze": "maze-hard"}
+_USUAL_DATA = {"arc": TrainingConfig().evaluation_data, "sudoku-9x9": "sudoku-extreme", "maze-30x30": "maze-hard"}
 _IDENTITY = bytes([0, *range(COLOURS)])
 
 
@@ -324,7 +324,7 @@ def main(arguments: Sequence[str]) -> int:
     tensors, settings = read_official(values.file), read_settings(values.config)
     reasoner = _load(tensors, settings, str(values.file))
     family = find_kind(reasoner.config)
-    values.evaluation_data = values.evaluation_data or _USUAL_DATA[family.name.partition("-")[0]]
+    values.evaluation_data = values.evaluation_data or _USUAL_DATA.get(family.name, family.name)
     training = official_training(settings, TrainingConfig())
     training |= {"data": values.data or "", "evaluation_data": values.evaluation_data}
     precision = settings.choice("forward_dtype", PRECISIONS, "bfloat16")

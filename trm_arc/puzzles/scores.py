@@ -45,8 +45,9 @@ class Verdicts:
     cells: np.ndarray
 
     def means(self) -> dict[str, float]:
-        """The three scores."""
-        return {"exact": float(self.exact.mean()), "valid": float(self.valid.mean()), "cell": float(self.cells.mean())}
+        """The three scores, by other names than those of training's own metrics."""
+        means = (float(scores.mean()) for scores in (self.exact, self.valid, self.cells))
+        return dict(zip((self.puzzles.family.measure, "valid answers", "right cells"), means, strict=True))
 
     def classes(self) -> Iterator[tuple[str, np.ndarray]]:
         """Classes of difficulty, each with its puzzles (bool (n,)); those without any are left out."""

@@ -37,7 +37,7 @@ def are_puzzles(names: str) -> bool:
     Raises:
         InputError: some are, and some are not.
     """
-    each = {name: name in _PUBLIC or bool(_MADE.fullmatch(name)) or name.endswith(_SUFFIXES) for name in listed(names)}
+    each = {name: name in _PUBLIC or bool(_MADE.fullmatch(name)) or name.lower().endswith(_SUFFIXES) for name in listed(names)}
     if len(set(each.values())) > 1:
         odd = [next(name for name, is_one in each.items() if is_one is kind) for kind in (True, False)]
         raise InputError(f"{odd[0]} holds Sudoku or mazes, {odd[1]} ARC tasks; a run learns one kind")
@@ -104,7 +104,9 @@ def load_puzzles(
 def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool) -> PuzzleSet:
     if _MADE.fullmatch(name):
         whole = make_set(name, part, count if part == "train" else 0)
-        return whole if not 0 < count < len(whole) else whole.take(np.arange(count))
+        if count > len(whole):
+            raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
+        return whole if not count else whole.take(np.arange(count))
     path = find_file(name, part, folder) if name in _PUBLIC else Path(name)
     return read_puzzles(path, name, count, seed, skip_bad)
 
@@ -142,14 +144,15 @@ def test_of(names: str) -> str:
 
 
 def _test_of(name: str) -> str:
-    suffix = next((suffix for suffix in _SUFFIXES[::-1] if name.endswith(suffix)), None)
+    suffix = next((suffix for suffix in _SUFFIXES[::-1] if name.lower().endswith(suffix)), None)
     if suffix is None:
         return name
-    stem = Path(name).name.removesuffix(suffix)
-    beside = [Path(name).with_name(stem.replace("train", "test") + end) for end in (suffix, *_SUFFIXES)]
-    found = next((path for path in beside if path.exists() and path != Path(name)), None)
+    before, train, after = Path(name).name[: -len(suffix)].rpartition("train")
+    beside = [Path(name).with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *_SUFFIXES)] if train else []
+    found = next((path for path in beside if path.exists()), None)
     if found is None:
-        raise InputError(f"{name}: no {beside[0].name} beside it to score a run on; name a file with --evaluation-data")
+        looked = f"no {beside[0].name} beside it" if beside else "nothing says what"
+        raise InputError(f"{name}: {looked} to score a run on; name a file with --evaluation-data")
     return str(found)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from augment.kernels import jit
 from trm_arc.errors import InputError
 
+MOST_BITS = 64  # of the words that the solver packs a line of boxes into
 _USUAL = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 10: (2, 5), 12: (3, 4), 16: (4, 4)}
 
 
@@ -23,8 +24,11 @@ class Boxes:
     columns: int
 
     def __post_init__(self) -> None:
-        if self.rows < 2 or self.columns < 2 or self.side > 16:
-            raise InputError(f"a box has at least 2 rows, 2 columns and at most 16 cells, got {self.rows} x {self.columns}")
+        if self.rows < 2 or self.columns < 2 or max(self.rows, self.columns) * self.side > MOST_BITS:
+            raise InputError(
+                f"a box has at least 2 rows and 2 columns, and its longer side times its cells is at most {MOST_BITS}, "
+                f"got {self.rows} x {self.columns}"
+            )
 
     @property
     def side(self) -> int:

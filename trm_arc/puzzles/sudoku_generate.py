@@ -86,9 +86,9 @@ def generate(
 
     Easy puzzles need no guess of `solve`; 0.39 to 0.47 of their cells are clues, which need not all be needed.  Of hard ones no
     clue can be left out.  For 9 x 9 their difficulties follow the profile of Sudoku-Extreme: a target is drawn for each, and a
-    search moves single clues of a minimal puzzle until it is near.  Puzzles are made in blocks of eight; within a block, those
-    with a target from 18 guesses (two thirds) are at least three moves apart on one search, all others begin with a random
-    grid of their own, and blocks have nothing in common.  For other sides, hard puzzles come from twenty steps of the same
+    search moves single clues of a minimal puzzle until it is near.  Puzzles are made in blocks of sixteen; the
+    harder ones of a block come from one search, several moves apart, all others begin with a random grid of their own, and blocks
+    have nothing in common.  For other sides, hard puzzles come from twenty steps of the same
     search, each from a grid of its own, that never take an easier puzzle.
 
     Args:
@@ -121,7 +121,7 @@ def generate(
                 f"{count} different {kind} Sudoku of side {boxes.side} were wanted; {made} tries found only {len(kept)}"
             )
         blocks = -(-(count - len(kept)) // BLOCK)
-        for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or os.cpu_count() or 1):
+        for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or len(os.sched_getaffinity(0))):
             made += BLOCK
             for i, form in enumerate(canonical(block.questions, boxes)):
                 if form.tobytes() not in seen and len(kept) < count:

@@ -12,7 +12,6 @@ from augment.kernels import jit, mix
 from trm_arc.puzzles.sudoku_solve import NO_LIMIT, count_bits, fill_words, layout, make_room, read_solution, search, settle
 
 IMAGES = 3  # of a puzzle, over which its difficulty is averaged
-AT_ONCE = 8  # puzzles of a block, the hard ones of which share their ancestor
 STARTS = 30  # minimal puzzles, the nearest of which a climb to a hard one begins with
 CLIMB = 200  # steps after which a climb that has not got to a hard puzzle begins anew
 HARD = 40.0  # difficulty that a climb aims at

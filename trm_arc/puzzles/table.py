@@ -21,7 +21,6 @@ from trm_arc.puzzles.puzzle_set import PuzzleSet
 
 CHUNK = 4096  # rows at a time
 _RATINGS = ("rating", "path_moves")  # what a column of difficulties may be called
-_ARRAYS = ("questions", "answers", "ratings", "rows", "keys")
 
 
 class _Chunk(NamedTuple):
@@ -167,7 +166,7 @@ def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> It
     def make() -> _Chunk:
         return _Chunk(first, column(question), column(answer), column(rating))
 
-    for row in lines:
+    for row in filter(None, lines):  # an empty line is no row
         rows.append(row)
         if len(rows) == CHUNK:
             yield make()
@@ -199,10 +198,10 @@ def _read_chunk(chunk: _Chunk, family: PuzzleFamily, seed: int, bad: BadRows) ->
                 faults[at] = family.question_fault(questions[at]) or family.answer_fault(questions[at], answers[at])
     ratings = np.full(count, -1, np.int64)
     for at, text in enumerate(chunk.ratings or []):
-        if text.strip().isdecimal():
+        if text.strip().isdecimal() and len(text.strip()) < 10:
             ratings[at] = int(text)
         elif text.strip():
-            faults.setdefault(at, f"the rating is no number from 0: {text[:20]!r}")
+            faults.setdefault(at, f"the rating is no number from 0 to 999,999,999: {text[:20]!r}")
     for at in sorted(faults):
         bad.meet(chunk.first + at, faults[at])
     rows = chunk.first + np.arange(count)
