@@ -136,8 +136,7 @@ def make_predictor(
     tasks = tasks.without_solutions()
     how = Thinking(checkpoint.config.training.halt_steps if steps is None else steps, **thinking).check()
     require_least("batch_size", batch_size)
-    if checkpoint.family is not tasks.family:
-        raise InputError(f"{checkpoint.where}: answers {checkpoint.family.title}, and {tasks.name} holds {tasks.family.title}")
+    checkpoint.require_family(tasks.family, tasks.name)
     check_vocabulary(checkpoint.config.model, tasks.family)
     windows, larger = choose_windows(checkpoint, tasks, window)
     rows = find_rows(checkpoint, tasks)

@@ -63,6 +63,16 @@ class Checkpoint:
         """The kind of puzzle that it answers."""
         return find_family(self.extra["family"])
 
+    def require_family(self, family: Family, name: str) -> None:
+        """Raise InputError unless it answers this kind of puzzle.
+
+        Args:
+            family: of what is to be answered.
+            name: of what is to be answered, for the error.
+        """
+        if self.family is not family:
+            raise InputError(f"{self.where}: answers {self.family.title}, and {name} holds {family.title}")
+
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
         return {name.removeprefix(f"{prefix}."): t for name, t in self.tensors.items() if name.startswith(f"{prefix}.")}

@@ -49,8 +49,7 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
         require_least("puzzles", values.puzzles, 0)
         if getattr(values, "window", "trained") != "trained":
             raise InputError("--window: does nothing for Sudoku and mazes, which fill their board")
-        if (family := families_of(names, values.data_folder)) is not checkpoint.family:  # before any is made
-            raise InputError(f"{checkpoint.where}: answers {checkpoint.family.title}, and {names} holds {family.title}")
+        checkpoint.require_family(families_of(names, values.data_folder), names)  # before any is made
         count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
         skip_bad = values.skip_bad or (not values.data and training.skip_bad)
         return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)

@@ -54,7 +54,7 @@ def guard(training: AnySet, evaluation: AnySet, drop: bool) -> tuple[AnySet, lis
     else:
         found = find_leaks(training, evaluation)
         leaks, holders = sorted(found), sorted({holder for holders in found.values() for holder in holders})
-        kept = training.without(holders) if holders else training
+        kept = training.without(holders)
     if leaks and not drop:
         many = f"{len(leaks)} {'puzzle' if isinstance(training, PuzzleSet) else 'task'}{'s' if len(leaks) > 1 else ''}"
         raise InputError(

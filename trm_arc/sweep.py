@@ -20,7 +20,7 @@ from trm_arc.files import check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.scores import judge
-from trm_arc.score import Rate, rate
+from trm_arc.score import Rate
 from trm_arc.thinking import Thinking
 from trm_arc.vote import Predictions, tally
 
@@ -118,7 +118,7 @@ class Sweep:
         count = len(self.puzzles)
         taken = float(np.concatenate([part.steps for part in parts]).sum()) / count
         verdicts = judge(self.puzzles, tally(parts, count, 1, self.puzzles.family))
-        exact, valid = (rate(int(right.sum()), count) for right in (verdicts.exact, verdicts.valid))
+        exact, valid = verdicts.rate("exact"), verdicts.rate("valid")
         how = thinking.steps, thinking.rollouts, views, thinking.patience
         point = Point(kind, *how, taken, taken * self.operations, exact, valid)
         number = {"views": views}.get(kind) or getattr(thinking, "steps" if kind == "patience" else kind)

@@ -153,7 +153,7 @@ class TaskSet:
 
     def without(self, ids: list[str]) -> "TaskSet":
         """The tasks that are not among `ids`."""
-        return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name)
+        return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name) if ids else self
 
     def smallest(self, count: int) -> "TaskSet":
         """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes play no part.

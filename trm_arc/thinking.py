@@ -149,9 +149,8 @@ def _shake(state: State, noise: list[torch.Generator | None], deviation: float) 
     def shaken(part: Tensor) -> Tensor:
         shape, drawn = part.shape[1:], []
         for source in noise:
-            plain = source is None
             row = torch.zeros(shape, dtype=part.dtype, device=part.device)
-            drawn.append(row if plain else row.normal_(0, deviation, generator=source))
+            drawn.append(row if source is None else row.normal_(0, deviation, generator=source))
         return part + torch.stack(drawn)
 
     return State(state.y, tuple(map(shaken, state.z))) if state.z else State(shaken(state.y), ())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -72,10 +73,14 @@ class PuzzleSet:
 
     def drop_tests(self, which: np.ndarray) -> tuple["PuzzleSet", list[str]]:
         """The puzzles but for some (bool (n,)); and what the latter are called."""
-        return self.take(~which), [f"row {row}" for row in self.rows[which].tolist()]
+        return self.take(~which) if which.any() else self, [f"row {row}" for row in self.rows[which].tolist()]
 
     def input_hashes(self) -> np.ndarray:
         """Hashes (int64 (n,)) that are equal for questions that are equal up to symmetry."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> np.ndarray:
         return hash_boards(self.family.canonical(self.questions)).view(np.int64)
 
 

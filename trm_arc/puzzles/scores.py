@@ -1,7 +1,5 @@
 """Scores of puzzles, named: the expected answer, a right answer, right cells; by difficulty."""
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from trm_arc.files import write_atomic
 from trm_arc.puzzles.families import NO_VALUE
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.score import CONFIDENCE, rate
+from trm_arc.puzzles.table import write_rows
+from trm_arc.score import CONFIDENCE, Rate, rate
 from trm_arc.vote import Candidate
 
 ANSWERS_FILE = "predictions.csv"
@@ -49,6 +47,16 @@ class Verdicts:
         means = (float(scores.mean()) for scores in (self.exact, self.valid, self.cells))
         return dict(zip((self.puzzles.family.measure, "valid answers", "right cells"), means, strict=True))
 
+    def rate(self, kind: str, here: np.ndarray | slice = slice(None)) -> Rate:
+        """The share of right answers.
+
+        Args:
+            kind: "exact" or "valid".
+            here: which puzzles count, bool (n,); all if left out.
+        """
+        right = getattr(self, kind)[here]
+        return rate(int(right.sum()), len(right))
+
     def classes(self) -> Iterator[tuple[str, np.ndarray]]:
         """Classes of difficulty, each with its puzzles (bool (n,)); those without any are left out."""
         ratings, what = self.puzzles.ratings, self.puzzles.family.difficulty
@@ -83,15 +91,14 @@ def score_puzzles(verdicts: Verdicts) -> dict[str, Any]:
     Args:
         verdicts: from `judge`.
     """
-    count = len(verdicts.exact)
     return {
-        "puzzles": count,
+        "puzzles": len(verdicts.exact),
         "family": verdicts.puzzles.family.name,
         "confidence": CONFIDENCE,
-        **{name: asdict(rate(int(getattr(verdicts, name).sum()), count)) for name in ("exact", "valid")},
+        **{kind: asdict(verdicts.rate(kind)) for kind in _KINDS},
         "cell": float(verdicts.cells.mean()),
         "by_difficulty": [
-            {"class": name, **{kind: asdict(rate(int(getattr(verdicts, kind)[here].sum()), int(here.sum()))) for kind in _KINDS}}
+            {"class": name, **{kind: asdict(verdicts.rate(kind, here)) for kind in _KINDS}}
             for name, here in verdicts.classes()
         ],
     }
@@ -103,13 +110,12 @@ def puzzle_table(verdicts: Verdicts) -> str:
     Args:
         verdicts: from `judge`.
     """
-    count = len(verdicts.exact)
     lines = []
-    for name in _KINDS:
-        lines += [f"{name}, {_MEANING[name]}:", f"  {'all':22}{rate(int(getattr(verdicts, name).sum()), count)}"]
+    for kind in _KINDS:
+        lines += [f"{kind}, {_MEANING[kind]}:", f"  {'all':22}{verdicts.rate(kind)}"]
     lines.append("exact, by difficulty:")
     for name, here in verdicts.classes():
-        lines.append(f"  {name:22}{rate(int(verdicts.exact[here].sum()), int(here.sum()))}")
+        lines.append(f"  {name:22}{verdicts.rate('exact', here)}")
     lines.append(f"{_MEANING['cell']}: {100 * verdicts.cells.mean():.2f} %")
     return "\n".join(lines)
 
@@ -125,13 +131,10 @@ def write_answers(path: Path, verdicts: Verdicts, answers: list[list[Candidate]]
     Raises:
         InputError: it cannot be written.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("row", "question", "answer", "rating", "prediction", "exact", "valid", "votes", "halting"))
-    puzzles, show = verdicts.puzzles, verdicts.puzzles.family.show
+    rows, puzzles, show = [], verdicts.puzzles, verdicts.puzzles.family.show
     for number, ((question, answer), ranked) in enumerate(zip(puzzles, answers, strict=True)):
         best = ranked[0] if ranked else Candidate(verdicts.boards[number], 0, 0.0)
         told = (show(board) for board in (question, answer))
         how = (int(verdicts.exact[number]), int(verdicts.valid[number]), best.votes, f"{best.halting:.4f}")
-        writer.writerow((puzzles.rows[number], *told, puzzles.ratings[number], show(best.grid), *how))
-    write_atomic(path, text.getvalue().encode())
+        rows.append((puzzles.rows[number], *told, puzzles.ratings[number], show(best.grid), *how))
+    write_rows(path, ("row", "question", "answer", "rating", "prediction", "exact", "valid", "votes", "halting"), rows)

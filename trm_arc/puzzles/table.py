@@ -6,8 +6,9 @@ A file is read as a stream, some rows at a time, so that millions of rows take n
 import csv
 import gzip
 import io
+import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -273,11 +274,23 @@ def write_puzzles(path: Path, puzzles: PuzzleSet) -> None:
     Raises:
         InputError: it cannot be written.
     """
+    show, ratings = puzzles.family.show, puzzles.ratings.tolist()
+    rows = ((puzzles.name, show(q), show(a), rating) for (q, a), rating in zip(puzzles, ratings, strict=True))
+    write_rows(path, ("source", "question", "answer", "rating"), rows)
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file, whole or not at all.
+
+    Args:
+        path: of the file; ending in .gz, it is compressed.
+        header: names of the columns.
+        rows: their values.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("source", "question", "answer", "rating"))
-    show = puzzles.family.show
-    for (question, answer), rating in zip(puzzles, puzzles.ratings.tolist(), strict=True):
-        writer.writerow((puzzles.name, show(question), show(answer), rating))
+    csv.writer(text, lineterminator="\n").writerows(itertools.chain([header], rows))
     data = text.getvalue().encode()
     write_atomic(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
