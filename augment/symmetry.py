@@ -20,6 +20,16 @@ OPERATIONS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     lambda grid: np.fliplr(np.rot90(grid, 1)),
 )
 SYMMETRIES = len(OPERATIONS)
+NAMES = (
+    "as it is",
+    "turned left",
+    "turned round",
+    "turned right",
+    "mirrored left to right",
+    "mirrored top to bottom",
+    "transposed",
+    "mirrored at the other diagonal",
+)
 
 # Two rows, three columns, all cells different: enough to tell all eight apart, and transposition by its shape.
 _PROBE = np.arange(6).reshape(2, 3)

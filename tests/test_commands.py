@@ -69,8 +69,9 @@ def test_train_evaluate_and_submit(data: tuple[Path, Path], trained: Path, tmp_p
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["outputs"] == 6
     predictions = json.loads((out / "predictions.json").read_text())
-    assert list(predictions) == ["eval00", "eval01", "eval02", "eval03"]
-    assert all(sum(c["votes"] for c in candidates) <= 5 for task in predictions.values() for candidates in task)
+    assert list(predictions["tasks"]) == ["eval00", "eval01", "eval02", "eval03"]
+    tests = [test for task in predictions["tasks"].values() for test in task["test"]]
+    assert all(sum(c["votes"] for c in test["candidates"]) <= sum(test["views"]) == 5 for test in tests)
 
     # The submission command gives the same file, from the challenges alone.
     blind = tmp_path / "blind_challenges.json"

@@ -29,7 +29,7 @@ from trm_arc.puzzles.scores import judge, puzzle_table, score_puzzles
 from trm_arc.puzzles.table import read_puzzles, write_puzzles
 from trm_arc.puzzles.terminal import draw_board
 from trm_arc.solve import read_question
-from trm_arc.thinking import Thinking, think
+from trm_arc.thinking import Moment, Thinking, think
 from trm_arc.train import best_so_far
 from trm_arc.trainer import Trainer
 from trm_arc.vote import Candidate
@@ -433,11 +433,11 @@ def test_rollouts_are_noisy_but_for_the_first(trained: Path, sudoku: PuzzleSet) 
     reasoner = checkpoint.reasoner().eval()
     tokens = torch.from_numpy(sudoku.questions[:6] + 1)
     rest = checkpoint.tensors["embedding.table"].expand(6, -1), torch.zeros(6, 30, dtype=torch.uint8)
-    seen: list[torch.Tensor] = []
+    seen: list[Moment] = []
     plain = think(reasoner, tokens, *rest, Thinking(3), torch.float32, range(6))
     rollouts = Thinking(3, rollouts=4, noise=2.0)
-    noisy = think(reasoner, tokens, *rest, rollouts, torch.float32, range(6), lambda _step, now, sure: seen.extend((now, sure)))
-    answers, sure = (part.view(6, 4, *part.shape[1:]) for part in seen[-2:])
+    noisy = think(reasoner, tokens, *rest, rollouts, torch.float32, range(6), seen.append)
+    answers, sure = (part.view(6, 4, *part.shape[1:]) for part in (seen[-1].answers, seen[-1].halting))
     assert torch.equal(answers[:, 0], plain.answers)
     assert (answers[:, 0] != answers[:, 1]).any()
     best = sure.argmax(dim=1)
@@ -452,8 +452,9 @@ def test_patience_stops_what_has_settled(trained: Path, sudoku: PuzzleSet) -> No
     reasoner = checkpoint.reasoner().eval()
     tokens = torch.from_numpy(sudoku.questions + 1)
     rest = checkpoint.tensors["embedding.table"].expand(40, -1), torch.zeros(40, 30, dtype=torch.uint8)
-    history: list[torch.Tensor] = []
-    full = think(reasoner, tokens, *rest, Thinking(12), torch.float32, range(40), lambda _step, now, _sure: history.append(now))
+    seen: list[Moment] = []
+    full = think(reasoner, tokens, *rest, Thinking(12), torch.float32, range(40), seen.append)
+    history = [moment.answers for moment in seen if moment.last]
     for patience in (2, 1):
         short = think(reasoner, tokens, *rest, Thinking(12, patience=patience), torch.float32, range(40))
         for row, taken in enumerate(short.steps.tolist()):

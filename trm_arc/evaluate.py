@@ -3,32 +3,41 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trm_arc.answer import predict_tasks
-from trm_arc.attempts import fill_all, fill_attempts, write_submission
+from trm_arc.attempts import write_submission
 from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
 from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.device import find_device
 from trm_arc.errors import InputError, require_least
-from trm_arc.files import RESULT_FILES, check_writable, to_json, write_atomic
+from trm_arc.files import (
+    ANSWERS_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILES,
+    SCORES_FILE,
+    SUBMISSION_FILE,
+    check_writable,
+    to_json,
+    write_atomic,
+)
 from trm_arc.leak import refuse_trained
+from trm_arc.outcomes import score_results
 from trm_arc.processes import find_processes
+from trm_arc.puzzles.answers import write_answers
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
-from trm_arc.puzzles.scores import ANSWERS_FILE, judge, puzzle_table, score_puzzles, write_answers
 from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
 from trm_arc.puzzles.terminal import show_puzzles
-from trm_arc.score import CUTOFFS, ranks, score, score_table
+from trm_arc.results import Results, make_results, write_predictions
+from trm_arc.score import CUTOFFS
+from trm_arc.show import show_answers
 from trm_arc.sources import load_tasks
-from trm_arc.task import Task, TaskSet
-from trm_arc.terminal import draw_beside, wants_colour
+from trm_arc.terminal import wants_colour
 from trm_arc.train import load_evaluation
-from trm_arc.vote import Candidate, Predictions, tally
+from trm_arc.vote import Predictions, count_views, tally
 
 RUNS = Path("runs")
-LISTED_CANDIDATES = 10  # of each test input in predictions.json
 
 
 def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
@@ -59,47 +68,6 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
     if values.data is None:
         return load_evaluation(training, values.data_folder, values.solutions)
     return load_tasks(names, values.data_folder, values.solutions)
-
-
-def write_predictions(path: Path, tasks: TaskSet, answers: list[list[Candidate]]) -> None:
-    """Write the best candidates of every test input with their votes and mean halting probability.
-
-    Args:
-        path: the file.
-        tasks: what was answered.
-        answers: candidates of every test input, in order.
-    """
-    document: dict[str, list] = {task.id: [] for task in tasks}
-    for (task, _), candidates in zip(tasks.tests, answers, strict=True):
-        listed = [{"grid": c.grid, "votes": c.votes, "halting": c.halting} for c in candidates[:LISTED_CANDIDATES]]
-        document[task.id].append(listed)
-    write_atomic(path, to_json(document))
-
-
-def show_answers(tasks: TaskSet, answers: list[list[Candidate]], colour: bool) -> str:
-    """Every test input with its two attempts and, where known, the truth, for the terminal.
-
-    Args:
-        tasks: what was answered.
-        answers: candidates of every test input, in order.
-        colour: colour blocks, or digits.
-    """
-    shown = (_show_test(task, number, c, colour) for (task, number), c in zip(tasks.tests, answers, strict=True))
-    return "\n\n".join(shown)
-
-
-def _show_test(task: Task, number: int, candidates: list[Candidate], colour: bool) -> str:
-    pair = task.test[number]
-    attempts = fill_attempts(task, number, [c.grid for c in candidates])
-    votes = [f"{c.votes} votes" for c in candidates[:2]] + ["a guess"] * 2
-    titled = [("input", pair.input)] + [(f"attempt {i + 1}: {votes[i]}", attempts[i]) for i in range(2)]
-    verdict = ""
-    if pair.output is not None:
-        titled.append(("truth", pair.output))
-        place = ranks([[pair.output]], [attempts])[0][0]
-        verdict = {0: ": solved", 1: ": solved by the second attempt"}.get(place, ": not solved")
-    which = f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else ""
-    return f"{task.id}{which}{verdict}\n{draw_beside(titled, colour)}"
 
 
 def make_parser() -> Parser:
@@ -157,9 +125,10 @@ def main(arguments: Sequence[str]) -> int:
         attempts += values.rollouts * voter.config.model.latents
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
-        made = {"step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name, "views": views}
-        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
-        report(made, tasks, tally(parts, tasks.outputs, max(CUTOFFS), tasks.family), out, values.show)
+        made = {"checkpoint": str(checkpoint_path), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
+        made |= {"views": views} | chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
+        ranked = tally(parts, tasks.outputs, max(CUTOFFS), tasks.family)
+        report(make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family)), out, values.show)
     return 0
 
 
@@ -181,56 +150,38 @@ def mean_steps(parts: list[Predictions], copies: float) -> float:
     return float(steps.mean() / copies) if len(steps) else 0.0
 
 
-def report(made: dict[str, Any], tasks: AnySet, answers: list[list[Candidate]], out: Path, show: bool) -> None:
+def report(results: Results, out: Path, show: bool) -> None:
     """Write predictions, submission and scores, and print what a person wants to know.
 
     Args:
-        made: how the answers came about, for the metrics.
-        tasks: what was answered.
-        answers: candidates of every test input, in order.
+        results: what was answered.
         out: folder for the files.
         show: print every answer as a picture.
     """
-    if isinstance(tasks, PuzzleSet):
-        report_puzzles(made, tasks, answers, out, show)
-        return
-    candidate_grids = [[candidate.grid for candidate in candidates] for candidates in answers]
-    write_predictions(out / "predictions.json", tasks, answers)
-    write_submission(out / "submission.json", tasks, candidate_grids)
-    if show:
-        print(f"\n{show_answers(tasks, answers, wants_colour())}\n")
-    if tasks.has_solutions:
-        ranked = fill_all(tasks, candidate_grids)
-        places = ranks(tasks.solutions, ranked)
-        cutoffs = tuple(k for k in CUTOFFS if k <= 2 or k <= max(map(len, ranked)))
-        write_atomic(out / "metrics.json", to_json(made | score(places, cutoffs), pretty=True))
-        print(score_table(places, cutoffs))
+    tasks, of_puzzles = results.tasks, isinstance(results.tasks, PuzzleSet)
+    if of_puzzles:
+        write_answers(out / ANSWERS_FILE, results)
+        (out / PREDICTIONS_FILE).unlink(missing_ok=True)  # of other answers
     else:
-        (out / "metrics.json").unlink(missing_ok=True)  # of other answers
-        print("no solutions are known here, so there is no score")
-    print(f"wrote {out / 'submission.json'}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
-
-
-def report_puzzles(
-    made: dict[str, Any], puzzles: PuzzleSet, answers: list[list[Candidate]], out: Path, show: bool
-) -> None:
-    """Write predictions and scores of puzzles, and print what a person wants to know.
-
-    Args:
-        made: how the answers came about, for the metrics.
-        puzzles: what was answered.
-        answers: candidates of each.
-        out: folder for the files.
-        show: print every answer in the terminal.
-    """
-    verdicts = judge(puzzles, answers)
-    write_answers(out / ANSWERS_FILE, verdicts, answers)
+        write_predictions(out / PREDICTIONS_FILE, results)
+        write_submission(out / SUBMISSION_FILE, tasks, results.grids)
+        (out / ANSWERS_FILE).unlink(missing_ok=True)
     if show:
-        print(f"\n{show_puzzles(verdicts, wants_colour())}\n")
-    write_atomic(out / "metrics.json", to_json(made | score_puzzles(verdicts), pretty=True))
-    print(f"{made['steps_of_thought']:.1f} steps of thought a rollout on average")
-    print(puzzle_table(verdicts))
-    print(f"wrote {out / ANSWERS_FILE}")
+        shown = show_puzzles(results.judged, wants_colour()) if of_puzzles else show_answers(results, wants_colour())
+        print(f"\n{shown}\n")
+    if tasks.has_solutions:
+        scores, table = score_results(results)
+        write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))
+        if of_puzzles:
+            print(f"{results.made['steps_of_thought']:.1f} steps of thought a rollout on average")
+        print(table)
+    else:
+        (out / SCORES_FILE).unlink(missing_ok=True)
+        print("no solutions are known here, so there is no score")
+    if of_puzzles:
+        print(f"wrote {out / ANSWERS_FILE}")
+    else:
+        print(f"wrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
 
 
 if __name__ == "__main__":

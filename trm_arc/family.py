@@ -9,6 +9,7 @@ import numpy as np
 
 from augment import COLOURS, SYMMETRIES, PackedGrids, Transform, Window, hash_undone, paint, tokens_to_grid
 from augment.kernels import EMPTY, FIRST_COLOUR
+from augment.symmetry import NAMES as SYMMETRY_NAMES
 from augment.transform import ROW_BYTES
 
 
@@ -22,6 +23,7 @@ class Family(ABC):
         row_bytes: of a transform in a table.
         measure: the score that says which checkpoint is the best.
         usual_views: of a test input, if nothing else is asked for.
+        orientations: names of the ways a view may lie, by which votes are told apart; empty where that says nothing.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Family(ABC):
     row_bytes: int
     measure: str
     usual_views: int
+    orientations: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -58,12 +61,16 @@ class Family(ABC):
     def are_transforms(self, table: np.ndarray) -> bool:
         """Whether all rows (uint8 (n, row_bytes)) are transforms of this kind."""
 
+    def orient(self, table: np.ndarray) -> np.ndarray:
+        """The number of the orientation of each row (uint8 (n, row_bytes)), int64 (n,)."""
+        raise NotImplementedError(f"{self.name} tells no orientations apart")
+
 
 class ArcFamily(Family):
     """ARC: grids of up to 30 x 30 colours somewhere on a window, their right and lower edges marked."""
 
     name, title, vocabulary, row_bytes = "arc", "ARC", FIRST_COLOUR + COLOURS, ROW_BYTES
-    measure, usual_views = "pass@2 of outputs", 1000
+    measure, usual_views, orientations = "pass@2 of outputs", 1000, SYMMETRY_NAMES
 
     def paint(self, *arguments: object, **options: object) -> np.ndarray:
         """See `augment.paint`."""
@@ -91,6 +98,10 @@ class ArcFamily(Family):
     def are_transforms(self, table: np.ndarray) -> bool:
         """Whether all rows are a symmetry and a palette."""
         return bool((table[:, 0] < SYMMETRIES).all() and (np.sort(table[:, 1:], axis=1) == np.arange(COLOURS)).all())
+
+    def orient(self, table: np.ndarray) -> np.ndarray:
+        """The symmetry of each row (uint8 (n, 11)), int64 (n,)."""
+        return table[:, 0].astype(np.int64)
 
 
 ARC = ArcFamily()

@@ -14,7 +14,10 @@ import orjson
 from trm_arc.errors import InputError, shorten
 
 # What an evaluation leaves in a run's folder.
-RESULT_FILES = ("predictions.json", "predictions.csv", "metrics.json", "submission.json")
+PREDICTIONS_FILE, ANSWERS_FILE = "predictions.json", "predictions.csv"
+SCORES_FILE, SUBMISSION_FILE = "metrics.json", "submission.json"
+REPORT_FILE, FORMING_FILE = "report.html", "forming.json"
+RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, FORMING_FILE)
 _KEY = re.compile(rb'"\s*:')
 
 

@@ -18,7 +18,7 @@ Source: Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny Networ
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -231,6 +231,7 @@ class Reasoner(nn.Module):
         transforms: Tensor,
         depth: tuple[int, int] | None = None,
         generators: Sequence[torch.Generator] | None = None,
+        watch: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Output:
         """One supervision step, in the dtype of the state.
 
@@ -241,6 +242,7 @@ class Reasoner(nn.Module):
             transforms: (B, 11) rows of a plan, which the transform slots tell; not read without them.
             depth: T and n, if not the config's.
             generators: (B), each draws the noise of its row's network calls; without them there is none.
+            watch: called with logits and halting logits after every cycle but the last, whose are returned.
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
@@ -275,10 +277,17 @@ class Reasoner(nn.Module):
                     z[at] = call(0, z[at], _total(y, z) + x)
                 else:
                     y = call(0, y, y + x)
-        logits = F.linear(y[:, config.prefix :], self.head.to(dtype)).unflatten(1, (rows, columns))
-        wide = torch.promote_types(dtype, torch.float32)  # in half precision equal votes would tie by rounding
-        halting = F.linear(y[:, 0].to(wide), self.halt_weight.to(wide), self.halt_bias.to(wide)).float()
+            if watch is not None and thought == thoughts and number < calls - 1:
+                watch(*self._read(y, rows, columns))
+        logits, halting = self._read(y, rows, columns)
         return Output(State(y.detach(), tuple(part.detach() for part in z)), logits, halting)
+
+    def _read(self, y: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Logits (B, H, W, V) and halting logits (B, 2) of an answer y (B, L, D)."""
+        logits = F.linear(y[:, self.config.prefix :], self.head.to(y.dtype)).unflatten(1, (rows, columns))
+        wide = torch.promote_types(y.dtype, torch.float32)  # in half precision equal votes would tie by rounding
+        halting = F.linear(y[:, 0].to(wide), self.halt_weight.to(wide), self.halt_bias.to(wide)).float()
+        return logits, halting
 
     def _embed(self, tokens: Tensor, task_vectors: Tensor, transforms: Tensor, dtype: torch.dtype) -> Tensor:
         embedding = self.embed_tokens.to(dtype)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from augment import tokens_to_board
 from trm_arc.answer import make_predictor
@@ -18,6 +17,7 @@ from trm_arc.puzzles.families import MazeFamily, PuzzleFamily, family_of
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.terminal import board_width, draw_board, draw_boards_beside
 from trm_arc.terminal import wants_colour
+from trm_arc.thinking import Moment
 from trm_arc.vote import Candidate, tally
 
 LINE = 100  # cells of a board that is also told in one line, to be copied
@@ -136,19 +136,15 @@ class Drawer:
         self.family, self.colour = puzzles.family, colour
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
-    def draw_step(self, step: int, tokens: Tensor, halting: Tensor) -> None:
-        """Print the answer after a step, of the rollout that is surest of it.
-
-        Args:
-            step: its number.
-            tokens: (rows, rows of the board, columns).
-            halting: (rows,), logits.
-        """
-        surest = int(halting.argmax())
-        board = tokens_to_board(tokens[surest].cpu().numpy())
+    def draw_step(self, moment: Moment) -> None:
+        """Print the answer after a step, of the rollout that is surest of it; the cycles before its last one are passed over."""
+        if not moment.last:
+            return
+        surest = int(moment.halting.argmax())
+        board = tokens_to_board(moment.answers[surest].cpu().numpy())
         right = int((board == self.truth).sum())
-        sure = float(halting[surest].float().sigmoid())
-        print(f"step {step}: {right} of {board.size} cells right, {sure:.0%} sure")
+        sure = float(moment.halting[surest].float().sigmoid())
+        print(f"step {moment.step}: {right} of {board.size} cells right, {sure:.0%} sure")
         print("\n".join(self._draw(board)) + "\n", flush=True)
 
     def _draw(self, board: np.ndarray) -> list[str]:

@@ -11,7 +11,26 @@ from augment.kernels import generator_seeds
 from trm_arc.errors import InputError, require_least
 from trm_arc.model import HALT, Reasoner, State
 
-Watch = Callable[[int, Tensor, Tensor], None]
+
+class Moment(NamedTuple):
+    """An answer on its way.
+
+    Attributes:
+        step: of supervision, from 1.
+        cycle: of the step, from 1.
+        last: whether this is the step's last cycle, whose answer is the step's.
+        answers: uint8 (rows, H, W), predicted tokens of all rows.
+        halting: (rows,), halting logits.
+    """
+
+    step: int
+    cycle: int
+    last: bool
+    answers: Tensor
+    halting: Tensor
+
+
+Watch = Callable[[Moment], None]
 
 
 class Thinking(NamedTuple):
@@ -72,8 +91,7 @@ def think(
         thinking: how.
         dtype: of the computation.
         seeds: of each puzzle's noise and of its random initial states, if there are such.
-        watch: called after each step with its number, the tokens (rows, H, W) and the halting logits (rows,) of all rows; does
-            not go with patience.
+        watch: called with the answers of all rows after each cycle of each step; does not go with patience.
 
     Source of the rollouts: Sghaier, Parviz, Jolicoeur-Martineau, "Probabilistic Tiny Recursive Model", arXiv 2605.19943.
     """
@@ -88,13 +106,14 @@ def think(
     active = torch.arange(rows, device=device)
     before, unchanged = None, torch.zeros(rows, dtype=torch.int32, device=device)
     for step in range(1, thinking.steps + 1):
-        output = reasoner(_shake(state, noise, thinking.noise), *puzzle)
+        seen = _Cycles(step, watch) if watch is not None else None
+        output = reasoner(_shake(state, noise, thinking.noise), *puzzle, watch=seen)
         state = output.state
         if not thinking.patience and watch is None and step < thinking.steps:
             continue
         now, sure = output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, HALT]
-        if watch is not None:
-            watch(step, now, sure)
+        if seen is not None:
+            seen.tell(now, sure, last=True)
         done = torch.full_like(active, step == thinking.steps, dtype=torch.bool)
         if thinking.patience:
             same = done if before is None else (now == before).flatten(1).all(dim=1)
@@ -113,6 +132,27 @@ def think(
         noise = [source for source, goes_on in zip(noise, on.tolist(), strict=True) if goes_on] if noise else noise
     surest = halting.view(count, copies).argmax(dim=1) + copies * torch.arange(count, device=device)
     return Thought(answers[surest], halting[surest].sigmoid(), taken.view(count, copies).sum(dim=1, dtype=torch.int32))
+
+
+class _Cycles:
+    """Numbers the cycles of a supervision step for a watcher."""
+
+    def __init__(self, step: int, watch: Watch) -> None:
+        self.step, self.watch, self.cycle = step, watch, 0
+
+    def __call__(self, logits: Tensor, halting: Tensor) -> None:
+        self.tell(logits.argmax(dim=-1).to(torch.uint8), halting[:, HALT], last=False)
+
+    def tell(self, answers: Tensor, halting: Tensor, last: bool) -> None:
+        """Tell the watcher of the next cycle.
+
+        Args:
+            answers: (rows, H, W), tokens.
+            halting: (rows,), logits.
+            last: whether it is the step's last.
+        """
+        self.cycle += 1
+        self.watch(Moment(self.step, self.cycle, last, answers, halting))
 
 
 def _first_states(

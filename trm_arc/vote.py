@@ -33,11 +33,19 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A distinct answer to one test input: the grid, how many views gave it, their mean halting probability."""
+    """A distinct answer to one test input.
+
+    Attributes:
+        grid: uint8 (rows, columns).
+        votes: how many views gave it.
+        halting: their mean halting probability.
+        orientations: the votes by the family's orientations; empty where it has none.
+    """
 
     grid: np.ndarray
     votes: int
     halting: float
+    orientations: tuple[int, ...] = ()
 
 
 def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
@@ -71,14 +79,36 @@ def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC)
     first = order[starts]
     rank = np.lexsort((first, -mean, -votes, slot[first]))
     bounds = np.searchsorted(slot[first][rank], np.arange(slots + 1))
+    ways = len(family.orientations)
+    by_way = np.empty((len(starts), 0), np.int64)
+    if ways:
+        way = np.concatenate([family.orient(part.table) for part in parts])[filled]
+        group = np.repeat(np.arange(len(starts)), votes)
+        by_way = np.bincount(group * ways + way[order], minlength=len(starts) * ways).reshape(-1, ways)
 
     def candidate(number: int) -> Candidate:
         view = first[number]
         part, at = parts[owner[view]], index[view]
         grid = family.undo(part.canvases[at], part.table[at])
-        return Candidate(grid, int(votes[number]), float(mean[number]))
+        return Candidate(grid, int(votes[number]), float(mean[number]), tuple(by_way[number].tolist()))
 
     return [
         [candidate(number) for number in rank[begin : min(end, begin + keep)]]
         for begin, end in pairwise(bounds)
     ]
+
+
+def count_views(parts: list[Predictions], slots: int, family: Family = ARC) -> np.ndarray:
+    """How many views of each test input were predicted, by the family's orientations; int64 (slots, orientations or 1).
+
+    Args:
+        parts: predictions, in any number of pieces.
+        slots: number of test inputs.
+        family: of the puzzles.
+    """
+    ways = len(family.orientations) or 1
+    counts = np.zeros((slots, ways), np.int64)
+    for part in parts:
+        way = family.orient(part.table) if family.orientations else np.zeros(len(part.slots), np.int64)
+        counts += np.bincount(part.slots * ways + way, minlength=slots * ways).reshape(slots, ways)
+    return counts

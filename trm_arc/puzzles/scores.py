@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trm_arc.puzzles.families import NO_VALUE
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.table import write_rows
 from trm_arc.score import CONFIDENCE, Rate, rate
 from trm_arc.vote import Candidate
 
-ANSWERS_FILE = "predictions.csv"
 # Upper ends of the classes of difficulty: guesses of Sudoku; mazes are sorted by quarters of their moves.
 _GUESSES = (0, 5, 20, 50)
 _KINDS = ("exact", "valid")
@@ -118,23 +115,3 @@ def puzzle_table(verdicts: Verdicts) -> str:
         lines.append(f"  {name:22}{verdicts.rate('exact', here)}")
     lines.append(f"{_MEANING['cell']}: {100 * verdicts.cells.mean():.2f} %")
     return "\n".join(lines)
-
-
-def write_answers(path: Path, verdicts: Verdicts, answers: list[list[Candidate]]) -> None:
-    """Write every question with its answer, what was predicted, and how that did, as CSV.
-
-    Args:
-        path: the file.
-        verdicts: from `judge`.
-        answers: candidates of each, best first.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    rows, puzzles, show = [], verdicts.puzzles, verdicts.puzzles.family.show
-    for number, ((question, answer), ranked) in enumerate(zip(puzzles, answers, strict=True)):
-        best = ranked[0] if ranked else Candidate(verdicts.boards[number], 0, 0.0)
-        told = (show(board) for board in (question, answer))
-        how = (int(verdicts.exact[number]), int(verdicts.valid[number]), best.votes, f"{best.halting:.4f}")
-        rows.append((puzzles.rows[number], *told, puzzles.ratings[number], show(best.grid), *how))
-    write_rows(path, ("row", "question", "answer", "rating", "prediction", "exact", "valid", "votes", "halting"), rows)

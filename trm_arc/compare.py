@@ -1,0 +1,159 @@
+"""Two evaluations side by side: what one solves and the other does not, and whether that is more than noise."""
+
+import textwrap
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from trm_arc.errors import InputError, shorten
+from trm_arc.outcomes import SOLVED, Outcome, judge_results
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.results import Results
+from trm_arc.score import Rate, rate
+from trm_arc.task import grid_key
+
+NOISE = 0.05  # a difference that chance alone makes as often as this, or more often, is within noise
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of the test inputs that two evaluations share, and whose right answers are known.
+
+    Attributes:
+        shared: how many there are.
+        first: the share that the first solves (pass@2 of ARC, the expected answer of puzzles).
+        second: the share that the second solves.
+        gained: what the second solves and the first does not, by name.
+        lost: what the first solves and the second does not, by name.
+        both: how many both solve.
+        neither: how many none solves.
+        same_answers: how many have the same first answer in both.
+        p_value: of McNemar's exact test.
+    """
+
+    shared: int
+    first: Rate
+    second: Rate
+    gained: list[str]
+    lost: list[str]
+    both: int
+    neither: int
+    same_answers: int
+    p_value: float
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether chance alone makes such a difference often enough."""
+        return self.p_value >= NOISE
+
+    @property
+    def agreement(self) -> float:
+        """The share of test inputs that both solve or both miss."""
+        return (self.both + self.neither) / self.shared
+
+    def conclude(self) -> str:
+        """What follows, in a sentence."""
+        if not self.gained and not self.lost:
+            return "Both solve the same."
+        points = 100 * (self.second.value - self.first.value)
+        counts = f"{len(self.gained)} gained, {len(self.lost)} lost"
+        told = f"{points:+.1f} points: {counts}; McNemar's exact test gives p = {self.p_value:.2g}"
+        if self.within_noise:
+            return f"{told}. This is within noise: chance alone makes such a difference {self.p_value:.0%} of the time."
+        return f"{told}. This is more than noise."
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The p-value of McNemar's exact test: how often a fair coin splits `gained + lost` at least so unevenly.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 1947; the exact
+    form is the two-sided binomial test.
+
+    Args:
+        gained: pairs in which only the second succeeds.
+        lost: pairs in which only the first succeeds.
+    """
+    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+
+
+def compare(first: Results, second: Results) -> Comparison:
+    """Compare two evaluations on the test inputs that they share.
+
+    Args:
+        first: what is compared with.
+        second: what is compared.
+
+    Raises:
+        InputError: they share none whose right answer is known.
+    """
+    here, there = _outcomes(first), _outcomes(second)
+    shared = [key for key in here if key in there]
+    if not shared:
+        raise InputError(f"{first.tasks.name} and {second.tasks.name} share no test input whose right answer is known")
+    before, after = (np.array([side[key][1] for key in shared], bool) for side in (here, there))
+    names = [here[key][0] for key in shared]
+    gained = [name for name, was, now in zip(names, before, after, strict=True) if now and not was]
+    lost = [name for name, was, now in zip(names, before, after, strict=True) if was and not now]
+    return Comparison(
+        len(shared),
+        rate(int(before.sum()), len(shared)),
+        rate(int(after.sum()), len(shared)),
+        gained,
+        lost,
+        int((before & after).sum()),
+        int((~before & ~after).sum()),
+        sum(here[key][2] == there[key][2] for key in shared),
+        mcnemar(len(gained), len(lost)),
+    )
+
+
+def name_tests(results: Results) -> list[str]:
+    """What each test input is called, in order: its task, and its number where there are several; of puzzles the row."""
+    tasks = results.tasks
+    if isinstance(tasks, PuzzleSet):
+        return [f"row {row}" for row in tasks.rows.tolist()]
+    return [f"{task.id} test {number + 1}" if len(task.test) > 1 else task.id for task, number in tasks.tests]
+
+
+def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes]]:
+    """By name and question: the name, whether it is solved, and the first answer."""
+    tasks = results.tasks
+    if isinstance(tasks, PuzzleSet):
+        questions = list(tasks.questions)
+    else:
+        questions = [task.test[number].input for task, number in tasks.tests]
+    names = name_tests(results)
+    told = {}
+    for name, question, verdict, attempts in zip(names, questions, judge_results(results), results.attempts, strict=True):
+        if verdict.outcome is not Outcome.UNKNOWN:
+            # puzzles are known again by their question alone: the same may stand in another row
+            key = ("" if isinstance(tasks, PuzzleSet) else name, grid_key(question))
+            told[key] = name, verdict.outcome in SOLVED, grid_key(attempts[0]) if attempts else b""
+    return told
+
+
+def comparison_table(comparison: Comparison, first: str, second: str) -> str:
+    """A comparison as text for a terminal, within 80 columns.
+
+    Args:
+        comparison: from `compare`.
+        first: name of what is compared with.
+        second: name of what is compared.
+    """
+    shown = comparison
+    lines = [
+        f"{shown.shared} test inputs in both:",
+        f"  {first[-20:]:20}  {shown.first}",
+        f"  {second[-20:]:20}  {shown.second}",
+        f"  solved by both {shown.both}, by none {shown.neither}: they agree on {shown.agreement:.1%}",
+        f"  the same first answer: {shown.same_answers}",
+        *_list("gained", shown.gained),
+        *_list("lost", shown.lost),
+        *textwrap.wrap(shown.conclude(), 78, initial_indent="  ", subsequent_indent="  "),
+    ]
+    return "\n".join(lines)
+
+
+def _list(title: str, names: list[str]) -> list[str]:
+    return textwrap.wrap(f"{title}: {shorten(names, 40)}", 78, initial_indent="  ", subsequent_indent="    ") if names else []

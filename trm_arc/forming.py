@@ -1,0 +1,159 @@
+"""How an answer forms: what a model says of a test input after every cycle of every supervision step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trm_arc.answer import make_predictor
+from trm_arc.checkpoint import Checkpoint
+from trm_arc.compare import name_tests
+from trm_arc.device import Device
+from trm_arc.errors import InputError
+from trm_arc.files import read_json, to_json, write_atomic
+from trm_arc.outcomes import Outcome, judge_results
+from trm_arc.predict import Predictor
+from trm_arc.puzzles.puzzle_set import AnySet
+from trm_arc.results import Results
+from trm_arc.task import Grid
+from trm_arc.thinking import Moment
+
+FORMAT, VERSION = "trm_arc forming", 1
+USUAL = 4  # test inputs that are watched, if none are named
+
+
+class Frame(NamedTuple):
+    """The answer at a moment.
+
+    Attributes:
+        step: of supervision, from 1.
+        cycle: of the step, from 1.
+        last: whether it is the step's last cycle, whose answer is the step's.
+        grid: uint8 (rows, columns), the answer; empty where there is none.
+        halting: halting probability.
+    """
+
+    step: int
+    cycle: int
+    last: bool
+    grid: Grid
+    halting: float
+
+
+@dataclass(frozen=True)
+class Forming:
+    """How one answer forms under the view that changes nothing: what the test input is called, and the frames in order."""
+
+    name: str
+    frames: list[Frame]
+
+
+def choose_slots(results: Results, names: Sequence[str] = ()) -> list[int]:
+    """The test inputs to watch: those that are named, or the first of each outcome, and more until there are `USUAL`.
+
+    Args:
+        results: an evaluation.
+        names: ids of tasks, rows of puzzles, or names as `name_tests` gives them.
+
+    Raises:
+        InputError: a name that is none of these.
+    """
+    called = name_tests(results)
+    if names:
+        return [_find(name, called, results) for name in names]
+    verdicts = judge_results(results)
+    firsts = [next((n for n, verdict in enumerate(verdicts) if verdict.outcome is outcome), None) for outcome in Outcome]
+    chosen = [number for number in firsts if number is not None][:USUAL]
+    rest = [number for number in range(len(called)) if number not in chosen]
+    return chosen + rest[: USUAL - len(chosen)]
+
+
+def _find(name: str, called: Sequence[str], results: Results) -> int:
+    for candidate in (name, f"row {name}", f"{name} test 1"):
+        if candidate in called:
+            return called.index(candidate)
+    raise InputError(f"--forming: {name} is not in {results.tasks.name}; name a task, as {called[0]}")
+
+
+class _Watcher:
+    """Keeps what a predictor says of one test input."""
+
+    def __init__(self, predictor: Predictor, row: np.ndarray) -> None:
+        self.family, self.row = predictor.family, row
+        self.frames: list[Frame] = []
+
+    def __call__(self, moment: Moment) -> None:
+        if (moment.step, moment.cycle) == (1, 1):  # the first look, or another one on a larger canvas
+            self.frames.clear()
+        surest = int(moment.halting.argmax())  # of parallel latents
+        canvas = moment.answers[surest].cpu().numpy()
+        halting = float(moment.halting[surest].float().sigmoid())
+        self.frames.append(Frame(moment.step, moment.cycle, moment.last, self.family.undo(canvas, self.row), halting))
+
+
+def watch_forming(
+    checkpoint: Checkpoint, tasks: AnySet, slots: Sequence[int], names: Sequence[str], device: Device, **options: Any
+) -> list[Forming]:
+    """Think about some test inputs again, and keep what comes of every cycle.
+
+    Args:
+        checkpoint: the model.
+        tasks: an evaluation's.
+        slots: numbers of the test inputs.
+        names: of all test inputs.
+        device: where to compute.
+        options: `steps` and `window` of `make_predictor`.
+
+    Returns:
+        Those that fit the model's board.
+
+    Raises:
+        InputError: see `make_predictor`.
+    """
+    predictor, _ = make_predictor(checkpoint, tasks, device, **options)
+    formed = []
+    for slot in slots:
+        if not predictor.view_counts[slot]:
+            continue
+        watcher = _Watcher(predictor, predictor.plan.rows(predictor.first_rows[[slot]])[0])
+        predictor.watch = watcher
+        predictor.predict(np.array([slot]), np.array([0]))
+        formed.append(Forming(names[slot], watcher.frames))
+    return formed
+
+
+def write_forming(path: Path, formed: Sequence[Forming]) -> None:
+    """Write what was watched, for `read_forming`.
+
+    Args:
+        path: the file.
+        formed: what to write.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    entries = [{"name": one.name, "frames": [frame._asdict() for frame in one.frames]} for one in formed]
+    write_atomic(path, to_json({"format": FORMAT, "version": VERSION, "formed": entries}))
+
+
+def read_forming(path: Path) -> list[Forming]:
+    """Read what `write_forming` wrote.
+
+    Raises:
+        InputError: it cannot be read, or something else wrote it.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{path}: not written by this trm_arc; remove it, or make it anew with --forming")
+    try:
+        return [Forming(str(one["name"]), [_parse_frame(frame) for frame in one["frames"]]) for one in document["formed"]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: damaged ({error}); remove it, or make it anew with --forming") from None
+
+
+def _parse_frame(frame: Mapping[str, Any]) -> Frame:
+    grid = np.array(frame["grid"], np.uint8)
+    grid = grid if grid.ndim == 2 else np.empty((0, 0), np.uint8)
+    return Frame(int(frame["step"]), int(frame["cycle"]), bool(frame["last"]), grid, float(frame["halting"]))

@@ -1,0 +1,203 @@
+"""An evaluation as it is kept: what was asked, the best candidates with their votes, and what became of the right answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trm_arc.attempts import fill_all
+from trm_arc.errors import InputError
+from trm_arc.files import read_json, to_json, write_atomic
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
+from trm_arc.puzzles.scores import Verdicts, judge
+from trm_arc.score import ranks
+from trm_arc.task import Grid, TaskSet, parse_grid, parse_task
+from trm_arc.vote import Candidate
+
+FORMAT, VERSION = "trm_arc predictions", 1
+LISTED = 10  # candidates of a test input that are kept
+
+
+@dataclass(frozen=True)
+class Right:
+    """The right answer among the candidates: its place, from 0, and itself."""
+
+    rank: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of one test input.
+
+    Attributes:
+        candidates: best first, at most `LISTED`.
+        views: how many views were looked at, by the family's orientations, or all in one number.
+        pool: how many distinct answers they gave.
+        right: the right answer, where it is known and some view gave it.
+    """
+
+    candidates: list[Candidate]
+    views: tuple[int, ...]
+    pool: int
+    right: Right | None
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """An evaluation.
+
+    Attributes:
+        made: how the answers came about, as in metrics.json.
+        tasks: what was asked, with the solutions that are known.
+        answers: of every test input, in order.
+    """
+
+    made: Mapping[str, Any]
+    tasks: AnySet
+    answers: list[Answered]
+
+    @property
+    def grids(self) -> list[list[Grid]]:
+        """The candidates of every test input, best first, without their votes."""
+        return [[candidate.grid for candidate in answered.candidates] for answered in self.answers]
+
+    @cached_property
+    def attempts(self) -> list[list[Grid]]:
+        """What counts as answered, best first: of ARC the candidates made up to two, of puzzles the candidates."""
+        return self.grids if isinstance(self.tasks, PuzzleSet) else fill_all(self.tasks, self.grids)
+
+    @cached_property
+    def places(self) -> list[list[int | None]]:
+        """Of ARC tasks with solutions, the place (from 0) of every right answer among all candidates; see `score.ranks`."""
+        slots = iter(self.answers)
+        return [
+            [slot.right.rank if place is None and slot.right else place for place, slot in zip(task, slots, strict=False)]
+            for task in ranks(self.tasks.solutions, self.attempts)
+        ]
+
+    @cached_property
+    def judged(self) -> Verdicts:
+        """Of puzzles, how each answer did."""
+        return judge(self.tasks, [answered.candidates for answered in self.answers])
+
+
+def truths(tasks: AnySet) -> list[Grid | None]:
+    """The right answer to every test input, in order; None where it is not known."""
+    if isinstance(tasks, PuzzleSet):
+        return list(tasks.answers)
+    return [task.test[number].output for task, number in tasks.tests]
+
+
+def make_results(
+    made: Mapping[str, Any], tasks: AnySet, ranked: Sequence[list[Candidate]], views: np.ndarray
+) -> Results:
+    """What there is to keep of an evaluation.
+
+    Args:
+        made: how the answers came about.
+        tasks: what was asked.
+        ranked: all candidates of every test input, in order, best first.
+        views: int64 (outputs, orientations or 1), from `vote.count_views`.
+    """
+    answers = []
+    for truth, candidates, counts in zip(truths(tasks), ranked, views.tolist(), strict=True):
+        found = ((n, c) for n, c in enumerate(candidates) if truth is not None and np.array_equal(c.grid, truth))
+        right = next((Right(number, candidate) for number, candidate in found), None)
+        answers.append(Answered(list(candidates[:LISTED]), tuple(counts), len(candidates), right))
+    return Results(made, tasks, answers)
+
+
+def write_predictions(path: Path, results: Results) -> None:
+    """Write an evaluation of ARC tasks, whole enough for `read_predictions`.
+
+    Args:
+        path: the file.
+        results: what to write.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    slots, tasks = iter(results.answers), {}
+    for task in results.tasks:
+        test = []
+        for pair in task.test:
+            answered = next(slots)
+            entry = {"input": pair.input} | ({} if pair.output is None else {"output": pair.output})
+            entry |= {"views": answered.views, "pool": answered.pool, "candidates": list(map(_show, answered.candidates))}
+            right = answered.right
+            test.append(entry | {"right": right and {"rank": right.rank} | _show(right.candidate)})
+        tasks[task.id] = {"train": [{"input": pair.input, "output": pair.output} for pair in task.train], "test": test}
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "made": dict(results.made),
+        "orientations": results.tasks.family.orientations,
+        "tasks": tasks,
+    }
+    write_atomic(path, to_json(document))
+
+
+def _show(candidate: Candidate) -> dict[str, Any]:
+    shown = {"grid": candidate.grid, "votes": candidate.votes, "halting": candidate.halting}
+    return shown | {"orientations": candidate.orientations}
+
+
+def read_predictions(path: Path) -> Results:
+    """Read what `write_predictions` wrote.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: it cannot be read, or something else wrote it.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise InputError(f"{path}: no predictions of this trm_arc; write them anew with `python -m trm_arc.evaluate`")
+    if document.get("version") != VERSION:
+        raise InputError(f"{path}: predictions of version {document.get('version')}; this trm_arc reads version {VERSION}")
+    entries, made = document.get("tasks"), document.get("made")
+    if not isinstance(entries, dict) or not entries or not isinstance(made, dict):
+        raise InputError(f"{path}: damaged, it lacks its tasks; write it anew with `python -m trm_arc.evaluate`")
+    name = str(made.get("data", path.name))
+    tasks = TaskSet((parse_task(task_id, entry, str(path)) for task_id, entry in entries.items()), name)
+    pairs = [(f"{path}: task {task_id}", test) for task_id, entry in entries.items() for test in entry["test"]]
+    answers = [_parse_answered(test, where) for where, test in pairs]
+    checked = make_results(made, tasks, [a.candidates for a in answers], np.zeros((len(answers), 1), np.int64))
+    # a right answer among those listed is found again, whatever the file says; only one beyond them is taken from it
+    kept = [replace(a, right=c.right or _beyond(a)) for a, c in zip(answers, checked.answers, strict=True)]
+    return Results(made, tasks, kept)
+
+
+def _beyond(answered: Answered) -> Right | None:
+    return answered.right if answered.right and answered.right.rank >= len(answered.candidates) else None
+
+
+def _parse_answered(test: dict[str, Any], where: str) -> Answered:
+    views, pool, listed, right = (test.get(name) for name in ("views", "pool", "candidates", "right"))
+    if not isinstance(listed, list) or not _are_counts(views) or not views or not _are_counts([pool]):
+        raise InputError(f"{where}: damaged, the candidates are missing; write the file anew with `python -m trm_arc.evaluate`")
+    candidates = [_parse_candidate(one, where) for one in listed]
+    found = None
+    if right is not None:
+        candidate = _parse_candidate(right, where)
+        if not _are_counts([right.get("rank")]):
+            raise InputError(f"{where}: damaged, a rank is a whole number")
+        found = Right(right["rank"], candidate)
+    return Answered(candidates, tuple(views), pool, found)
+
+
+def _parse_candidate(value: object, where: str) -> Candidate:
+    value = value if isinstance(value, dict) else {}
+    votes, halting, orientations = value.get("votes"), value.get("halting"), value.get("orientations", [])
+    if not _are_counts([votes]) or type(halting) not in (int, float) or not _are_counts(orientations):
+        raise InputError(f"{where}: damaged, a candidate has a grid, votes and a halting probability")
+    return Candidate(parse_grid(value.get("grid"), f"{where}, candidate"), votes, float(halting), tuple(orientations))
+
+
+def _are_counts(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
