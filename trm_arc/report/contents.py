@@ -1,0 +1,295 @@
+"""What the page of a report shows, as plain values: scores, classes, misses, and every test input with its grids."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from trm_arc.compare import Comparison, compare, name_tests
+from trm_arc.forming import Forming
+from trm_arc.outcomes import (
+    FAULT_TITLES,
+    OUTCOME_TITLES,
+    SOLVED,
+    Fault,
+    Grouping,
+    Outcome,
+    Verdict,
+    count_faults,
+    count_outcomes,
+    group_results,
+    judge_results,
+    rate_groups,
+)
+from trm_arc.puzzles.families import SudokuFamily
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.results import Answered, Results, truths
+from trm_arc.score import Rate, pass_at, rate
+from trm_arc.task import Grid
+
+ROOM = 9_000_000  # characters of grids in a page; test inputs beyond are counted, but not shown
+_DIGITS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", np.uint8)
+_FACTS = {
+    "checkpoint": "checkpoint",
+    "step": "training step",
+    "data": "answered",
+    "views": "views of a test input",
+    "checkpoints": "checkpoints that vote",
+    "steps_of_thought": "steps of thought a view",
+    "rollouts": "rollouts of a view",
+}
+# Upper ends of the classes of wrong cells and of ranks.
+_CELLS, _RANKS = (1, 5, 20), (2, 5, 10, 100)
+
+
+def encode(grid: Grid) -> str:
+    """A grid as text: a character a cell, rows between bars; `?` for a cell of no value."""
+    known = np.where(grid < len(_DIGITS), _DIGITS[np.minimum(grid, len(_DIGITS) - 1)], ord("?")).astype(np.uint8)
+    return "|".join(row.tobytes().decode() for row in known)
+
+
+def show_facts(results: Results) -> list[tuple[str, str]]:
+    """How the answers came about: names and values."""
+    facts = [(title, results.made[key]) for key, title in _FACTS.items() if key in results.made]
+    return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]
+
+
+def show_scores(results: Results) -> list[dict[str, Any]]:
+    """The headline: each score's name, rate and meaning; none where no solutions are known."""
+    if not results.tasks.has_solutions:
+        return []
+    if isinstance(results.tasks, PuzzleSet):
+        judged = results.judged
+        return [
+            _score("exact", judged.rate("exact"), "The expected answer, cell by cell."),
+            _score("valid", judged.rate("valid"), "A right answer by the rules, whichever."),
+            _seen(results, "by at least one view"),
+        ]
+    (first, _), (second, of_tasks) = pass_at(results.places, 1), pass_at(results.places, 2)
+    return [
+        _score("pass@2", second, "Test outputs that one of the two attempts gets right: the ARC Prize score."),
+        _score("pass@1", first, "Test outputs that the first attempt gets right."),
+        _score("pass@2 of tasks", of_tasks, "The solved share of each task's test outputs, averaged over tasks, as the paper has it."),
+        _seen(results, "by at least one view, voted first or not: what a perfect choice could solve"),
+    ]
+
+
+def _score(name: str, value: Rate, meaning: str) -> dict[str, Any]:
+    return {"name": name, "rate": value, "meaning": meaning}
+
+
+def _seen(results: Results, how: str) -> dict[str, Any]:
+    solved = (verdict.rank is not None or verdict.outcome in SOLVED for verdict in judge_results(results))
+    return _score("in the pool", rate(sum(solved), results.tasks.outputs), f"The right answer was given {how}.")
+
+
+def show_outcomes(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Every outcome that came about: key, title, count."""
+    return [{"key": key, "title": OUTCOME_TITLES[Outcome(key)], "count": n} for key, n in count_outcomes(verdicts).items()]
+
+
+def show_misses(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Every kind of miss that came about: key, title, count, and the counts of its classes of wrong cells or ranks."""
+    shown = []
+    for key, count in count_faults(verdicts).items():
+        fault = Fault(key)
+        here = [verdict for verdict in verdicts if verdict.fault is fault]
+        parts: list[tuple[str, int]] = []
+        if fault is Fault.CELLS:
+            parts = _classes([verdict.cells for verdict in here], _CELLS, "wrong cell")
+        elif fault in (Fault.RANK, Fault.VIEWS):
+            parts = [(f"rank {name}", n) for name, n in _classes([verdict.rank for verdict in here], _RANKS, "")]
+        shown.append({"key": key, "title": FAULT_TITLES[fault], "count": count, "parts": parts})
+    return shown
+
+
+def _classes(numbers: Sequence[int | None], ends: Sequence[int], unit: str) -> list[tuple[str, int]]:
+    """Counts of the classes up to each end, and beyond the last; those without any are left out."""
+    counts = Counter(np.searchsorted(ends, np.array(numbers, np.int64)).tolist())
+    lows = (1, *(end + 1 for end in ends))
+    names = [str(end) if low == end else f"{low} to {end}" for low, end in zip(lows, ends, strict=False)]
+    names.append(f"{lows[-1]} or more")
+    units = [unit and f" {unit}{'' if name == '1' else 's'}" for name in names]
+    return [(names[at] + units[at], counts[at]) for at in range(len(names)) if counts[at]]
+
+
+def show_groups(groupings: Sequence[Grouping], verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Every way to tell test inputs apart: its name, and number, name, size and rate of each class.
+
+    Args:
+        groupings: from `group_results`.
+        verdicts: of every test input.
+    """
+    shown = []
+    for grouping in groupings:
+        rates = dict(rate_groups(grouping, verdicts))
+        sizes = Counter(grouping.members.tolist())
+        classes = [
+            {"number": number, "name": label, "count": sizes[number], "rate": rates.get(label)}
+            for number, label in enumerate(grouping.labels)
+        ]
+        shown.append({"name": grouping.name, "classes": classes})
+    return shown
+
+
+class Contents:
+    """An evaluation, ready to be shown.
+
+    Args:
+        results: the evaluation.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.results, self.verdicts = results, judge_results(results)
+        self.names, self.groupings = name_tests(results), group_results(results)
+        self.truths = truths(results.tasks)
+        self.shown = self._count_shown()
+
+    def _count_shown(self) -> int:
+        """How many test inputs there is room for."""
+        room = ROOM
+        for number, size in enumerate(self._sizes()):
+            room -= size
+            if room < 0:
+                return number
+        return len(self.names)
+
+    def _sizes(self) -> Iterator[int]:
+        """Characters that each test input takes, all its grids together."""
+        tasks = self.results.tasks
+        for number, answered in enumerate(self.results.answers):
+            grids = [candidate.grid for candidate in answered.candidates]
+            if isinstance(tasks, PuzzleSet):
+                yield sum(grid.size for grid in grids) + 2 * tasks.questions[0].size
+            else:
+                task, test = tasks.tests[number]
+                shared = task.visible_grids if test == 0 else ()
+                yield sum(grid.size for grid in (*grids, *shared)) + 100 * len(grids)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row of the table for each test input that is shown."""
+        rows = []
+        for number in range(self.shown):
+            verdict, answered = self.verdicts[number], self.results.answers[number]
+            first = answered.candidates[0] if answered.candidates else None
+            rows.append(
+                {
+                    "name": self.names[number],
+                    "outcome": verdict.outcome.value,
+                    "order": list(Outcome).index(verdict.outcome),
+                    "title": OUTCOME_TITLES[verdict.outcome],
+                    "fault": verdict.fault.value if verdict.fault else "",
+                    "missed": verdict.describe(),
+                    "nearness": _nearness(verdict),
+                    "votes": first.votes if first else 0,
+                    "views": verdict.views,
+                    "halting": first.halting if first else None,
+                    "groups": [int(grouping.members[number]) for grouping in self.groupings],
+                    "labels": [_label(grouping, number) for grouping in self.groupings],
+                }
+            )
+        return rows
+
+    def data(self) -> dict[str, Any]:
+        """What the page's program draws: boards of the tests that are shown, and the demonstrations of their tasks."""
+        tasks = self.results.tasks
+        data: dict[str, Any] = {"orientations": list(tasks.family.orientations), "kind": "arc", "demonstrations": {}}
+        if isinstance(tasks, PuzzleSet):
+            family = tasks.family
+            data["kind"], data["characters"] = "maze", family.characters
+            if isinstance(family, SudokuFamily):
+                data["kind"], data["box"] = "sudoku", [family.boxes.rows, family.boxes.columns]
+            inputs: list[Grid] = list(tasks.questions[: self.shown])
+            owners: list[str | None] = [None] * self.shown
+        else:
+            tests = tasks.tests[: self.shown]
+            inputs, owners = [task.test[test].input for task, test in tests], [task.id for task, _ in tests]
+            for task in {task.id: task for task, _ in tests}.values():
+                data["demonstrations"][task.id] = [[encode(pair.input), encode(pair.output)] for pair in task.train]
+        data["tests"] = [self._test(n, grid, owner) for n, (grid, owner) in enumerate(zip(inputs, owners, strict=True))]
+        return data
+
+    def _test(self, number: int, question: Grid, owner: str | None) -> dict[str, Any]:
+        answered, truth = self.results.answers[number], self.truths[number]
+        listed = len(answered.candidates)
+        # attempts that are candidates need not be told again
+        guesses = [encode(grid) for grid in self.results.attempts[number][listed:]]
+        return {
+            "name": self.names[number],
+            "task": owner,
+            "input": encode(question),
+            "truth": None if truth is None else encode(truth),
+            "candidates": [_candidate(answered, rank) for rank in range(listed)],
+            "guesses": guesses,
+            "views": answered.views,
+            "pool": answered.pool,
+            "beyond": _beyond(answered),
+            "missed": self.verdicts[number].describe(),
+            "outcome": OUTCOME_TITLES[self.verdicts[number].outcome],
+        }
+
+    def forming(self, formed: Sequence[Forming]) -> list[dict[str, Any]]:
+        """How answers form: the test input's number, and its frames.
+
+        Args:
+            formed: what was watched; those of other test inputs than are shown are left out.
+        """
+        numbers = {name: number for number, name in enumerate(self.names[: self.shown])}
+        return [
+            {
+                "test": numbers[one.name],
+                "name": one.name,
+                "outcome": OUTCOME_TITLES[self.verdicts[numbers[one.name]].outcome],
+                "frames": [[f.step, f.cycle, int(f.last), round(f.halting, 4), encode(f.grid)] for f in one.frames],
+            }
+            for one in formed
+            if one.name in numbers
+        ]
+
+    def compared(self, other: Results, name: str) -> dict[str, Any]:
+        """A comparison with another evaluation, in which this one is the newer.
+
+        Args:
+            other: what it is compared with.
+            name: what that is called.
+
+        Raises:
+            InputError: they share no test input.
+        """
+        comparison: Comparison = compare(other, self.results)
+        numbers = {test: number for number, test in enumerate(self.names[: self.shown])}
+
+        def link(tests: Sequence[str]) -> list[dict[str, Any]]:
+            return [{"name": test, "number": numbers.get(test)} for test in tests]
+
+        return {"name": name, "it": comparison, "gained": link(comparison.gained), "lost": link(comparison.lost)}
+
+
+def _label(grouping: Grouping, number: int) -> str:
+    member = int(grouping.members[number])
+    return grouping.labels[member] if member >= 0 else ""
+
+
+def _nearness(verdict: Verdict) -> int:
+    """A number to sort misses by, the nearest to right first."""
+    if verdict.fault is None:
+        return 0
+    kind = list(Fault).index(verdict.fault) + 1
+    return kind * 10_000 + (verdict.rank or verdict.cells or 0)
+
+
+def _candidate(answered: Answered, rank: int) -> dict[str, Any]:
+    candidate = answered.candidates[rank]
+    right = answered.right is not None and answered.right.rank == rank
+    shown = {"grid": encode(candidate.grid), "votes": candidate.votes, "halting": round(candidate.halting, 4), "right": right}
+    return shown | {"orientations": candidate.orientations}
+
+
+def _beyond(answered: Answered) -> dict[str, Any] | None:
+    """The right answer, if it is not among the candidates that are listed."""
+    right = answered.right
+    if right is None or right.rank < len(answered.candidates):
+        return None
+    candidate = right.candidate
+    return {"rank": right.rank + 1, "votes": candidate.votes, "halting": round(candidate.halting, 4)}

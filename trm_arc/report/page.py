@@ -1,0 +1,108 @@
+"""The page: one HTML file that needs no other, made of the contents of an evaluation and of a run's curves."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from trm_arc.errors import InputError
+from trm_arc.forming import Forming
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.report.contents import Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
+from trm_arc.results import Results
+from trm_arc.terminal import RGB
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training of the runs on a page.
+
+    Attributes:
+        curves: of each axis its key, title and SVG.
+        summary: columns and rows of a table of the runs.
+    """
+
+    curves: Sequence[Mapping[str, str]]
+    summary: Mapping[str, Any]
+
+
+def make_page(
+    title: str,
+    results: Results | None,
+    *,
+    forming: Sequence[Forming] = (),
+    training: Training | None = None,
+    others: Mapping[str, Results] | None = None,
+) -> str:
+    """The page as HTML.
+
+    Everything that comes from data goes through the template engine's escaping, or into a script element of JSON with every
+    `<`, `>`, `&` and `'` written as an escape; the page's own program is the only one that its policy lets run.
+
+    Args:
+        title: of the page.
+        results: the evaluation to show; None where there is only training.
+        forming: how some answers form.
+        training: curves, if there are any.
+        others: evaluations to compare with, by name.
+
+    Raises:
+        InputError: an evaluation to compare with shares no test input with this one, or the template engine is missing.
+    """
+    template = _load_template()
+    program, style = (_read(name) for name in ("page.js", "page.css"))
+    values: dict[str, Any] = {"title": title, "evaluation": results is not None, "facts": (), "data": {"tests": []}}
+    values |= dict.fromkeys(("scores", "misses", "groups", "outcomes", "comparisons", "forming", "rows", "curves"), ())
+    if results is not None:
+        values |= _evaluation_values(Contents(results), forming, others or {})
+    if training is not None:
+        values |= {"curves": training.curves, "summary": training.summary}
+    values["data"]["colours"] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
+    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
+    return template.render(values, program=program, program_hash=digest, style=style, version=version("trm_arc"))
+
+
+def _evaluation_values(contents: Contents, forming: Sequence[Forming], others: Mapping[str, Results]) -> dict[str, Any]:
+    results, verdicts = contents.results, contents.verdicts
+    players = contents.forming(forming)
+    return {
+        "puzzles": isinstance(results.tasks, PuzzleSet),
+        "facts": show_facts(results),
+        "scores": show_scores(results),
+        "outcomes": show_outcomes(verdicts),
+        "misses": show_misses(verdicts),
+        "groups": show_groups(contents.groupings, verdicts),
+        "verdict_count": len(verdicts),
+        "rows": contents.rows(),
+        "left_out": len(verdicts) - contents.shown,
+        "comparisons": [contents.compared(other, name) for name, other in others.items()],
+        "forming": players,
+        "data": contents.data() | {"forming": players},
+    }
+
+
+def has_template_engine() -> bool:
+    """Whether pages can be made here."""
+    try:
+        import jinja2  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _load_template() -> Any:
+    if not has_template_engine():
+        raise InputError("a report needs jinja2 and matplotlib; `pip install 'trm_arc[report]'` brings them")
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("trm_arc.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
+
+
+def _read(name: str) -> str:
+    return (files("trm_arc.report") / "templates" / name).read_text(encoding="utf-8")
