@@ -24,14 +24,18 @@ MOST_SCORES = 12  # names of scores that a log can hold; a broken one might hold
 MEASURES = {"loss": "loss", "exact": "exact in training, %", "halting_steps": "steps to halt", "learning_rate": "learning rate"}
 AXES = {"steps": "optimizer steps", "time": "wall-clock", "operations": "operations"}
 _BOUNDS = {  # what a line may hold; anything else counts as unknown
-    "step": (0, 1e15),
-    "seconds": (0, 1e12),
+    "step": (0, 1e12),
+    "seconds": (0, 1e9),
     "operations": (0, 1e30),
     "loss": (-1e30, 1e30),
     "halting_steps": (0, 1e6),
     "learning_rate": (0, 1e6),
 }
-_PERCENT = ("exact",)
+_OTHERS = ("operations", "accuracy", "learning_rate_factor", "milliseconds_per_step", "examples_per_second", "share_of_peak")
+_TRAINING = {*MEASURES, *_OTHERS, "skipped_steps"}  # what no line of an evaluation holds
+_PERCENT, _SCORES = ("exact",), ""  # the panel of the scores is that of no measure
+_FROM_ZERO = ("exact", "learning_rate", _SCORES)
+_STEPS = (1, 2, 2.5, 5, 10)  # of ticks
 _DASHES, _MARKERS = ("-", "--", ":", "-."), "osD^vP"
 _TIMES = ((1, "s"), (60, "min"), (3600, "h"), (86_400, "d"))
 _PREFIXES = "", "k", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"
@@ -193,12 +197,17 @@ def _column(lines: Sequence[Mapping[str, object]], key: str) -> np.ndarray:
 
 
 def _is_training(line: Mapping[str, object]) -> bool:
-    return "operations" in line or any(measure in line for measure in MEASURES)
+    return not _TRAINING.isdisjoint(line)
+
+
+def _says_something(line: Mapping[str, object]) -> bool:
+    known = (key for key in line if key not in ("step", "seconds") and not math.isnan(_number(line, key)))
+    return not math.isnan(_number(line, "step")) and next(known, None) is not None
 
 
 def _current(lines: Sequence[object]) -> list[Mapping[str, object]]:
     """Lines with a step, in ascending order: a run that went back to a checkpoint replaces what it had logged beyond."""
-    stepped = [line for line in lines if isinstance(line, dict) and not math.isnan(_number(line, "step"))]
+    stepped = [line for line in lines if isinstance(line, dict) and _says_something(line)]
     steps = _column(stepped, "step")
     lowest = np.minimum.accumulate(steps[::-1])[::-1]  # of a line and all that follow
     kept = [line for line, stays in zip(stepped, steps <= lowest, strict=True) if stays]
@@ -228,22 +237,24 @@ def _interpolate(at: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.nd
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """A curve of at most so many points: its first and last as they are, and the means of equal bins between them.
+    """A curve of at most so many points, the means of equal bins, from the first to the last x.
 
     Args:
         x: (n,), known.
         y: (n,), known.
-        most: points, at least 3.
+        most: points, at least 2.
     """
     # Means: every k-th line would show that line's luck, and the extremes of a bin draw a band that hides the course.  A mean
-    # over a bin is what one line would say that was logged so much more seldom.  The ends stay, so that the curve begins and
-    # ends at the very numbers of the table.
+    # over a bin is what one line would say, were it logged so much more seldom.  The outer bins are means too: a single line
+    # among means would stand out as a jump that never was.  They stand at the first and last x, so that the curve is as long as
+    # the run.
     if len(x) <= most:
         return x, y
-    starts = 1 + np.arange(most - 2) * (len(x) - 2) // (most - 2)
-    counts = np.diff(starts, append=len(x) - 1)
-    x, y = (np.concatenate([v[:1], np.add.reduceat(v[:-1], starts) / counts, v[-1:]]) for v in (x, y))
-    return x, y
+    starts = np.arange(most) * len(x) // most
+    counts = np.diff(starts, append=len(x))
+    places, means = (np.add.reduceat(values, starts) / counts for values in (x, y))
+    places[0], places[-1] = x[0], x[-1]
+    return places, means
 
 
 def summarise(log: RunLog) -> Summary:
@@ -265,7 +276,7 @@ def _last(values: np.ndarray, pick: Any = lambda known: known[-1]) -> float:
 def show_operations(operations: float) -> str:
     """"1.5 PFLOP"."""
     divisor, unit = _unit("operations", operations)
-    return f"{operations / divisor:.3g} {unit}"
+    return f"{operations / divisor:.4g} {unit}"
 
 
 def _unit(axis: str, most: float) -> tuple[float, str]:
@@ -280,12 +291,12 @@ def summary_table(logs: Sequence[RunLog]) -> str:
     """Runs in short, as text for a terminal, within 80 columns."""
     lines = [f"{'run':26}{'steps':>10}{'wall-clock':>14}{'operations':>12}{'loss':>9}{'exact':>9}"]
     for summary in map(summarise, logs):
-        steps, seconds = _show(summary.steps, "{:,.0f}".format), _show(summary.seconds, show_duration)
+        steps, seconds = _show(summary.steps, _show_step), _show(summary.seconds, show_duration)
         numbers = f"{steps:>10}{seconds:>14}{_show(summary.operations, show_operations):>12}"
         ends = f"{_show(summary.loss, '{:.3g}'.format):>9}{_show(summary.exact, '{:.1%}'.format):>9}"
         lines.append(f"{printable(summary.name, 25):26}{numbers}{ends}")
         for name, best, best_step, last, last_step in summary.scores:
-            told = f"best {best:6.1%} at step {best_step:,.0f}, last {last:6.1%} at {last_step:,.0f}"
+            told = f"best {best:6.1%} at {_show_step(best_step)}, last {last:6.1%} at {_show_step(last_step)}"
             lines.append(f"  {printable(name, 25):26}{told}")
     return "\n".join(lines)
 
@@ -294,17 +305,22 @@ def _show(value: float, form: Any) -> str:
     return "-" if math.isnan(value) else form(value)
 
 
-def draw_curves(logs: Sequence[RunLog], folder: Path) -> list[Curves]:
+def _show_step(step: float) -> str:
+    return f"{step:,.0f}" if step < 1e8 else f"{step:.3g}"
+
+
+def draw_curves(logs: Sequence[RunLog], folder: Path, axes: Sequence[str] = tuple(AXES)) -> list[Curves]:
     """Draw the curves of runs over each axis of which something is known, as `curves-AXIS.svg` and `.png`.
 
     Args:
         logs: of the runs.
         folder: where to write.
+        axes: of `AXES`.
 
     Raises:
         InputError: matplotlib is not installed, or nothing can be written.
     """
-    return [_draw(known, axis, folder) for axis in AXES if (known := [log for log in logs if _furthest(log, axis) > 0])]
+    return [_draw(known, axis, folder) for axis in axes if (known := [log for log in logs if _furthest(log, axis) > 0])]
 
 
 def _furthest(log: RunLog, axis: str) -> float:
@@ -316,15 +332,16 @@ def _draw(logs: Sequence[RunLog], axis: str, folder: Path) -> Curves:
     divisor, unit = _unit(axis, furthest)
     measures = [measure for measure in MEASURES if any(np.isfinite(log.measures[measure]).any() for log in logs)]
     scores = list(dict.fromkeys(name for log in logs for name in log.scores))
-    legend = _legend_of(logs, scores)
     rows = math.ceil(len(measures) / 2) + bool(scores)
-    with make_figure(6.4, 0.35 + 1.9 * rows + 0.2 * math.ceil(len(legend) / 2)) as figure:
-        for panel, measure in zip(_panels(figure, len(measures), bool(scores)), [*measures, ""], strict=False):
+    with make_figure(6.4, 0.35 + 1.9 * rows) as figure:
+        for panel, measure in zip(_panels(figure, len(measures), bool(scores)), [*measures, _SCORES], strict=False):
             _draw_panel(panel, logs, axis, divisor, measure)
             _finish(panel, measure, axis, furthest / divisor)
-        figure.supxlabel(f"{AXES[axis]}, {unit}" if axis != "steps" else AXES[axis], fontsize=9)
-        if legend:
-            add_legend(figure, list(legend.values()), list(legend), loc="outside lower center", ncols=2)
+        figure.axes[-1].set_xlabel(f"{AXES[axis]}, {unit}" if axis != "steps" else AXES[axis])
+        if legend := _legend_of(logs, scores):
+            figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(legend) / 2))
+            names, lines = zip(*legend, strict=True)
+            add_legend(figure, lines, names, loc="outside lower center", ncols=2, handlelength=3)
         title, description = _describe(logs, axis, [*(MEASURES[measure] for measure in measures), *scores])
         files = save_figure(figure, folder / f"curves-{axis}")
         return Curves(axis, title, description, files, inline_svg(figure, title, description))
@@ -332,7 +349,7 @@ def _draw(logs: Sequence[RunLog], axis: str, folder: Path) -> Curves:
 
 def _describe(logs: Sequence[RunLog], axis: str, shown: Sequence[str]) -> tuple[str, str]:
     title = f"Training curves over {AXES[axis]}"
-    runs = "; ".join(f"{log.name}, {_show(summarise(log).steps, '{:,.0f}'.format)} steps" for log in logs)
+    runs = "; ".join(f"{log.name}, {_show(summarise(log).steps, _show_step)} steps" for log in logs)
     return title, f"{title}: {', '.join(shown)}. Runs: {runs}."
 
 
@@ -351,22 +368,25 @@ def _line_style(logs: Sequence[RunLog], run: int, scores: Sequence[str], score: 
     return look | {"color": COLOURS[(run if len(logs) > 1 else number) % len(COLOURS)]}
 
 
-def _legend_of(logs: Sequence[RunLog], scores: Sequence[str]) -> dict[str, "Line2D"]:
-    """Lines by name: runs where there are several, and scores."""
+def _legend_of(logs: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str, "Line2D"]]:
+    """Names and lines, for two columns: runs where there are several, and scores."""
     from matplotlib.lines import Line2D
 
-    runs = {log.name: Line2D([], [], color=COLOURS[run % len(COLOURS)]) for run, log in enumerate(logs)}
-    looks = {score: _line_style(logs, 0, scores, score) for score in scores}
-    neutral = {"color": "#000000"} if len(logs) > 1 else {}
-    lines = {score: Line2D([], [], **look | neutral) for score, look in looks.items()}
-    return (runs if len(logs) > 1 else {}) | lines
+    looks = [_line_style(logs, 0, scores, score) | ({"color": "#000000"} if len(logs) > 1 else {}) for score in scores]
+    lines = [(score, Line2D([], [], **look)) for score, look in zip(scores, looks, strict=True)]
+    if len(logs) == 1:
+        return lines
+    runs = [(log.name, Line2D([], [], color=COLOURS[run % len(COLOURS)])) for run, log in enumerate(logs)]
+    blank = [("", Line2D([], [], linestyle="none"))]  # a column is filled before the next one begins
+    rows = max(len(runs), len(lines))
+    return runs + (blank * (rows - len(runs)) + lines + blank * (rows - len(lines)) if lines else [])
 
 
 def _draw_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float, measure: str) -> None:
-    """Draw a measure of all runs, or, without a measure, their scores."""
+    """Draw a measure of all runs, or their scores."""
     scores = list(dict.fromkeys(name for log in logs for name in log.scores))
     for run, log in enumerate(logs):
-        if measure:
+        if measure != _SCORES:
             factor = 100 if measure in _PERCENT else 1
             look = {"color": COLOURS[run % len(COLOURS)]}
             _draw_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], look)
@@ -385,16 +405,26 @@ def _draw_line(panel: "Axes", x: np.ndarray, y: np.ndarray, look: Mapping[str, A
 
 def _finish(panel: "Axes", measure: str, axis: str, furthest: float) -> None:
     """Title, limits and ticks of a drawn panel."""
-    from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
+    from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
     panel.set_title(MEASURES.get(measure, "evaluation scores, %"))
     y = np.concatenate([line.get_ydata() for line in panel.get_lines()])
     if measure == "loss" and len(y) and y.min() > 0 and y.max() > 10 * y.min():
         scale_log(panel.yaxis)
     else:
-        panel.yaxis.set_major_locator(MaxNLocator(5))
-        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
+        panel.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+        panel.yaxis.set_major_formatter(FuncFormatter(_show_tick))
+    if measure in _FROM_ZERO:
+        low, high = panel.get_ylim()
+        panel.set_ylim(min(low, -0.04 * high))  # a little below 0, so that a line at 0 is seen whole
     panel.set_xlim(-0.02 * furthest, 1.02 * furthest)
-    panel.xaxis.set_major_locator(MaxNLocator(6, integer=axis == "steps"))
-    if axis == "steps":
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=axis == "steps"))
+    panel.xaxis.set_major_formatter(EngFormatter(sep="") if axis == "steps" else FuncFormatter(_show_tick))
+
+
+def _show_tick(value: float, _place: int) -> str:
+    """"0.25", "2.5e-5": as short as can be."""
+    if value == 0 or 0.001 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
