@@ -262,7 +262,8 @@ def summarise(log: RunLog) -> Summary:
     scores = []
     for name, (progress, values) in log.scores.items():
         best = int(values.argmax())
-        scores.append(ScoreSummary(name, float(values[best]), progress.steps[best], float(values[-1]), progress.steps[-1]))
+        highest, last = ((float(values[place]), float(progress.steps[place])) for place in (best, -1))
+        scores.append(ScoreSummary(name, *highest, *last))
     everything = [log.progress, *(score.progress for score in log.scores.values())]
     furthest = (_last(np.array([_last(getattr(progress, axis)) for progress in everything]), np.nanmax) for axis in AXES)
     return Summary(log.name, *furthest, _last(log.measures["loss"]), _last(log.measures["exact"]), tuple(scores))
@@ -361,6 +362,11 @@ def _panels(figure: "Figure", measures: int, scores: bool) -> list["Axes"]:
     return [figure.add_subplot(place) for place in [*places, *[grid[rows - 1, :]] * scores]]
 
 
+def _run_style(run: int) -> dict[str, Any]:
+    """Of a run's lines; where the colours have all been used, they come again in dashes."""
+    return {"color": COLOURS[run % len(COLOURS)], "linestyle": _DASHES[run // len(COLOURS) % len(_DASHES)]}
+
+
 def _line_style(logs: Sequence[RunLog], run: int, scores: Sequence[str], score: str) -> dict[str, Any]:
     """Of a score's line: the colour is the run's where there are several, else the score's."""
     number = scores.index(score)
@@ -376,7 +382,7 @@ def _legend_of(logs: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str,
     lines = [(score, Line2D([], [], **look)) for score, look in zip(scores, looks, strict=True)]
     if len(logs) == 1:
         return lines
-    runs = [(log.name, Line2D([], [], color=COLOURS[run % len(COLOURS)])) for run, log in enumerate(logs)]
+    runs = [(log.name, Line2D([], [], **_run_style(run))) for run, log in enumerate(logs)]
     blank = [("", Line2D([], [], linestyle="none"))]  # a column is filled before the next one begins
     rows = max(len(runs), len(lines))
     return runs + (blank * (rows - len(runs)) + lines + blank * (rows - len(lines)) if lines else [])
@@ -388,8 +394,7 @@ def _draw_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float
     for run, log in enumerate(logs):
         if measure != _SCORES:
             factor = 100 if measure in _PERCENT else 1
-            look = {"color": COLOURS[run % len(COLOURS)]}
-            _draw_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], look)
+            _draw_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], _run_style(run))
             continue
         for name, score in log.scores.items():
             look = _line_style(logs, run, scores, name)
