@@ -274,6 +274,9 @@ def test_an_axis_of_which_nothing_is_known_is_left_out(drawing: None, tmp_path: 
     both = draw_curves(read_logs([tmp_path / "bare", run(tmp_path / "full")]), tmp_path / "out")
     assert [curve.axis for curve in both] == ["steps", "time", "operations"]
     assert ["bare" in curve.description for curve in both] == [True, False, False]
+    assert [">bare<" in curve.svg for curve in both] == [True, False, False]
+    assert [plots.COLOURS[0] in curve.svg for curve in both] == [True, False, False]
+    assert all(plots.COLOURS[1] in curve.svg for curve in both)  # a run's colour is the same in all figures
 
 
 EXTREMES = {

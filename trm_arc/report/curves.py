@@ -321,7 +321,7 @@ def draw_curves(logs: Sequence[RunLog], folder: Path, axes: Sequence[str] = tupl
     Raises:
         InputError: matplotlib is not installed, or nothing can be written.
     """
-    return [_draw(known, axis, folder) for axis in axes if (known := [log for log in logs if _furthest(log, axis) > 0])]
+    return [_draw(logs, axis, folder) for axis in axes if any(_furthest(log, axis) > 0 for log in logs)]
 
 
 def _furthest(log: RunLog, axis: str) -> float:
@@ -329,9 +329,10 @@ def _furthest(log: RunLog, axis: str) -> float:
 
 
 def _draw(logs: Sequence[RunLog], axis: str, folder: Path) -> Curves:
-    furthest = max(_furthest(log, axis) for log in logs)
+    known = [log for log in logs if _furthest(log, axis) > 0]  # the others keep their colours, which are equal in all figures
+    furthest = max(_furthest(log, axis) for log in known)
     divisor, unit = _unit(axis, furthest)
-    measures = [measure for measure in MEASURES if any(np.isfinite(log.measures[measure]).any() for log in logs)]
+    measures = [measure for measure in MEASURES if any(np.isfinite(log.measures[measure]).any() for log in known)]
     scores = list(dict.fromkeys(name for log in logs for name in log.scores))
     rows = math.ceil(len(measures) / 2) + bool(scores)
     with make_figure(6.4, 0.35 + 1.9 * rows) as figure:
@@ -339,11 +340,11 @@ def _draw(logs: Sequence[RunLog], axis: str, folder: Path) -> Curves:
             _draw_panel(panel, logs, axis, divisor, measure)
             _finish(panel, measure, axis, furthest / divisor)
         figure.axes[-1].set_xlabel(f"{AXES[axis]}, {unit}" if axis != "steps" else AXES[axis])
-        if legend := _legend_of(logs, scores):
+        if legend := _legend_of(logs, known, scores):
             figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(legend) / 2))
             names, lines = zip(*legend, strict=True)
             add_legend(figure, lines, names, loc="outside lower center", ncols=2, handlelength=3)
-        title, description = _describe(logs, axis, [*(MEASURES[measure] for measure in measures), *scores])
+        title, description = _describe(known, axis, [*(MEASURES[measure] for measure in measures), *scores])
         files = save_figure(figure, folder / f"curves-{axis}")
         return Curves(axis, title, description, files, inline_svg(figure, title, description))
 
@@ -374,7 +375,7 @@ def _line_style(logs: Sequence[RunLog], run: int, scores: Sequence[str], score: 
     return look | {"color": COLOURS[(run if len(logs) > 1 else number) % len(COLOURS)]}
 
 
-def _legend_of(logs: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str, "Line2D"]]:
+def _legend_of(logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str, "Line2D"]]:
     """Names and lines, for two columns: runs where there are several, and scores."""
     from matplotlib.lines import Line2D
 
@@ -382,7 +383,7 @@ def _legend_of(logs: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str,
     lines = [(score, Line2D([], [], **look)) for score, look in zip(scores, looks, strict=True)]
     if len(logs) == 1:
         return lines
-    runs = [(log.name, Line2D([], [], **_run_style(run))) for run, log in enumerate(logs)]
+    runs = [(log.name, Line2D([], [], **_run_style(run))) for run, log in enumerate(logs) if log in known]
     blank = [("", Line2D([], [], linestyle="none"))]  # a column is filled before the next one begins
     rows = max(len(runs), len(lines))
     return runs + (blank * (rows - len(runs)) + lines + blank * (rows - len(lines)) if lines else [])
