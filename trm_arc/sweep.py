@@ -20,6 +20,7 @@ from trm_arc.files import check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.scores import judge
+from trm_arc.report.plots import MISSING, add_legend, has_matplotlib, make_figure, save_figure, scale_log
 from trm_arc.score import Rate
 from trm_arc.thinking import Thinking
 from trm_arc.vote import Predictions, tally
@@ -166,27 +167,22 @@ def draw(points: list[Point], title: str, folder: Path) -> list[Path]:
     Returns:
         The files; none where matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not has_matplotlib():
         return []
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    for kind, label in _LABELS.items():
-        here = [point for point in points if point.kind == kind]
-        if here:
-            x = [point.operations / 1e9 for point in here]
-            y = [100 * point.exact.value for point in here]
-            below = [100 * (point.exact.value - point.exact.low) for point in here]
-            above = [100 * (point.exact.high - point.exact.value) for point in here]
-            axes.errorbar(x, y, yerr=(below, above), label=label, marker="o", markersize=4, capsize=2, linewidth=1.5)
-    axes.set(xscale="log", xlabel="GFLOP a puzzle", ylabel="exact, percent", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    paths = [folder / name for name in PICTURES]
-    for path in paths:
-        figure.savefig(path, dpi=150)
-    return paths
+    with make_figure(7, 4.2) as figure:
+        axes, lines = figure.add_subplot(), {}
+        for kind, label in _LABELS.items():
+            here = [point for point in points if point.kind == kind]
+            if here:
+                x = [point.operations / 1e9 for point in here]
+                y = [100 * point.exact.value for point in here]
+                below = [100 * (point.exact.value - point.exact.low) for point in here]
+                above = [100 * (point.exact.high - point.exact.value) for point in here]
+                lines[label] = axes.errorbar(x, y, yerr=(below, above), marker="o", capsize=2)
+        scale_log(axes.xaxis)
+        axes.set(xlabel="GFLOP a puzzle", ylabel="exact, percent", title=title)
+        add_legend(axes, list(lines.values()), list(lines))
+        return save_figure(figure, folder / "sweep")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -224,7 +220,7 @@ def main(arguments: Sequence[str]) -> int:
     drawn = draw(points, f"{puzzles.name}, {len(puzzles)} puzzles", folder)
     print(f"wrote {', '.join(map(str, [folder / RESULT, *drawn]))}")
     if not drawn:
-        print("no picture: `pip install matplotlib` draws one")
+        print(f"no picture: {MISSING}")
     return 0
 
 

@@ -1,0 +1,316 @@
+"""Training curves: what is read from broken logs, what is drawn, and that pictures fit any page and hold no foreign markup."""
+
+import math
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from trm_arc.errors import InputError
+from trm_arc.files import to_json
+from trm_arc.report import plots
+from trm_arc.report.curves import POINTS, draw_curves, thin
+from trm_arc.report.logs import has_log, read_log, read_logs, show_operations, summarise, summary_table
+
+HOSTILE = "<script>alert(1)</script>$x_` & ]]> \"' \x1b[31m \udcff_"
+
+
+def line(step: object, **values: object) -> dict:
+    """A training line."""
+    usual = {"loss": 2.0, "exact": 0.25, "halting_steps": 4.0, "learning_rate": 1e-4, "operations": 3e9}
+    return {"step": step, "seconds": 2.0 * step if isinstance(step, int) else 1.0} | usual | values
+
+
+def write(folder: Path, lines: list) -> Path:
+    """A run's folder with these lines; bytes are written as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = b"".join(value + b"\n" if isinstance(value, bytes) else to_json(value) for value in lines)
+    (folder / "metrics.jsonl").write_bytes(data)
+    return folder
+
+
+def run(folder: Path, count: int = 12, slope: float = 0.1) -> Path:
+    """A sound run, evaluated every fourth line."""
+    lines = []
+    for number in range(1, count + 1):
+        lines.append(line(10 * number, loss=math.exp(-slope * number), seconds=20.0 * number))
+        if number % 4 == 0:
+            scores = {"exact answers": number / (2 * count), "right cells": 0.5}
+            lines.append({"step": 10 * number, "seconds": 20.0 * number, **scores})
+    return write(folder, lines)
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours, written down from WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.fixture
+def drawing() -> None:
+    pytest.importorskip("matplotlib", reason="the pictures are drawn by matplotlib")
+
+
+def test_operations_add_up_and_scores_are_placed_on_them(tmp_path: Path) -> None:
+    lines = [line(10, operations=5), line(20, operations=7), {"step": 25, "exact answers": 0.5}, line(30, operations=None)]
+    log = read_log(write(tmp_path / "a", [*lines, line(40, operations=8), {"step": 50, "seconds": 99, "exact answers": 0.25}]))
+    assert log.progress.steps.tolist() == [10, 20, 30, 40]
+    assert log.progress.operations.tolist() == [5, 12, 12, 20]
+    progress, values = log.scores["exact answers"]
+    assert values.tolist() == [0.5, 0.25]
+    assert progress.steps.tolist() == [25, 50]
+    assert progress.time.tolist() == [50, 99]  # the first on the line through the training lines
+    assert progress.operations.tolist() == [12, 20]
+    early = read_log(write(tmp_path / "b", [{"step": 5, "exact answers": 0.5}, line(10, operations=6)]))
+    assert early.scores["exact answers"].progress.operations.tolist() == [3]
+
+
+def test_broken_lines_are_passed_over(tmp_path: Path) -> None:
+    broken = [b"", b"{", b"[1]", b"3", b"null", b'"text"', b'{"step":', line("10"), line(None), line(-1), line(True), line(1e300)]
+    broken += [b'{"step": NaN, "loss": 1}', b'{"step": 1e999, "loss": 1}', {"loss": 1.0}, {"step": 3}, b"\xff\xfe"]
+    with pytest.raises(InputError, match="holds no usable line; name the folder"):
+        read_log(write(tmp_path / "a", broken))
+    odd = [line(10), line(20, loss=None, exact="x", learning_rate=-1, seconds=None, operations=1e99)]
+    odd += [{"step": 20, "exact answers": None, "right cells": 7, "valid answers": True, "pass@2 of tasks": 0.5}]
+    log = read_log(write(tmp_path / "a", [*odd, *broken, line(30, exact=2.0)]))
+    assert log.progress.steps.tolist() == [10, 20, 30]
+    assert np.isnan(log.measures["loss"]).tolist() == [False, True, False]
+    assert np.isnan(log.measures["exact"]).tolist() == [False, True, True]
+    assert list(log.scores) == ["pass@2 of tasks"]
+    assert log.progress.operations.tolist() == [3e9, 3e9, 6e9]
+    assert "  pass@2 of tasks" in summary_table([log])
+
+
+def test_logs_without_numbers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "metrics.jsonl").mkdir(parents=True)
+    for folder, reason in [("none", "no such file"), ("empty", "no usable line"), ("folder", "cannot be read")]:
+        if folder == "empty":
+            write(tmp_path / folder, [{"step": 1, "seconds": 2, "skipped_steps": 0}])
+        assert has_log(tmp_path / folder) == (folder == "empty")
+        with pytest.raises(InputError, match=reason):
+            read_log(tmp_path / folder)
+
+
+def test_steps_that_a_run_went_back_over_count_once(tmp_path: Path) -> None:
+    before = [line(step, loss=9.0) for step in (10, 20, 30, 40)] + [{"step": 40, "exact answers": 0.9}]
+    after = [line(20, loss=1.0), line(30, loss=1.0), line(30, loss=0.5), {"step": 30, "exact answers": 0.1}]
+    log = read_log(write(tmp_path / "a", before + after))
+    assert log.progress.steps.tolist() == [10, 20, 30]
+    assert log.measures["loss"].tolist() == [9, 1, 0.5]
+    assert log.progress.operations.tolist() == [3e9, 6e9, 9e9]
+    assert log.scores["exact answers"].values.tolist() == [0.1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 11, 19, 20, 97, 1234])
+def test_bins_are_equal_and_their_means_right(count: int) -> None:
+    generator = np.random.default_rng(count)
+    x, y = np.sort(generator.random(count)), generator.random(count)
+    places, means = thin(x, y, 10)
+    assert len(places) == len(means) == min(count, 10)
+    bounds = [number * count // 10 for number in range(11)] if count > 10 else list(range(count + 1))
+    sizes = {end - begin for begin, end in pairwise(bounds)}
+    assert max(sizes) - min(sizes) <= 1
+    for number, (begin, end) in enumerate(pairwise(bounds)):
+        assert means[number] == pytest.approx(sum(y[begin:end]) / (end - begin))
+        if 0 < number < len(places) - 1:
+            assert places[number] == pytest.approx(sum(x[begin:end]) / (end - begin))
+    assert (places[0], places[-1]) == (x[0], x[-1])
+    assert (np.diff(places) >= 0).all()
+
+
+def test_the_table(tmp_path: Path) -> None:
+    folders = [run(tmp_path / "a"), write(tmp_path / ("long" * 30), [line(99_999_999, loss=1e29, seconds=9e8, operations=9e29)])]
+    scores = {"pass@2 of outputs, pooled": 1, "x" * 99: 0.5}
+    folders.append(write(tmp_path / "scores alone", [{"step": step, **scores} for step in (10**7, 10**12)]))
+    logs = read_logs(folders)
+    text = summary_table(logs)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.splitlines()[1].split() == ["a", "120", "4", "min", "0", "s", "36", "GFLOP", "0.301", "25.0%"]
+    assert text.splitlines()[2].split() == "exact answers best 50.0% at 120, last 50.0% at 120".split()
+    assert text.splitlines()[3].split() == "right cells best 50.0% at 40, last 50.0% at 120".split()
+    first = summarise(logs[0])
+    assert first[:3] == ("a", 120, 240)
+    assert first.operations == 12 * 3e9
+    assert first.loss == pytest.approx(math.exp(-1.2))
+    assert math.isnan(summarise(logs[2]).operations)
+    assert [show_operations(n) for n in (0, 999, 1.5e15, 999.99e9, 1e33)] == [
+        "0 FLOP",
+        "999 FLOP",
+        "1.5 PFLOP",
+        "1000 GFLOP",
+        "1000 QFLOP",
+    ]
+
+
+def test_names_of_runs_are_unique(tmp_path: Path) -> None:
+    folders = [run(tmp_path / place) for place in ("x/a/run", "y/a/run", "x/b/run", "other")]
+    assert [log.name for log in read_logs([*folders, folders[0]])] == ["x/a/run", "y/a/run", "b/run", "other"]
+
+
+@pytest.mark.parametrize("colour", plots.COLOURS)
+def test_colours_are_seen_on_light_and_dark_pages(colour: str) -> None:
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast(colour, "#ffffff") >= 3
+    assert contrast(colour, "#14161a") >= 3
+
+
+def test_equal_logs_give_equal_bytes(drawing: None, tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    logs = read_logs([run(tmp_path / "a"), run(tmp_path / "b", slope=0.3)])
+    first, second = draw_curves(logs, tmp_path / "one"), draw_curves(logs, tmp_path / "two", ["steps", "time"])
+    assert dict(matplotlib.rcParams) == before
+    assert [drawn.axis for drawn in first] == ["steps", "time", "operations"]
+    for one, two in zip(first, second, strict=False):
+        names = [f"curves-{one.axis}.svg", f"curves-{one.axis}.png"]
+        assert [path.name for path in one.files] == names
+        assert [path.read_bytes() for path in one.files] == [path.read_bytes() for path in two.files]
+        assert one.svg == two.svg
+        assert one.files[0].read_text().startswith("<?xml")
+        assert one.files[1].read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(path.name for d in first for path in d.files)
+
+
+def test_no_state_of_matplotlib_is_shared() -> None:
+    for path in Path(plots.__file__).parent.glob("*.py"):
+        assert "pyplot" not in path.read_text(encoding="utf-8"), path
+
+
+def test_users_own_settings_do_not_show(drawing: None, tmp_path: Path) -> None:
+    import matplotlib
+
+    logs = read_logs([run(tmp_path / "a")])
+    usual = draw_curves(logs, tmp_path / "usual", ["steps"])
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "svg.fonttype": "path"}):
+        other = draw_curves(logs, tmp_path / "other", ["steps"])
+    assert [drawn.svg for drawn in usual] == [drawn.svg for drawn in other]
+    assert usual[0].files[1].read_bytes() == other[0].files[1].read_bytes()
+
+
+def test_svg_stands_in_a_page(drawing: None, tmp_path: Path) -> None:
+    drawn = draw_curves(read_logs([run(tmp_path / "a"), run(tmp_path / "b", 30)]), tmp_path / "out", ["steps", "time"])
+    seen: set[str] = set()
+    for curve in drawn:
+        assert curve.svg.startswith("<svg ")
+        root = ElementTree.fromstring(curve.svg)
+        elements = list(root.iter())
+        ids = [element.attrib["id"] for element in elements if "id" in element.attrib]
+        assert len(set(ids)) == len(ids)
+        assert not seen & set(ids)
+        seen |= set(ids)
+        links = [element.attrib["href"][1:] for element in elements if "href" in element.attrib]
+        clips = [element.attrib["clip-path"][5:-1] for element in elements if "clip-path" in element.attrib]
+        assert clips
+        assert links
+        assert {*links, *clips} <= set(ids)
+        assert root.attrib["role"] == "img"
+        assert (root[0].tag, root[0].text, root[1].tag) == ("title", curve.title, "desc")
+        assert [root.attrib["aria-labelledby"], root.attrib["aria-describedby"]] == [root[0].attrib["id"], root[1].attrib["id"]]
+        assert (root.attrib["width"], "height" in root.attrib, "viewBox" in root.attrib) == ("100%", False, True)
+        assert not {"style", "metadata", "script", "image"} & {element.tag for element in elements}
+        assert not any("style" in element.attrib for element in elements)
+        colours = {element.attrib.get(name) for element in elements for name in ("fill", "stroke")}
+        assert colours == {None, "none", "currentColor", *plots.COLOURS[:2]}
+        texts = [element.text for element in elements if element.tag == "text"]
+        assert {"loss", "steps to halt", "evaluation scores, %", "a", "b", "exact answers"} <= set(texts)
+
+
+class Tags(HTMLParser):
+    """Notes what a browser would take for elements and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.add(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_names_are_text_and_nothing_else(drawing: None, tmp_path: Path) -> None:
+    hostile = HOSTILE.replace("/", "|")
+    folders = [run(tmp_path / name) for name in (hostile, "_under", "$\\frac{", "字 🙂", "-->")]
+    broken = [line(10), {"step": 10, "</svg><b>$": 0.5, "_": 0.1, "\x00": 0.2, "exact answers": 0.5}, line(20)]
+    drawn = draw_curves(read_logs([*folders, write(tmp_path / "broken", broken)]), tmp_path / "out", ["steps"])
+    for curve in drawn:
+        page = Tags()
+        page.feed(curve.svg)
+        assert page.tags <= {"svg", "title", "desc", "g", "path", "defs", "use", "text", "clippath", "rect"}
+        for text in ("$\\frac{", "_under", "字 🙂", "</svg><b>$", "-->", plots.printable(hostile, 40)):
+            assert text in page.text
+        file = ElementTree.fromstring(curve.files[0].read_bytes())
+        assert not [element for element in file.iter() if "script" in element.tag]
+
+
+def test_an_axis_of_which_nothing_is_known_is_left_out(drawing: None, tmp_path: Path) -> None:
+    bare = [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]
+    drawn = draw_curves([read_log(write(tmp_path / "bare", bare))], tmp_path / "out")
+    assert [curve.axis for curve in drawn] == ["steps"]
+    assert "evaluation scores" not in drawn[0].svg
+    both = draw_curves(read_logs([tmp_path / "bare", run(tmp_path / "full")]), tmp_path / "out")
+    assert [curve.axis for curve in both] == ["steps", "time", "operations"]
+    assert ["bare" in curve.description for curve in both] == [True, False, False]
+    assert [">bare<" in curve.svg for curve in both] == [True, False, False]
+    assert [plots.COLOURS[0] in curve.svg for curve in both] == [True, False, False]
+    assert all(plots.COLOURS[1] in curve.svg for curve in both)  # a run's colour is the same in all figures
+
+
+EXTREMES = {
+    "one line": [line(7)],
+    "scores alone": [{"step": 5, "exact answers": 0.0}],
+    "all zero": [line(step, loss=0.0, exact=0.0, halting_steps=0.0, learning_rate=0.0) for step in (1, 2)],
+    "huge": [line(10**11 * n, loss=10.0 ** (3 * n), operations=1e30, seconds=1e8 * n) for n in range(1, 10)],
+    "tiny": [line(n, loss=10.0**-n, learning_rate=1e-300, seconds=1e-9 * n, operations=1e-5) for n in range(1, 9)],
+    "negative": [line(n, loss=-(10.0 ** (3 * n))) for n in range(1, 10)],
+    "clock back": [line(n, seconds=100.0 - n) for n in range(1, 10)],
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extremes_are_drawn(drawing: None, tmp_path: Path, name: str) -> None:
+    log = read_log(write(tmp_path / "run", EXTREMES[name]))
+    assert draw_curves([log], tmp_path / "out", ["time" if name == "clock back" else "steps"])
+    assert len(summary_table([log]).splitlines()[1]) <= 80
+
+
+def test_a_loss_over_powers_of_ten_is_drawn_by_them(drawing: None, tmp_path: Path) -> None:
+    texts = {}
+    for name, slope in (("flat", 0.01), ("steep", 0.6)):
+        [drawn] = draw_curves([read_log(run(tmp_path / name, slope=slope))], tmp_path / "out", ["steps"])
+        texts[name] = [element.text for element in ElementTree.fromstring(drawn.svg).iter("text")]
+    assert {"0.001", "0.01"} & set(texts["steep"])
+    assert {"0.95", "0.9"} & set(texts["flat"])
+
+
+def test_long_runs_stay_small(drawing: None, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).random((20_000, 3))
+    lines = [line(step, loss=a, exact=b, halting_steps=c) for step, (a, b, c) in enumerate(noise.tolist())]
+    log = read_log(write(tmp_path / "long", lines))
+    [drawn] = draw_curves([log], tmp_path / "out", ["steps"])
+    longest = max(element.attrib["d"].count("L") for element in ElementTree.fromstring(drawn.svg).iter("path"))
+    assert 50 < longest < POINTS
+    assert len(drawn.svg) < 150_000
+
+
+def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log = read_log(run(tmp_path / "a"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert not plots.has_matplotlib()
+    with pytest.raises(InputError, match=r"pip install 'trm_arc\[report\]'"):
+        draw_curves([log], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
