@@ -10,11 +10,13 @@ from trm_arc.answer import predict_tasks
 from trm_arc.attempts import write_submission
 from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
 from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
-from trm_arc.device import find_device
+from trm_arc.device import Device, find_device
 from trm_arc.errors import InputError, require_least
 from trm_arc.files import (
     ANSWERS_FILE,
+    FORMING_FILE,
     PREDICTIONS_FILE,
+    REPORT_FILE,
     RESULT_FILES,
     SCORES_FILE,
     SUBMISSION_FILE,
@@ -29,6 +31,7 @@ from trm_arc.puzzles.answers import write_answers
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
 from trm_arc.puzzles.terminal import show_puzzles
+from trm_arc.report.making import make_subject, renew_forming, write_report
 from trm_arc.results import Results, make_results, write_predictions
 from trm_arc.score import CUTOFFS
 from trm_arc.show import show_answers
@@ -74,8 +77,8 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.evaluate",
-        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json "
-        "and submission.json; of Sudoku and mazes predictions.csv and metrics.json.",
+        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json, "
+        "submission.json and report.html; of Sudoku and mazes predictions.csv, metrics.json and report.html.",
     )
     named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
     parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
@@ -87,6 +90,7 @@ def make_parser() -> Parser:
     parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are no puzzles")
     add_view_flags(parser, None)
     add_thinking_flags(parser)
+    parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
     return parser
@@ -126,9 +130,13 @@ def main(arguments: Sequence[str]) -> int:
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
         made = {"checkpoint": str(checkpoint_path), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
-        made |= {"views": views} | chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
+        made |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
+        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
         ranked = tally(parts, tasks.outputs, max(CUTOFFS), tasks.family)
-        report(make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family)), out, values.show)
+        results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family))
+        report(results, out, values.show)
+        if not values.no_report:
+            write_page(results, out, device)
     return 0
 
 
@@ -159,6 +167,8 @@ def report(results: Results, out: Path, show: bool) -> None:
         show: print every answer as a picture.
     """
     tasks, of_puzzles = results.tasks, isinstance(results.tasks, PuzzleSet)
+    for name in (REPORT_FILE, FORMING_FILE):
+        (out / name).unlink(missing_ok=True)  # of other answers
     if of_puzzles:
         write_answers(out / ANSWERS_FILE, results)
         (out / PREDICTIONS_FILE).unlink(missing_ok=True)  # of other answers
@@ -182,6 +192,22 @@ def report(results: Results, out: Path, show: bool) -> None:
         print(f"wrote {out / ANSWERS_FILE}")
     else:
         print(f"wrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
+
+
+def write_page(results: Results, out: Path, device: Device) -> None:
+    """Watch how some answers form, and write the report; a report that cannot be made costs nothing that was written before.
+
+    Args:
+        results: what was answered.
+        out: folder for the files.
+        device: where to compute.
+    """
+    try:
+        subject = renew_forming(make_subject(str(out), out, results), (), None, device)
+        write_report(out / REPORT_FILE, subject)
+        print(f"wrote {out / REPORT_FILE}: open it in a browser")
+    except InputError as error:
+        print(f"no report: {error}")
 
 
 if __name__ == "__main__":

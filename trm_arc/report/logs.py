@@ -258,6 +258,21 @@ def summary_table(logs: Sequence[RunLog]) -> str:
     return "\n".join(lines)
 
 
+def show_summary(logs: Sequence[RunLog]) -> dict[str, Any]:
+    """Runs in short, as the columns and rows of a table."""
+    summaries = [summarise(log) for log in logs]
+    names = list(dict.fromkeys(score.name for summary in summaries for score in summary.scores))
+    rows = []
+    for summary in summaries:
+        numbers = (summary.steps, show_step), (summary.seconds, show_duration), (summary.operations, show_operations)
+        last = (summary.loss, "{:.3g}".format), (summary.exact, "{:.1%}".format)
+        scores = {score.name: f"{score.best:.1%} at step {show_step(score.best_step)}" for score in summary.scores}
+        shown = [show_number(value, form) for value, form in (*numbers, *last)]
+        rows.append([summary.name, *shown, *(scores.get(name, "-") for name in names)])
+    columns = ["run", "steps", "wall-clock", "operations", "last loss", "last exact in training", *(f"best {n}" for n in names)]
+    return {"columns": columns, "rows": rows}
+
+
 def show_number(value: float, form: Any) -> str:
     """A number that may not be known.
 

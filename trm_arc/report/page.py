@@ -12,6 +12,8 @@ from trm_arc.errors import InputError
 from trm_arc.forming import Forming
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.report.contents import Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
+from trm_arc.report.curves import Curves
+from trm_arc.report.logs import AXES
 from trm_arc.results import Results
 from trm_arc.terminal import RGB
 
@@ -21,11 +23,11 @@ class Training:
     """The training of the runs on a page.
 
     Attributes:
-        curves: of each axis its key, title and SVG.
+        curves: of each axis.
         summary: columns and rows of a table of the runs.
     """
 
-    curves: Sequence[Mapping[str, str]]
+    curves: Sequence[Curves]
     summary: Mapping[str, Any]
 
 
@@ -59,7 +61,8 @@ def make_page(
     if results is not None:
         values |= _evaluation_values(Contents(results), forming, others or {})
     if training is not None:
-        values |= {"curves": training.curves, "summary": training.summary}
+        drawn = [{"key": curve.axis, "title": AXES[curve.axis], "svg": curve.svg} for curve in training.curves]
+        values |= {"curves": drawn, "summary": training.summary}
     values["data"]["colours"] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
     return template.render(values, program=program, program_hash=digest, style=style, version=version("trm_arc"))

@@ -1,0 +1,91 @@
+"""Make the report of an evaluation and of training: python -m trm_arc.report runs/demo"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from trm_arc.command import Parser, add_device_flags, run
+from trm_arc.compare import compare, comparison_table
+from trm_arc.device import find_device
+from trm_arc.errors import InputError
+from trm_arc.files import REPORT_FILE, check_writable
+from trm_arc.outcomes import score_results
+from trm_arc.report.logs import summary_table
+from trm_arc.report.making import Subject, find_subject, renew_forming, write_report
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog="python -m trm_arc.report",
+        description="Write a page that shows an evaluation, how answers form, and the curves of training: one HTML file that "
+        "needs no network. More runs are compared with the first, and their curves drawn beside its own.",
+        usage="%(prog)s RUN_OR_PREDICTIONS [MORE ...] [options]",
+    )
+    named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json or predictions.csv"
+    parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
+    parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
+    forming = "watch how the answers to these form: ids of tasks, or rows of puzzles (default: those that `evaluate` chose)"
+    parser.add_argument("--forming", nargs="+", default=[], metavar="ID", help=forming)
+    parser.add_argument("--checkpoint", type=Path, help="what to watch with --forming (default: the one that answered)")
+    parser.add_argument("--no-pictures", action="store_true", help="write the page alone: no SVG, PNG and GIF beside it")
+    add_device_flags(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, read, write.
+
+    Args:
+        arguments: the command line.
+    """
+    values = make_parser().parse(arguments)
+    if values.checkpoint and not values.forming:
+        raise InputError("--checkpoint: does nothing without --forming")
+    first, *others = (find_subject(path) for path in dict.fromkeys(values.subjects))
+    out = values.out or first.folder / REPORT_FILE
+    check_writable(out.parent, (out.name,))
+    if values.forming:
+        first = watch(first, values)
+    files = write_report(out, first, others, None if values.no_pictures else out.parent / "pictures")
+    tell(first, others)
+    if files:
+        print(f"wrote {len(files)} pictures to {files[0].parent}: {', '.join(sorted({file.suffix[1:] for file in files}))}")
+    print(f"wrote {out}")
+    return 0
+
+
+def watch(subject: Subject, values: Namespace) -> Subject:
+    """Watch the answers that --forming names.
+
+    Args:
+        subject: whose.
+        values: the command line.
+
+    Raises:
+        InputError: there are no predictions, no checkpoint, or no such test.
+    """
+    device = find_device(values.device, values.precision)
+    print(f"device: {device.reason}")
+    return renew_forming(subject, values.forming, values.checkpoint, device)
+
+
+def tell(first: Subject, others: Sequence[Subject]) -> None:
+    """Print what the page says of the numbers.
+
+    Args:
+        first: what it shows.
+        others: what that is compared with.
+    """
+    if first.results is not None and first.results.tasks.has_solutions:
+        print(score_results(first.results)[1])
+    for other in others:
+        if first.results is not None and other.results is not None:
+            print(comparison_table(compare(other.results, first.results), other.name, first.name))
+    logs = [subject.log for subject in (first, *others) if subject.log is not None]
+    if logs:
+        print(summary_table(logs))
+
+
+if __name__ == "__main__":
+    run(main)
