@@ -17,6 +17,7 @@ from trm_arc import adapt, evaluate, generate, solve, sweep, train, upstream
 from trm_arc.command import run
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.sources import CACHE_VARIABLE, made_family
+from trm_arc.report import __main__ as report
 from trm_arc.task import Pair, Task, TaskSet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,6 +111,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """Run a command's main with arguments; gives exit code, standard output and standard error."""
     of_puzzles = {"generate": generate, "solve": solve, "sweep": sweep}
     modules = {"train": train, "adapt": adapt, "evaluate": evaluate, "upstream": upstream, "submission": submission} | of_puzzles
+    modules |= {"report": report}
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])

@@ -70,7 +70,7 @@ def show_scores(results: Results) -> list[dict[str, Any]]:
     return [
         _score("pass@2", second, "Test outputs that one of the two attempts gets right: the ARC Prize score."),
         _score("pass@1", first, "Test outputs that the first attempt gets right."),
-        _score("pass@2 of tasks", of_tasks, "The solved share of a task's test outputs, averaged over tasks: the paper's."),
+        _score("pass@2 of tasks", of_tasks, "The solved share of a task's test outputs, averaged over tasks, as in the paper."),
         _seen(results, "by at least one view, voted first or not: what a perfect choice could solve"),
     ]
 

@@ -51,9 +51,11 @@ function drawGrid(grid, label, options) {
   const place = { viewBox: `-0.05 -0.05 ${columns + 0.1} ${rows + 0.1}`, width: columns * size + 2, height: rows * size + 2 };
   for (const [name, value] of Object.entries({ ...place, role: "img", "aria-label": label })) svg.setAttribute(name, value);
   ({ arc: drawArc, sudoku: drawSudoku, maze: drawMaze })[data.kind](svg, grid, options, size);
+  const half = Math.max(0.38, 5 / size); // small cells get a mark that is larger than they are
   for (const [r, c] of options.wrong || []) {
-    shape(svg, "rect", { x: c + 0.12, y: r + 0.12, width: 0.76, height: 0.76, fill: "none", stroke: "#fff", "stroke-width": 0.2 });
-    shape(svg, "rect", { x: c + 0.12, y: r + 0.12, width: 0.76, height: 0.76, fill: "none", stroke: "#000", "stroke-width": 0.08 });
+    const box = { x: c + 0.5 - half, y: r + 0.5 - half, width: 2 * half, height: 2 * half, fill: "none" };
+    shape(svg, "rect", { ...box, stroke: "#fff", "stroke-width": 3.2 / size });
+    shape(svg, "rect", { ...box, stroke: "#000", "stroke-width": 1.4 / size });
   }
   return svg;
 }
@@ -84,7 +86,7 @@ function drawText(svg, r, c, text, attributes) {
 
 function drawArc(svg, grid, options, size) {
   for (const [value, path] of cellPaths(grid)) shape(svg, "path", { d: path, fill: COLOURS[value] || "#fff" });
-  drawLines(svg, grid.length, grid[0].length, "#6b7280", 1 / size);
+  drawLines(svg, grid.length, grid[0].length, "#6b7280", Math.min(1, size / 14) / size);
   if (document.getElementById("drawing")?.value !== "digits") return;
   const dark = new Set([0, 1, 6, 9]);
   grid.forEach((row, r) => row.forEach((v, c) => drawText(svg, r, c, v, { fill: dark.has(v) ? "#fff" : "#000" })));
@@ -137,32 +139,21 @@ function figure(title, text, options = {}) {
 
 // --- one test
 
-function candidateTable(test) {
-  const body = make("tbody");
+function candidateList(test) {
   const most = Math.max(1, ...test.candidates.map((candidate) => candidate.votes));
   const views = test.views.reduce((sum, count) => sum + count, 0);
-  const apart = data.orientations.length > 0;
-  test.candidates.forEach((candidate, rank) => {
-    const share = make("span", { class: "share", "aria-hidden": "true", style: `width:${(70 * candidate.votes) / most}px` });
-    const row = make("tr", {},
-      make("th", { scope: "row", class: "right" }, String(rank + 1)),
-      make("td", {}, figure("", candidate.grid, { truth: test.truth, room: 90, label: `candidate ${rank + 1}`, question: data.kind === "sudoku" ? test.input : null })),
-      make("td", {}, share, `${candidate.votes} of ${views}`),
-      make("td", { class: "right" }, candidate.halting.toFixed(3)));
-    if (apart) row.append(make("td", {}, waysOf(candidate, test)));
-    row.append(make("td", {}, test.truth === null ? "" : candidate.right ? "right" : "wrong"));
-    body.append(row);
-  });
-  const names = ["rank", "answer", "votes", "halting", ...(apart ? ["by symmetry"] : []), test.truth === null ? "" : "verdict"];
-  const head = make("tr", {}, ...names.map((name) => make(name ? "th" : "td", name ? { scope: "col" } : {}, name)));
-  const wrap = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Candidates of ${test.name}` });
-  wrap.append(make("table", { class: "candidates" }, make("thead", {}, head), body));
-  return wrap;
+  const question = data.kind === "sudoku" ? test.input : null;
+  const items = test.candidates.map((candidate, rank) => make("li", candidate.right ? { class: "solved" } : {},
+    figure(`rank ${rank + 1}`, candidate.grid, { truth: test.truth, room: 120, question }),
+    make("div", { class: "meter wide-meter", "aria-hidden": "true" }, make("i", { style: `width:${(100 * candidate.votes) / most}%` })),
+    make("p", {}, `${candidate.votes} of ${views} views, halting ${candidate.halting.toFixed(3)}`),
+    data.orientations.length ? make("div", { class: "symmetries" }, "by symmetry", waysOf(candidate, test)) : null));
+  return make("ol", { class: "candidates", "aria-label": `Candidates of ${test.name}` }, ...items);
 }
 
 function waysOf(candidate, test) {
   const told = data.orientations.map((name, at) => `${name} ${candidate.orientations[at]} of ${test.views[at]}`);
-  const bars = make("span", { class: "ways", role: "img", "aria-label": told.join(", "), title: told.join("\n") });
+  const bars = make("span", { class: "ways", role: "img", "aria-label": `views by symmetry: ${told.join(", ")}`, title: told.join("\n") });
   data.orientations.forEach((_, at) => {
     const share = test.views[at] ? candidate.orientations[at] / test.views[at] : 0;
     bars.append(make("i", { style: `height:${Math.round(22 * share)}px` }));
@@ -172,7 +163,7 @@ function waysOf(candidate, test) {
 
 function drawTest(number) {
   const test = data.tests[number], parts = [];
-  const heading = (text) => make("h4", {}, text);
+  const heading = (text) => make("h3", {}, text);
   parts.push(make("p", {}, make("strong", {}, test.outcome), test.missed ? `: ${test.missed}` : ""));
   const puzzle = data.kind !== "arc", question = data.kind === "sudoku" ? test.input : null;
   const answers = [figure(puzzle ? "question" : "test input", test.input, { question })];
@@ -191,7 +182,7 @@ function drawTest(number) {
   }
   if (test.candidates.length) {
     const more = test.pool > test.candidates.length ? `the best ${test.candidates.length} of ${test.pool} distinct answers` : `all ${plural(test.pool, "distinct answer")}`;
-    parts.push(heading(`Candidates: ${more}`), candidateTable(test));
+    parts.push(heading(`Candidates: ${more}`), candidateList(test));
   }
   if (test.beyond) parts.push(make("p", {}, `The right answer stands at rank ${test.beyond.rank} with ${plural(test.beyond.votes, "vote")}, halting ${test.beyond.halting.toFixed(3)}.`));
   return parts;
