@@ -207,6 +207,9 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             raise  # a defect of ours, which deserves its traceback
         print(f"{_speaker()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # who read what is printed, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        code = 141
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130

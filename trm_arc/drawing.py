@@ -1,9 +1,6 @@
 """Tasks, puzzles and what was said of them, drawn for the terminal."""
 
 import textwrap
-from collections.abc import Iterator
-
-import numpy as np
 
 from trm_arc.attempts import ATTEMPTS
 from trm_arc.outcomes import Outcome, Verdict, judge_results
@@ -11,8 +8,10 @@ from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.terminal import draw_board
 from trm_arc.results import Answered, Results, name_tests, truths
 from trm_arc.task import Grid, Pair, Task
-from trm_arc.terminal import draw_beside, draw_grid, flow, join_lines, printable, terminal_width
+from trm_arc.terminal import draw_grid, flow, join_lines, printable, terminal_width
 
+_BOLD, _GREEN, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[0m"
+_RIGHT = "right"
 _TOLD = {
     Outcome.FIRST: ": solved",
     Outcome.SECOND: ": solved by the second attempt",
@@ -31,8 +30,8 @@ def show_answers(results: Results, colour: bool, tables: bool = False) -> str:
     """
     shown = []
     for number, verdict in enumerate(judge_results(results)):
-        parts = [_head(results, number, verdict), flow(_pictures(results, number, colour))]
-        shown.append("\n".join(parts + ["", _candidate_table(results, number)] * tables))
+        parts = [head(_describe(results, number, verdict), colour), flow(_pictures(results, number, colour))]
+        shown.append("\n".join(parts + ["", _candidate_table(results, number, colour)] * tables))
     return "\n\n".join(shown)
 
 
@@ -41,11 +40,21 @@ def fill(text: str) -> str:
     return textwrap.fill(printable(text), terminal_width())
 
 
-def _head(results: Results, number: int, verdict: Verdict) -> str:
+def head(text: str, colour: bool) -> str:
+    """A headline for the terminal, as `fill`.
+
+    Args:
+        text: one sentence.
+        colour: whether it may be bold.
+    """
+    return f"{_BOLD}{fill(text)}{_RESET}" if colour else fill(text)
+
+
+def _describe(results: Results, number: int, verdict: Verdict) -> str:
     tasks, name = results.tasks, name_tests(results)[number]
     if isinstance(tasks, PuzzleSet):
         name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
-    return fill(name + _TOLD.get(verdict.outcome, f": not solved, {verdict.describe()}"))
+    return name + _TOLD.get(verdict.outcome, f": not solved, {verdict.describe()}")
 
 
 def _pictures(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
@@ -53,33 +62,30 @@ def _pictures(results: Results, number: int, colour: bool) -> list[tuple[str, li
     tasks, answered = results.tasks, results.answers[number]
     if isinstance(tasks, PuzzleSet):
         question, truth, board = tasks.questions[number], tasks.answers[number], results.judged.boards[number]
-        titles, boards = ("question", "answer" + _votes(answered, 0), "truth"), (question, board, truth)
+        titles, boards = ("question", f"answer: {_votes(answered, 0)}", "truth"), (question, board, truth)
         told = (None, truth, None)
         drawn = [draw_board(tasks.family, question, one, right, colour) for one, right in zip(boards, told, strict=True)]
         return list(zip(titles, drawn, strict=True))
-    pair = _test_pair(results, number)
-    attempts = enumerate(results.attempts[number][: len(ATTEMPTS)])
-    drawn = [(f"attempt {place + 1}{_votes(answered, place)}", draw_grid(grid, colour, pair.output)) for place, grid in attempts]
-    truth = [] if pair.output is None else [("truth", draw_grid(pair.output, colour))]
-    return [("input", draw_grid(pair.input, colour)), *drawn, *truth]
-
-
-def _test_pair(results: Results, number: int) -> Pair:
-    task, test = results.tasks.tests[number]
-    return task.test[test]
+    task, test = tasks.tests[number]
+    pair, attempts = task.test[test], results.attempts[number][: len(ATTEMPTS)]
+    drawn = [(f"input\n{_size(pair.input)}", draw_grid(pair.input, colour))]
+    for place, grid in enumerate(attempts):
+        drawn.append((f"attempt {place + 1}\n{_votes(answered, place)}", draw_grid(grid, colour, pair.output)))
+    return drawn + ([] if pair.output is None else [(f"truth\n{_size(pair.output)}", draw_grid(pair.output, colour))])
 
 
 def _votes(answered: Answered, place: int) -> str:
+    """How many views gave the attempt at a place."""
     if place >= len(answered.candidates):
-        return ": a guess" if sum(answered.views) else ""
-    return f": {answered.candidates[place].votes} of {_count(sum(answered.views), 'view')}"
+        return "a guess"
+    return f"{answered.candidates[place].votes} of {_count(sum(answered.views), 'view')}"
 
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
-def _candidate_table(results: Results, number: int) -> str:
+def _candidate_table(results: Results, number: int, colour: bool) -> str:
     """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
     answered, truth = results.answers[number], truths(results.tasks)[number]
     if not answered.candidates:
@@ -88,23 +94,23 @@ def _candidate_table(results: Results, number: int) -> str:
     if answered.right is not None:
         ranked[answered.right.rank] = answered.right.candidate
     views = sum(answered.views)
-    lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", "  rank  votes  share  halting  size"]
+    titles = "  rank  votes  share  halting  size" + "     beside the truth" * (truth is not None)
+    lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
     for rank, candidate in sorted(ranked.items()):
-        rows, columns = candidate.grid.shape
         told = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
-        lines.append(f"{told}  {f'{rows} x {columns}':9}{_compare(results, number, candidate.grid, truth)}".rstrip())
+        judged = "" if truth is None else _compare(results, number, candidate.grid, truth)
+        line = f"{told}  {_size(candidate.grid):9}{judged}".rstrip()
+        lines.append(f"{_GREEN}{line}{_RESET}" if colour and judged == _RIGHT else line)
     return "\n".join(lines)
 
 
-def _compare(results: Results, number: int, grid: Grid, truth: Grid | None) -> str:
+def _compare(results: Results, number: int, grid: Grid, truth: Grid) -> str:
     """How a candidate stands to the truth, in words."""
-    if truth is None:
-        return ""
     if grid.shape != truth.shape:
         return "wrong size"
     wrong = int((grid != truth).sum())
     if not wrong:
-        return "right"
+        return _RIGHT
     tasks = results.tasks
     if isinstance(tasks, PuzzleSet) and tasks.family.are_solutions(tasks.questions[number][None], grid[None])[0]:
         return "another right answer"
@@ -137,7 +143,8 @@ def _draw_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
     middle = (min(len(drawn), len(output)) - 1) // 2
     arrow = [""] * middle + ["->"]
     fits = 2 * (pair.input.shape[1] + pair.output.shape[1]) + len(" -> ") <= terminal_width()
-    return f"{title}: {size} to {_size(pair.output)}", join_lines([drawn, arrow, output], " ") if fits else [*drawn, "->", *output]
+    lines = join_lines([drawn, arrow, output], " ") if fits else [*drawn, "->", *output]
+    return f"{title}: {size} to {_size(pair.output)}", lines
 
 
 def _size(grid: Grid) -> str:

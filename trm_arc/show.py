@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from trm_arc.command import Parser, add_data_flag, run
-from trm_arc.drawing import draw_puzzle, draw_task, fill, show_answers
+from trm_arc.drawing import draw_puzzle, draw_task, fill, head, show_answers
 from trm_arc.errors import InputError
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.sources import are_puzzles, load_puzzles
 from trm_arc.reading import find_results
-from trm_arc.results import Answered, Results, make_results
+from trm_arc.results import Answered, Results, Right, make_results, truths
 from trm_arc.solve import read_puzzle
 from trm_arc.sources import SOURCE_NAMES, load_tasks, same_task
-from trm_arc.task import Task, TaskSet
+from trm_arc.task import Grid, Task, TaskSet, grid_key
 from trm_arc.terminal import wants_colour
 
 _ROW = re.compile(r"(?:row )?(\d{1,12})")
@@ -32,11 +32,13 @@ class Found:
     """A task or puzzle that was asked for.
 
     Attributes:
-        tasks: a set of it alone, with the name of the set that it stands in.
+        title: what it is and where it stands.
+        tasks: a set of it alone.
         results: what a run said of it; None if none was named, or it was not asked.
         notes: what else there is to know of where it was found.
     """
 
+    title: str
     tasks: AnySet
     results: Results | None = None
     notes: tuple[str, ...] = ()
@@ -102,7 +104,7 @@ class Finder:
         if text.lower().endswith((".csv", ".csv.gz")):
             raise InputError(f"{text}: holds many puzzles; name one by its row: `python -m trm_arc.show 1 --data {text}`")
         if _is_puzzle(text):
-            return Found(read_puzzle(text))
+            return self._show_alone(read_puzzle(text))
         named = _NAMED_TEST.fullmatch(text)
         if source is None:
             return self._find_named(text, named[1] if named else text)
@@ -114,7 +116,7 @@ class Finder:
         holders = [tasks for tasks in self.named_sets if task_id in tasks]
         if not holders:
             if _ROW.fullmatch(text):
-                raise InputError(f"{text}: no task has this id; for a row of puzzles name their set with --data or a run with --run")
+                raise InputError(f"{text}: no task has this id; for a row of puzzles name their set with --data, or a --run")
             names = ", ".join(tasks.name for tasks in self.named_sets)
             raise InputError(f"{text}: no task of {names}{_near(text, self.named_sets)}")
         first, *others = holders
@@ -130,22 +132,26 @@ class Finder:
         return self._with_answers(tasks[0], tasks.name)
 
     def _with_answers(self, task: Task, name: str, note: str = "") -> Found:
-        tasks, notes = TaskSet([task], name), (note,) if note else ()
+        found = Found(f"{task.id} of {name}", TaskSet([task], name), None, (note,) if note else ())
+        return self._add_answers(found, self.results and _answers_to(self.results, task))
+
+    def _add_answers(self, found: Found, answers: list[Answered] | None) -> Found:
+        """What was found, with what the run answered, if one is named."""
         if self.results is None:
-            return Found(tasks, None, notes)
-        answers = _answers_to(self.results, task)
+            return found
         if answers is None:
-            return Found(tasks, None, (*notes, f"{self.values.run_folder} has no answer to it."))
-        return Found(tasks, _judge_again(self.results, tasks, answers), notes)
+            return replace(found, notes=(*found.notes, f"{self.values.run_folder} has no answer to it."))
+        return replace(found, results=_judge_again(self.results, found.tasks, answers))
 
     def _find_row(self, puzzles: PuzzleSet, row: int) -> Found:
         places = np.flatnonzero(puzzles.rows == row)
         if not len(places):
             near = puzzles.rows[np.abs(puzzles.rows - row).argsort(kind="stable")[:3]]
-            told = ", ".join(map(str, sorted(near.tolist())))
-            raise InputError(f"row {row}: not among the {len(puzzles)} puzzles of {puzzles.name}; the nearest rows are {told}")
+            *told, last = map(str, sorted(near.tolist()))
+            nearest = f"the nearest are {', '.join(told)} and {last}" if told else f"there is only row {last}"
+            raise InputError(f"row {row}: not among the {len(puzzles)} rows of {puzzles.name}; {nearest}")
         note = f"{len(places)} puzzles of {puzzles.name} have this row number; this is the first." if len(places) > 1 else ""
-        return self._take_puzzle(puzzles, int(places[0]), (note,) if note else ())
+        return self._take_puzzle(puzzles, int(places[0]), note)
 
     def _find_puzzle(self, puzzles: PuzzleSet, text: str) -> Found:
         if not _is_puzzle(text):
@@ -153,20 +159,26 @@ class Finder:
         alone = read_puzzle(text)
         same = np.flatnonzero((puzzles.questions == alone.questions).all(axis=(1, 2))) if alone.family is puzzles.family else ()
         if len(same):
-            return self._take_puzzle(puzzles, int(same[0]), ())
-        return Found(alone, None, (f"It is not among the puzzles of {puzzles.name}.",))
+            return self._take_puzzle(puzzles, int(same[0]))
+        return self._show_alone(alone)
 
-    def _take_puzzle(self, puzzles: PuzzleSet, place: int, notes: tuple[str, ...]) -> Found:
+    def _show_alone(self, puzzles: PuzzleSet) -> Found:
+        return self._add_answers(Found(_rate(puzzles), puzzles), None)
+
+    def _take_puzzle(self, puzzles: PuzzleSet, place: int, note: str = "") -> Found:
         taken, results = puzzles.take(np.array([place])), self.results
-        if results is None:
-            return Found(taken, None, notes)
+        title = f"{puzzles.name}, row {taken.rows[0]}: {_rate(taken)}"
+        found = Found(title, taken, None, (note,) if note else ())
+        if results is None or results.tasks is puzzles:
+            return self._add_answers(found, results and [results.answers[place]])
         asked = results.tasks
         known = isinstance(asked, PuzzleSet) and asked.family is puzzles.family
         same = np.flatnonzero((asked.questions == taken.questions).all(axis=(1, 2))) if known else ()
-        if not len(same):
-            return Found(taken, None, (*notes, f"{self.values.run_folder} has no answer to it."))
-        answered = results.answers[place if asked is puzzles else int(same[0])]
-        return Found(taken, _judge_again(results, taken, [answered]), notes)
+        return self._add_answers(found, [results.answers[int(same[0])]] if len(same) else None)
+
+
+def _rate(puzzles: PuzzleSet) -> str:
+    return f"{puzzles.family.name}, {puzzles.ratings[0]} {puzzles.family.difficulty}"
 
 
 def _answers_to(results: Results, task: Task) -> list[Answered] | None:
@@ -177,16 +189,22 @@ def _answers_to(results: Results, task: Task) -> list[Answered] | None:
     if not same_task(asked.without_solutions(), task.without_solutions()):
         return None
     slots = zip(results.tasks.tests, results.answers, strict=True)
-    answers = {asked.test[number].input.tobytes(): answered for (one, number), answered in slots if one is asked}
-    return [answers[pair.input.tobytes()] for pair in task.test]
+    answers = {grid_key(asked.test[number].input): answered for (one, number), answered in slots if one is asked}
+    return [answers[grid_key(pair.input)] for pair in task.test]
 
 
 def _judge_again(results: Results, tasks: AnySet, answers: list[Answered]) -> Results:
     """Results of one task, whose solution may be known here where it was not known to the run."""
     views = np.zeros((len(answers), 1), np.int64)
     judged = make_results(results.made, tasks, [answered.candidates for answered in answers], views).answers
-    kept = [replace(a, right=found.right or a.right) for a, found in zip(answers, judged, strict=True)]
+    rows = zip(answers, judged, truths(tasks), strict=True)
+    kept = [replace(a, right=found.right or _still_right(a.right, truth)) for a, found, truth in rows]
     return Results(results.made, tasks, kept)
+
+
+def _still_right(right: Right | None, truth: Grid | None) -> Right | None:
+    """The right answer beyond those that are listed, unless the truth is another one here."""
+    return right if right and truth is not None and np.array_equal(right.candidate.grid, truth) else None
 
 
 def _is_puzzle(text: str) -> bool:
@@ -206,7 +224,7 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.show",
-        description="Print tasks or puzzles as colour blocks, or as digits where there is no colour; with what a run says of them.",
+        description="Print tasks or puzzles as colour blocks, or as digits without colour, and what a run says of them.",
         usage="%(prog)s TASK [TASK ...] [options]",
     )
     task = "a task's id, or its JSON file; of puzzles a row number, or a Sudoku or maze as for trm_arc.solve"
@@ -231,7 +249,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--solutions: goes with a challenges file; name that with --data")
     finder, colour = Finder(values), wants_colour()
     found = [finder.find(text) for text in values.tasks]
-    print("\n\n".join(show(one, colour) for one in found))
+    print("\n\n".join(show(one, colour) for one in found), flush=True)
     return 0
 
 
@@ -243,15 +261,13 @@ def show(found: Found, colour: bool) -> str:
         colour: colour blocks, or digits.
     """
     tasks, notes = found.tasks, [fill(note) for note in found.notes]
-    answers = [show_answers(found.results, colour, tables=True)] if found.results else []
     if isinstance(tasks, PuzzleSet):
-        rating = f"{tasks.ratings[0]} {tasks.family.difficulty}"
-        title = fill(f"{tasks.name}, row {tasks.rows[0]}: {tasks.family.name}, {rating}")
-        return "\n".join([title, *notes, *(answers or [draw_puzzle(tasks, 0, colour)])])
-    task = tasks[0]
-    title = fill(f"{task.id} of {tasks.name}")
-    drawn = draw_task(task, colour, tests=not answers)
-    return "\n".join([title, *notes, drawn, *(f"\n{answer}" for answer in answers)])
+        title = f"{tasks.name}: {tasks.family.name}" if found.results else found.title  # the answer's headline has the rest
+        parts = [] if found.results else [draw_puzzle(tasks, 0, colour)]
+    else:
+        title, parts = found.title, [draw_task(tasks[0], colour, tests=not found.results), *[""] * bool(found.results)]
+    answers = [show_answers(found.results, colour, tables=True)] if found.results else []
+    return "\n".join([head(title, colour), *notes, *parts, *answers])
 
 
 if __name__ == "__main__":

@@ -90,11 +90,11 @@ def flow(titled: list[tuple[str, list[str]]], width: int | None = None) -> str:
     """Pictures side by side under their titles, as many in a row as fit.
 
     Args:
-        titled: titles and the lines of each picture.
+        titled: titles, of equally many lines, and the lines of each picture.
         width: columns of the terminal; found out if None.
     """
     width = width or terminal_width()
-    blocks = [[title, *lines] for title, lines in titled]
+    blocks = [[*title.split("\n"), *lines] for title, lines in titled]
     columns = [_columns(block) for block in blocks]
     text, begin = [], 0
     while begin < len(blocks):
@@ -102,7 +102,7 @@ def flow(titled: list[tuple[str, list[str]]], width: int | None = None) -> str:
         while end < len(blocks) and used + len(_GAP) + columns[end] <= width:
             used += len(_GAP) + columns[end]
             end += 1
-        text += join_lines(blocks[begin:end], _GAP)
+        text += [""] * (begin > 0) + join_lines(blocks[begin:end], _GAP)
         begin = end
     return "\n".join(text)
 
