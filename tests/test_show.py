@@ -165,7 +165,8 @@ def test_answers_are_shown_with_votes_and_marks(arc_run: Path, tasks: TaskSet, c
     assert code == 0, error
     head = "made00: not solved, right answer at rank 3, given by 4 of 40 views, under 1 of 8 symmetries"
     assert head in text.replace("\n", " "), "it may stand in two lines"
-    assert "16 of 40 views   8 of 40 views" in text
+    assert re.search(r"attempt 1 +attempt 2: 9 x 9 +truth\n", text)
+    assert re.search(r"16 of 40 views +8 of 40 views ", text)
     truth = tasks[0].test[0].output
     assert f"{(truth[0, 0] + 1) % 10}!" in text
     assert text.count("!") == 1
@@ -178,6 +179,16 @@ def test_answers_are_shown_with_votes_and_marks(arc_run: Path, tasks: TaskSet, c
     assert "made01 test 2: not solved" in text
     assert "a guess" in text
     assert "no view gave an answer" in text
+
+
+def test_the_right_answer_is_listed_wherever_it_stands(tmp_path: Path, command: Callable) -> None:
+    tasks = make_tasks(1, 5)
+    truth = tasks[0].test[0].output
+    others = [np.full((9, n), 1, np.uint8) for n in range(1, 13)]
+    write_predictions(tmp_path / "predictions.json", make_answers(tasks, [[*others, truth]]))
+    text = command("show", "made00", "--run", tmp_path)[1]
+    assert re.search(r"(?m)^    10  .*wrong size\n    13  .*right$", text)
+    assert "13 distinct answers from 40 views:" in text
 
 
 def test_a_solution_from_elsewhere_judges_the_run(tmp_path: Path, tasks: TaskSet, command: Callable) -> None:

@@ -3,8 +3,8 @@
 import textwrap
 
 from trm_arc.attempts import ATTEMPTS
-from trm_arc.outcomes import Outcome, Verdict, judge_results
-from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.outcomes import Outcome, judge_results
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.terminal import draw_board
 from trm_arc.results import Answered, Results, name_tests, truths
 from trm_arc.task import Grid, Pair, Task
@@ -28,10 +28,19 @@ def show_answers(results: Results, colour: bool, tables: bool = False) -> str:
         colour: colour blocks, or digits.
         tables: list the best candidates of each, too.
     """
-    shown = []
-    for number, verdict in enumerate(judge_results(results)):
-        parts = [head(_describe(results, number, verdict), colour), flow(_pictures(results, number, colour))]
-        shown.append("\n".join(parts + ["", _candidate_table(results, number, colour)] * tables))
+    tasks, shown = results.tasks, []
+    of_puzzles = isinstance(tasks, PuzzleSet)
+    inputs = tasks.questions if of_puzzles else [task.test[number].input for task, number in tasks.tests]
+    rows = zip(name_tests(results), inputs, truths(tasks), results.answers, judge_results(results), strict=True)
+    for number, (name, question, truth, answered, verdict) in enumerate(rows):
+        if of_puzzles:
+            name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
+            pictures = _draw_boards(results, number, colour)
+        else:
+            pictures = _draw_attempts(question, results.attempts[number], truth, answered, colour)
+        told = _TOLD.get(verdict.outcome, f": not solved, {verdict.describe()}")
+        parts = [head(name + told, colour), flow(pictures)]
+        shown.append("\n".join(parts + ["", _candidate_table(tasks, question, truth, answered, colour)] * tables))
     return "\n\n".join(shown)
 
 
@@ -50,28 +59,26 @@ def head(text: str, colour: bool) -> str:
     return f"{_BOLD}{fill(text)}{_RESET}" if colour else fill(text)
 
 
-def _describe(results: Results, number: int, verdict: Verdict) -> str:
-    tasks, name = results.tasks, name_tests(results)[number]
-    if isinstance(tasks, PuzzleSet):
-        name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
-    return name + _TOLD.get(verdict.outcome, f": not solved, {verdict.describe()}")
+def _draw_boards(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
+    """A puzzle's question, its answer and the truth."""
+    puzzles, answered, board = results.tasks, results.answers[number], results.judged.boards[number]
+    family, question, truth = puzzles.family, puzzles.questions[number], puzzles.answers[number]
+    return [
+        ("question", draw_board(family, question, question, None, colour)),
+        (f"answer: {_votes(answered, 0)}", draw_board(family, question, board, truth, colour)),
+        ("truth", draw_board(family, question, truth, None, colour)),
+    ]
 
 
-def _pictures(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
-    """The question, what counts as answered, and the truth, drawn."""
-    tasks, answered = results.tasks, results.answers[number]
-    if isinstance(tasks, PuzzleSet):
-        question, truth, board = tasks.questions[number], tasks.answers[number], results.judged.boards[number]
-        titles, boards = ("question", f"answer: {_votes(answered, 0)}", "truth"), (question, board, truth)
-        told = (None, truth, None)
-        drawn = [draw_board(tasks.family, question, one, right, colour) for one, right in zip(boards, told, strict=True)]
-        return list(zip(titles, drawn, strict=True))
-    task, test = tasks.tests[number]
-    pair, attempts = task.test[test], results.attempts[number][: len(ATTEMPTS)]
-    drawn = [(f"input\n{_size(pair.input)}", draw_grid(pair.input, colour))]
-    for place, grid in enumerate(attempts):
-        drawn.append((f"attempt {place + 1}\n{_votes(answered, place)}", draw_grid(grid, colour, pair.output)))
-    return drawn + ([] if pair.output is None else [(f"truth\n{_size(pair.output)}", draw_grid(pair.output, colour))])
+def _draw_attempts(
+    question: Grid, attempts: list[Grid], truth: Grid | None, answered: Answered, colour: bool
+) -> list[tuple[str, list[str]]]:
+    """A test input of a task, its attempts and the truth."""
+    drawn = [(f"input\n{_size(question)}", draw_grid(question, colour))]
+    for place, grid in enumerate(attempts[: len(ATTEMPTS)]):
+        size = "" if truth is not None and grid.shape == truth.shape else f": {_size(grid)}"
+        drawn.append((f"attempt {place + 1}{size}\n{_votes(answered, place)}", draw_grid(grid, colour, truth)))
+    return drawn + ([] if truth is None else [(f"truth\n{_size(truth)}", draw_grid(truth, colour))])
 
 
 def _votes(answered: Answered, place: int) -> str:
@@ -85,9 +92,8 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
-def _candidate_table(results: Results, number: int, colour: bool) -> str:
+def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered: Answered, colour: bool) -> str:
     """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
-    answered, truth = results.answers[number], truths(results.tasks)[number]
     if not answered.candidates:
         return "no view gave an answer"
     ranked = dict(enumerate(answered.candidates))
@@ -98,21 +104,20 @@ def _candidate_table(results: Results, number: int, colour: bool) -> str:
     lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
     for rank, candidate in sorted(ranked.items()):
         told = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
-        judged = "" if truth is None else _compare(results, number, candidate.grid, truth)
+        judged = "" if truth is None else _compare(tasks, question, candidate.grid, truth)
         line = f"{told}  {_size(candidate.grid):9}{judged}".rstrip()
         lines.append(f"{_GREEN}{line}{_RESET}" if colour and judged == _RIGHT else line)
     return "\n".join(lines)
 
 
-def _compare(results: Results, number: int, grid: Grid, truth: Grid) -> str:
+def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
     """How a candidate stands to the truth, in words."""
     if grid.shape != truth.shape:
         return "wrong size"
     wrong = int((grid != truth).sum())
     if not wrong:
         return _RIGHT
-    tasks = results.tasks
-    if isinstance(tasks, PuzzleSet) and tasks.family.are_solutions(tasks.questions[number][None], grid[None])[0]:
+    if isinstance(tasks, PuzzleSet) and tasks.family.are_solutions(question[None], grid[None])[0]:
         return "another right answer"
     return _count(wrong, "wrong cell")
 
