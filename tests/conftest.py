@@ -13,7 +13,7 @@ import torch
 from hypothesis import settings
 
 from submission import __main__ as submission
-from trm_arc import adapt, evaluate, generate, solve, sweep, train, upstream
+from trm_arc import adapt, evaluate, generate, show, solve, sweep, train, upstream
 from trm_arc.command import run
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.sources import CACHE_VARIABLE, made_family
@@ -110,8 +110,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command's main with arguments; gives exit code, standard output and standard error."""
     of_puzzles = {"generate": generate, "solve": solve, "sweep": sweep}
-    modules = {"train": train, "adapt": adapt, "evaluate": evaluate, "upstream": upstream, "submission": submission} | of_puzzles
-    modules |= {"report": report}
+    others = {"adapt": adapt, "evaluate": evaluate, "upstream": upstream, "submission": submission}
+    modules = {"train": train, "show": show, "report": report} | of_puzzles | others
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])

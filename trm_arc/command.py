@@ -14,6 +14,7 @@ from trm_arc.device import PRECISIONS, is_out_of_memory
 from trm_arc.errors import InputError, OwnError
 from trm_arc.processes import leave_processes
 from trm_arc.sources import DATA_VARIABLE
+from trm_arc.terminal import printable
 from trm_arc.thinking import Thinking
 
 
@@ -196,7 +197,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except InputError as error:
         # What a user gave is wrong for all processes of a machine alike, so its first one speaks.
         if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
-            print(f"{_speaker()}error: {_printable(str(error))}", file=sys.stderr)
+            print(f"{_speaker()}error: {printable(str(error))}", file=sys.stderr)
         code = 2
     except MemoryError:
         print(f"{_speaker()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
@@ -206,6 +207,9 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             raise  # a defect of ours, which deserves its traceback
         print(f"{_speaker()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # who read what is printed, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        code = 141
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
@@ -216,8 +220,3 @@ def _speaker() -> str:
     """Which process speaks, if it is not the first."""
     rank = os.environ.get("RANK", "0")
     return "" if rank == "0" else f"process {rank}: "
-
-
-def _printable(text: str) -> str:
-    """The text in one line, with control characters (a task id may hold any) written out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

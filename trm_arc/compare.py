@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from trm_arc.errors import InputError, shorten
 from trm_arc.outcomes import SOLVED, Outcome, judge_results
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.results import Results
+from trm_arc.results import Results, name_tests
 from trm_arc.score import Rate, rate
 from trm_arc.task import grid_key
 
@@ -106,14 +106,6 @@ def compare(first: Results, second: Results) -> Comparison:
         sum(here[key][2] == there[key][2] for key in shared),
         mcnemar(len(gained), len(lost)),
     )
-
-
-def name_tests(results: Results) -> list[str]:
-    """What each test input is called, in order: its task, and its number where there are several; of puzzles the row."""
-    tasks = results.tasks
-    if isinstance(tasks, PuzzleSet):
-        return [f"row {row}" for row in tasks.rows.tolist()]
-    return [f"{task.id} test {number + 1}" if len(task.test) > 1 else task.id for task, number in tasks.tests]
 
 
 def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes]]:

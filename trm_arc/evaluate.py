@@ -11,6 +11,7 @@ from trm_arc.attempts import write_submission
 from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
 from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.device import Device, find_device
+from trm_arc.drawing import show_answers
 from trm_arc.errors import InputError, require_least
 from trm_arc.files import (
     ANSWERS_FILE,
@@ -30,11 +31,9 @@ from trm_arc.processes import find_processes
 from trm_arc.puzzles.answers import write_answers
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
-from trm_arc.puzzles.terminal import show_puzzles
 from trm_arc.report.making import make_subject, renew_forming, write_report
 from trm_arc.results import Results, make_results, write_predictions
 from trm_arc.score import CUTOFFS
-from trm_arc.show import show_answers
 from trm_arc.sources import load_tasks
 from trm_arc.terminal import wants_colour
 from trm_arc.train import load_evaluation
@@ -177,8 +176,7 @@ def report(results: Results, out: Path, show: bool) -> None:
         write_submission(out / SUBMISSION_FILE, tasks, results.grids)
         (out / ANSWERS_FILE).unlink(missing_ok=True)
     if show:
-        shown = show_puzzles(results.judged, wants_colour()) if of_puzzles else show_answers(results, wants_colour())
-        print(f"\n{shown}\n")
+        print(f"\n{show_answers(results, wants_colour())}\n")
     if tasks.has_solutions:
         scores, table = score_results(results)
         write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))

@@ -92,6 +92,14 @@ def truths(tasks: AnySet) -> list[Grid | None]:
     return [task.test[number].output for task, number in tasks.tests]
 
 
+def name_tests(results: Results) -> list[str]:
+    """What each test input is called, in order: its task, and its number where there are several; of puzzles the row."""
+    tasks = results.tasks
+    if isinstance(tasks, PuzzleSet):
+        return [f"row {row}" for row in tasks.rows.tolist()]
+    return [f"{task.id} test {number + 1}" if len(task.test) > 1 else task.id for task, number in tasks.tests]
+
+
 def make_results(
     made: Mapping[str, Any], tasks: AnySet, ranked: Sequence[list[Candidate]], views: np.ndarray
 ) -> Results:

@@ -15,8 +15,8 @@ from trm_arc.evaluate import RUNS
 from trm_arc.export import load_newest
 from trm_arc.puzzles.families import MazeFamily, PuzzleFamily, family_of
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.terminal import board_width, draw_board, draw_boards_beside
-from trm_arc.terminal import wants_colour
+from trm_arc.puzzles.terminal import draw_board
+from trm_arc.terminal import flow, wants_colour
 from trm_arc.thinking import Moment
 from trm_arc.vote import Candidate, tally
 
@@ -169,7 +169,7 @@ class Drawer:
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""
         told = f"{verdict} ({candidate.halting:.0%} sure{votes})"
         line = f"{family.show(board)}\n" if board.size < LINE else ""
-        return f"{draw_boards_beside(titled, [board_width(family)] * 2)}\n{line}{told}"
+        return f"{flow(titled)}\n{line}{told}"
 
 
 if __name__ == "__main__":

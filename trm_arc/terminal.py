@@ -1,9 +1,13 @@
 """Grids in the terminal: colour blocks side by side, digits where there is no colour."""
 
 import os
+import re
 import shutil
 import sys
+from itertools import zip_longest
 from typing import TextIO
+
+import numpy as np
 
 from trm_arc.task import Grid
 
@@ -20,7 +24,10 @@ RGB = (
     (127, 219, 255),
     (135, 12, 37),
 )
-_RESET = "\x1b[0m"
+_RESET, _FAINT = "\x1b[0m", "\x1b[38;2;85;85;85m"
+_BLACK, _WHITE = "\x1b[1;38;2;0;0;0m", "\x1b[1;38;2;255;255;255m"
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_GAP = "   "
 
 
 def wants_colour(stream: TextIO = sys.stdout) -> bool:
@@ -30,13 +37,42 @@ def wants_colour(stream: TextIO = sys.stdout) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
-def draw_grid(grid: Grid, colour: bool) -> list[str]:
-    """One line a row, two columns a cell."""
-    if not colour:
-        return ["".join(f"{cell} " for cell in row) for row in grid]
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def printable(text: str) -> str:
+    """The text in one line, with control characters (a task id may hold any) written out, so that they control nothing."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def draw_grid(grid: Grid, colour: bool, truth: Grid | None = None) -> list[str]:
+    """One line a row, two columns a cell; cells that differ from the truth are crossed, or without colour followed by `!`.
+
+    Args:
+        grid: what to draw.
+        colour: blocks, or digits.
+        truth: marks nothing if it is None or of another size.
+    """
+    wrong = grid != truth if truth is not None and truth.shape == grid.shape else np.zeros(grid.shape, bool)
+    cells = _BLOCKS if colour else _DIGITS
+    rows = zip(grid.tolist(), wrong.tolist(), strict=True)
+    return ["".join(cells[is_wrong][cell] for cell, is_wrong in zip(*row, strict=True)) for row in rows]
+
+
+def _block(rgb: tuple[int, int, int], is_wrong: bool) -> str:
+    r, g, b = rgb
     # A faint dot marks black cells, so that a grid's edge shows on a black terminal too.
-    blocks = [f"\x1b[48;2;{r};{g};{b}m\x1b[38;2;85;85;85m{'  ' if r + g + b else '· '}" for r, g, b in RGB]
-    return ["".join(blocks[cell] for cell in row) + _RESET for row in grid]
+    inside = f"{_FAINT}{'  ' if r + g + b else '· '}"
+    if is_wrong:
+        inside = f"{_BLACK if 0.3 * r + 0.6 * g + 0.1 * b > 100 else _WHITE}><"
+    return f"\x1b[48;2;{r};{g};{b}m{inside}{_RESET}"
+
+
+# A cell of each colour, right and wrong.
+_BLOCKS = tuple([_block(rgb, is_wrong) for rgb in RGB] for is_wrong in (False, True))
+_DIGITS = tuple([f"{cell}{mark}" for cell in range(len(RGB))] for mark in " !")
 
 
 def draw_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None = None) -> str:
@@ -47,21 +83,48 @@ def draw_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None 
         colour: blocks, or digits.
         width: columns of the terminal; found out if None.
     """
-    width = width or shutil.get_terminal_size((80, 24)).columns
-    columns = [max(2 * grid.shape[1], len(title)) for title, grid in titled]
+    return flow([(title, draw_grid(grid, colour)) for title, grid in titled], width)
+
+
+def flow(titled: list[tuple[str, list[str]]], width: int | None = None) -> str:
+    """Pictures side by side under their titles, as many in a row as fit.
+
+    Args:
+        titled: titles, of equally many lines, and the lines of each picture.
+        width: columns of the terminal; found out if None.
+    """
+    width = width or terminal_width()
+    blocks = [[*title.split("\n"), *lines] for title, lines in titled]
+    columns = [_columns(block) for block in blocks]
     text, begin = [], 0
-    while begin < len(titled):
+    while begin < len(blocks):
         end, used = begin + 1, columns[begin]
-        while end < len(titled) and used + 3 + columns[end] <= width:
-            used += 3 + columns[end]
+        while end < len(blocks) and used + len(_GAP) + columns[end] <= width:
+            used += len(_GAP) + columns[end]
             end += 1
-        drawn = [draw_grid(grid, colour) for _, grid in titled[begin:end]]
-        text.append("   ".join(title.ljust(c) for (title, _), c in zip(titled[begin:end], columns[begin:end], strict=True)))
-        for line in range(max(map(len, drawn))):
-            cells = []
-            for rows, (_, grid), column in zip(drawn, titled[begin:end], columns[begin:end], strict=True):
-                here = rows[line] if line < len(rows) else ""
-                cells.append(here + " " * (column - (2 * grid.shape[1] if here else 0)))
-            text.append("   ".join(cells).rstrip() if not colour else "   ".join(cells))
+        text += [""] * (begin > 0) + join_lines(blocks[begin:end], _GAP)
         begin = end
     return "\n".join(text)
+
+
+def join_lines(blocks: list[list[str]], gap: str) -> list[str]:
+    """Blocks of lines put side by side, aligned at the top.
+
+    Args:
+        blocks: the lines of each; styles take no columns.
+        gap: between two of them.
+    """
+    columns = [_columns(block) for block in blocks]
+    return [
+        gap.join(line + " " * (width - _length(line)) for line, width in zip(row, columns, strict=True)).rstrip()
+        for row in zip_longest(*blocks, fillvalue="")
+    ]
+
+
+def _columns(lines: list[str]) -> int:
+    return max(map(_length, lines), default=0)
+
+
+def _length(line: str) -> int:
+    """Columns of a line in the terminal."""
+    return len(_STYLE.sub("", line))

@@ -1,15 +1,11 @@
 """Boards in the terminal: Sudoku with the lines of its boxes, mazes as blocks; clues, right and wrong cells told apart."""
 
-import shutil
-
 import numpy as np
 
 from trm_arc.puzzles.families import PuzzleFamily, SudokuFamily
-from trm_arc.puzzles.scores import Verdicts
 
 _RESET = "\x1b[0m"
 _STYLES = {"clue": "\x1b[1m", "right": "\x1b[32m", "wrong": "\x1b[1;31m", "free": "\x1b[36m"}
-_GAP = "   "
 
 
 def draw_board(
@@ -73,53 +69,3 @@ def _draw_maze(board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
             cells.append(_style(shape, kind, colour) if value > 1 or kind == "wrong" else shape)
         lines.append("".join(cells).rstrip() if not colour else "".join(cells))
     return lines
-
-
-def draw_boards_beside(titled: list[tuple[str, list[str]]], widths: list[int], width: int | None = None) -> str:
-    """Drawn boards side by side under their titles, as many in a row as fit.
-
-    Args:
-        titled: titles and lines of each.
-        widths: columns that the lines of each take in the terminal.
-        width: columns of the terminal; found out if None.
-    """
-    width = width or shutil.get_terminal_size((80, 24)).columns
-    text, begin = [], 0
-    while begin < len(titled):
-        end, used = begin + 1, widths[begin]
-        while end < len(titled) and used + len(_GAP) + widths[end] <= width:
-            used += len(_GAP) + widths[end]
-            end += 1
-        here = titled[begin:end]
-        text.append(_GAP.join(title.ljust(w) for (title, _), w in zip(here, widths[begin:end], strict=True)).rstrip())
-        text += [_GAP.join(row) for row in zip(*(lines for _, lines in here), strict=True)]
-        begin = end
-    return "\n".join(text)
-
-
-def board_width(family: PuzzleFamily) -> int:
-    """Columns of the terminal that a drawn board takes."""
-    side = family.shape[1]
-    return 2 * side + 2 * (side // family.boxes.columns) + 1 if isinstance(family, SudokuFamily) else 2 * side
-
-
-def show_puzzles(verdicts: Verdicts, colour: bool) -> str:
-    """Every puzzle with its answer and the expected one.
-
-    Args:
-        verdicts: from `judge`.
-        colour: styles, or marks.
-    """
-    puzzles, shown = verdicts.puzzles, []
-    family, what = puzzles.family, puzzles.family.difficulty
-    for number, (question, answer) in enumerate(puzzles):
-        board = verdicts.boards[number]
-        told = "solved" if verdicts.exact[number] else "another right answer" if verdicts.valid[number] else "not solved"
-        titled = [
-            ("question", draw_board(family, question, question, None, colour)),
-            ("answer", draw_board(family, question, board, answer, colour)),
-            ("truth", draw_board(family, question, answer, None, colour)),
-        ]
-        beside = draw_boards_beside(titled, [board_width(family)] * 3)
-        shown.append(f"row {puzzles.rows[number]}, {puzzles.ratings[number]} {what}: {told}\n{beside}")
-    return "\n\n".join(shown)
