@@ -42,9 +42,18 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def printable(text: str) -> str:
-    """The text in one line, with control characters (a task id may hold any) written out, so that they control nothing."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def printable(text: str, limit: int | None = None) -> str:
+    """Text in one line, with control characters and halves of pairs (a task id or a folder's name may hold any) written out.
+
+    Args:
+        text: untrusted.
+        limit: of characters; what is longer loses its middle.
+    """
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if limit is None or len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
 
 
 def draw_grid(grid: Grid, colour: bool, truth: Grid | None = None) -> list[str]:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from trm_arc.errors import InputError
 from trm_arc.files import write_atomic
+from trm_arc.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,20 +91,6 @@ def make_figure(width: float, height: float) -> Iterator["Figure"]:
 
     with _styled():
         yield Figure(figsize=(width, height))
-
-
-def printable(text: str, limit: int | None = None) -> str:
-    """Text without control characters and halves of pairs, which neither SVG nor a terminal takes.
-
-    Args:
-        text: untrusted, as the name of a folder.
-        limit: of characters; what is longer loses its middle.
-    """
-    text = "".join(character if character.isprintable() else "\ufffd" for character in text)
-    if limit is None or len(text) <= limit:
-        return text
-    tail = (limit - 1) // 2
-    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
 
 
 def add_legend(place: "Axes | Figure", handles: Sequence[Any], labels: Sequence[str], **options: Any) -> "Legend":

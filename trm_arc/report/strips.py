@@ -13,9 +13,9 @@ from trm_arc.family import Family
 from trm_arc.files import write_atomic
 from trm_arc.forming import Forming, Frame
 from trm_arc.puzzles.families import PuzzleFamily, SudokuFamily
-from trm_arc.report.plots import make_figure, printable, save_figure
+from trm_arc.report.plots import make_figure, save_figure
 from trm_arc.task import Grid
-from trm_arc.terminal import RGB
+from trm_arc.terminal import RGB, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
