@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from augment import Transform, pack_boards, pack_grids
 from tests.conftest import make_puzzles, make_tasks
-from tests.test_results import mutate, quick, random_arc, random_puzzles
+from tests.test_results import mutate, quick, random_arc, random_puzzles, read_unless_refused
 from trm_arc.answer import find_rows, make_predictor
 from trm_arc.checkpoint import Checkpoint
 from trm_arc.compare import name_tests
@@ -83,7 +83,8 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, slot: int, steps: int, device
     row = rows.plan.rows(np.array([first]))
     canvas = family.paint(grids, np.array([at]), row, (config.board_rows, config.board_columns))
     copies = (config.latents, *[1] * 2)
-    puzzle = torch.from_numpy(canvas).repeat(copies), rows.vectors[[first]].repeat(copies[:2]), torch.from_numpy(row).repeat(copies[:2])
+    tokens, vectors, transforms = torch.from_numpy(canvas), rows.vectors[[first]], torch.from_numpy(row)
+    puzzle = tokens.repeat(copies), vectors.repeat(copies[:2]), transforms.repeat(copies[:2])
     state, told = reasoner.start(1, *canvas.shape[1:], device.dtype), []
     for step in range(1, steps + 1):
         for cycle in range(1, config.cycles + 1):
@@ -98,6 +99,10 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, slot: int, steps: int, device
 
 def said(frames: list[Frame]) -> list[tuple]:
     return [(frame.step, frame.cycle, frame.grid.tolist(), frame.halting) for frame in frames]
+
+
+def whole(formed: list[Forming]) -> list[tuple]:
+    return [(one.name, said(one.frames)) for one in formed]
 
 
 def predicted(checkpoint: Checkpoint, tasks: AnySet, slot: int, device: Device = CPU, **options) -> tuple[list, float]:
@@ -146,7 +151,7 @@ def test_watching_changes_nothing(changes: dict, rollouts: int) -> None:
     for name in ("canvases", "table", "slots", "halting", "steps"):
         np.testing.assert_array_equal(getattr(seen, name), getattr(unseen, name))
     assert len(moments) == 9
-    assert all(isinstance(moment, Moment) and moment.answers.shape[0] == 9 * rollouts * changes.get("latents", 1) for moment in moments)
+    assert {len(moment.answers) for moment in moments} == {9 * rollouts * changes.get("latents", 1)}
 
 
 @pytest.mark.parametrize("changes", [{}, {"latents": 2}])
@@ -175,7 +180,7 @@ def test_answers_to_puzzles_form_alike(tmp_path: Path, name: str, mixer: dict) -
         assert said(one.frames) == by_hand(checkpoint, puzzles, slot, 2, CPU)
         assert all(frame.grid.shape == puzzles.family.shape for frame in one.frames)
     write_forming(tmp_path / "a.json", formed)
-    assert [(one.name, said(one.frames)) for one in read_forming(tmp_path / "a.json")] == [(o.name, said(o.frames)) for o in formed]
+    assert whole(read_forming(tmp_path / "a.json")) == whole(formed)
 
 
 def test_what_does_not_fit_or_is_not_finite_is_left_out(tmp_path: Path) -> None:
@@ -200,10 +205,11 @@ def frames_of(seed: int) -> list[Forming]:
 
 
 def test_frames_are_read_as_they_were_written(tmp_path: Path) -> None:
-    for formed in [[], *map(frames_of, range(9)), [Forming("turned", [Frame(1, 1, True, Transform(1).apply(np.eye(2, 3, dtype=np.uint8)), 1.0)])]]:
+    turned = Frame(1, 1, True, Transform(1).apply(np.eye(2, 3, dtype=np.uint8)), 1.0)
+    for formed in [[], *map(frames_of, range(9)), [Forming("turned", [turned])]]:
         write_forming(tmp_path / "a.json", formed)
         again = read_forming(tmp_path / "a.json")
-        assert [(one.name, said(one.frames)) for one in again] == [(one.name, said(one.frames)) for one in formed]
+        assert whole(again) == whole(formed)
         assert all(f.grid.dtype == np.uint8 and f.grid.ndim == 2 and type(f.last) is bool for one in again for f in one.frames)
 
 
@@ -211,7 +217,8 @@ def test_frames_are_read_as_they_were_written(tmp_path: Path) -> None:
     "change",
     [{"step": 0}, {"step": True}, {"step": "1"}, {"cycle": -1}, {"cycle": 1.5}, {"last": 1}, {"last": None}]
     + [{"halting": halting} for halting in (-0.1, 1.1, 1, None, "0.5", True)]
-    + [{"grid": odd} for odd in (None, 5, {}, "12", [1, 2], [[1], [2, 3]], [[256]], [[-1]], [[0.5]], [[True]], [[[1]]], [["1"]], [[2**64 - 1]])],
+    + [{"grid": odd} for odd in (None, 5, {}, "12", [1, 2], [[1], [2, 3]], [[[1]]])]
+    + [{"grid": [[odd]]} for odd in (256, -1, 0.5, True, "1", None, {}, 2**64 - 1)],
 )
 def test_frames_that_say_nothing_are_refused(tmp_path: Path, change: dict) -> None:
     write_forming(tmp_path / "a.json", frames_of(0))
@@ -233,20 +240,16 @@ def test_damaged_frames_are_refused_or_sound(tmp_path: Path, data: st.DataObject
     for _ in range(data.draw(st.integers(1, 3))):
         broken = mutate(broken, data)
     path.write_text(json.dumps(broken))
-    try:
-        formed = read_forming(path)
-    except InputError as error:
-        assert "a.json" in str(error)
-        return
+    formed = read_unless_refused(read_forming, path) or []
     for one in formed:
         assert isinstance(one.name, str)
         for frame in one.frames:
             assert (type(frame.step), type(frame.cycle), type(frame.last), type(frame.halting)) == (int, int, bool, float)
             assert min(frame.step, frame.cycle) >= 1
             assert 0 <= frame.halting <= 1
-            assert frame.grid.ndim == 2 and frame.grid.dtype == np.uint8
+            assert (frame.grid.ndim, frame.grid.dtype) == (2, np.uint8)
     write_forming(path, formed)
-    assert [(one.name, said(one.frames)) for one in read_forming(path)] == [(one.name, said(one.frames)) for one in formed]
+    assert whole(read_forming(path)) == whole(formed)
 
 
 # --- what is watched

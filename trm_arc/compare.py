@@ -2,7 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 
 import numpy as np
 from scipy.stats import binomtest
@@ -162,7 +162,7 @@ def _tell_apart(*names: str) -> list[str]:
     ends = [name[-_NAME:] for name in names]
     if len(set(ends)) == len(set(names)):
         return ends
-    alike = len(commonprefix([name[::-1] for name in names]))
+    alike = sum(1 for _ in takewhile(lambda pair: len(set(pair)) == 1, zip(*(name[::-1] for name in names), strict=False)))
     return [f"{name[: len(name) - alike][-8:]}...{name[-8:]}" for name in names]
 
 

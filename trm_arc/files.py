@@ -52,7 +52,7 @@ def read_json(path: Path) -> object:
     try:
         keys = _count_keys(value)
     except RecursionError:
-        raise InputError(f"{path}: more than {_DEEPEST} lists and objects in one another; no file of this kit is like that") from None
+        raise InputError(f"{path}: more than {_DEEPEST} lists and objects in one another, which no file needs") from None
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value

@@ -13,7 +13,7 @@ from trm_arc.files import SCORES_FILE, read_json
 from trm_arc.puzzles.families import PuzzleFamily, family_of
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.table import write_rows
-from trm_arc.results import LISTED, Answered, Results, Right
+from trm_arc.results import ANEW, LISTED, Answered, Results, Right
 from trm_arc.vote import Candidate
 
 _COLUMNS = ("row", "question", "answer", "rating", "prediction", "exact", "valid", "votes", "halting", "views", "pool", "others")
@@ -60,9 +60,9 @@ def read_answers(path: Path) -> Results:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     if not rows or set(_COLUMNS) - rows[0].keys():
-        raise InputError(f"{path}: no answers of this trm_arc; write them anew with `python -m trm_arc.evaluate`")
+        raise InputError(f"{path}: no answers of this trm_arc; {ANEW}")
     if any(None in row or None in row.values() for row in rows):
-        raise InputError(f"{path}: damaged, a row has too few fields or too many; write it anew with `python -m trm_arc.evaluate`")
+        raise InputError(f"{path}: damaged, a row has too few fields or too many; {ANEW}")
     family, beside = family_of(rows[0]["question"], str(path)), path.with_name(SCORES_FILE)
     made = read_json(beside) if beside.is_file() else {}
     if not isinstance(made, dict) or made.get("family", family.name) != family.name:
@@ -70,7 +70,7 @@ def read_answers(path: Path) -> Results:
     try:
         return _parse(rows, family, made)
     except (ValueError, OverflowError) as error:  # the boards' reshaping says what does not fit
-        raise InputError(f"{path}: damaged ({error}); write it anew with `python -m trm_arc.evaluate`") from None
+        raise InputError(f"{path}: damaged ({error}); {ANEW}") from None
 
 
 def _parse(rows: Iterable[Mapping[str, str]], family: PuzzleFamily, made: Mapping[str, Any]) -> Results:
