@@ -65,7 +65,8 @@ def read_answers(path: Path) -> Results:
         raise InputError(f"{path}: damaged, a row has too few fields or too many; {ANEW}")
     family, beside = family_of(rows[0]["question"], str(path)), path.with_name(SCORES_FILE)
     made = read_json(beside) if beside.is_file() else {}
-    if not isinstance(made, dict) or made.get("family", family.name) != family.name:
+    told = {"family": family.name, "puzzles": len(rows)}
+    if not isinstance(made, dict) or any(made.get(name, value) != value for name, value in told.items()):
         raise InputError(f"{beside}: is not of the puzzles in {path.name}; write both anew with `python -m trm_arc.evaluate`")
     try:
         return _parse(rows, family, made)
