@@ -232,7 +232,7 @@ def test_frames_that_say_nothing_are_refused(tmp_path: Path, change: dict) -> No
 
 
 @given(st.data())
-@settings(quick, max_examples=400)
+@settings(quick, max_examples=250)
 def test_damaged_frames_are_refused_or_sound(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.json"
     write_forming(path, frames_of(data.draw(st.integers(0, 3))))

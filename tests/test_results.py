@@ -193,7 +193,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 @given(st.data())
-@settings(quick, max_examples=600)
+@settings(quick, max_examples=400)
 def test_a_damaged_file_is_refused_or_sound(tmp_path: Path, document: dict, data: st.DataObject) -> None:
     broken = document
     for _ in range(data.draw(st.integers(1, 3))):
@@ -281,7 +281,7 @@ def test_answers_are_read_as_they_were_written(tmp_path: Path, name: str, beside
 
 
 @given(st.data())
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=200)
 def test_damaged_answers_are_refused_or_sound(tmp_path: Path, data: st.DataObject) -> None:
     path, name = tmp_path / "a.csv", data.draw(st.sampled_from(["sudoku-4x4", "maze-5x5-easy"]))
     write_answers(path, random_puzzles(name, data.draw(st.integers(0, 3))))
