@@ -118,20 +118,47 @@ def mixed_columns(columns: list[int]) -> int:
     return word
 
 
-def vote(predictions: list[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, int, float]]:
-    """Distinct grids of one test input with votes and mean halting probability, best first; empty grids do not count."""
-    groups: list[tuple[np.ndarray, list[float]]] = []
-    for grid, halting in predictions:
+def vote(predictions: list[tuple[np.ndarray, float, int]], ways: int = 0) -> list[tuple[np.ndarray, int, float, list[int]]]:
+    """Distinct grids of one test input with votes, mean halting probability and votes by `ways` orientations, best first.
+
+    Predictions are grid, halting probability and orientation; empty grids do not count.
+    """
+    groups: list[tuple[np.ndarray, list[float], list[int]]] = []
+    for grid, halting, way in predictions:
         if grid.size == 0:
             continue
-        for known, probabilities in groups:
-            if np.array_equal(known, grid):
-                probabilities.append(halting)
-                break
-        else:
-            groups.append((grid, [halting]))
+        group = next((group for group in groups if np.array_equal(group[0], grid)), None)
+        if group is None:
+            group = (grid, [], [0] * ways)
+            groups.append(group)
+        group[1].append(halting)
+        if ways:
+            group[2][way] += 1
     # sorted() is stable, so the first view decides between equals
-    return sorted(((g, len(p), sum(p) / len(p)) for g, p in groups), key=lambda entry: (-entry[1], -entry[2]))
+    counted = ((g, len(p), sum(p) / len(p), by_way) for g, p, by_way in groups)
+    return sorted(counted, key=lambda entry: (-entry[1], -entry[2]))
+
+
+def miss(truth: np.ndarray | None, attempts: list[np.ndarray], ranked: list[tuple], tried: set[int]) -> tuple[str, str | None]:
+    """Outcome and fault of a test input of ARC, of its two attempts and all that `vote` gave; `tried` are its orientations."""
+    if truth is None:
+        return "unknown", None
+    for attempt, name in zip(attempts, ("first", "second"), strict=False):
+        if np.array_equal(attempt, truth):
+            return name, None
+    for grid, _, _, by_way in ranked:
+        if np.array_equal(grid, truth):
+            return "outvoted", "rank" if {way for way, votes in enumerate(by_way) if votes} == tried else "views"
+    if not ranked:
+        return "never", "silent"
+    return "never", "cells" if truth.shape in [attempt.shape for attempt in attempts[:2]] else "size"
+
+
+def two_sided(gained: int, lost: int) -> float:
+    """How often a fair coin splits so many throws at least so unevenly, throw by throw."""
+    throws = gained + lost
+    uneven = sum(math.comb(throws, k) for k in range(throws + 1) if abs(2 * k - throws) >= abs(gained - lost))
+    return uneven / 2**throws
 
 
 def log_stablemax(x: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ from tests.conftest import make_tasks
 from trm_arc.attempts import fill_attempts, find_faults, guesses, read_attempts, to_submission
 from trm_arc.errors import InputError
 from trm_arc.files import to_json
+from trm_arc.puzzles.families import find_family
 from trm_arc.score import pass_at, ranks, rate, score, score_table
 from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.vote import Predictions, tally
+from trm_arc.vote import Predictions, count_views, tally
 
 
 def grid(*rows: list[int]) -> np.ndarray:
@@ -26,36 +27,54 @@ def grid(*rows: list[int]) -> np.ndarray:
 # --- voting
 
 
-def random_predictions(seed: int, slots: int, views: int) -> tuple[list[Predictions], list[list[tuple[np.ndarray, float]]]]:
+Undone = list[tuple[np.ndarray, float, int]]  # of one test input: grid, halting probability and symmetry of each view
+
+
+def random_predictions(
+    seed: int, slots: int, views: int, pools: list[list[np.ndarray]] | None = None
+) -> tuple[list[Predictions], list[Undone]]:
     """Predictions in two pieces of different windows, and the same as undone grids in order of the views."""
     generator = np.random.default_rng(seed)
-    pool = [[generator.integers(0, 3, generator.integers(1, 3, 2)).astype(np.uint8) for _ in range(4)] for _ in range(slots)]
+    usual = [[generator.integers(0, 3, generator.integers(1, 3, 2)).astype(np.uint8) for _ in range(4)] for _ in range(slots)]
+    pools = pools or usual
     parts, undone = [], [[] for _ in range(slots)]
     for window in (Window(4, 4), Window(6, 5)):
         slot = generator.integers(0, slots, views)
         symmetries = generator.integers(0, 8, (views, 1)).astype(np.uint8)
         table = np.concatenate([symmetries, augment.draw_palettes(views, generator)], axis=1)
-        chosen = [pool[s][generator.integers(4)] for s in slot]
+        chosen = [pools[s][generator.integers(len(pools[s]))] if pools[s] else np.zeros((1, 1), np.uint8) for s in slot]
         canvases = augment.paint(pack_grids(chosen), np.arange(views), table, window)
-        silent = generator.random(views) < 0.1
+        silent = (generator.random(views) < 0.1) | [not pools[s] for s in slot]
         canvases[silent] = 0
         halting = generator.choice([0.25, 0.5, 0.75], views).astype(np.float32)
         parts.append(Predictions(canvases, table, slot, halting, np.ones(views, np.int32)))
-        for s, g, h, quiet in zip(slot, chosen, halting, silent, strict=True):
-            undone[s].append((np.empty((0, 0), np.uint8) if quiet else g, float(h)))
+        for s, g, h, quiet, way in zip(slot, chosen, halting, silent, table[:, 0], strict=True):
+            undone[s].append((np.empty((0, 0), np.uint8) if quiet else g, float(h), int(way)))
     return parts, undone
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60))
-def test_tally_is_its_naive_twin(seed: int, slots: int, views: int) -> None:
+def test_tally_and_views_are_their_naive_twins(seed: int, slots: int, views: int) -> None:
     parts, undone = random_predictions(seed, slots, views)
+    looked = count_views(parts, slots)
     # A palette may move colours that the grid has; undoing must bring back the very grid.
-    for candidates, views_of_slot in zip(tally(parts, slots, keep=99), undone, strict=True):
-        expected = naive.vote(views_of_slot)
-        assert [c.votes for c in candidates] == [votes for _, votes, _ in expected]
-        for candidate, (right, _, mean) in zip(candidates, expected, strict=True):
+    for candidates, counts, views_of_slot in zip(tally(parts, slots, keep=99), looked.tolist(), undone, strict=True):
+        expected = naive.vote(views_of_slot, 8)
+        assert counts == [sum(way == number for _, _, way in views_of_slot) for number in range(8)]  # empty grids, too
+        assert [(c.votes, list(c.orientations)) for c in candidates] == [(votes, by_way) for _, votes, _, by_way in expected]
+        assert all(sum(c.orientations) == c.votes for c in candidates)
+        for candidate, (right, _, mean, _) in zip(candidates, expected, strict=True):
             np.testing.assert_array_equal(candidate.grid, right)
             assert candidate.halting == pytest.approx(mean)
+
+
+def test_families_without_orientations_count_views_in_one_number() -> None:
+    family, boards = find_family("maze-5x5"), np.zeros((3, 5, 5), np.uint8)
+    plan = family.make_plan(boards[:1], 8, 0)
+    one = Predictions(boards, plan.rows(np.arange(3)), np.array([0, 2, 2]), np.ones(3, np.float32), np.ones(3, np.int32))
+    assert count_views([one, one.take(np.array([1]))], 3, family).tolist() == [[1], [0], [3]]
+    assert count_views([], 2, family).tolist() == [[0], [0]]
+    assert [c.orientations for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
 
 
 def test_tally_without_anything() -> None:

@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from scipy.stats import binomtest
@@ -13,6 +14,7 @@ from trm_arc.results import Results, name_tests
 from trm_arc.score import Rate, rate
 from trm_arc.task import grid_key
 
+_NAME = 19  # characters of a name in a table
 NOISE = 0.05  # a difference that chance alone makes as often as this, or more often, is within noise
 
 
@@ -133,11 +135,11 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         first: name of what is compared with.
         second: name of what is compared.
     """
-    shown = comparison
+    shown, (first, second) = comparison, _tell_apart(first, second)
     lines = [
         f"{shown.shared} test inputs in both:",
-        f"  {first[-20:]:20}  {shown.first}",
-        f"  {second[-20:]:20}  {shown.second}",
+        f"  {first:{_NAME}}  {shown.first}",
+        f"  {second:{_NAME}}  {shown.second}",
         f"  solved by both {shown.both}, by none {shown.neither}: they agree on {shown.agreement:.1%}",
         f"  the same first answer: {shown.same_answers}",
         *_list("gained", shown.gained),
@@ -145,6 +147,15 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         *textwrap.wrap(shown.conclude(), 78, initial_indent="  ", subsequent_indent="  "),
     ]
     return "\n".join(lines)
+
+
+def _tell_apart(*names: str) -> list[str]:
+    """Two names in as many characters as there is room for: their ends, or what is before them where they end alike."""
+    ends = [name[-_NAME:] for name in names]
+    if len(set(ends)) == len(set(names)):
+        return ends
+    alike = sum(1 for _ in takewhile(lambda pair: len(set(pair)) == 1, zip(*(name[::-1] for name in names), strict=False)))
+    return [f"{name[: len(name) - alike][-8:]}...{name[-8:]}" for name in names]
 
 
 def _list(title: str, names: list[str]) -> list[str]:

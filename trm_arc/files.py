@@ -19,13 +19,14 @@ SCORES_FILE, SUBMISSION_FILE = "metrics.json", "submission.json"
 REPORT_FILE, FORMING_FILE = "report.html", "forming.json"
 RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, FORMING_FILE)
 _KEY = re.compile(rb'"\s*:')
+_DEEPEST = 100  # objects and lists in one another; no file of this kit comes near
 
 
 def read_json(path: Path) -> object:
     """Parse a JSON file (UTF-8, no key twice in one object).
 
     Raises:
-        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, or has a duplicate key.
+        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has a duplicate key.
     """
     try:
         raw = path.read_bytes()
@@ -48,16 +49,22 @@ def read_json(path: Path) -> object:
             f"{path}: not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated"
         ) from None
     # orjson keeps the last of two equal keys without a word.  Fewer keys than colons after strings: look closer.
-    if _count_keys(value) != len(_KEY.findall(raw)):
+    try:
+        keys = _count_keys(value)
+    except RecursionError:
+        raise InputError(f"{path}: more than {_DEEPEST} lists and objects in one another, which no file needs") from None
+    if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
 
 
-def _count_keys(value: object) -> int:
+def _count_keys(value: object, depth: int = 0) -> int:
+    if depth > _DEEPEST:
+        raise RecursionError
     if isinstance(value, dict):
-        return len(value) + sum(map(_count_keys, value.values()))
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return sum(map(_count_keys, value))
+        return len(value) + sum(_count_keys(part, depth + 1) for part in value.values())
+    if isinstance(value, list) and not {dict, list}.isdisjoint(map(type, value)):  # rows of numbers are many
+        return sum(_count_keys(part, depth + 1) for part in value)
     return 0
 
 

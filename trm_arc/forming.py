@@ -107,7 +107,7 @@ def watch_forming(
         options: `steps` and `window` of `make_predictor`.
 
     Returns:
-        Those that fit the model's board.
+        Those that fit the model's board, and whose halting probabilities are finite, as votes need them to be.
 
     Raises:
         InputError: see `make_predictor`.
@@ -120,7 +120,8 @@ def watch_forming(
         watcher = _Watcher(predictor, predictor.plan.rows(predictor.first_rows[[slot]])[0])
         predictor.watch = watcher
         predictor.predict(np.array([slot]), np.array([0]))
-        formed.append(Forming(names[slot], watcher.frames))
+        if np.isfinite([frame.halting for frame in watcher.frames]).all():
+            formed.append(Forming(names[slot], watcher.frames))
     return formed
 
 
@@ -148,12 +149,22 @@ def read_forming(path: Path) -> list[Forming]:
     if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path}: not written by this trm_arc; remove it, or make it anew with --forming")
     try:
-        return [Forming(str(one["name"]), [_parse_frame(frame) for frame in one["frames"]]) for one in document["formed"]]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return [Forming(_parse(str, one["name"]), list(map(_parse_frame, one["frames"]))) for one in document["formed"]]
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); remove it, or make it anew with --forming") from None
 
 
+def _parse(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, got {type(value).__name__}")
+    return value
+
+
 def _parse_frame(frame: Mapping[str, Any]) -> Frame:
-    grid = np.array(frame["grid"], np.uint8)
-    grid = grid if grid.ndim == 2 else np.empty((0, 0), np.uint8)
-    return Frame(int(frame["step"]), int(frame["cycle"]), bool(frame["last"]), grid, float(frame["halting"]))
+    step, cycle, halting = _parse(int, frame["step"]), _parse(int, frame["cycle"]), _parse(float, frame["halting"])
+    grid = np.array(frame["grid"]) if frame["grid"] != [] else np.empty((0, 0), np.uint8)
+    if grid.ndim != 2 or grid.dtype.kind not in "iu" or not ((grid >= 0) & (grid <= 255)).all():
+        raise ValueError("a grid is rows of small numbers")
+    if min(step, cycle) < 1 or not 0 <= halting <= 1:
+        raise ValueError("steps and cycles begin at 1, probabilities end there")
+    return Frame(step, cycle, _parse(bool, frame["last"]), grid.astype(np.uint8), halting)

@@ -70,7 +70,8 @@ class Verdict(NamedTuple):
     Attributes:
         outcome: what became of it.
         fault: how it was missed; None where it was not, or where that is not known.
-        cells: cells that differ from the truth in the nearest attempt of the right size; None if no attempt has that size.
+        cells: cells that differ from the truth in the nearest attempt of the right size (of puzzles the first answer is the one
+            attempt); None if no attempt has that size.
         rank: place of the right answer among all, from 1; None if no view gave it.
         seen: views that gave the right answer.
         views: views that were looked at.
@@ -106,9 +107,11 @@ def judge_results(results: Results) -> list[Verdict]:
             Outcome.FIRST if exact else Outcome.VALID if valid else None
             for exact, valid in zip(judged.exact.tolist(), judged.valid.tolist(), strict=True)
         ]
+        counted = [boards[:1] for boards in results.attempts]
     else:
-        best = [_attempt(grids, truth) for grids, truth in zip(results.attempts, told, strict=True)]
-    rows = zip(best, results.answers, results.attempts, told, strict=True)
+        counted = [grids[: len(ATTEMPTS)] for grids in results.attempts]
+        best = [_attempt(grids, truth) for grids, truth in zip(counted, told, strict=True)]
+    rows = zip(best, results.answers, counted, told, strict=True)
     return [_judge(outcome, answered, attempts, truth) for outcome, answered, attempts, truth in rows]
 
 
@@ -116,7 +119,7 @@ def _attempt(attempts: list[Grid], truth: Grid | None) -> Outcome | None:
     """By which attempt it was solved."""
     if truth is None:
         return Outcome.UNKNOWN
-    return next((SOLVED[n] for n, grid in enumerate(attempts[: len(ATTEMPTS)]) if np.array_equal(grid, truth)), None)
+    return next((SOLVED[n] for n, grid in enumerate(attempts) if np.array_equal(grid, truth)), None)
 
 
 def _judge(outcome: Outcome | None, answered: Answered, attempts: list[Grid], truth: Grid | None) -> Verdict:
@@ -124,7 +127,7 @@ def _judge(outcome: Outcome | None, answered: Answered, attempts: list[Grid], tr
     tried = sum(count > 0 for count in answered.views) if told_apart else 0
     ways = sum(votes > 0 for votes in right.candidate.orientations) if told_apart and right else 0
     outcome = outcome or (Outcome.OUTVOTED if right else Outcome.NEVER)
-    same = [] if truth is None else [grid for grid in attempts[: len(ATTEMPTS)] if grid.shape == truth.shape]
+    same = [] if truth is None else [grid for grid in attempts if grid.shape == truth.shape]
     cells = min((int((grid != truth).sum()) for grid in same), default=None)
     fault = None
     if outcome is Outcome.OUTVOTED:

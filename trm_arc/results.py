@@ -19,6 +19,7 @@ from trm_arc.vote import Candidate
 
 FORMAT, VERSION = "trm_arc predictions", 1
 LISTED = 10  # candidates of a test input that are kept
+ANEW = "write it anew with `python -m trm_arc.evaluate`"
 
 
 @dataclass(frozen=True)
@@ -165,36 +166,48 @@ def read_predictions(path: Path) -> Results:
     """
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"{path}: no predictions of this trm_arc; write them anew with `python -m trm_arc.evaluate`")
+        raise InputError(f"{path}: no predictions of this trm_arc; {ANEW}")
     if document.get("version") != VERSION:
         raise InputError(f"{path}: predictions of version {document.get('version')}; this trm_arc reads version {VERSION}")
     entries, made = document.get("tasks"), document.get("made")
     if not isinstance(entries, dict) or not entries or not isinstance(made, dict):
-        raise InputError(f"{path}: damaged, it lacks its tasks; write it anew with `python -m trm_arc.evaluate`")
+        raise InputError(f"{path}: damaged, it lacks its tasks; {ANEW}")
     name = str(made.get("data", path.name))
     tasks = TaskSet((parse_task(task_id, entry, str(path)) for task_id, entry in entries.items()), name)
     pairs = [(f"{path}: task {task_id}", test) for task_id, entry in entries.items() for test in entry["test"]]
     answers = [_parse_answered(test, where) for where, test in pairs]
     checked = make_results(made, tasks, [a.candidates for a in answers], np.zeros((len(answers), 1), np.int64))
     # a right answer among those listed is found again, whatever the file says; only one beyond them is taken from it
-    kept = [replace(a, right=c.right or _beyond(a)) for a, c in zip(answers, checked.answers, strict=True)]
+    kept = [replace(a, right=c.right or a.right) for a, c in zip(answers, checked.answers, strict=True)]
+    for (where, _), truth, answered in zip(pairs, truths(tasks), kept, strict=True):
+        if not _is_sound(answered, truth):
+            raise InputError(f"{where}: damaged, its numbers contradict each other; {ANEW}")
     return Results(made, tasks, kept)
 
 
-def _beyond(answered: Answered) -> Right | None:
-    return answered.right if answered.right and answered.right.rank >= len(answered.candidates) else None
+def _is_sound(answered: Answered, truth: Grid | None) -> bool:
+    """Whether the numbers can be of one evaluation."""
+    listed, right, views = answered.candidates, answered.right, answered.views
+    every = [*listed, right.candidate] if right else listed
+    apart = all(not c.orientations or (len(c.orientations), sum(c.orientations)) == (len(views), c.votes) for c in every)
+    counted = sum(candidate.votes for candidate in listed) <= sum(views) and len(listed) <= answered.pool
+    if right is None:
+        return apart and counted
+    found = right.rank < len(listed) and right.candidate is listed[right.rank]
+    beyond = len(listed) <= right.rank < answered.pool and truth is not None and np.array_equal(right.candidate.grid, truth)
+    return apart and counted and (found or beyond)
 
 
 def _parse_answered(test: dict[str, Any], where: str) -> Answered:
     views, pool, listed, right = (test.get(name) for name in ("views", "pool", "candidates", "right"))
     if not isinstance(listed, list) or not _are_counts(views) or not views or not _are_counts([pool]):
-        raise InputError(f"{where}: damaged, the candidates are missing; write the file anew with `python -m trm_arc.evaluate`")
+        raise InputError(f"{where}: damaged, the candidates are missing; {ANEW}")
     candidates = [_parse_candidate(one, where) for one in listed]
     found = None
     if right is not None:
         candidate = _parse_candidate(right, where)
         if not _are_counts([right.get("rank")]):
-            raise InputError(f"{where}: damaged, a rank is a whole number")
+            raise InputError(f"{where}: damaged, a rank is a whole number; {ANEW}")
         found = Right(right["rank"], candidate)
     return Answered(candidates, tuple(views), pool, found)
 
@@ -202,8 +215,8 @@ def _parse_answered(test: dict[str, Any], where: str) -> Answered:
 def _parse_candidate(value: object, where: str) -> Candidate:
     value = value if isinstance(value, dict) else {}
     votes, halting, orientations = value.get("votes"), value.get("halting"), value.get("orientations", [])
-    if not _are_counts([votes]) or type(halting) not in (int, float) or not _are_counts(orientations):
-        raise InputError(f"{where}: damaged, a candidate has a grid, votes and a halting probability")
+    if not _are_counts([votes]) or not _are_counts(orientations) or type(halting) not in (int, float) or not 0 <= halting <= 1:
+        raise InputError(f"{where}: damaged, a candidate has a grid, votes and a halting probability; {ANEW}")
     return Candidate(parse_grid(value.get("grid"), f"{where}, candidate"), votes, float(halting), tuple(orientations))
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from trm_arc.errors import InputError
 from trm_arc.files import SCORES_FILE, read_json
-from trm_arc.puzzles.families import PuzzleFamily, find_family
+from trm_arc.puzzles.families import PuzzleFamily, family_of
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.table import write_rows
-from trm_arc.results import Answered, Results, Right
+from trm_arc.results import ANEW, LISTED, Answered, Results, Right
 from trm_arc.vote import Candidate
 
 _COLUMNS = ("row", "question", "answer", "rating", "prediction", "exact", "valid", "votes", "halting", "views", "pool", "others")
@@ -59,42 +59,57 @@ def read_answers(path: Path) -> Results:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
-    beside = path.with_name(SCORES_FILE)
+    if not rows or set(_COLUMNS) - rows[0].keys():
+        raise InputError(f"{path}: no answers of this trm_arc; {ANEW}")
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError(f"{path}: damaged, a row has too few fields or too many; {ANEW}")
+    family, beside = family_of(rows[0]["question"], str(path)), path.with_name(SCORES_FILE)
     made = read_json(beside) if beside.is_file() else {}
-    if not rows or set(_COLUMNS) - rows[0].keys() or not isinstance(made, dict):
-        raise InputError(f"{path}: no answers of this trm_arc; write them anew with `python -m trm_arc.evaluate`")
-    family = find_family(str(made.get("family", _guess_family(rows[0]["question"]))))
-    if not isinstance(family, PuzzleFamily):
+    told = {"family": family.name, "puzzles": len(rows)}
+    if not isinstance(made, dict) or any(made.get(name, value) != value for name, value in told.items()):
         raise InputError(f"{beside}: is not of the puzzles in {path.name}; write both anew with `python -m trm_arc.evaluate`")
     try:
         return _parse(rows, family, made)
-    except (ValueError, TypeError, AttributeError) as error:  # the boards' reshaping says what does not fit
-        raise InputError(f"{path}: damaged ({error}); write it anew with `python -m trm_arc.evaluate`") from None
-
-
-def _guess_family(question: str) -> str:
-    side = round(len(question) ** 0.5)
-    return f"{'maze' if set(question) & set('# SG') else 'sudoku'}-{side}x{side}"
+    except (ValueError, OverflowError) as error:  # the boards' reshaping says what does not fit
+        raise InputError(f"{path}: damaged ({error}); {ANEW}") from None
 
 
 def _parse(rows: Iterable[Mapping[str, str]], family: PuzzleFamily, made: Mapping[str, Any]) -> Results:
     def boards(column: str) -> np.ndarray:
-        return family.parse("".join(row[column] for row in rows)).reshape(len(rows), *family.shape)
+        return np.stack([_board(family, row[column]) for row in rows])
 
     def numbers(column: str) -> np.ndarray:
         return np.array([int(row[column]) for row in rows], np.int64)
 
     questions, expected = boards("question"), boards("answer")
+    if not (family.are_questions(questions) & family.are_solutions(questions, expected)).all():
+        raise ValueError("a question without its answer")
     name = str(made.get("data", "puzzles"))
     puzzles = PuzzleSet(name, family, questions, expected, numbers("rating"), numbers("row"))
     answers = []
     for row, board, answer in zip(rows, boards("prediction"), expected, strict=True):
-        ranked = {0: Candidate(board, int(row["votes"]), float(row["halting"]))} if int(row["votes"]) else {}
+        told = [] if row["votes"] == "0" else [(0, _candidate(board, row["votes"], row["halting"]))]
         for other in filter(None, row["others"].split(";")):
             rank, votes, halting, cells = other.split(":")
-            ranked[int(rank)] = Candidate(family.parse(cells)[0], int(votes), float(halting))
-        found = ((rank, c) for rank, c in sorted(ranked.items()) if np.array_equal(c.grid, answer))
-        right = next((Right(rank, candidate) for rank, candidate in found), None)
-        listed = [ranked[rank] for rank in range(len(ranked)) if rank in ranked]
-        answers.append(Answered(listed, (int(row["views"]),), int(row["pool"]), right))
+            told.append((int(rank), _candidate(_board(family, cells), votes, halting)))
+        found = (Right(rank, candidate) for rank, candidate in told if np.array_equal(candidate.grid, answer))
+        right, views, pool = next(found, None), int(row["views"]), int(row["pool"])
+        listed = [candidate for rank, candidate in told if rank < LISTED]
+        # the best ones, and behind them the expected answer alone
+        ranks = [*range(len(listed)), *([right.rank] if right and right.rank >= LISTED else [])]
+        counted = sum(candidate.votes for candidate in listed) <= views and (ranks[-1] if ranks else -1) < pool
+        if [rank for rank, _ in told] != ranks or not counted:
+            raise ValueError(f"row {row['row']}: its numbers contradict each other")
+        answers.append(Answered(listed, (views,), pool, right))
     return Results(made, puzzles, answers)
+
+
+def _board(family: PuzzleFamily, cells: str) -> np.ndarray:
+    return family.parse(cells).reshape(family.shape)
+
+
+def _candidate(board: np.ndarray, votes: str, halting: str) -> Candidate:
+    candidate = Candidate(board, int(votes), float(halting))
+    if candidate.votes < 1 or not 0 <= candidate.halting <= 1:
+        raise ValueError("a candidate has votes and a halting probability")
+    return candidate

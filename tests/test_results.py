@@ -1,0 +1,316 @@
+"""An evaluation as it is kept: everything is read back as it was written, and damaged files are refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import naive
+from tests.conftest import make_puzzles, make_tasks, random_grid
+from tests.test_answers import grid, random_predictions
+from trm_arc.attempts import fill_all
+from trm_arc.compare import compare
+from trm_arc.errors import InputError
+from trm_arc.files import SCORES_FILE, to_json
+from trm_arc.outcomes import (
+    SOLVED,
+    Fault,
+    Outcome,
+    fault_table,
+    group_results,
+    judge_results,
+    rate_groups,
+    score_results,
+)
+from trm_arc.puzzles.answers import read_answers, write_answers
+from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.results import LISTED, Results, make_results, read_predictions, truths, write_predictions
+from trm_arc.score import CUTOFFS, pass_at, ranks
+from trm_arc.task import Pair, Task, TaskSet
+from trm_arc.vote import Candidate, count_views, tally
+
+SEEDS = st.integers(0, 2**32 - 1)
+HOSTILE = [None, True, False, -1, 0, 1, 3, 2**63, 2**64 - 1, 10**30, 0.5, 1.5, -0.5, 1e308, float("nan"), float("inf")]
+HOSTILE += ["", "7", "x" * 99, [], {}, [[]], [[5]], [[1, 2], [3]], [[300]], [[0.5]], [None], [[[[1]]]], [1] * 8, {"rank": 0}]
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def random_arc(seed: int, known: float = 1.0, count: int = 6) -> tuple[Results, list[list[Candidate]], list[list[tuple]]]:
+    """Random answers to random tasks: as they are kept, all candidates, and all candidates by the naive twin."""
+    generator = np.random.default_rng(seed)
+    tasks = make_tasks(count, seed, "", largest=3)
+    if generator.random() < known:
+        whole = tasks
+    else:
+        whole = TaskSet((task.without_solutions() if generator.random() < 0.5 else task for task in tasks), "half")
+    pools = []
+    for task, number in whole.tests:
+        pair = tasks[task.id].test[number]
+        strangers = [random_grid(generator, 3) for _ in range(generator.choice([0, 1, 3, 40]))]
+        if strangers and generator.random() < 0.3:
+            strangers += [pair.output] * int(generator.integers(1, 12))
+        elif strangers and generator.random() < 0.3:  # of the right size
+            strangers += [((pair.output + 1) % 10).astype(np.uint8)] * 9
+        elif generator.random() < 0.1:
+            strangers = [pair.output]
+        pools.append(strangers)
+    parts, undone = random_predictions(seed, whole.outputs, 500, pools)
+    ranked = tally(parts, whole.outputs, 10**6)
+    made = {"data": whole.name, "views": 500, "steps_of_thought": 1.5, "checkpoint": "a: b", "missing": None}
+    return make_results(made, whole, ranked, count_views(parts, whole.outputs)), ranked, [naive.vote(u, 8) for u in undone]
+
+
+def random_puzzles(name: str, seed: int, count: int = 6) -> Results:
+    """Random answers to puzzles, the expected one now and then among them, at ranks beyond ten too; none to some."""
+    puzzles, generator = make_puzzles(name, count, 5), np.random.default_rng(seed)
+    ranked = []
+    for question, answer in puzzles:
+        boards = generator.integers(0, puzzles.family.values, (int(generator.choice([0, 1, 4, 15])), *puzzles.family.shape))
+        boards = [*(np.where(question > 0, question, boards) if generator.random() < 0.5 else boards).astype(np.uint8)]
+        if generator.random() < 0.7:
+            boards.insert(int(generator.integers(len(boards) + 1)), answer)
+        if boards:
+            boards[0] = np.where(generator.random(boards[0].shape) < 0.02, 255, boards[0]).astype(np.uint8)
+        boards = list({board.tobytes(): board for board in boards}.values())
+        ranked.append([Candidate(board, 40 - n, round(float(generator.random()), 4)) for n, board in enumerate(boards)])
+    return make_results({"family": puzzles.family.name, "data": name}, puzzles, ranked, np.full((count, 1), 999))
+
+
+def plain(results: Results) -> object:
+    """All that is kept, to be compared."""
+    def of(candidate: Candidate) -> tuple:
+        return candidate.grid.tolist(), str(candidate.grid.dtype), candidate.votes, candidate.halting, candidate.orientations
+
+    asked = results.tasks
+    if isinstance(asked, PuzzleSet):
+        told = [getattr(asked, name).tolist() for name in ("questions", "answers", "ratings", "rows")] + [asked.family]
+    else:
+        pairs = [(task.id, n, pair) for task in asked for n, pair in enumerate(task.train + task.test)]
+        told = [(i, n, p.input.tolist(), None if p.output is None else p.output.tolist()) for i, n, p in pairs]
+    answers = [
+        (list(map(of, a.candidates)), a.views, a.pool, a.right and (a.right.rank, of(a.right.candidate))) for a in results.answers
+    ]
+    return dict(results.made), asked.name, told, answers
+
+
+def assert_sound(results: Results) -> None:
+    """Whatever a file says, everything that is made of it works, and its numbers can be of one evaluation."""
+    assert len(results.answers) == results.tasks.outputs
+    for answered, truth in zip(results.answers, truths(results.tasks), strict=True):
+        right = answered.right
+        every = answered.candidates + ([right.candidate] if right else [])
+        assert len(answered.candidates) <= answered.pool
+        assert sum(c.votes for c in answered.candidates) <= sum(answered.views)
+        for candidate in every:
+            assert candidate.grid.dtype == np.uint8
+            assert 0 <= candidate.halting <= 1
+            assert candidate.orientations == () or len(candidate.orientations) == len(answered.views)
+            assert candidate.orientations == () or sum(candidate.orientations) == candidate.votes
+        if right:
+            np.testing.assert_array_equal(right.candidate.grid, truth)
+            assert right.rank < answered.pool
+    verdicts = judge_results(results)
+    assert all(verdict.ways <= verdict.tried <= 8 for verdict in verdicts)
+    assert "".join(verdict.describe() for verdict in verdicts) or not fault_table(verdicts)
+    for grouping in group_results(results):
+        rate_groups(grouping, verdicts)
+    if results.tasks.has_solutions:
+        score_results(results)
+    if any(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts):
+        assert compare(results, results).within_noise
+
+
+def mutate(value: object, data: st.DataObject) -> object:
+    """A JSON value with something broken at a random place."""
+    if isinstance(value, dict | list) and value and data.draw(st.integers(0, 7)):
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key, changed = data.draw(st.sampled_from(keys)), value.copy()
+        if data.draw(st.integers(0, 9)) == 0:
+            del changed[key]
+        else:
+            changed[key] = mutate(value[key], data)
+        return changed
+    return data.draw(st.sampled_from(HOSTILE))
+
+
+def read_unless_refused(read: Callable[[Path], Any], path: Path) -> Any:
+    """What is read from a file; None where it is refused, by its name."""
+    try:
+        return read(path)
+    except InputError as error:
+        message = str(error)
+    assert path.name in message
+    return None
+
+
+# --- what is kept of ARC
+
+
+@given(SEEDS)
+@quick
+def test_predictions_are_read_as_they_were_written(tmp_path: Path, seed: int) -> None:
+    results, ranked, expected = random_arc(seed, known=0.5)
+    write_predictions(tmp_path / "a.json", results)
+    again = read_predictions(tmp_path / "a.json")
+    assert plain(again) == plain(results)
+    write_predictions(tmp_path / "b.json", again)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert [len(answered.candidates) for answered in again.answers] == [min(len(entry), LISTED) for entry in expected]
+    for answered, entry, truth in zip(again.answers, expected, truths(results.tasks), strict=True):
+        places = [place for place, (answer, *_) in enumerate(entry) if truth is not None and np.array_equal(answer, truth)]
+        assert [answered.right.rank] * len(places) == places if answered.right else not places
+        assert answered.pool == len(entry)
+    if results.tasks.has_solutions:  # scores of the file are those of all candidates, wherever the right one stands
+        everything = fill_all(results.tasks, [[candidate.grid for candidate in candidates] for candidates in ranked])
+        assert again.places == ranks(results.tasks.solutions, everything)
+        for cutoff in CUTOFFS:
+            assert pass_at(again.places, cutoff) == pass_at(ranks(results.tasks.solutions, everything), cutoff)
+
+
+def test_right_answers_beyond_the_list_and_right_guesses_are_reached() -> None:
+    """The random cases above are not empty of what they are for."""
+    many = [random_arc(seed)[0] for seed in range(20)]
+    assert any(a.right and a.right.rank >= LISTED for results in many for a in results.answers)
+    verdicts = [(v, a) for results in many for v, a in zip(judge_results(results), results.answers, strict=True)]
+    assert any(v.outcome in SOLVED and not a.right for v, a in verdicts)  # a guess was right
+    assert {v.outcome for v, _ in verdicts} == set(Outcome) - {Outcome.VALID, Outcome.UNKNOWN}
+    assert {v.fault for v, _ in verdicts} == {*Fault, None}
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    path = tmp_path_factory.mktemp("document") / "a.json"
+    many = (random_arc(seed, count=2)[0] for seed in range(1000))
+    beyond = ((results, [a.right and a.right.rank >= LISTED for a in results.answers]) for results in many)
+    write_predictions(path, next(results for results, told in beyond if set(told) == {False, True, None}))
+    return json.loads(path.read_bytes())
+
+
+@given(st.data())
+@settings(quick, max_examples=400)
+def test_a_damaged_file_is_refused_or_sound(tmp_path: Path, document: dict, data: st.DataObject) -> None:
+    broken = document
+    for _ in range(data.draw(st.integers(1, 3))):
+        broken = mutate(broken, data)
+    (tmp_path / "a.json").write_text(json.dumps(broken))
+    results = read_unless_refused(read_predictions, tmp_path / "a.json")
+    if results is not None:
+        assert_sound(results)
+        write_predictions(tmp_path / "a.json", results)
+        assert plain(read_predictions(tmp_path / "a.json")) == plain(results)
+
+
+@pytest.mark.parametrize("change", [{"format": "x"}, {"version": 2}, {"version": None}, {"tasks": {}}, {"tasks": 0}, {"made": 0}])
+def test_files_of_something_else_are_refused(tmp_path: Path, document: dict, change: dict) -> None:
+    for broken in (document | change, [document], {name: part for name, part in document.items() if name not in change}):
+        (tmp_path / "a.json").write_text(json.dumps(broken))
+        with pytest.raises(InputError, match=r"a\.json: .*trm_arc"):
+            read_predictions(tmp_path / "a.json")
+
+
+def test_truncated_and_deep_files_are_refused(tmp_path: Path, document: dict) -> None:
+    path, text = tmp_path / "a.json", json.dumps(document)
+    deep = ["[" * depth + "]" * depth for depth in (400, 1000, 1020, 100_000)]
+    for broken in [text[:cut] for cut in range(0, len(text) - 1, 997)] + deep + [f'{{"made": {{"data": {d}}}}}' for d in deep]:
+        path.write_text(broken)
+        with pytest.raises(InputError, match=r"a\.json"):
+            read_predictions(path)
+    for depth in (400, 900, 1015):
+        path.write_text(json.dumps(document | {"made": {"data": 0}}).replace('"data": 0', f'"data": {"[" * depth + "]" * depth}'))
+        with pytest.raises(InputError, match=r"a\.json"):
+            read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda test, first: first.update(halting=1.01),
+        lambda test, first: first.update(halting=-0.1),
+        lambda test, first: first.update(halting=True),
+        lambda test, first: first.update(votes=first["votes"] + 1),
+        lambda test, first: first.update(orientations=first["orientations"][:3]),
+        lambda test, first: test.update(views=[1]),
+        lambda test, first: test.update(pool=0),
+        lambda test, first: test.update(right={**first, "rank": 10**6}),
+        lambda test, first: test.update(right={**first, "rank": LISTED}, pool=LISTED + 1),  # another answer than the right one
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, change) -> None:
+    task = Task("a", (Pair(grid([1]), grid([2])),), (Pair(grid([3]), grid([4])),))
+    listed = [Candidate(grid([5]), 2, 0.5, (1, 1, 0, 0, 0, 0, 0, 0))]
+    results = make_results({}, TaskSet([task], "one"), [listed], np.array([[1, 1, 0, 0, 0, 0, 0, 1]]))
+    write_predictions(tmp_path / "a.json", results)
+    document = json.loads((tmp_path / "a.json").read_bytes())
+    test = document["tasks"]["a"]["test"][0]
+    change(test, test["candidates"][0])
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"a\.json: task a.*damaged"):
+        read_predictions(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "é\u0000\n", '":', "'\\", "a" * 5000, "../x", "Copy1", "0'"])
+def test_any_id_will_do(tmp_path: Path, name: str) -> None:
+    tasks = TaskSet([replace(make_tasks(2, 1)[1], id=name)], name)
+    results = make_results({"data": name}, tasks, [[], []], np.zeros((2, 8), np.int64))
+    write_predictions(tmp_path / "a.json", results)
+    assert plain(read_predictions(tmp_path / "a.json")) == plain(results)
+
+
+# --- what is kept of puzzles
+
+
+@pytest.mark.parametrize("name", ["sudoku-4x4", "maze-5x5-easy", "sudoku-16x16-easy"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_answers_are_read_as_they_were_written(tmp_path: Path, name: str, beside: bool) -> None:
+    for seed in range(1 if "16" in name else 12):
+        results = random_puzzles(name, seed)
+        write_answers(tmp_path / "a.csv", results)
+        if beside:
+            (tmp_path / SCORES_FILE).write_text(json.dumps(results.made))
+        again = read_answers(tmp_path / "a.csv")
+        assert plain(again)[2:] == plain(results)[2:]
+        assert plain(again)[:2] == (plain(results)[:2] if beside else ({}, "puzzles"))
+        assert judge_results(again) == judge_results(results)
+        assert score_results(again) == score_results(results)
+
+
+@given(st.data())
+@settings(quick, max_examples=200)
+def test_damaged_answers_are_refused_or_sound(tmp_path: Path, data: st.DataObject) -> None:
+    path, name = tmp_path / "a.csv", data.draw(st.sampled_from(["sudoku-4x4", "maze-5x5-easy"]))
+    write_answers(path, random_puzzles(name, data.draw(st.integers(0, 3))))
+    text = path.read_text()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        length = data.draw(st.sampled_from([0, 1, 2, 9, len(text)]))
+        hostile = ["", ",", ":", ";", '"', "\n", "x", "-", "9" * 25, "9" * 5000, "nan", "inf", "\0", "é", " ", "#", "-5"]
+        text = text[:at] + data.draw(st.sampled_from(hostile)) + text[at + length :]
+    path.write_text(text)
+    results = read_unless_refused(read_answers, path)
+    if results is not None:
+        assert_sound(results)
+
+
+def test_lost_rows_are_missed(tmp_path: Path) -> None:
+    results = random_puzzles("sudoku-4x4", 0)
+    write_answers(tmp_path / "a.csv", results)
+    (tmp_path / SCORES_FILE).write_bytes(to_json(dict(results.made) | score_results(results)[0]))
+    assert plain(read_answers(tmp_path / "a.csv"))[2:] == plain(results)[2:]
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    (tmp_path / "a.csv").write_text("\n".join(lines[:-1]))
+    with pytest.raises(InputError, match=SCORES_FILE):
+        read_answers(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("family", [None, 5, "arc", "maze-5x5", "sudoku-9x9", "sudoku-999999x999999", [], "x"])
+def test_scores_of_something_else_are_refused(tmp_path: Path, family: object) -> None:
+    write_answers(tmp_path / "a.csv", random_puzzles("sudoku-4x4", 0))
+    (tmp_path / SCORES_FILE).write_text(json.dumps({"family": family}))
+    with pytest.raises(InputError, match=f"{SCORES_FILE}|a.csv"):
+        read_answers(tmp_path / "a.csv")
