@@ -33,7 +33,6 @@ from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
 from trm_arc.report.making import make_subject, renew_forming, write_report
 from trm_arc.results import Results, make_results, write_predictions
-from trm_arc.score import CUTOFFS
 from trm_arc.sources import load_tasks
 from trm_arc.terminal import wants_colour
 from trm_arc.train import load_evaluation
@@ -131,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
         made = {"checkpoint": str(checkpoint_path), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
         made |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
         made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
-        ranked = tally(parts, tasks.outputs, max(CUTOFFS), tasks.family)
+        ranked = tally(parts, tasks.outputs, views * len(paths), tasks.family)
         results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family))
         report(results, out, values.show)
         if not values.no_report:
