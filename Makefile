@@ -10,7 +10,7 @@ RUN := runs/demo
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,report,test]'
 	touch $@
 
 demo: $(VENV)/installed

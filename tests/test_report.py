@@ -89,8 +89,13 @@ def answer(tasks: TaskSet, seed: int = 0) -> Results:
         wrong = [grid if (grid != truth).any() else (truth + 1) % 10 for grid in wrong]
         grids = [*wrong[: min(kind, 2)], truth] if kind < 3 else wrong[:2] if kind == 3 else [np.pad(truth, ((0, 1), (0, 0)))]
         distinct = {grid.tobytes() + bytes(grid.shape): grid for grid in (grids if kind < 5 else [])}
-        votes = [40 - 8 * place for place in range(len(distinct))]
-        ranked.append([Candidate(g, v, 0.9, (v, *[0] * 7)) for g, v in zip(distinct.values(), votes, strict=True)])
+        seats = np.split(np.arange(80) // 10, (40, 72))[: len(distinct)]  # of 80 views, ten under each symmetry
+        ranked.append(
+            [
+                Candidate(grid, len(seat), 0.9, tuple(np.bincount(seat, minlength=8).tolist()))
+                for grid, seat in zip(distinct.values(), seats, strict=True)
+            ]
+        )
     return make_results({"checkpoint": "runs/x", "data": tasks.name, "views": 80}, tasks, ranked, np.full((len(ranked), 8), 10))
 
 

@@ -25,6 +25,7 @@ from trm_arc.cost import count_forward, count_training
 from trm_arc.errors import InputError
 from trm_arc.export import export_pieces, load_newest
 from trm_arc.processes import Processes
+from trm_arc.results import read_predictions
 from trm_arc.trainer import LossScale, NotFiniteError, Options, Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,10 +101,9 @@ def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> No
     for processes in (1, 2):
         out = tmp_path / f"answers{processes}"
         flags = ["trm_arc.evaluate", "--checkpoint", tmp_path, "--precision", "float64", "--out", out, "--views", 3]
-        assert finish(start(*flags, processes=processes)).count("wrote") == 1
-        found = orjson.loads((out / "predictions.json").read_bytes())
-        listed = {task: [[(c["votes"], str(c["grid"])) for c in test] for test in tests] for task, tests in found.items()}
-        answers.append({task: [sorted(test) for test in tests] for task, tests in listed.items()})
+        assert finish(start(*flags, processes=processes)).count("submission.json, checked") == 1
+        found = read_predictions(out / "predictions.json").answers
+        answers.append([sorted((c.votes, str(c.grid)) for c in answered.candidates) for answered in found])
     assert answers[0] == answers[1]
 
 

@@ -21,6 +21,7 @@ from submission.worker import pack_predictions, unpack_predictions
 from tests.conftest import make_tasks, to_document, write_kaggle
 from trm_arc.attempts import find_faults
 from trm_arc.errors import InputError
+from trm_arc.results import read_predictions
 from trm_arc.vote import Predictions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -372,8 +373,7 @@ def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, t
         out = tmp_path / str(len(totals))
         code, _, error = command("evaluate", *flags, *machine, "--out", out)
         assert code == 0, error
-        found = json.loads((out / "predictions.json").read_text())
-        totals.append(sum(c["votes"] for task in found.values() for test in task for c in test))
+        totals.append(sum(c.votes for answered in read_predictions(out / "predictions.json").answers for c in answered.candidates))
     assert totals[2] == 2 * totals[0]
     assert totals[1] > totals[0]
     assert json.loads((tmp_path / "1" / "metrics.json").read_text())["checkpoints"] == 3
