@@ -373,7 +373,8 @@ def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, t
         out = tmp_path / str(len(totals))
         code, _, error = command("evaluate", *flags, *machine, "--out", out)
         assert code == 0, error
-        totals.append(sum(c.votes for answered in read_predictions(out / "predictions.json").answers for c in answered.candidates))
+        answers = read_predictions(out / "predictions.json").answers
+        totals.append(sum(c.votes for answered in answers for c in answered.candidates))
     assert totals[2] == 2 * totals[0]
     assert totals[1] > totals[0]
     assert json.loads((tmp_path / "1" / "metrics.json").read_text())["checkpoints"] == 3

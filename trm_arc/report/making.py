@@ -47,6 +47,7 @@ def find_subject(path: Path) -> Subject:
     Raises:
         InputError: nothing that can be shown, or a file that is damaged.
     """
+    path = path.parent if path.name.startswith("checkpoint-") else path
     folder = path if path.is_dir() else path.parent
     answered = not path.is_dir() or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
     if not answered and not has_log(path):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-_ACROSS = 8  # boards in a row of a strip
+_ACROSS = 8  # boards in a row of a strip at most
 _PAUSE, _END = 450, 1800  # milliseconds that a frame of an animated picture stands, and the last one
 _MAZE = ((36, 41, 47), (255, 255, 255), (255, 255, 255), (255, 255, 255), (255, 255, 255))
 
@@ -137,7 +137,8 @@ def _write_strip(one: Forming, drawer: BoardDrawer, path: Path) -> list[Path]:
     boards = [(drawer.question, "input", False), *((f.grid, f"{f.step}: {f.halting:.0%} sure", True) for f in steps)]
     if drawer.truth is not None:
         boards.append((drawer.truth, "truth", False))
-    rows, across = math.ceil(len(boards) / _ACROSS), min(len(boards), _ACROSS)
+    rows = math.ceil(len(boards) / _ACROSS)
+    across = math.ceil(len(boards) / rows)
     with make_figure(1.25 * across, 1.5 * rows) as figure:
         for number, (grid, title, marks) in enumerate(boards):
             drawer.draw(figure.add_subplot(rows, across, number + 1), grid, title, marks)
