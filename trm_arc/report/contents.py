@@ -39,6 +39,7 @@ _FACTS = {
     "steps_of_thought": "steps of thought a view",
     "rollouts": "rollouts of a view",
 }
+_SEVERAL = ("checkpoints that vote", "rollouts of a view")  # said where there are several
 # Upper ends of the classes of wrong cells and of ranks.
 _CELLS, _RANKS = (1, 5, 20), (2, 5, 10, 100)
 
@@ -52,6 +53,7 @@ def encode(grid: Grid) -> str:
 def show_facts(results: Results) -> list[tuple[str, str]]:
     """How the answers came about: names and values."""
     facts = [(title, results.made[key]) for key, title in _FACTS.items() if key in results.made]
+    facts = [(title, value) for title, value in facts if value != 1 or title not in _SEVERAL]
     return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]
 
 
