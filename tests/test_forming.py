@@ -201,7 +201,7 @@ def frames_of(seed: int) -> list[Forming]:
     generator = np.random.default_rng(seed)
     grids = [np.empty((0, 0), np.uint8), np.array([[255]], np.uint8), generator.integers(0, 10, (2, 3)).astype(np.uint8)]
     frames = [Frame(s, c, c == 2, grids[int(generator.integers(3))], float(generator.random())) for s in (1, 2) for c in (1, 2)]
-    return [Forming("a task", frames), Forming("row 7", frames[:1]), Forming('":\n', [])]
+    return [Forming("a task", frames), Forming("row 7", frames[1:2]), Forming('":\n', frames[:2])]
 
 
 def test_frames_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -261,11 +261,11 @@ TASKS_RESULTS = replace(random_arc(0, count=2)[0], tasks=TASKS)
 def test_named_test_inputs_are_watched() -> None:
     results = random_arc(1, count=4)[0]
     assert name_tests(results) == ["00", "01 test 1", "01 test 2", "02", "03 test 1", "03 test 2"]
-    assert choose_slots(results, ["03 test 2", "01", "00", "01 test 1"]) == [5, 1, 0, 1]
+    assert choose_slots(results, ["03 test 2", "01", "00", "01 test 1"]) == [5, 1, 2, 0]
     rows = random_puzzles("sudoku-4x4", 0)
     assert choose_slots(rows, ["2", "row 6"]) == [1, 5]
     for odd, every in (("04", results), ("", results), ("01 test 3", results), ("row 7", rows), ("0", rows)):
-        with pytest.raises(InputError, match=f"--forming: {odd} is not in .*; name a task, as (00|row 1)"):
+        with pytest.raises(InputError, match=f"--forming: {odd} is not in .*; name a task or a row, as (00|row 1)"):
             choose_slots(every, [odd])
 
 

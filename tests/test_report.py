@@ -17,9 +17,10 @@ from trm_arc.device import find_device
 from trm_arc.evaluate import write_page
 from trm_arc.forming import Forming, Frame
 from trm_arc.outcomes import count_outcomes, judge_results
+from trm_arc.puzzles.puzzle_set import join_puzzles
 from trm_arc.report.contents import ROOM, Contents
 from trm_arc.report.logs import read_log
-from trm_arc.report.making import Subject, write_report
+from trm_arc.report.making import Subject, find_subject, list_logs, write_report
 from trm_arc.report.page import make_page
 from trm_arc.results import Results, make_results, truths, write_predictions
 from trm_arc.score import pass_at
@@ -122,8 +123,8 @@ def page_text(results: Results, tmp_path_factory: pytest.TempPathFactory) -> str
     log.append({"step": 29, "seconds": 29, "pass@2 of outputs": 0.4})
     (folder / "metrics.jsonl").write_bytes(b"\n".join(map(orjson.dumps, log)))
     contents = Contents(results)
-    subject = Subject("runs/x", folder, results, read_log(folder), form(results, contents.names[:2]))
-    other = Subject("runs/other", folder, answer(results.tasks, 1), None)
+    subject = Subject("runs/x", folder, results, folder, read_log(folder), form(results, contents.names[:2]))
+    other = Subject("runs/other", folder, answer(results.tasks, 1))
     pictures = write_report(folder / "report.html", subject, [other], folder / "pictures")
     assert {path.suffix for path in pictures} == {".svg", ".png", ".gif"}
     assert all(path.stat().st_size > 500 for path in pictures)
@@ -202,8 +203,11 @@ def test_accessible(opened: Callable, page_text: str, width: int, scheme: str) -
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra `test`) brings axe")
     page = opened(page_text, width, scheme)
     open_all(page)
-    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
+    page.click("summary")
+    for drawing in ("colours", "text"):
+        page.select_option("#drawing", drawing)
+        found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
 
 
 def test_filters(opened: Callable, page_text: str, results: Results) -> None:
@@ -285,6 +289,8 @@ def test_an_address_opens_a_test(opened: Callable, page_text: str) -> None:
 def test_an_answer_forms(opened: Callable, page_text: str) -> None:
     page = opened(page_text)
     player = page.locator(".player").first
+    player.scroll_into_view_if_needed()
+    player.locator(".strip li").first.wait_for()
     assert player.locator(".strip li").count() == 2  # steps
     player.locator("input[type=checkbox]").check()
     assert player.locator(".strip li").count() == 4  # every cycle
@@ -343,7 +349,7 @@ def test_without_solutions_there_are_no_scores(opened: Callable, results: Result
     page = opened(make_page("blind", make_results({}, blind, ranked, np.full((len(ranked), 8), 10))))
     assert "No solutions are known" in page.inner_text("main")
     open_all(page)
-    assert page.locator("#scores").count() == 0
+    assert page.locator(".card").count() == 0
     assert "right answer not known" in page.inner_text("#test-0")
 
 
@@ -356,8 +362,8 @@ def test_no_name_injects_markup(opened: Callable, tmp_path: Path) -> None:
     made = dict(zip(("checkpoint", "data", "views", "step"), HOSTILE, strict=False))
     results = Results(made, tasks, answer(tasks).answers)
     names = Contents(results).names
-    subject = Subject(HOSTILE[1], tmp_path, results, None, form(results, names[:3]))
-    write_report(tmp_path / "out.html", subject, [Subject(HOSTILE[0], tmp_path, answer(tasks, 1), None)], tmp_path / "pictures")
+    subject = Subject(HOSTILE[1], tmp_path, results, forming=form(results, names[:3]))
+    write_report(tmp_path / "out.html", subject, [Subject(HOSTILE[0], tmp_path, answer(tasks, 1))], tmp_path / "pictures")
     text = (tmp_path / "out.html").read_text(encoding="utf-8")
     assert "49" not in re.findall(r"training step</dt><dd>(.*?)</dd>", text)
     page = opened(text)
@@ -383,6 +389,82 @@ def test_a_foreign_script_would_not_run(opened: Callable, page_text: str) -> Non
 # --- the command
 
 
+def test_tests_of_one_name_are_told_apart(opened: Callable) -> None:
+    """Rows of joined sets have the same numbers: what forms, and what a link opens, is still the right one."""
+    puzzles = make_puzzles("maze-5x5", 3, 1)
+    both = join_puzzles([puzzles, make_puzzles("maze-5x5-easy", 3, 2)])
+    ranked = [[Candidate(grid, 1, 0.5)] for grid in both.answers]
+    results = make_results({}, both, ranked, np.ones((6, 1), np.int64))
+    names = Contents(results).names
+    assert len(set(names)) == 6
+    formed = Forming("row 1 (2)", [Frame(1, 1, True, both.answers[3], 0.5)])
+    page = opened(make_page("x", results, forming=[formed]))
+    page.click(".player a")
+    assert page.locator("#detail-3").is_visible()
+    page.click("#test-3 .open")
+    page.click(".player a")  # the same link again
+    assert page.locator("#detail-3").is_visible()
+
+
+def test_some_solutions_alone_are_counted(opened: Callable, results: Results) -> None:
+    tasks = TaskSet([task if n % 2 else task.without_solutions() for n, task in enumerate(results.tasks)], "some")
+    known = make_results({}, tasks, [answered.candidates for answered in results.answers], np.full((27, 8), 10))
+    page = opened(make_page("some", known))
+    assert "The right answers to 18 of 27 tests are known" in page.inner_text("#scores")
+    assert page.locator(".legend li").count() == len(count_outcomes(judge_results(known)))
+    assert "9 right answer not known" in page.inner_text(".legend")
+
+
+def test_pictures_of_a_former_report_go_and_nothing_else(results: Results, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    (folder / "forming-folder.svg").mkdir(parents=True)
+    for name in ("forming-old.gif", "curves-steps.png", "forming-notes.txt", "mine.png"):
+        (folder / name).touch()
+    write_report(tmp_path / "report.html", Subject("x", tmp_path, results, forming=form(results, [])), pictures=folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["forming-folder.svg", "forming-notes.txt", "mine.png"]
+
+
+def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies where the evaluation says its checkpoint was may be another run by now."""
+    log = orjson.dumps({"step": 5, "seconds": 1.0, "loss": 1.0})
+    for run in ("runs/x", "apart/runs/x"):
+        (tmp_path / run / "other-data").mkdir(parents=True)
+        (tmp_path / run / "metrics.jsonl").write_bytes(log)
+    made = Results({"checkpoint": "runs/x/checkpoint-00000005", "step": 5}, results.tasks, results.answers)
+    for place in ("runs/x/other-data", "elsewhere"):
+        write_predictions(tmp_path / place / "predictions.json", made)
+    monkeypatch.chdir(tmp_path)
+    assert find_subject(Path("runs/x/other-data")).log is not None
+    assert find_subject(Path("elsewhere")).log is None
+    (tmp_path / "runs/x/predictions.json").write_bytes((tmp_path / "elsewhere/predictions.json").read_bytes())
+    both = [find_subject(Path("runs/x")), find_subject(Path("runs/x/other-data"))]
+    assert len(list_logs(both)) == 1  # two evaluations of one run have one curve
+    (tmp_path / "runs/x/metrics.jsonl").write_bytes(b"")
+    subject = find_subject(Path("runs/x"))  # a run that has logged nothing is no reason to go without its evaluation
+    assert subject.log is None
+    assert "no curves of training" in subject.note
+
+
+def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path: Path, command: Callable) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    checkpoint = run / "checkpoint-00000002"
+    assert command("evaluate", "--checkpoint", checkpoint, "--device", "cpu", "--views", 2)[0] == 0
+    before = (run / "forming.json").read_bytes()
+    assert command("report", run, "--forming", "--device", "cpu", "--no-pictures")[0] == 0
+    assert (run / "forming.json").read_bytes() == before
+    shutil.rmtree(checkpoint)
+    code, _, error = command("report", run, "--forming", "--device", "cpu")
+    assert (code, "the checkpoint that answered, of step 2, is not there; name one with --checkpoint" in error) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path) -> Path:
+    """A run with three checkpoints."""
+    return base
+
+
+
 def test_the_command(results: Results, tmp_path: Path, command: Callable) -> None:
     write_predictions(tmp_path / "a" / "predictions.json", results)
     write_predictions(tmp_path / "b" / "predictions.json", answer(results.tasks, 1))
@@ -406,6 +488,8 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
         (["{tmp}/a", "--checkpoint", "x"], "does nothing without --forming"),
         (["{tmp}/a", "--forming", "made00"], "--checkpoint"),
         (["{tmp}/a", "--out", "{tmp}"], "is a folder"),
+        (["{tmp}/a", "--device", "cpu"], "--device: does nothing without --forming"),
+        (["x" * 300], "cannot be looked up"),
     ],
 )
 def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path: Path, command: Callable) -> None:
@@ -421,6 +505,7 @@ def test_a_report_that_cannot_be_made_costs_nothing(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("trm_arc.report.page.has_template_engine", lambda: False)
-    missing: Any = Results({"checkpoint": str(tmp_path / "gone")}, results.tasks, results.answers)
-    write_page(missing, tmp_path, find_device("cpu", "auto"))
+    monkeypatch.setattr("trm_arc.evaluate.renew_forming", lambda subject, *_rest: subject)
+    unused: Any = None
+    write_page(results, tmp_path, tmp_path, unused, find_device("cpu", "auto"))
     assert capsys.readouterr().out.startswith("no report: ")

@@ -13,6 +13,7 @@ from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.results import Results, name_tests
 from trm_arc.score import Rate, rate
 from trm_arc.task import grid_key
+from trm_arc.terminal import printable
 
 _NAME = 19  # characters of a name in a table
 NOISE = 0.05  # a difference that chance alone makes as often as this, or more often, is within noise
@@ -151,6 +152,7 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
 
 def _tell_apart(*names: str) -> list[str]:
     """Two names in as many characters as there is room for: their ends, or what is before them where they end alike."""
+    names = tuple(map(printable, names))
     ends = [name[-_NAME:] for name in names]
     if len(set(ends)) == len(set(names)):
         return ends
@@ -159,4 +161,5 @@ def _tell_apart(*names: str) -> list[str]:
 
 
 def _list(title: str, names: list[str]) -> list[str]:
-    return textwrap.wrap(f"{title}: {shorten(names, 40)}", 78, initial_indent="  ", subsequent_indent="    ") if names else []
+    told = printable(f"{title}: {shorten(names, 40)}")
+    return textwrap.wrap(told, 78, initial_indent="  ", subsequent_indent="    ") if names else []

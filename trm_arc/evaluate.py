@@ -31,7 +31,7 @@ from trm_arc.processes import find_processes
 from trm_arc.puzzles.answers import write_answers
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
-from trm_arc.report.making import make_subject, renew_forming, write_report
+from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
 from trm_arc.results import Results, make_results, write_predictions
 from trm_arc.sources import load_tasks
 from trm_arc.terminal import wants_colour
@@ -127,14 +127,14 @@ def main(arguments: Sequence[str]) -> int:
         attempts += values.rollouts * voter.config.model.latents
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
-        made = {"checkpoint": str(checkpoint_path), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
+        made = {"checkpoint": str(paths[0]), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
         made |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
         made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
         ranked = tally(parts, tasks.outputs, views * len(paths), tasks.family)
         results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family))
         report(results, out, values.show)
         if not values.no_report:
-            write_page(results, out, device)
+            write_page(results, out, run_folder, checkpoint, device)
     return 0
 
 
@@ -165,44 +165,63 @@ def report(results: Results, out: Path, show: bool) -> None:
         show: print every answer as a picture.
     """
     tasks, of_puzzles = results.tasks, isinstance(results.tasks, PuzzleSet)
-    for name in (REPORT_FILE, FORMING_FILE):
-        (out / name).unlink(missing_ok=True)  # of other answers
-    if of_puzzles:
-        write_answers(out / ANSWERS_FILE, results)
-        (out / PREDICTIONS_FILE).unlink(missing_ok=True)  # of other answers
-    else:
-        write_predictions(out / PREDICTIONS_FILE, results)
-        write_submission(out / SUBMISSION_FILE, tasks, results.grids)
-        (out / ANSWERS_FILE).unlink(missing_ok=True)
     if show:
         print(f"\n{show_answers(results, wants_colour())}\n")
     if tasks.has_solutions:
         scores, table = score_results(results)
-        write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))
         if of_puzzles:
             print(f"{results.made['steps_of_thought']:.1f} steps of thought a rollout on average")
         print(table)
     else:
-        (out / SCORES_FILE).unlink(missing_ok=True)
         print("no solutions are known here, so there is no score")
+    # What matters most comes first, should the disk be full; what is left of other answers goes.
+    if not of_puzzles:
+        write_submission(out / SUBMISSION_FILE, tasks, results.grids)
+    remove_stale(out, (REPORT_FILE, FORMING_FILE, PREDICTIONS_FILE if of_puzzles else ANSWERS_FILE))
+    if tasks.has_solutions:
+        write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))
+    else:
+        remove_stale(out, (SCORES_FILE,))
     if of_puzzles:
+        write_answers(out / ANSWERS_FILE, results)
         print(f"wrote {out / ANSWERS_FILE}")
     else:
+        write_predictions(out / PREDICTIONS_FILE, results)
         print(f"wrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
 
 
-def write_page(results: Results, out: Path, device: Device) -> None:
+def remove_stale(out: Path, names: Sequence[str]) -> None:
+    """Remove files of other answers, and the pictures of a report.
+
+    Args:
+        out: folder of the files.
+        names: of the files.
+
+    Raises:
+        InputError: one cannot be removed.
+    """
+    try:
+        for name in names:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: {name} of an earlier evaluation cannot be removed ({error.strerror})") from None
+    remove_pictures(out / PICTURES)
+
+
+def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:
     """Watch how some answers form, and write the report; a report that cannot be made costs nothing that was written before.
 
     Args:
         results: what was answered.
         out: folder for the files.
+        run_folder: of the training.
+        checkpoint: that answered.
         device: where to compute.
     """
     try:
-        subject = renew_forming(make_subject(str(out), out, results), (), None, device)
+        subject = renew_forming(make_subject(str(out), out, results, run_folder), (), checkpoint, device)
         write_report(out / REPORT_FILE, subject)
-        print(f"wrote {out / REPORT_FILE}: open it in a browser")
+        print("\n".join(filter(None, (subject.note, f"wrote {out / REPORT_FILE}: open it in a browser"))))
     except InputError as error:
         print(f"no report: {error}")
 

@@ -7,21 +7,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from augment import BOARD
 from trm_arc.answer import make_predictor
 from trm_arc.checkpoint import Checkpoint
-from trm_arc.compare import name_tests
 from trm_arc.device import Device
 from trm_arc.errors import InputError
 from trm_arc.files import read_json, to_json, write_atomic
 from trm_arc.outcomes import Outcome, judge_results
 from trm_arc.predict import Predictor
-from trm_arc.puzzles.puzzle_set import AnySet
-from trm_arc.results import Results
+from trm_arc.puzzles.families import PuzzleFamily
+from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
+from trm_arc.results import Results, name_tests
 from trm_arc.task import Grid
 from trm_arc.thinking import Moment
 
 FORMAT, VERSION = "trm_arc forming", 1
-USUAL = 4  # test inputs that are watched, if none are named
+USUAL, MOST = 4, 50  # test inputs that are watched, if none are named, and at most
 
 
 class Frame(NamedTuple):
@@ -61,8 +62,10 @@ def choose_slots(results: Results, names: Sequence[str] = ()) -> list[int]:
         InputError: a name that is none of these.
     """
     called = name_tests(results)
+    if len(names) > MOST:
+        raise InputError(f"--forming: at most {MOST} can be watched for one page, got {len(names)}")
     if names:
-        return [_find(name, called, results) for name in names]
+        return list(dict.fromkeys(slot for name in names for slot in _find(name, called, results)))
     verdicts = judge_results(results)
     firsts = [next((n for n, verdict in enumerate(verdicts) if verdict.outcome is outcome), None) for outcome in Outcome]
     chosen = [number for number in firsts if number is not None][:USUAL]
@@ -70,11 +73,17 @@ def choose_slots(results: Results, names: Sequence[str] = ()) -> list[int]:
     return chosen + rest[: USUAL - len(chosen)]
 
 
-def _find(name: str, called: Sequence[str], results: Results) -> int:
-    for candidate in (name, f"row {name}", f"{name} test 1"):
+def _find(name: str, called: Sequence[str], results: Results) -> list[int]:
+    """The test inputs of a name: one, or all of a task."""
+    row = name.removeprefix("row ")
+    for candidate in (name, f"row {row}"):
         if candidate in called:
-            return called.index(candidate)
-    raise InputError(f"--forming: {name} is not in {results.tasks.name}; name a task, as {called[0]}")
+            return [called.index(candidate)]
+    tasks = results.tasks
+    owned = [] if isinstance(tasks, PuzzleSet) else [slot for slot, (task, _) in enumerate(tasks.tests) if task.id == name]
+    if not owned:
+        raise InputError(f"--forming: {name} is not in {tasks.name}; name a task or a row, as {called[0]}")
+    return owned
 
 
 class _Watcher:
@@ -139,8 +148,12 @@ def write_forming(path: Path, formed: Sequence[Forming]) -> None:
     write_atomic(path, to_json({"format": FORMAT, "version": VERSION, "formed": entries}))
 
 
-def read_forming(path: Path) -> list[Forming]:
+def read_forming(path: Path, results: Results | None = None) -> list[Forming]:
     """Read what `write_forming` wrote.
+
+    Args:
+        path: the file.
+        results: the evaluation that it belongs to; what is of no test input of it is left out.  None: any.
 
     Raises:
         InputError: it cannot be read, or something else wrote it.
@@ -149,9 +162,23 @@ def read_forming(path: Path) -> list[Forming]:
     if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path}: not written by this trm_arc; remove it, or make it anew with --forming")
     try:
-        return [Forming(_parse(str, one["name"]), list(map(_parse_frame, one["frames"]))) for one in document["formed"]]
+        formed = [Forming(_parse(str, one["name"]), list(map(_parse_frame, one["frames"]))) for one in document["formed"]]
+        for one in formed:
+            _check(one, results)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); remove it, or make it anew with --forming") from None
+    names = set(name_tests(results)) if results else {one.name for one in formed}
+    return [one for one in formed if one.name in names]
+
+
+def _check(one: Forming, results: Results | None) -> None:
+    """Raise ValueError unless an answer forms to its end, on boards of the evaluation's puzzles."""
+    if not one.frames or not one.frames[-1].last:
+        raise ValueError("an answer's last frame is missing")
+    family = results.tasks.family if results else None
+    for grid in (frame.grid for frame in one.frames if isinstance(family, PuzzleFamily) and frame.grid.size):
+        if grid.shape != family.shape:
+            raise ValueError(f"a board of {family.shape} is needed, got {grid.shape}")
 
 
 def _parse(kind: type, value: Any) -> Any:
@@ -165,6 +192,8 @@ def _parse_frame(frame: Mapping[str, Any]) -> Frame:
     grid = np.array(frame["grid"]) if frame["grid"] != [] else np.empty((0, 0), np.uint8)
     if grid.ndim != 2 or grid.dtype.kind not in "iu" or not ((grid >= 0) & (grid <= 255)).all():
         raise ValueError("a grid is rows of small numbers")
+    if max(grid.shape) > BOARD:
+        raise ValueError(f"a grid of at most {BOARD} rows and columns is needed, got {grid.shape}")
     if min(step, cycle) < 1 or not 0 <= halting <= 1:
         raise ValueError("steps and cycles begin at 1, probabilities end there")
     return Frame(step, cycle, _parse(bool, frame["last"]), grid.astype(np.uint8), halting)

@@ -24,6 +24,8 @@ def find_results(path: Path) -> Results:
         is_folder = path.is_dir()
     except OSError as error:
         raise InputError(f"{path}: cannot be looked up ({error.strerror})") from None
+    if file is not None and file.suffix not in (Path(PREDICTIONS_FILE).suffix, Path(ANSWERS_FILE).suffix):
+        raise InputError(f"{path}: name the run's folder, or the {PREDICTIONS_FILE} or {ANSWERS_FILE} in it")
     if file is not None:
         return read_answers(file) if file.suffix == Path(ANSWERS_FILE).suffix else read_predictions(file)
     if is_folder:

@@ -94,11 +94,20 @@ def truths(tasks: AnySet) -> list[Grid | None]:
 
 
 def name_tests(results: Results) -> list[str]:
-    """What each test input is called, in order: its task, and its number where there are several; of puzzles the row."""
+    """What each test input is called, in order: its task, and its number where there are several; of puzzles the row.
+
+    No two have one name: of sets that were joined, whose rows have the same numbers, the later ones are numbered.
+    """
     tasks = results.tasks
     if isinstance(tasks, PuzzleSet):
-        return [f"row {row}" for row in tasks.rows.tolist()]
-    return [f"{task.id} test {number + 1}" if len(task.test) > 1 else task.id for task, number in tasks.tests]
+        names = [f"row {row}" for row in tasks.rows.tolist()]
+    else:
+        names = [f"{task.id} test {number + 1}" if len(task.test) > 1 else task.id for task, number in tasks.tests]
+    met: dict[str, int] = {}
+    for at, name in enumerate(names):
+        met[name] = met.get(name, 0) + 1
+        names[at] = name if met[name] == 1 else f"{name} ({met[name]})"
+    return names
 
 
 def make_results(

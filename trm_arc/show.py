@@ -110,7 +110,8 @@ class Finder:
             return self._find_named(text, named[1] if named else text)
         if named and named[1] in source:
             return self._with_answers(source[named[1]], source.name)
-        raise InputError(f"{text}: no task of {source.name}{_near(text, [source])}")
+        advice = _near(text, [source]) or "; name the set that it is of with --data"
+        raise InputError(f"{text}: no task of {source.name}{advice}")
 
     def _find_named(self, text: str, task_id: str) -> Found:
         holders = [tasks for tasks in self.named_sets if task_id in tasks]

@@ -20,7 +20,7 @@ from trm_arc.files import check_writable, to_json, write_atomic
 from trm_arc.leak import refuse_trained
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.scores import judge
-from trm_arc.report.plots import MISSING, add_legend, has_matplotlib, make_figure, save_figure, scale_log
+from trm_arc.report.plots import MISSING, add_legend, has_matplotlib, make_figure, render_figure, scale_log, write_pictures
 from trm_arc.score import Rate
 from trm_arc.thinking import Thinking
 from trm_arc.vote import Predictions, tally
@@ -182,7 +182,7 @@ def draw(points: list[Point], title: str, folder: Path) -> list[Path]:
         scale_log(axes.xaxis)
         axes.set(xlabel="GFLOP a puzzle", ylabel="exact, percent", title=title)
         add_legend(axes, list(lines.values()), list(lines))
-        return save_figure(figure, folder / "sweep")
+        return write_pictures(render_figure(figure, "sweep"), folder)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,10 +8,14 @@ from trm_arc.command import Parser, add_device_flags, run
 from trm_arc.compare import compare, comparison_table
 from trm_arc.device import find_device
 from trm_arc.errors import InputError
+from trm_arc.export import load_newest
 from trm_arc.files import REPORT_FILE, check_writable
+from trm_arc.forming import choose_slots
 from trm_arc.outcomes import score_results
 from trm_arc.report.logs import summary_table
-from trm_arc.report.making import Subject, find_subject, renew_forming, write_report
+from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_forming, write_report
+from trm_arc.results import Results
+from trm_arc.terminal import printable
 
 
 def make_parser() -> Parser:
@@ -25,8 +29,8 @@ def make_parser() -> Parser:
     named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json or predictions.csv"
     parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
     parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
-    forming = "watch how the answers to these form: ids of tasks, or rows of puzzles (default: those that `evaluate` chose)"
-    parser.add_argument("--forming", nargs="+", default=[], metavar="ID", help=forming)
+    forming = "watch how the answers to these form: ids of tasks, or rows of puzzles; without any, to the first of each outcome"
+    parser.add_argument("--forming", nargs="*", metavar="ID", help=forming)
     parser.add_argument("--checkpoint", type=Path, help="what to watch with --forming (default: the one that answered)")
     parser.add_argument("--no-pictures", action="store_true", help="write the page alone: no SVG, PNG and GIF beside it")
     add_device_flags(parser)
@@ -40,18 +44,21 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
-    if values.checkpoint and not values.forming:
-        raise InputError("--checkpoint: does nothing without --forming")
-    first, *others = (find_subject(path) for path in dict.fromkeys(values.subjects))
+    given = {"--checkpoint": values.checkpoint, "--device": values.device != "auto", "--precision": values.precision != "auto"}
+    for flag, value in given.items():
+        if value and values.forming is None:
+            raise InputError(f"{flag}: does nothing without --forming")
+    first, *others = (find_subject(path) for path in {path.resolve(): path for path in values.subjects}.values())
     out = values.out or first.folder / REPORT_FILE
     check_writable(out.parent, (out.name,))
-    if values.forming:
+    if values.forming is not None:
         first = watch(first, values)
-    files = write_report(out, first, others, None if values.no_pictures else out.parent / "pictures")
+    files = write_report(out, first, others, None if values.no_pictures else out.parent / PICTURES)
     tell(first, others)
     if files:
-        print(f"wrote {len(files)} pictures to {files[0].parent}: {', '.join(sorted({file.suffix[1:] for file in files}))}")
-    print(f"wrote {out}")
+        kinds = ", ".join(sorted({file.suffix[1:] for file in files}))
+        print(printable(f"wrote {len(files)} pictures to {files[0].parent}: {kinds}"))
+    print(printable(f"wrote {out}"))
     return 0
 
 
@@ -65,9 +72,12 @@ def watch(subject: Subject, values: Namespace) -> Subject:
     Raises:
         InputError: there are no predictions, no checkpoint, or no such test.
     """
+    if subject.results is not None:
+        choose_slots(subject.results, values.forming)  # a name that is none is refused before a model is loaded
     device = find_device(values.device, values.precision)
-    print(f"device: {device.reason}")
-    return renew_forming(subject, values.forming, values.checkpoint, device)
+    model = load_newest(values.checkpoint or find_checkpoint(subject))
+    print(printable(f"{model.where}, step {model.step}\ndevice: {device.reason}".replace("\n", "; ")))
+    return renew_forming(subject, values.forming, model, device)
 
 
 def tell(first: Subject, others: Sequence[Subject]) -> None:
@@ -81,10 +91,20 @@ def tell(first: Subject, others: Sequence[Subject]) -> None:
         print(score_results(first.results)[1])
     for other in others:
         if first.results is not None and other.results is not None:
-            print(comparison_table(compare(other.results, first.results), other.name, first.name))
-    logs = [subject.log for subject in (first, *others) if subject.log is not None]
+            print(_compare(first, other, first.results, other.results))
+    for subject in (first, *others):
+        if subject.note:
+            print(printable(subject.note))
+    logs = list_logs((first, *others))
     if logs:
         print(summary_table(logs))
+
+
+def _compare(first: Subject, other: Subject, here: Results, there: Results) -> str:
+    try:
+        return comparison_table(compare(there, here), other.name, first.name)
+    except InputError as error:
+        return printable(f"no comparison: {error}")
 
 
 if __name__ == "__main__":

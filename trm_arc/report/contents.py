@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trm_arc.compare import Comparison, compare, name_tests
+from trm_arc.compare import Comparison, compare
+from trm_arc.errors import InputError
 from trm_arc.forming import Forming
 from trm_arc.outcomes import (
     FAULT_TITLES,
@@ -24,17 +25,19 @@ from trm_arc.outcomes import (
 )
 from trm_arc.puzzles.families import SudokuFamily
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.results import Answered, Results, truths
+from trm_arc.results import Answered, Results, name_tests, truths
 from trm_arc.score import Rate, pass_at, rate
 from trm_arc.task import Grid
 
-ROOM = 9_000_000  # characters of grids in a page; test inputs beyond are counted, but not shown
+# Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
+ROOM, MOST = 9_000_000, 2000
+_ROW = 1200  # characters of a test input beside its grids: its row of the table, names, votes
 _DIGITS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", np.uint8)
 _FACTS = {
     "checkpoint": "checkpoint",
     "step": "training step",
     "data": "answered",
-    "views": "views of a test input",
+    "views": "views of a test input at most",
     "checkpoints": "checkpoints that vote",
     "steps_of_thought": "steps of thought a view",
     "rollouts": "rollouts of a view",
@@ -73,7 +76,7 @@ def show_scores(results: Results) -> list[dict[str, Any]]:
         _score("pass@2", second, "Test outputs that one of the two attempts gets right: the ARC Prize score."),
         _score("pass@1", first, "Test outputs that the first attempt gets right."),
         _score("pass@2 of tasks", of_tasks, "The solved share of a task's test outputs, averaged over tasks, as in the paper."),
-        _seen(results, "by at least one view, voted first or not: what a perfect choice could solve"),
+        _seen(results, "by at least one view (or guess), voted first or not: what a perfect choice could solve"),
     ]
 
 
@@ -152,8 +155,8 @@ class Contents:
         """How many test inputs there is room for."""
         room = ROOM
         for number, size in enumerate(self._sizes()):
-            room -= size
-            if room < 0:
+            room -= size + _ROW
+            if room < 0 or number == MOST:
                 return number
         return len(self.names)
 
@@ -167,7 +170,7 @@ class Contents:
             else:
                 task, test = tasks.tests[number]
                 shared = task.visible_grids if test == 0 else ()
-                yield sum(grid.size for grid in (*grids, *shared)) + 100 * len(grids)
+                yield sum(grid.size for grid in (*grids, *shared))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row of the table for each test input that is shown."""
@@ -250,16 +253,16 @@ class Contents:
         ]
 
     def compared(self, other: Results, name: str) -> dict[str, Any]:
-        """A comparison with another evaluation, in which this one is the newer.
+        """A comparison with another evaluation, in which this one is the newer; or why there is none.
 
         Args:
             other: what it is compared with.
             name: what that is called.
-
-        Raises:
-            InputError: they share no test input.
         """
-        comparison: Comparison = compare(other, self.results)
+        try:
+            comparison: Comparison = compare(other, self.results)
+        except InputError as error:
+            return {"name": name, "it": None, "why": str(error)}
         numbers = {test: number for number, test in enumerate(self.names[: self.shown])}
 
         def link(tests: Sequence[str]) -> list[dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from trm_arc.report.logs import AXES, MEASURES, RunLog, show_number, show_step, summarise, unit_of
-from trm_arc.report.plots import COLOURS, add_legend, inline_svg, make_figure, save_figure, scale_log
+from trm_arc.report.plots import COLOURS, add_legend, inline_svg, make_figure, render_figure, scale_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,14 +28,14 @@ class Curves(NamedTuple):
         axis: of `AXES`.
         title: of the figure.
         description: in words.
-        files: that were written.
+        pictures: for a paper, by the names of their files; none where they were not asked for.
         svg: for a page, see `inline_svg`.
     """
 
     axis: str
     title: str
     description: str
-    files: list[Path]
+    pictures: Mapping[str, bytes]
     svg: str
 
 
@@ -61,25 +60,25 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, 
     return places, means
 
 
-def draw_curves(logs: Sequence[RunLog], folder: Path | None, axes: Sequence[str] = tuple(AXES)) -> list[Curves]:
-    """Draw the curves of runs over each axis of which something is known, as `curves-AXIS.svg` and `.png`.
+def draw_curves(logs: Sequence[RunLog], axes: Sequence[str] = tuple(AXES), *, pictures: bool = True) -> list[Curves]:
+    """Draw the curves of runs over each axis of which something is known.
 
     Args:
         logs: of the runs.
-        folder: where to write; None: nowhere, only the SVG for a page is wanted.
         axes: of `AXES`.
+        pictures: render `curves-AXIS.svg` and `.png`, too, and not only the SVG for a page.
 
     Raises:
-        InputError: matplotlib is not installed, or nothing can be written.
+        InputError: matplotlib is not installed.
     """
-    return [_draw(logs, axis, folder) for axis in axes if any(_furthest(log, axis) > 0 for log in logs)]
+    return [_draw(logs, axis, pictures) for axis in axes if any(_furthest(log, axis) > 0 for log in logs)]
 
 
 def _furthest(log: RunLog, axis: str) -> float:
     return getattr(summarise(log), "seconds" if axis == "time" else axis)
 
 
-def _draw(logs: Sequence[RunLog], axis: str, folder: Path | None) -> Curves:
+def _draw(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
     known = [log for log in logs if _furthest(log, axis) > 0]  # the others keep their colours, which are equal in all figures
     furthest = max(_furthest(log, axis) for log in known)
     divisor, unit = unit_of(axis, furthest)
@@ -96,8 +95,8 @@ def _draw(logs: Sequence[RunLog], axis: str, folder: Path | None) -> Curves:
             names, lines = zip(*legend, strict=True)
             add_legend(figure, lines, names, loc="outside lower center", ncols=2, handlelength=3)
         title, description = _describe(known, axis, [*(MEASURES[measure] for measure in measures), *scores])
-        files = save_figure(figure, folder / f"curves-{axis}") if folder else []
-        return Curves(axis, title, description, files, inline_svg(figure, title, description))
+        rendered = render_figure(figure, f"curves-{axis}") if pictures else {}
+        return Curves(axis, title, description, rendered, inline_svg(figure, title, description))
 
 
 def _describe(logs: Sequence[RunLog], axis: str, shown: Sequence[str]) -> tuple[str, str]:

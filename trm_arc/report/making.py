@@ -1,22 +1,28 @@
 """From folders to a report: what a run has left is gathered, and the page and its pictures are written."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trm_arc.compare import name_tests
+from trm_arc.checkpoint import CHECKPOINT_NAME, Checkpoint, list_checkpoints, read_step
 from trm_arc.device import Device
 from trm_arc.errors import InputError
-from trm_arc.export import load_newest
 from trm_arc.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
 from trm_arc.forming import Forming, choose_slots, read_forming, watch_forming, write_forming
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.reading import find_results
 from trm_arc.report.curves import draw_curves
 from trm_arc.report.logs import RunLog, has_log, read_log, show_summary
-from trm_arc.report.page import Training, make_page
-from trm_arc.report.strips import BoardDrawer, write_strips
-from trm_arc.results import Results, truths
+from trm_arc.report.page import Training, make_page, require_template_engine
+from trm_arc.report.plots import write_pictures
+from trm_arc.report.strips import BoardDrawer, draw_strips
+from trm_arc.results import Results, name_tests, truths
+from trm_arc.terminal import printable
+
+PICTURES = "pictures"  # the folder for them, beside the page
+_PICTURE = re.compile(r"(forming-[\w-]+|curves-\w+)\.(svg|png|gif)")
+_WINDOWS = ("trained", "full", "lanes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +33,19 @@ class Subject:
         name: as the user calls it.
         folder: where its files lie.
         results: its evaluation; None if there is none.
-        log: of its training; None if there is none.
+        run: the folder of the training that made it; None if that is not known.
+        log: of that training; None if there is none.
         forming: how some of its answers form.
+        note: what a user should know of the reading; may be empty.
     """
 
     name: str
     folder: Path
     results: Results | None
-    log: RunLog | None
+    run: Path | None = None
+    log: RunLog | None = None
     forming: Sequence[Forming] = ()
+    note: str = ""
 
 
 def find_subject(path: Path) -> Subject:
@@ -47,74 +57,114 @@ def find_subject(path: Path) -> Subject:
     Raises:
         InputError: nothing that can be shown, or a file that is damaged.
     """
-    path = path.parent if path.name.startswith("checkpoint-") else path
-    folder = path if path.is_dir() else path.parent
-    answered = not path.is_dir() or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
-    if not answered and not has_log(path):
+    path = path.parent if CHECKPOINT_NAME.fullmatch(path.name) else path
+    try:
+        is_folder, there = path.is_dir(), path.exists()
+        answered = not is_folder or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
+        logged = is_folder and has_log(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be looked up ({error.strerror})") from None
+    if is_folder and not answered and not logged:
         raise InputError(
             f"{path}: holds neither an evaluation nor the metrics of training; name a run's folder, or make predictions with "
             "`python -m trm_arc.evaluate --checkpoint RUN`"
         )
-    results = find_results(path) if answered else None
-    return make_subject(str(path), folder, results)
+    results = find_results(path) if answered or not there else None
+    folder = path if is_folder else path.parent
+    return make_subject(str(path), folder, results, folder if logged else find_run(folder, results))
 
 
-def make_subject(name: str, folder: Path, results: Results | None) -> Subject:
+def make_subject(name: str, folder: Path, results: Results | None, run: Path | None) -> Subject:
     """What lies beside an evaluation: the metrics of the run that it is of, and how some answers form.
 
     Args:
         name: as the user calls it.
         folder: of the evaluation.
         results: the evaluation; None if there is only training.
+        run: the folder of the training.
 
     Raises:
-        InputError: a file is damaged.
+        InputError: a file is damaged.  Metrics that say nothing are no reason to go without an evaluation.
     """
-    run = find_run(folder, results)
-    log = read_log(run, name) if run else None
+    name, log, note = printable(name), None, ""
+    if run is not None and (results is None or has_log(run)):
+        try:
+            log = read_log(run, name)
+        except InputError as error:
+            if results is None:
+                raise
+            note = f"no curves of training: {error}"
     file = folder / FORMING_FILE
-    forming = read_forming(file) if results is not None and file.is_file() else ()
-    return Subject(name, folder, results, log, forming)
+    forming = read_forming(file, results) if results is not None and file.is_file() else ()
+    return Subject(name, folder, results, run, log, forming, note)
 
 
 def find_run(folder: Path, results: Results | None) -> Path | None:
-    """The folder of the run whose training has made an evaluation's checkpoint, if its metrics are there.
+    """The folder of the run that an evaluation is of, where it is sure: the folder around an evaluation of other data.
+
+    A path that the evaluation tells is no proof: what lies there now may be another run.
 
     Args:
         folder: of the evaluation.
         results: the evaluation.
     """
-    made = Path(str(results.made.get("checkpoint", folder))) if results is not None else folder
-    return next((place for place in (folder, made, made.parent) if has_log(place)), None)
+    above = folder.resolve().parent
+    told = Path(str(results.made.get("checkpoint", ""))) if results else Path()
+    told = told.parent if CHECKPOINT_NAME.fullmatch(told.name) else told
+    return above if told.name == above.name and has_log(above) else None
 
 
-def renew_forming(subject: Subject, names: Sequence[str], checkpoint: Path | None, device: Device) -> Subject:
+def find_checkpoint(subject: Subject) -> Path:
+    """The checkpoint that gave an evaluation's answers: where the evaluation says, or in the run's folder.
+
+    Args:
+        subject: whose.
+
+    Raises:
+        InputError: there is no evaluation, or its checkpoint is not there any more.
+    """
+    results = _require_results(subject)
+    told, step = Path(str(results.made.get("checkpoint", ""))), results.made.get("step")
+    for place in (told, subject.folder / told.name, (subject.run or subject.folder) / told.name, subject.run or subject.folder):
+        try:
+            found = next((one for one in (place, *list_checkpoints(place)) if step and read_step(one) == step), None)
+        except OSError:  # no name of a file
+            continue
+        if found is not None:
+            return found
+    raise InputError(f"{told}: the checkpoint that answered, of step {step}, is not there; name one with --checkpoint")
+
+
+def _require_results(subject: Subject) -> Results:
+    if subject.results is None:
+        raise InputError(f"--forming: {subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`")
+    return subject.results
+
+
+def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, device: Device) -> Subject:
     """Watch how answers form, and keep that beside the evaluation.
 
     Args:
         subject: whose.
         names: of the tests; those that are usual if there are none.
-        checkpoint: what answers; the one that answered if None.
+        model: what answers.
         device: where to compute.
 
     Raises:
-        InputError: there is no evaluation, no checkpoint, or no such test.
+        InputError: there is no evaluation, or no such test.
     """
-    results = subject.results
-    if results is None:
-        raise InputError(f"--forming: {subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`")
+    results = _require_results(subject)
     slots = choose_slots(results, names)
-    path = checkpoint or Path(str(results.made.get("checkpoint", subject.folder)))
-    if not path.exists():
-        raise InputError(f"{path}: the checkpoint that answered is not there; name one with --checkpoint")
-    options = {name: results.made[name] for name in ("steps", "window") if name in results.made}
-    formed = watch_forming(load_newest(path), results.tasks, slots, name_tests(results), device, **options)
+    steps, window = results.made.get("steps"), results.made.get("window", "trained")
+    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in _WINDOWS:
+        raise InputError(f"{subject.name}: its predictions tell of {steps} steps on windows as {window}; evaluate it anew")
+    formed = watch_forming(model, results.tasks, slots, name_tests(results), device, steps=steps, window=window)
     write_forming(subject.folder / FORMING_FILE, formed)
     return replace(subject, forming=formed)
 
 
 def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pictures: Path | None = None) -> list[Path]:
-    """Write the page, and pictures for a paper.
+    """Write the page, and after it pictures for a paper.
 
     Args:
         out: the file of the page.
@@ -128,36 +178,46 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     Raises:
         InputError: matplotlib or the template engine are not installed, or something cannot be written.
     """
-    logs = [subject.log for subject in (first, *others) if subject.log is not None]
-    files: list[Path] = []
-    training = None
-    if logs:
-        curves = draw_curves(logs, pictures)
-        files += [file for curve in curves for file in curve.files]
-        training = Training(curves, show_summary(logs))
+    require_template_engine()
+    logs = list_logs((first, *others))
+    curves = draw_curves(logs, pictures=pictures is not None) if logs else []
+    training = Training(curves, show_summary(logs)) if curves else None
     rivals = {other.name: other.results for other in others if other.results is not None} if first.results is not None else {}
-    title = first.name if first.results is None else f"{first.name}: {first.results.tasks.name}"
+    title = first.name if first.results is None else f"{first.name}: {printable(first.results.tasks.name)}"
     page = make_page(title, first.results, forming=first.forming, training=training, others=rivals)
     write_atomic(out, page.encode())
-    return files + (draw_forming(first, pictures) if pictures is not None else [])
+    if pictures is None:
+        return []
+    drawn = {name: data for curve in curves for name, data in curve.pictures.items()} | draw_forming(first)
+    remove_pictures(pictures)
+    return write_pictures(drawn, pictures)
 
 
-def draw_forming(subject: Subject, folder: Path) -> list[Path]:
-    """Write the strips and animated pictures of what was watched, in place of those that are there.
+def list_logs(subjects: Sequence[Subject]) -> list[RunLog]:
+    """The logs of the runs that subjects are of, each once."""
+    logs = {subject.run.resolve(): subject.log for subject in subjects[::-1] if subject.run and subject.log}
+    return list(logs.values())[::-1]
 
-    Args:
-        subject: whose.
-        folder: where to write.
+
+def remove_pictures(folder: Path) -> None:
+    """Remove the pictures of a former report, and nothing else.
 
     Raises:
-        InputError: nothing can be written.
+        InputError: they cannot be removed.
     """
-    for stale in folder.glob("forming-*"):
-        stale.unlink()
-    if subject.results is None:
-        return []
+    try:
+        for file in list(folder.iterdir()) if folder.is_dir() else []:
+            if _PICTURE.fullmatch(file.name) and file.is_file():
+                file.unlink()
+    except OSError as error:
+        raise InputError(f"{folder}: pictures of an earlier report cannot be removed ({error.strerror})") from None
+
+
+def draw_forming(subject: Subject) -> dict[str, bytes]:
+    """The strips and animated pictures of what was watched, by the names of their files."""
+    if subject.results is None or not subject.forming:
+        return {}
     tasks, names, known = subject.results.tasks, name_tests(subject.results), truths(subject.results.tasks)
     inputs = list(tasks.questions) if isinstance(tasks, PuzzleSet) else [task.test[n].input for task, n in tasks.tests]
-    formed = [one for one in subject.forming if one.name in names]
-    places = [names.index(one.name) for one in formed]
-    return write_strips(formed, [BoardDrawer(tasks.family, inputs[at], known[at]) for at in places], folder)
+    places = [names.index(one.name) for one in subject.forming]
+    return draw_strips(subject.forming, [BoardDrawer(tasks.family, inputs[at], known[at]) for at in places])

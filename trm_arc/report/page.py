@@ -6,16 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from trm_arc.errors import InputError
 from trm_arc.forming import Forming
+from trm_arc.outcomes import Outcome
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.report.contents import Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
 from trm_arc.report.curves import Curves
 from trm_arc.report.logs import AXES
 from trm_arc.results import Results
 from trm_arc.terminal import RGB
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_PROGRAM = ("grids.js", "tests.js", "players.js")  # in this order
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ def make_page(
         InputError: an evaluation to compare with shares no test input with this one, or the template engine is missing.
     """
     template = _load_template()
-    program, style = (_read(name) for name in ("page.js", "page.css"))
+    program, style = "".join(map(_read, _PROGRAM)), _read("page.css")
     values: dict[str, Any] = {"title": title, "evaluation": results is not None, "facts": (), "data": {"tests": []}}
     values |= dict.fromkeys(("scores", "misses", "groups", "outcomes", "comparisons", "forming", "rows", "curves"), ())
     if results is not None:
@@ -79,6 +86,7 @@ def _evaluation_values(contents: Contents, forming: Sequence[Forming], others: M
         "misses": show_misses(verdicts),
         "groups": show_groups(contents.groupings, verdicts),
         "verdict_count": len(verdicts),
+        "known": sum(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts),
         "rows": contents.rows(),
         "left_out": len(verdicts) - contents.shown,
         "comparisons": [contents.compared(other, name) for name, other in others.items()],
@@ -88,23 +96,22 @@ def _evaluation_values(contents: Contents, forming: Sequence[Forming], others: M
 
 
 def has_template_engine() -> bool:
-    """Whether pages can be made here."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    """Whether pages can be made."""
+    return find_spec("jinja2") is not None
 
 
-def _load_template() -> Any:
+def require_template_engine() -> None:
+    """Raise InputError unless pages can be made."""
     if not has_template_engine():
-        raise InputError("a report needs jinja2 and matplotlib; `pip install 'trm_arc[report]'` brings them")
+        raise InputError("a report needs jinja2, which is not installed: `pip install 'trm_arc[report]'`")
+
+
+def _load_template() -> "Template":
+    require_template_engine()
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("trm_arc.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html")
+    loader = PackageLoader("trm_arc.report")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True).get_template("page.html")
 
 
 def _read(name: str) -> str:

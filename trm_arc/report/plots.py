@@ -4,7 +4,7 @@ import hashlib
 import io
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,12 +121,24 @@ def scale_log(axis: "Axis") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def save_figure(figure: "Figure", path: Path) -> list[Path]:
-    """Write a figure as SVG, and as PNG of 150 dots an inch; equal figures give equal bytes.
+def render_figure(figure: "Figure", name: str) -> dict[str, bytes]:
+    """A figure as SVG, and as PNG of 150 dots an inch, by the names of the files; equal figures give equal bytes.
 
     Args:
         figure: drawn.
-        path: of the files, without suffix.
+        name: of the files, without suffix.
+    """
+    metadata = ({"Date": None, "Creator": None}, {"Software": None})
+    kinds = zip(SUFFIXES, metadata, strict=True)
+    return {name + suffix: _render(figure, suffix[1:], metadata=told, dpi=150) for suffix, told in kinds}
+
+
+def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write rendered pictures.
+
+    Args:
+        pictures: by the names of their files.
+        folder: where to write.
 
     Returns:
         The files.
@@ -134,11 +146,9 @@ def save_figure(figure: "Figure", path: Path) -> list[Path]:
     Raises:
         InputError: they cannot be written.
     """
-    metadata = ({"Date": None, "Creator": None}, {"Software": None})
-    paths = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
-    for here, told in zip(paths, metadata, strict=True):
-        write_atomic(here, _render(figure, here.suffix[1:], metadata=told, dpi=150))
-    return paths
+    for name, data in pictures.items():
+        write_atomic(folder / name, data)
+    return [folder / name for name in pictures]
 
 
 def _render(figure: "Figure", kind: str, fonts: str = "path", **options: Any) -> bytes:

@@ -4,16 +4,14 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trm_arc.family import Family
-from trm_arc.files import write_atomic
 from trm_arc.forming import Forming, Frame
 from trm_arc.puzzles.families import PuzzleFamily, SudokuFamily
-from trm_arc.report.plots import make_figure, save_figure
+from trm_arc.report.plots import make_figure, render_figure
 from trm_arc.task import Grid
 from trm_arc.terminal import RGB, printable
 
@@ -106,25 +104,23 @@ class BoardDrawer:
                 axes.add_patch(Rectangle(place, 0.76, 0.76, fill=False, edgecolor=colour, linewidth=max(0.5, line)))
 
 
-def write_strips(formed: Sequence[Forming], drawers: Sequence[BoardDrawer], folder: Path) -> list[Path]:
-    """Write a strip (SVG and PNG) and an animated picture (GIF) of each.
+def draw_strips(formed: Sequence[Forming], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
+    """A strip (SVG and PNG) and an animated picture (GIF) of each, by the names of their files.
 
     Args:
         formed: how answers form.
         drawers: of each.
-        folder: where to write.
-
-    Returns:
-        The files.
 
     Raises:
-        InputError: matplotlib is not installed, or nothing can be written.
+        InputError: matplotlib is not installed.
     """
-    written: list[Path] = []
+    pictures: dict[str, bytes] = {}
     for one, drawer in zip(formed, drawers, strict=True):
-        path = folder / f"forming-{_file_name(one.name)}"
-        written += [*_write_strip(one, drawer, path), _write_animation(one, drawer, path.with_name(path.name + ".gif"))]
-    return written
+        name = f"forming-{_file_name(one.name)}"
+        while f"{name}.gif" in pictures:
+            name += "-"  # of ids that differ only in what no file name may hold
+        pictures |= _draw_strip(one, drawer, name) | {f"{name}.gif": _animate(one, drawer)}
+    return pictures
 
 
 def _file_name(name: str) -> str:
@@ -132,7 +128,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
 
 
-def _write_strip(one: Forming, drawer: BoardDrawer, path: Path) -> list[Path]:
+def _draw_strip(one: Forming, drawer: BoardDrawer, name: str) -> dict[str, bytes]:
     steps = [frame for frame in one.frames if frame.last]
     boards = [(drawer.question, "input", False), *((f.grid, f"{f.step}: {f.halting:.0%} sure", True) for f in steps)]
     if drawer.truth is not None:
@@ -142,10 +138,10 @@ def _write_strip(one: Forming, drawer: BoardDrawer, path: Path) -> list[Path]:
     with make_figure(1.25 * across, 1.5 * rows) as figure:
         for number, (grid, title, marks) in enumerate(boards):
             drawer.draw(figure.add_subplot(rows, across, number + 1), grid, title, marks)
-        return save_figure(figure, path)
+        return render_figure(figure, name)
 
 
-def _write_animation(one: Forming, drawer: BoardDrawer, path: Path) -> Path:
+def _animate(one: Forming, drawer: BoardDrawer) -> bytes:
     from PIL.Image import Dither
 
     pictures: list[Image] = []
@@ -159,8 +155,7 @@ def _write_animation(one: Forming, drawer: BoardDrawer, path: Path) -> Path:
     durations = [_PAUSE] * (len(frames) - 1) + [_END]
     data = io.BytesIO()
     frames[0].save(data, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
-    write_atomic(path, data.getvalue())
-    return path
+    return data.getvalue()
 
 
 def _draw_frame(figure: "Figure", drawer: BoardDrawer, frame: Frame, several: bool):
