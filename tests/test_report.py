@@ -312,6 +312,18 @@ def test_curves_along_three_axes(opened: Callable, page_text: str) -> None:
         assert page.locator(f"figure.curves[data-axis={value}] svg[role=img]").is_visible()
 
 
+def test_a_run_without_an_evaluation_has_its_curves(opened: Callable, tmp_path: Path, command: Callable) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(orjson.dumps({"step": 5, "seconds": 1.0, "loss": 1.0}))
+    code, text, error = command("report", tmp_path)
+    assert code == 0, error
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        f"curves-{axis}.{kind}" for axis in ("steps", "time") for kind in ("png", "svg")
+    ]
+    page = opened((tmp_path / "report.html").read_text(encoding="utf-8"), 360)
+    assert page.locator("figure.curves:visible").count() == 1
+    assert page.locator("nav a").all_inner_texts() == ["Training"]
+
+
 def test_themes(opened: Callable, page_text: str) -> None:
     page = opened(page_text, scheme="dark")
 

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,7 @@ def make_page(
         others: evaluations to compare with, by name.
 
     Raises:
-        InputError: an evaluation to compare with shares no test input with this one, or the template engine is missing.
+        InputError: the template engine is missing.
     """
     template = _load_template()
     program, style = "".join(map(_read, _PROGRAM)), _read("page.css")
@@ -72,7 +71,7 @@ def make_page(
         values |= {"curves": drawn, "summary": training.summary}
     values["data"]["colours"] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
-    return template.render(values, program=program, program_hash=digest, style=style, version=version("trm_arc"))
+    return template.render(values, program=program, program_hash=digest, style=style)
 
 
 def _evaluation_values(contents: Contents, forming: Sequence[Forming], others: Mapping[str, Results]) -> dict[str, Any]:

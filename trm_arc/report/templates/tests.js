@@ -43,7 +43,7 @@ function drawTest(number) {
     parts.push(heading("Demonstrations"), make("div", { class: "grids" }, ...pairs));
   }
   if (test.candidates.length) {
-    const more = test.pool > test.candidates.length ? `the best ${test.candidates.length} of ${test.pool} distinct answers` : `all ${plural(test.pool, "distinct answer")}`;
+    const more = test.pool > test.candidates.length ? `the best ${test.candidates.length} of ${test.pool} distinct answers` : plural(test.pool, "distinct answer");
     parts.push(heading(`Candidates: ${more}`), candidateList(test));
   }
   if (test.beyond) parts.push(make("p", {}, `The right answer stands at rank ${test.beyond.rank} with ${plural(test.beyond.votes, "vote")}, halting ${test.beyond.halting.toFixed(3)}.`));
