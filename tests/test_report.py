@@ -314,7 +314,7 @@ def test_curves_along_three_axes(opened: Callable, page_text: str) -> None:
 
 def test_a_run_without_an_evaluation_has_its_curves(opened: Callable, tmp_path: Path, command: Callable) -> None:
     (tmp_path / "metrics.jsonl").write_bytes(orjson.dumps({"step": 5, "seconds": 1.0, "loss": 1.0}))
-    code, text, error = command("report", tmp_path)
+    code, _, error = command("report", tmp_path)
     assert code == 0, error
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
         f"curves-{axis}.{kind}" for axis in ("steps", "time") for kind in ("png", "svg")
