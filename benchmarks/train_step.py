@@ -9,38 +9,14 @@ import time
 from pathlib import Path
 
 from benchmarks import common
+from benchmarks.gpu import time_lanes
 from trm_arc.config import PRESETS
-from trm_arc.cost import count_training, measure_peak
+from trm_arc.cost import measure_peak
 from trm_arc.device import find_device
 from trm_arc.files import read_lines
 from trm_arc.train import build_trainer
-from trm_arc.trainer import Trainer
 
 LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --num_processes 2".split()
-
-
-def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
-    """Seconds a step, each lane's median weighted by its share of the steps; of that the loader; and operations a step."""
-    lanes, turns, config = trainer.examples.lanes, trainer.examples.turns, trainer.config
-    quotas = turns.before[-1] / turns.before[-1].sum()
-    seconds = loading = operations = 0.0
-    for number, lane in enumerate(lanes):
-        steps, batches = [], []
-        turn = next(step for step in range(len(turns.lanes)) if turns.at(step)[0] == number)
-        for attempt in range(repeats + 1):
-            began = time.perf_counter()
-            trainer.examples.batch(turn, config.training, trainer.part)
-            batches.append(time.perf_counter() - began)
-            trainer.step = turn
-            began = time.perf_counter()
-            trainer.train_step()
-            if attempt:  # the first one warms up
-                steps.append(time.perf_counter() - began)
-        seconds += quotas[number] * statistics.median(steps)
-        loading += quotas[number] * statistics.median(batches)
-        count = count_training(config.model, config.training, lane.window.cells)
-        operations += quotas[number] * config.training.batch_size * count
-    return seconds, loading, operations
 
 
 def time_command(flags: list[str], out: Path, processes: int) -> tuple[float, float]:

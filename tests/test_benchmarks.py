@@ -1,12 +1,22 @@
 """The benchmarks compare like with like."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 
+from benchmarks import gpu
 from benchmarks.model import make_batch, original_step, our_step
-from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.config import PRESETS, ModelConfig, TrainingConfig
 from trm_arc.cost import count_forward, count_training
+from trm_arc.device import find_device
 from trm_arc.model import Reasoner
 from trm_arc.supervision import supervision_step
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_both_arrangements_compute_the_same_step() -> None:
@@ -35,3 +45,55 @@ def test_operations_are_counted_as_pytorch_counts_them() -> None:
     halting = 2 * 64 * 2
     assert counted.get_total_flops() in (forward + halting, forward + halting - attention)
     assert 1 < training / forward < 3
+
+
+@pytest.mark.parametrize("name", ["trm", "sudoku-fast", "arc1-fast", "hrm"])
+def test_an_accelerator_is_asked_for_the_same_step(name: str) -> None:
+    """What is compared on an accelerator is right here, and a network that is a little off is found out."""
+    config = gpu.shrink(PRESETS[name], small=True).override({"latents": 1})
+    cpu = torch.device("cpu")
+    right = gpu.answer(config, cpu, torch.float64)
+    assert max(gpu.differ(gpu.answer(config, cpu, torch.float32), right)) < gpu.BOUND
+    odd = gpu.answer(config.override({"thoughts": config.model.thoughts + 1}), cpu, torch.float64)
+    assert gpu.differ(odd, right)[0] > 10 * gpu.BOUND
+
+
+def test_an_accelerator_is_timed_in_small(tmp_path: Path) -> None:
+    record = gpu.Record(tmp_path / "gpu.json", 100.0)
+    device = find_device("cpu", "float32")
+    timing = gpu.time_preset("arc1-fast", "lanes", device, 1e12, compiled=False, small=True, repeats=1)
+    assert (timing.rows, timing.piece) == (8, 8)
+    assert 0 < timing.loading < 1
+    assert timing.seconds > 0
+    record.add("device", "this")
+    record.add("fastest matrix product, TFLOP/s", 1.0)
+    record.add("copy, GB/s", gpu.measure_copy(device, 1) / 1e9)
+    record.add("timings", timing._asdict(), many=True)
+    assert all(len(line) < 110 for line in gpu.make_table(record.values, [timing]).splitlines())
+    late = gpu.Record(tmp_path / "late.json", -1.0)
+    assert not late.has_time("this")
+    late.write()
+    assert json.loads((tmp_path / "late.json").read_text())["not begun, for want of time"] == ["this"]
+    assert json.loads((tmp_path / "gpu.json").read_text())["timings"][0]["preset"] == "arc1-fast"
+
+
+def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path) -> None:
+    """Each lease stops by itself and leaves files within a transfer's limits, from which the next one goes on."""
+    settings = "--preset sudoku-small --data sudoku-4x4-easy --puzzles 20 --width 16 --heads 2 --batch-size 8".split()
+    steps = []
+    for lease in range(2):
+        out = tmp_path / str(lease)
+        before = ["--state", str(tmp_path / str(lease - 1))] if lease else []
+        flags = [*before, "--", *([] if lease else [*settings, "--steps", "1000000"]), "--device", "cpu", "--log-every", "1"]
+        program = [sys.executable, "-m", "benchmarks.lease", "--out", str(out), "--time-limit", "7s", "--piece", "64KiB"]
+        score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "6s", "--files", "99"]
+        done = subprocess.run([*program, *score, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "to give back: " in done.stdout
+        assert {"export.json", "metrics.jsonl", "piece-0001.safetensors"} <= {path.name for path in out.iterdir()}
+        logged = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+        assert logged == list(range(1, len(logged) + 1))  # the second goes on where the first has ended
+        steps.append(len(logged))
+    assert steps[1] > steps[0] > 0
+    again = subprocess.run([*program, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (again.returncode, "is not empty" in again.stderr) == (2, True)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from trm_arc.config import ModelConfig, TrainingConfig
-from trm_arc.device import Device
+from trm_arc.device import Device, synchronize
 from trm_arc.model import inner_width
 
 CALL_TIMES_FORWARD = 3  # a call with gradient costs its forward pass and twice that backward
@@ -70,15 +70,10 @@ def measure_peak(device: Device, repeats: int = 5) -> float:
         a, b = (torch.ones(shape, dtype=device.dtype, device=device.device) for shape in ((m, k), (n, k)))
         times = []
         for _ in range(repeats + 1):
-            _wait(device)
+            synchronize(device.device)
             began = time.perf_counter()
             F.linear(a, b)
-            _wait(device)
+            synchronize(device.device)
             times.append(time.perf_counter() - began)
         rates.append(2 * m * k * n / statistics.median(times[1:]))
     return max(rates)
-
-
-def _wait(device: Device) -> None:
-    if device.device.type != "cpu":
-        torch.accelerator.synchronize(device.device)

@@ -64,6 +64,12 @@ def free_memory() -> None:
         torch.accelerator.empty_cache()
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done all that it was given, as before a clock is read."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
     try:
         chosen = torch.device(name)
