@@ -100,8 +100,8 @@ def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> No
     answers = []
     for processes in (1, 2):
         out = tmp_path / f"answers{processes}"
-        flags = ["trm_arc.evaluate", "--checkpoint", tmp_path, "--precision", "float64", "--out", out, "--views", 3, "--no-report"]
-        assert finish(start(*flags, processes=processes)).count("submission.json, checked") == 1
+        flags = ["--checkpoint", tmp_path, "--precision", "float64", "--out", out, "--views", 3, "--no-report"]
+        assert finish(start("trm_arc.evaluate", *flags, processes=processes)).count("submission.json, checked") == 1
         found = read_predictions(out / "predictions.json").answers
         answers.append([sorted((c.votes, str(c.grid)) for c in answered.candidates) for answered in found])
     assert answers[0] == answers[1]
