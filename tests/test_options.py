@@ -565,3 +565,13 @@ def test_print_tells_the_family_and_counts_the_parameters() -> None:
     for name, family in {**published, "direct": "direct", "arc1-loop": "looped"}.items():
         assert PRESETS[name].model.family == family
     assert "none attached" in repr(Reasoner(ModelConfig(width=16, heads=2), torch.Generator()))
+
+
+def test_a_compiler_that_damages_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5}
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(InputError, match="--compile: with the MLP mixer, torch's compiler may damage memory"):
+        small_trainer(SMALL.override(changes), options=Options(compiled=True))
+    small_trainer(SMALL, options=Options(compiled=True))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    small_trainer(SMALL.override(changes), options=Options(compiled=True))

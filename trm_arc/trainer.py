@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
-from trm_arc.config import Config
+from trm_arc.config import Config, ModelConfig
 from trm_arc.data import Examples, step_seed
 from trm_arc.device import Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
@@ -124,6 +124,11 @@ class Trainer:
         self.options = options or Options()
         if self.options.compiled and config.model.noise:
             raise InputError("noise: torch.compile cannot draw from a generator of our own, so use one of both")
+        if self.options.compiled and may_break(config.model, device.device):
+            raise InputError(
+                "--compile: with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; leave it out, or "
+                "set OMP_NUM_THREADS=1"
+            )
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or Processes()
         self.part = self.processes.part(config.training.batch_size)
@@ -420,6 +425,16 @@ class Trainer:
                     raise ValueError(f"carry.{prefix}{name}")
             whole = _carry_from({name: found[name].to(self.device.device, t.dtype) for name, t in expected.items()})
             self.carries[number] = whole.take(self.part, latents)
+
+
+def may_break(model: ModelConfig, device: torch.device) -> bool:
+    """Whether a fused step may break: seen with torch 2.13, `double free or corruption` within some steps (LOG.md).
+
+    Args:
+        model: its settings.
+        device: where it is to run.
+    """
+    return device.type == "cpu" and model.mixer == "mlp" and torch.get_num_threads() > 1
 
 
 def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
