@@ -30,7 +30,7 @@ from trm_arc.model import Reasoner
 from trm_arc.puzzles.families import find_family
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
-CHECKPOINT_NAME = re.compile(r"checkpoint-(\d{8})")
+_NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 USUAL = {"compiled": False, "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
 _YOUNGER = {"rows_in_flight": [], "family": ARC.name}  # parts of a header that the first checkpoints lacked
@@ -209,7 +209,7 @@ def remove_unfinished(folder: Path) -> None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
-    return sorted(path for path in folder.glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(path.name) and path.is_dir())
+    return sorted(path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def pool_checkpoints(paths: Sequence[Path], count: int) -> list[Path]:
@@ -261,6 +261,11 @@ def _peek(path: Path, part: str) -> Any:
     there = list_checkpoints(path)
     header = read_json((there[-1] if there else path) / _JSON)
     return header.get(part) if isinstance(header, dict) else None
+
+
+def run_of(path: Path) -> Path:
+    """The folder of the run that a checkpoint lies in; of anything else the path itself."""
+    return path.parent if path.name.startswith("checkpoint-") else path
 
 
 def read_step(path: Path) -> int | None:

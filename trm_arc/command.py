@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from trm_arc.clock import note_start
-from trm_arc.config import Config, settings
+from trm_arc.config import VIEW_WINDOWS, Config, settings
 from trm_arc.device import PRECISIONS, is_out_of_memory
 from trm_arc.errors import InputError, OwnError
 from trm_arc.processes import leave_processes
@@ -126,7 +126,7 @@ def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
     flag("--steps", type=int, help="supervision steps (default: as many as in training)")
     flag("--batch-size", type=int, default=256, help="rollouts of views at a time; halved when the memory is not enough")
     windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
-    flag("--window", choices=("trained", "full", "lanes"), default="trained", help=windows)
+    flag("--window", choices=VIEW_WINDOWS, default="trained", help=windows)
 
 
 def add_thinking_flags(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from trm_arc.errors import InputError, shorten
 from trm_arc.outcomes import SOLVED, Outcome, judge_results
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.results import Results, name_tests
+from trm_arc.results import Results, name_tests, questions
 from trm_arc.score import Rate, rate
 from trm_arc.task import grid_key
 from trm_arc.terminal import printable
@@ -114,13 +114,9 @@ def compare(first: Results, second: Results) -> Comparison:
 def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes]]:
     """By name and question: the name, whether it is solved, and the first answer."""
     tasks = results.tasks
-    if isinstance(tasks, PuzzleSet):
-        questions = list(tasks.questions)
-    else:
-        questions = [task.test[number].input for task, number in tasks.tests]
-    names = name_tests(results)
+    rows = zip(name_tests(results), questions(tasks), judge_results(results), results.attempts, strict=True)
     told = {}
-    for name, question, verdict, attempts in zip(names, questions, judge_results(results), results.attempts, strict=True):
+    for name, question, verdict, attempts in rows:
         if verdict.outcome is not Outcome.UNKNOWN:
             # puzzles are known again by their question alone: the same may stand in another row
             key = ("" if isinstance(tasks, PuzzleSet) else name, grid_key(question))

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from augment import BOARD, COLOURS
 from trm_arc.errors import InputError
 
+VIEW_WINDOWS = ("trained", "full", "lanes")  # canvases of a view: as in training, the whole board, by the visible sizes
 _STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
 
 

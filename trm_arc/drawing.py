@@ -6,7 +6,7 @@ from trm_arc.attempts import ATTEMPTS
 from trm_arc.outcomes import Outcome, judge_results
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.terminal import draw_board
-from trm_arc.results import Answered, Results, name_tests, truths
+from trm_arc.results import Answered, Results, name_tests, questions, truths
 from trm_arc.task import Grid, Pair, Task
 from trm_arc.terminal import draw_grid, flow, join_lines, printable, terminal_width
 
@@ -30,8 +30,7 @@ def show_answers(results: Results, colour: bool, tables: bool = False) -> str:
     """
     tasks, shown = results.tasks, []
     of_puzzles = isinstance(tasks, PuzzleSet)
-    inputs = tasks.questions if of_puzzles else [task.test[number].input for task, number in tasks.tests]
-    rows = zip(name_tests(results), inputs, truths(tasks), results.answers, judge_results(results), strict=True)
+    rows = zip(name_tests(results), questions(tasks), truths(tasks), results.answers, judge_results(results), strict=True)
     for number, (name, question, truth, answered, verdict) in enumerate(rows):
         if of_puzzles:
             name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
@@ -96,13 +95,10 @@ def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered
     """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
     if not answered.candidates:
         return "no view gave an answer"
-    ranked = dict(enumerate(answered.candidates))
-    if answered.right is not None:
-        ranked[answered.right.rank] = answered.right.candidate
     views = sum(answered.views)
     titles = "  rank  votes  share  halting  size" + "     beside the truth" * (truth is not None)
     lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
-    for rank, candidate in sorted(ranked.items()):
+    for rank, candidate in sorted(answered.ranked.items()):
         told = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
         judged = "" if truth is None else _compare(tasks, question, candidate.grid, truth)
         line = f"{told}  {_size(candidate.grid):9}{judged}".rstrip()

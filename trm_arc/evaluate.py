@@ -8,7 +8,7 @@ import numpy as np
 
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import write_submission
-from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints
+from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.device import Device, find_device
 from trm_arc.drawing import show_answers
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     if tasks.has_solutions:
         for path in paths:
             tasks = refuse_trained(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, values.drop_leaks)
-    run_folder = checkpoint_path.parent if checkpoint_path.name.startswith("checkpoint-") else checkpoint_path
+    run_folder = run_of(checkpoint_path)
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
     processes = find_processes(device.device.type == "cpu")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trm_arc.checkpoint import run_of
 from trm_arc.errors import InputError
 from trm_arc.files import ANSWERS_FILE, PREDICTIONS_FILE
 from trm_arc.puzzles.answers import read_answers
@@ -17,7 +18,7 @@ def find_results(path: Path) -> Results:
     Raises:
         InputError: there are none, or they cannot be read.
     """
-    folder = path.parent if path.name.startswith("checkpoint-") else path
+    folder = run_of(path)
     try:
         found = [file for name in (PREDICTIONS_FILE, ANSWERS_FILE) if (file := folder / name).is_file()]
         file = found[0] if found else path if path.is_file() else None

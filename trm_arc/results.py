@@ -46,6 +46,12 @@ class Answered:
     pool: int
     right: Right | None
 
+    @property
+    def ranked(self) -> dict[int, Candidate]:
+        """What is kept, by rank from 0: the best candidates, and the right answer wherever it stands."""
+        ranked = dict(enumerate(self.candidates))
+        return ranked | {self.right.rank: self.right.candidate} if self.right else ranked
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -93,6 +99,22 @@ def truths(tasks: AnySet) -> list[Grid | None]:
     return [task.test[number].output for task, number in tasks.tests]
 
 
+def questions(tasks: AnySet) -> list[Grid]:
+    """Every test input, in order."""
+    return list(tasks.questions) if isinstance(tasks, PuzzleSet) else [task.test[number].input for task, number in tasks.tests]
+
+
+def find_right(candidates: Sequence[Candidate], truth: Grid | None) -> Right | None:
+    """The right answer among candidates; None if it is not known or not among them.
+
+    Args:
+        candidates: best first.
+        truth: the right answer.
+    """
+    found = (Right(n, c) for n, c in enumerate(candidates) if truth is not None and np.array_equal(c.grid, truth))
+    return next(found, None)
+
+
 def name_tests(results: Results) -> list[str]:
     """What each test input is called, in order: its task, and its number where there are several; of puzzles the row.
 
@@ -123,8 +145,7 @@ def make_results(
     """
     answers = []
     for truth, candidates, counts in zip(truths(tasks), ranked, views.tolist(), strict=True):
-        found = ((n, c) for n, c in enumerate(candidates) if truth is not None and np.array_equal(c.grid, truth))
-        right = next((Right(number, candidate) for number, candidate in found), None)
+        right = find_right(candidates, truth)
         answers.append(Answered(list(candidates[:LISTED]), tuple(counts), len(candidates), right))
     return Results(made, tasks, answers)
 
@@ -185,10 +206,10 @@ def read_predictions(path: Path) -> Results:
     tasks = TaskSet((parse_task(task_id, entry, str(path)) for task_id, entry in entries.items()), name)
     pairs = [(f"{path}: task {task_id}", test) for task_id, entry in entries.items() for test in entry["test"]]
     answers = [_parse_answered(test, where) for where, test in pairs]
-    checked = make_results(made, tasks, [a.candidates for a in answers], np.zeros((len(answers), 1), np.int64))
+    known = truths(tasks)
     # a right answer among those listed is found again, whatever the file says; only one beyond them is taken from it
-    kept = [replace(a, right=c.right or a.right) for a, c in zip(answers, checked.answers, strict=True)]
-    for (where, _), truth, answered in zip(pairs, truths(tasks), kept, strict=True):
+    kept = [replace(a, right=find_right(a.candidates, truth) or a.right) for a, truth in zip(answers, known, strict=True)]
+    for (where, _), truth, answered in zip(pairs, known, kept, strict=True):
         if not _is_sound(answered, truth):
             raise InputError(f"{where}: damaged, its numbers contradict each other; {ANEW}")
     return Results(made, tasks, kept)

@@ -16,7 +16,7 @@ from trm_arc.errors import InputError
 from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
 from trm_arc.puzzles.sources import are_puzzles, load_puzzles
 from trm_arc.reading import find_results
-from trm_arc.results import Answered, Results, Right, make_results, truths
+from trm_arc.results import Answered, Results, Right, find_right, truths
 from trm_arc.solve import read_puzzle
 from trm_arc.sources import SOURCE_NAMES, load_tasks, same_task
 from trm_arc.task import Grid, Task, TaskSet, grid_key
@@ -196,10 +196,8 @@ def _answers_to(results: Results, task: Task) -> list[Answered] | None:
 
 def _judge_again(results: Results, tasks: AnySet, answers: list[Answered]) -> Results:
     """Results of one task, whose solution may be known here where it was not known to the run."""
-    views = np.zeros((len(answers), 1), np.int64)
-    judged = make_results(results.made, tasks, [answered.candidates for answered in answers], views).answers
-    rows = zip(answers, judged, truths(tasks), strict=True)
-    kept = [replace(a, right=found.right or _still_right(a.right, truth)) for a, found, truth in rows]
+    rows = zip(answers, truths(tasks), strict=True)
+    kept = [replace(a, right=find_right(a.candidates, truth) or _still_right(a.right, truth)) for a, truth in rows]
     return Results(results.made, tasks, kept)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trm_arc.answer import predict_tasks
-from trm_arc.checkpoint import Checkpoint, newest_checkpoint
+from trm_arc.checkpoint import Checkpoint, newest_checkpoint, run_of
 from trm_arc.command import Parser, add_machine_flags, run
 from trm_arc.cost import count_forward
 from trm_arc.device import Device, find_device
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str]) -> int:
     if not isinstance(puzzles, PuzzleSet):
         raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.family.name}")
     puzzles = refuse_trained(checkpoint, puzzles, drop=False)
-    folder = values.out or (path.parent if path.name.startswith("checkpoint-") else path)
+    folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))
     device = find_device(values.device, values.precision)
     print(f"{path}, step {checkpoint.step}: {describe(puzzles)}\ndevice: {device.reason}")

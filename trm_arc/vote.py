@@ -109,6 +109,5 @@ def count_views(parts: list[Predictions], slots: int, family: Family = ARC) -> n
     ways = len(family.orientations) or 1
     counts = np.zeros((slots, ways), np.int64)
     for part in parts:
-        way = family.orient(part.table) if family.orientations else np.zeros(len(part.slots), np.int64)
-        counts += np.bincount(part.slots * ways + way, minlength=slots * ways).reshape(slots, ways)
+        counts += np.bincount(part.slots * ways + family.orient(part.table), minlength=slots * ways).reshape(slots, ways)
     return counts

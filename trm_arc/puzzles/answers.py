@@ -35,9 +35,7 @@ def write_answers(path: Path, results: Results) -> None:
     puzzles, verdicts = results.tasks, results.judged
     show, rows = puzzles.family.show, []
     for number, ((question, answer), answered) in enumerate(zip(puzzles, results.answers, strict=True)):
-        ranked = dict(enumerate(answered.candidates))
-        if answered.right is not None:
-            ranked[answered.right.rank] = answered.right.candidate
+        ranked = answered.ranked
         best = ranked.pop(0, Candidate(verdicts.boards[number], 0, 0.0))
         others = ";".join(f"{rank}:{c.votes}:{c.halting:.4f}:{show(c.grid)}" for rank, c in ranked.items())
         told = (show(question), show(answer), puzzles.ratings[number], show(best.grid))

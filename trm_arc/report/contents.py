@@ -25,7 +25,7 @@ from trm_arc.outcomes import (
 )
 from trm_arc.puzzles.families import SudokuFamily
 from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.results import Answered, Results, name_tests, truths
+from trm_arc.results import Answered, Results, name_tests, questions, truths
 from trm_arc.score import Rate, pass_at, rate
 from trm_arc.task import Grid
 
@@ -60,8 +60,13 @@ def show_facts(results: Results) -> list[tuple[str, str]]:
     return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]
 
 
-def show_scores(results: Results) -> list[dict[str, Any]]:
-    """The headline: each score's name, rate and meaning; none where no solutions are known."""
+def show_scores(results: Results, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """The headline: each score's name, rate and meaning; none where no solutions are known.
+
+    Args:
+        results: the evaluation.
+        verdicts: of every test input.
+    """
     if not results.tasks.has_solutions:
         return []
     if isinstance(results.tasks, PuzzleSet):
@@ -69,14 +74,14 @@ def show_scores(results: Results) -> list[dict[str, Any]]:
         return [
             _score("exact", judged.rate("exact"), "The expected answer, cell by cell."),
             _score("valid", judged.rate("valid"), "A right answer by the rules, whichever."),
-            _seen(results, "by at least one view"),
+            _seen(verdicts, "by at least one view"),
         ]
     (first, _), (second, of_tasks) = pass_at(results.places, 1), pass_at(results.places, 2)
     return [
         _score("pass@2", second, "Test outputs that one of the two attempts gets right: the ARC Prize score."),
         _score("pass@1", first, "Test outputs that the first attempt gets right."),
         _score("pass@2 of tasks", of_tasks, "The solved share of a task's test outputs, averaged over tasks, as in the paper."),
-        _seen(results, "by at least one view (or guess), voted first or not: what a perfect choice could solve"),
+        _seen(verdicts, "by at least one view (or guess), voted first or not: what a perfect choice could solve"),
     ]
 
 
@@ -84,9 +89,9 @@ def _score(name: str, value: Rate, meaning: str) -> dict[str, Any]:
     return {"name": name, "rate": value, "meaning": meaning}
 
 
-def _seen(results: Results, how: str) -> dict[str, Any]:
-    solved = (verdict.rank is not None or verdict.outcome in SOLVED for verdict in judge_results(results))
-    return _score("in the pool", rate(sum(solved), results.tasks.outputs), f"The right answer was given {how}.")
+def _seen(verdicts: Sequence[Verdict], how: str) -> dict[str, Any]:
+    solved = sum(verdict.rank is not None or verdict.outcome in SOLVED for verdict in verdicts)
+    return _score("in the pool", rate(solved, len(verdicts)), f"The right answer was given {how}.")
 
 
 def show_outcomes(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
@@ -163,14 +168,12 @@ class Contents:
     def _sizes(self) -> Iterator[int]:
         """Characters that each test input takes, all its grids together."""
         tasks = self.results.tasks
-        for number, answered in enumerate(self.results.answers):
-            grids = [candidate.grid for candidate in answered.candidates]
-            if isinstance(tasks, PuzzleSet):
-                yield sum(grid.size for grid in grids) + 2 * tasks.questions[0].size
-            else:
-                task, test = tasks.tests[number]
-                shared = task.visible_grids if test == 0 else ()
-                yield sum(grid.size for grid in (*grids, *shared))
+        if isinstance(tasks, PuzzleSet):
+            around = [2 * tasks.questions[0].size] * len(tasks)
+        else:  # a task's demonstrations are told once
+            around = [sum(grid.size for grid in task.visible_grids) if test == 0 else 0 for task, test in tasks.tests]
+        for beside, grids in zip(around, self.results.grids, strict=True):
+            yield beside + sum(grid.size for grid in grids)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row of the table for each test input that is shown."""
@@ -205,13 +208,13 @@ class Contents:
             data["kind"], data["characters"] = "maze", family.characters
             if isinstance(family, SudokuFamily):
                 data["kind"], data["box"] = "sudoku", [family.boxes.rows, family.boxes.columns]
-            inputs: list[Grid] = list(tasks.questions[: self.shown])
             owners: list[str | None] = [None] * self.shown
         else:
             tests = tasks.tests[: self.shown]
-            inputs, owners = [task.test[test].input for task, test in tests], [task.id for task, _ in tests]
+            owners = [task.id for task, _ in tests]
             for task in {task.id: task for task, _ in tests}.values():
                 data["demonstrations"][task.id] = [[encode(pair.input), encode(pair.output)] for pair in task.train]
+        inputs = questions(tasks)[: self.shown]
         data["tests"] = [self._test(n, grid, owner) for n, (grid, owner) in enumerate(zip(inputs, owners, strict=True))]
         return data
 

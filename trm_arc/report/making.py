@@ -5,24 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trm_arc.checkpoint import CHECKPOINT_NAME, Checkpoint, list_checkpoints, read_step
+from trm_arc.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
+from trm_arc.config import VIEW_WINDOWS
 from trm_arc.device import Device
 from trm_arc.errors import InputError
 from trm_arc.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
 from trm_arc.forming import Forming, choose_slots, read_forming, watch_forming, write_forming
-from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.reading import find_results
 from trm_arc.report.curves import draw_curves
 from trm_arc.report.logs import RunLog, has_log, read_log, show_summary
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
-from trm_arc.results import Results, name_tests, truths
+from trm_arc.results import Results, name_tests, questions, truths
 from trm_arc.terminal import printable
 
 PICTURES = "pictures"  # the folder for them, beside the page
 _PICTURE = re.compile(r"(forming-[\w-]+|curves-\w+)\.(svg|png|gif)")
-_WINDOWS = ("trained", "full", "lanes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ def find_subject(path: Path) -> Subject:
     Raises:
         InputError: nothing that can be shown, or a file that is damaged.
     """
-    path = path.parent if CHECKPOINT_NAME.fullmatch(path.name) else path
+    path = run_of(path)
     try:
         is_folder, there = path.is_dir(), path.exists()
         answered = not is_folder or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
@@ -109,8 +108,7 @@ def find_run(folder: Path, results: Results | None) -> Path | None:
         results: the evaluation.
     """
     above = folder.resolve().parent
-    told = Path(str(results.made.get("checkpoint", ""))) if results else Path()
-    told = told.parent if CHECKPOINT_NAME.fullmatch(told.name) else told
+    told = run_of(Path(str(results.made.get("checkpoint", "")))) if results else Path()
     return above if told.name == above.name and has_log(above) else None
 
 
@@ -156,7 +154,7 @@ def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, dev
     results = _require_results(subject)
     slots = choose_slots(results, names)
     steps, window = results.made.get("steps"), results.made.get("window", "trained")
-    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in _WINDOWS:
+    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_WINDOWS:
         raise InputError(f"{subject.name}: its predictions tell of {steps} steps on windows as {window}; evaluate it anew")
     formed = watch_forming(model, results.tasks, slots, name_tests(results), device, steps=steps, window=window)
     write_forming(subject.folder / FORMING_FILE, formed)
@@ -218,6 +216,6 @@ def draw_forming(subject: Subject) -> dict[str, bytes]:
     if subject.results is None or not subject.forming:
         return {}
     tasks, names, known = subject.results.tasks, name_tests(subject.results), truths(subject.results.tasks)
-    inputs = list(tasks.questions) if isinstance(tasks, PuzzleSet) else [task.test[n].input for task, n in tasks.tests]
+    inputs = questions(tasks)
     places = [names.index(one.name) for one in subject.forming]
     return draw_strips(subject.forming, [BoardDrawer(tasks.family, inputs[at], known[at]) for at in places])

@@ -80,7 +80,7 @@ def _evaluation_values(contents: Contents, forming: Sequence[Forming], others: M
     return {
         "puzzles": isinstance(results.tasks, PuzzleSet),
         "facts": show_facts(results),
-        "scores": show_scores(results),
+        "scores": show_scores(results, verdicts),
         "outcomes": show_outcomes(verdicts),
         "misses": show_misses(verdicts),
         "groups": show_groups(contents.groupings, verdicts),

@@ -40,8 +40,9 @@ class Player {
     this.at = at;
     const frame = this.frames[at];
     this.range.value = String(at);
-    this.range.setAttribute("aria-valuetext", this.describe(frame));
-    this.words.textContent = this.describe(frame);
+    const told = this.describe(frame);
+    this.range.setAttribute("aria-valuetext", told);
+    this.words.textContent = told;
     const question = data.kind === "sudoku" ? this.test.input : null;
     const truth = this.test.truth === null ? [] : [figure("truth", this.test.truth, { room: 200, question })];
     const input = figure(data.kind === "arc" ? "test input" : "question", this.test.input, { room: 200, question });
