@@ -13,6 +13,7 @@ PRECISIONS = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
+NARROW = {"mps"}  # kinds of devices without float64
 
 
 class Device(NamedTuple):
@@ -31,7 +32,7 @@ def find_device(device: str = "auto", precision: str = "auto") -> Device:
         precision: "auto" or one of `PRECISIONS`.
 
     Raises:
-        InputError: the device is not there, or the precision is not known.
+        InputError: the device is not there, or the precision is not known or not to be had there.
     """
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"--precision {precision}: choose auto or one of {', '.join(PRECISIONS)}")
@@ -43,6 +44,8 @@ def find_device(device: str = "auto", precision: str = "auto") -> Device:
         where = f"{chosen} (the accelerator found)" if accelerator else "cpu (no accelerator found)"
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
+    if precision == "float64" and chosen.type in NARROW:
+        raise InputError(f"--precision float64: {chosen} has no such numbers; take float32, or --device cpu")
     if precision != "auto":
         return Device(chosen, PRECISIONS[precision], f"{where}, {precision} (asked for)")
     native = _multiplies_bfloat16(chosen)
@@ -85,5 +88,6 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         # Without matrix tiles (AMX) a CPU is no faster in bfloat16, and less exact.
         capabilities = getattr(torch.cpu, "get_capabilities", dict)  # newer than the oldest torch that we run on
         return bool(capabilities().get("amx_bf16", False))
-    properties = torch.get_device_module(device).get_device_properties(device)
-    return getattr(properties, "major", 8) >= 8  # a T4 is 7.5; kinds without such a number are recent
+    module = torch.get_device_module(device)
+    properties = module.get_device_properties(device) if hasattr(module, "get_device_properties") else None
+    return getattr(properties, "major", 8) >= 8  # a T4 is 7.5; kinds without such a number (Apple's, Intel's) are recent

@@ -16,9 +16,7 @@ class TaskEmbedding(nn.Module):
         device: where the table lies; batches may be elsewhere.
     """
 
-    def __init__(
-        self, rows: int, width: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, rows: int, width: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> None:
         super().__init__()
         self.register_buffer("table", torch.zeros(rows, width, dtype=dtype, device=device))
 
@@ -47,8 +45,10 @@ class TaskEmbedding(nn.Module):
             weight_decay: per unit of learning rate.
             agree: what several processes do so that all take the same sum: an accelerator adds in any order.
         """
-        distinct, place = torch.unique(rows, return_inverse=True)
-        summed = agree(gradient.new_zeros(len(distinct), gradient.shape[1]).index_add_(0, place, gradient))
-        distinct, summed = distinct.to(self.table.device), summed.to(self.table.device)
-        vectors = self.table[distinct].to(summed.dtype) * (1 - learning_rate * weight_decay)
-        self.table[distinct] = vectors.sub_(summed.sign_(), alpha=learning_rate).to(self.table.dtype)
+        # Not torch.unique: the program would wait for the device to learn how many rows there are.
+        rows, order = rows.sort(stable=True)
+        place = rows.diff(prepend=rows[:1]).ne(0).cumsum(0)  # of each vector's row among the distinct ones
+        summed = torch.zeros_like(gradient).index_add_(0, place, gradient[order])
+        rows, summed = rows.to(self.table.device), agree(summed)[place].to(self.table.device)
+        vectors = self.table[rows].to(summed.dtype) * (1 - learning_rate * weight_decay)
+        self.table[rows] = vectors.sub_(summed.sign_(), alpha=learning_rate).to(self.table.dtype)  # equal rows get equal values

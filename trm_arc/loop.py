@@ -172,9 +172,7 @@ def describe_metrics(line: Mapping[str, float], halted: int) -> str:
 class _Log:
     """The progress line, and the same numbers as JSON lines."""
 
-    def __init__(
-        self, trainer: Trainer, out: Path, peak: float, track: Tracker | None
-    ) -> None:
+    def __init__(self, trainer: Trainer, out: Path, peak: float, track: Tracker | None) -> None:
         self.trainer, self.path, self.peak, self.track = trainer, out / METRICS_FILE, peak, track
         self.since: list[Metrics] = []
         self.operations = 0.0
@@ -207,7 +205,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
-        values = {name: torch.stack([getattr(m, name).double() for m in self.since]).cpu() for name in Metrics._fields}
+        values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]
         rows = max(1.0, float(values["halted"].sum()))

@@ -30,6 +30,7 @@ from augment import COLOURS, SYMMETRIES
 from augment.kernels import FIRST_COLOUR
 from trm_arc.attention import attend
 from trm_arc.config import ModelConfig
+from trm_arc.device import NARROW
 
 NORM_EPSILON = 1e-5
 ROTARY_BASE = 10000.0
@@ -200,9 +201,7 @@ class Reasoner(nn.Module):
             else:
                 truncated_normal_(tensor, tensor[0].numel() ** -0.5, generator)
 
-    def start(
-        self, batch: int, rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator | None = None
-    ) -> State:
+    def start(self, batch: int, rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator | None = None) -> State:
         """The initial states of `batch` puzzles, K rows each, on a window of `rows` x `columns` cells.
 
         Args:
@@ -310,8 +309,9 @@ class Reasoner(nn.Module):
         config = self.config
         if config.positions == "none":
             return None
-        device, head_width = self.y_start.device, config.width // config.heads
+        target, head_width = self.y_start.device, config.width // config.heads
         # float64, as long tables of float32 angles would differ from the exact ones in the last digits
+        device = torch.device("cpu") if target.type in NARROW else target
         row, column = torch.meshgrid(
             torch.arange(rows, dtype=torch.float64, device=device),
             torch.arange(columns, dtype=torch.float64, device=device),
@@ -329,7 +329,7 @@ class Reasoner(nn.Module):
             raise ValueError(f"no such positions: {config.positions}")
         cos, sin = angles.cos(), angles.sin()
         tables = torch.cat((cos, cos), dim=1), torch.cat((-sin, sin), dim=1)
-        return tuple(table[:, None, None].to(dtype) for table in tables)
+        return tuple(table[:, None, None].to(target, dtype) for table in tables)
 
 
 def inner_width(expansion: float, width: int) -> int:

@@ -65,7 +65,7 @@ class Processes:
             yes: this process's word.
             device: through which they talk.
         """
-        return bool(self.from_main(torch.tensor(float(yes), device=device)))
+        return yes if self.count == 1 else bool(self.from_main(torch.tensor(float(yes), device=device)))
 
 
 def leave_processes() -> None:

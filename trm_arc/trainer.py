@@ -14,7 +14,7 @@ from tqdm import tqdm
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
 from trm_arc.config import Config, ModelConfig
 from trm_arc.data import Examples, step_seed
-from trm_arc.device import Device, free_memory, is_out_of_memory
+from trm_arc.device import NARROW, Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError, OwnError
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
@@ -109,7 +109,7 @@ class Trainer:
         options: what changes how fast and in how much memory a run goes, and not where it leads.
 
     Raises:
-        InputError: the model cannot be compiled, or the batch not be shared out.
+        InputError: the model cannot be compiled, the device has no float64 for the loss, or the batch cannot be shared out.
     """
 
     def __init__(
@@ -129,6 +129,8 @@ class Trainer:
                 "--compile: with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; leave it out, or "
                 "set OMP_NUM_THREADS=1"
             )
+        if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
+            raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or Processes()
         self.part = self.processes.part(config.training.batch_size)
@@ -230,9 +232,7 @@ class Trainer:
                 free_memory()
                 tqdm.write(f"out of memory at step {self.step + 1}: going on with {self.piece} rows at a time, the batch as set")
 
-    def _think_in_pieces(
-        self, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
-    ) -> tuple[Carry, Metrics, Tensor]:
+    def _think_in_pieces(self, carry: Carry, start: State, at_least: Tensor, seeds: list[int]) -> tuple[Carry, Metrics, Tensor]:
         config, latents = self.config.training, self.config.model.latents
         rows = len(at_least)
         done, metrics, gradients = [], [], []
