@@ -3,13 +3,16 @@
     python -m benchmarks.gpu --out FOLDER           on the accelerator, within --seconds; full numbers in FOLDER/gpu.json
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
 
-Each answer is written as soon as it is there, so that a run which is cut off has not been for nothing.
+    python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 15 --compile block"
+
+What is timed is a preset with flags of trm_arc.train, so any variants can stand side by side.  Each answer is written as soon as
+it is there, so that a run which is cut off has not been for nothing.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +22,14 @@ import torch
 from torch import Tensor
 
 from benchmarks import common
+from trm_arc.command import chosen_settings
 from trm_arc.config import PRESETS, Config
 from trm_arc.cost import count_training, measure_peak
 from trm_arc.data import prepare_examples
 from trm_arc.device import PRECISIONS, Device, find_device, synchronize
+from trm_arc.errors import InputError
 from trm_arc.files import to_json, write_atomic
+from trm_arc.fusing import BLOCK, STEP, check_fusing, fuse
 from trm_arc.halting import Batch, first_carry
 from trm_arc.model import Reasoner, State
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
@@ -31,31 +37,39 @@ from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.sources import made_family
 from trm_arc.supervision import supervision_step
 from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.trainer import Options, Trainer, may_break
+from trm_arc.train import make_parser
+from trm_arc.trainer import Options, Trainer
 
-CHECKED = ("trm", "trm-mlp", "sudoku-mlp", "sudoku-fast", "maze-fast", "arc1-fast", "arc1-parallel", "hrm")
+_PLAIN = ("trm", "trm-mlp", "sudoku-mlp", "sudoku-fast", "maze-fast", "arc1-fast", "arc1-parallel", "hrm")
+CHECKED = tuple((name, "") for name in _PLAIN)
 # The most that answers and gradients may differ from those in float64, relatively.  In bfloat16 twenty calls of an untrained
 # network amplify each rounding, here more and there less: its difference may be so many times that of a CPU in bfloat16.
 BOUND, TIMES = 1e-3, 3.0
-CHECKED_FUSED = ("sudoku-fast", "trm")  # fusing takes a minute each
+CHECKED_FUSED = (("sudoku-fast", BLOCK), ("sudoku-fast", STEP), ("trm", BLOCK), ("trm", STEP))
 TIMED = (
-    ("sudoku-mlp", "full"),
-    ("sudoku-fast", "full"),
-    ("maze-fast", "full"),
-    ("trm", "full"),
-    ("trm", "lanes"),
-    ("arc1-fast", "lanes"),
+    "sudoku-mlp",
+    "sudoku-fast",
+    "sudoku-fast --prefix 15",  # 97 tokens, which the MLP mixer multiplies by, fit no tile of a matrix unit; 96 do
+    "maze-fast",
+    "trm",
+    "trm --window lanes",
+    "arc1-fast",
+    "sudoku-fast --compile block",
+    "maze-fast --compile block",
+    "trm --compile block",
+    "arc1-fast --compile block",
+    "sudoku-fast --prefix 15 --compile block",
+    "sudoku-fast --compile step",  # a step is fused for a minute or two, in lanes for each window anew
+    "maze-fast --compile step",
+    "trm --compile step",
 )
-TIMED_FUSED = (("sudoku-fast", "full"), ("maze-fast", "full"), ("trm", "full"))  # in lanes, each window is fused anew
 
 
 class Timing(NamedTuple):
-    """How a training step of a preset goes.
+    """How a training step goes.
 
     Attributes:
-        preset: its name.
-        window: full boards or lanes.
-        compiled: whether the step is fused.
+        case: the preset, with flags of training.
         rows: of a batch.
         piece: rows at a time, in the end; fewer than asked for where the memory was not enough.
         first: seconds of the first step, with all that is compiled.
@@ -65,9 +79,7 @@ class Timing(NamedTuple):
         megabytes: of the device's memory, at the most; 0 where that is not known.
     """
 
-    preset: str
-    window: str
-    compiled: bool
+    case: str
     rows: int
     piece: int
     first: float
@@ -75,6 +87,20 @@ class Timing(NamedTuple):
     loading: float
     share: float
     megabytes: float
+
+
+def read_case(case: str) -> tuple[Config, Options]:
+    """What a case of `--time` says.
+
+    Args:
+        case: the preset, with flags of training.
+
+    Raises:
+        InputError: there is no such preset or flag.
+    """
+    name, *flags = case.split()
+    values = make_parser("trm").parse(["--preset", name, *flags])
+    return PRESETS[name].override(chosen_settings(values) | {"depth_curriculum": ""}), Options(values.compile or "")
 
 
 def shrink(config: Config, small: bool) -> Config:
@@ -87,7 +113,7 @@ def shrink(config: Config, small: bool) -> Config:
 # --- is it right
 
 
-def answer(config: Config, device: torch.device, dtype: torch.dtype, step: Callable = supervision_step) -> tuple[Tensor, ...]:
+def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str = "") -> tuple[Tensor, ...]:
     """The answer y, the loss and all gradients of a supervision step on random puzzles, as float64 on the CPU.
 
     Weights, puzzles and initial states are drawn on the CPU in float64, so they are the same wherever the step is done.
@@ -96,7 +122,7 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, step: Calla
         config: of the model and the loss.
         device: where to compute.
         dtype: in which.
-        step: `supervision_step`, or compiled.
+        fused: STEP or BLOCK, to be fused; or nothing.
     """
     generator = torch.Generator().manual_seed(0)
     model, training = config.model, replace(config.training, batch_size=2)
@@ -114,6 +140,9 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, step: Calla
     vectors = vectors.to(device, wide).requires_grad_()
     batch = Batch(*(part.to(device) for part in (tokens, labels, torch.arange(2), transforms)))
     carry = first_carry(start, batch)._replace(batch=batch)
+    step = fuse(supervision_step) if fused == STEP else supervision_step
+    if fused == BLOCK:
+        reasoner.run_block = fuse(reasoner.run_block)
     loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
     loss.backward()
     gradients = [p.grad for p in (*reasoner.parameters(), vectors) if p.grad is not None]
@@ -121,29 +150,34 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, step: Calla
     return tuple(part.detach().double().cpu() for part in parts)
 
 
-def check(device: torch.device, small: bool, fused: bool) -> Iterator[dict[str, Any]]:
-    """Compare the step of several kinds of networks with float64 on the CPU.
+def check(device: torch.device, small: bool, cases: Iterable[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Compare the step of several kinds of networks with float64 on the CPU, in float32 and bfloat16; fused ones in the latter.
 
     Args:
         device: where to compute.
         small: see `shrink`.
-        fused: the fused step in bfloat16; else the plain one, in float32, too.
+        cases: presets, and what of their steps is fused.
     """
     cpu = torch.device("cpu")
-    for name in CHECKED_FUSED if fused else CHECKED:
+    for name, fused in cases:
         config = shrink(PRESETS[name], small)
         config = config.override({"noise": 0.0, "latents": 1})  # the best latent may be another where two are equally good
-        if fused and may_break(config.model, device):
+        try:
+            check_fusing(fused, config.model, device)
+        except InputError:
             continue
-        step = torch.compile(supervision_step, fullgraph=True, dynamic=False) if fused else supervision_step
         right = answer(config, cpu, torch.float64)
         usual = differ(answer(config, cpu, torch.bfloat16), right)
         bounds = {"bfloat16": [TIMES * each for each in usual]} | ({} if fused else {"float32": [BOUND] * len(right)})
         for precision, most in bounds.items():
-            found = differ(answer(config, device, PRECISIONS[precision], step), right)
+            told = {"preset": name, "precision": precision, "fused": fused, "a CPU's": usual}
+            try:
+                found = differ(answer(config, device, PRECISIONS[precision], fused), right)
+            except Exception as error:  # whatever it is, the other answers are worth as much without this one
+                yield told | {"right": False, "error": str(error)}
+                continue
             fine = all(each < bound for each, bound in zip(found, most, strict=True))  # a NaN is never below
-            differences = dict(zip(("y", "loss", "gradients"), found, strict=True))
-            yield {"preset": name, "precision": precision, "fused": fused, **differences, "a CPU's": usual, "right": fine}
+            yield told | dict(zip(("y", "loss", "gradients"), found, strict=True)) | {"right": fine}
         torch.compiler.reset()
 
 
@@ -193,27 +227,27 @@ def _make_tasks(count: int, largest: int) -> TaskSet:
     return TaskSet((Task(f"{n:08x}", tuple(pair() for _ in range(3)), (pair(),)) for n in range(count)), "made up")
 
 
-def time_preset(name: str, window: str, device: Device, peak: float, *, compiled: bool, small: bool, repeats: int) -> Timing:
+def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: int) -> Timing:
     """Time training steps.
 
     Args:
-        name: of the preset.
-        window: full or lanes.
+        case: see `read_case`.
         device: where, and in which precision.
         peak: operations a second of the fastest matrix product.
-        compiled: fuse the step.
         small: see `shrink`.
         repeats: steps of each lane that count, after one that does not.
+
+    Raises:
+        InputError: there is no such preset or flag, or it cannot be fused.
     """
-    config = shrink(PRESETS[name], small).override({"depth_curriculum": ""})
-    if config.training.window != window:
-        config = config.override({"window": window})
+    config, options = read_case(case)
+    config = shrink(config, small)
     config, examples = make_examples(config, small)
     memory = torch.get_device_module(device.device)
     if hasattr(memory, "reset_peak_memory_stats"):
         memory.empty_cache()
         memory.reset_peak_memory_stats()
-    trainer = Trainer(config, examples, device, 1000, options=Options(compiled=compiled))
+    trainer = Trainer(config, examples, device, 1000, options=options)
     began = time.perf_counter()
     trainer.train_step()
     synchronize(device.device)
@@ -221,8 +255,7 @@ def time_preset(name: str, window: str, device: Device, peak: float, *, compiled
     seconds, loading, operations = time_lanes(trainer, repeats)
     held = memory.max_memory_allocated() / 2**20 if hasattr(memory, "max_memory_allocated") else 0.0
     share = operations / seconds / peak
-    rows = config.training.batch_size
-    return Timing(name, window, compiled, rows, trainer.piece, first, seconds, loading / seconds, share, held)
+    return Timing(case, config.training.batch_size, trainer.piece, first, seconds, loading / seconds, share, held)
 
 
 def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
@@ -313,7 +346,7 @@ class Record:
 
 
 def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
-    """Ask everything: plain steps first, as a compiler that fails may take the program with it.
+    """Ask everything: what is fused last, as a compiler that fails may take the program with it.
 
     Args:
         record: of the answers.
@@ -323,46 +356,74 @@ def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
     Returns:
         Whether all answers were right.
     """
-    right, timings, peak = True, [], 0.0
-    for fused in (False, True) if values.compile else (False,):
-        for one in check(device.device, values.small, fused):
+    right, told, cases = True, [], values.time or TIMED
+    for fused in (False, True):
+        checks = CHECKED_FUSED if fused else CHECKED
+        for one in check(device.device, values.small, checks) if values.check and record.has_time("checks") else ():
             record.add("checks", one, many=True)
             right &= one["right"]
-            way, told = one["precision"] + " fused" * fused, "right" if one["right"] else "WRONG"
-            print(f"{one['preset']:14}{way:18}y {one['y']:.1e}  gradients {one['gradients']:.1e}  {told}", flush=True)
+            print(describe(one), flush=True)
             if not record.has_time("the rest of the checks"):
                 break
-        if not peak:
+        if not fused:
             peak = measure_peak(device)
             record.add("fastest matrix product, TFLOP/s", peak / 1e12)
             record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
-        for name, window in TIMED_FUSED if fused else TIMED:
-            if fused and may_break(PRESETS[name].model, device.device):
-                continue
-            if record.has_time(f"{name} {window}{' fused' * fused}"):
-                how = {"compiled": fused, "small": values.small, "repeats": values.repeats}
-                timings.append(time_preset(name, window, device, peak, **how))
-                record.add("timings", timings[-1]._asdict(), many=True)
-                torch.compiler.reset()
-        print(make_table(record.values, timings), flush=True)
+            told.append(make_titles(record.values))
+        for case in cases:
+            if bool(read_case(case)[1].fused) == fused and record.has_time(case):
+                told.append(ask(case, record, device, peak, values))
+                print(told[-1], flush=True)
+    print("\n".join(told))  # in one piece, whatever was printed in between
     return right
 
 
-def make_table(values: dict[str, Any], timings: list[Timing]) -> str:
-    """What a person reads first.
+def describe(one: dict[str, Any]) -> str:
+    """A line for a comparison.
+
+    Args:
+        one: from `check`.
+    """
+    where = f"{one['preset']:14}{one['precision'] + ' ' + one['fused']:18}"
+    if "error" in one:
+        return f"{where}FAILED  {' '.join(one['error'].split())[:90]}"
+    return f"{where}y {one['y']:.1e}  gradients {one['gradients']:.1e}  {'right' if one['right'] else 'WRONG'}"
+
+
+def ask(case: str, record: Record, device: Device, peak: float, values: argparse.Namespace) -> str:
+    """Time a case, and keep what came of it.
+
+    Args:
+        case: see `read_case`.
+        record: of the answers.
+        device: where.
+        peak: see `time_case`.
+        values: the command line.
+
+    Returns:
+        A line of the table.
+    """
+    try:
+        timing = time_case(case, device, peak, small=values.small, repeats=values.repeats)
+    except Exception as error:  # as in `check`
+        record.add("failed", {"case": case, "error": str(error)}, many=True)
+        return f"{case:41}{' '.join(str(error).split())[:80]}"
+    finally:
+        torch.compiler.reset()
+    record.add("timings", timing._asdict(), many=True)
+    speed = f"{1000 * timing.seconds:9.1f}{timing.rows / timing.seconds:11.1f}{timing.share:6.1%}{timing.loading:7.1%}"
+    return f"{case:41}{timing.rows:5}{timing.piece:6}{speed}{timing.megabytes:7.0f}{timing.first:8.1f}"
+
+
+def make_titles(values: dict[str, Any]) -> str:
+    """What a person reads first, and the titles of what follows.
 
     Args:
         values: what is known.
-        timings: of the presets.
     """
     ceilings = f"{values['fastest matrix product, TFLOP/s']:,.1f} TFLOP/s, copies {values['copy, GB/s']:,.0f} GB/s"
-    titles = f"{'preset':14}{'window':7}{'fused':6}{'rows':>5}{'piece':>6}{'ms/step':>10}{'examples/s':>12}"
-    lines = [f"{values['device']}: {ceilings}", titles + f"{'peak':>7}{'loader':>8}{'MB':>8}{'first s':>9}"]
-    for t in timings:
-        how = f"{t.preset:14}{t.window:7}{'yes' if t.compiled else 'no':6}{t.rows:5}{t.piece:6}"
-        speed = f"{1000 * t.seconds:10.1f}{t.rows / t.seconds:12.1f}{t.share:7.1%}{t.loading:8.1%}"
-        lines.append(f"{how}{speed}{t.megabytes:8.0f}{t.first:9.1f}")
-    return "\n".join(lines)
+    titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'examples/s':>11}{'peak':>6}{'loader':>7}"
+    return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"
 
 
 def main() -> None:
@@ -372,11 +433,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=480, help="after which nothing new is begun")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
     parser.add_argument("--repeats", type=int, default=5, help="steps of each lane, of which the median counts")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="try fused steps, too")
+    parser.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="compare with float64 first")
+    parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be given again")
     values = parser.parse_args()
     values.out.mkdir(parents=True, exist_ok=True)
     device = find_device()
     record = Record(values.out / "gpu.json", values.seconds)
+    try:
+        for case in values.time or ():
+            read_case(case)
+    except InputError as error:
+        parser.error(f"--time {case}: {error}")
     where = torch.get_device_module(device.device)
     name = where.get_device_name() if hasattr(where, "get_device_name") else common.machine()
     record.add("device", f"{name}, torch {torch.__version__}, {device.dtype}")

@@ -15,6 +15,7 @@ from benchmarks import common
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.cost import count_forward, count_training, measure_peak
 from trm_arc.device import PRECISIONS, Device
+from trm_arc.fusing import fuse
 from trm_arc.halting import Batch, first_carry
 from trm_arc.model import NORM_EPSILON, ROTARY_BASE, Reasoner
 from trm_arc.supervision import supervision_step
@@ -148,7 +149,7 @@ def main() -> None:
         "forward step, ours": (infer(ours), forward),
     }
     if values.compile:
-        compiled = torch.compile(supervision_step, fullgraph=True, dynamic=False)
+        compiled = fuse(supervision_step)
         steps["training step, ours, compiled"] = (train(lambda: ours(compiled)), training)
     results = {"ceiling, GFLOP/s": ceiling / 1e9, "GFLOP an example, training": training / values.batch / 1e9}
     for name, (seconds, operations) in steps.items():

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from benchmarks.model import make_batch, original_step, our_step
 from trm_arc.config import PRESETS, ModelConfig, TrainingConfig
 from trm_arc.cost import count_forward, count_training
 from trm_arc.device import find_device
+from trm_arc.errors import InputError
 from trm_arc.model import Reasoner
 from trm_arc.supervision import supervision_step
 
@@ -58,23 +60,26 @@ def test_an_accelerator_is_asked_for_the_same_step(name: str) -> None:
     assert gpu.differ(odd, right)[0] > 10 * gpu.BOUND
 
 
-def test_an_accelerator_is_timed_in_small(tmp_path: Path) -> None:
+def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = gpu.Record(tmp_path / "gpu.json", 100.0)
-    device = find_device("cpu", "float32")
-    timing = gpu.time_preset("arc1-fast", "lanes", device, 1e12, compiled=False, small=True, repeats=1)
-    assert (timing.rows, timing.piece) == (8, 8)
-    assert 0 < timing.loading < 1
-    assert timing.seconds > 0
     record.add("device", "this")
-    record.add("fastest matrix product, TFLOP/s", 1.0)
-    record.add("copy, GB/s", gpu.measure_copy(device, 1) / 1e9)
-    record.add("timings", timing._asdict(), many=True)
-    assert all(len(line) < 110 for line in gpu.make_table(record.values, [timing]).splitlines())
+    cases = ["arc1-fast", "sudoku-fast --prefix 15", "trm --noise 0.1 --compile"]
+    values = Namespace(small=True, repeats=1, check=False, time=cases)
+    assert gpu.measure(record, find_device("cpu", "float32"), values)
+    timed = record.values["timings"]
+    assert [one["case"] for one in timed] == ["arc1-fast", "sudoku-fast --prefix 15"]
+    assert all((one["rows"], one["piece"]) == (8, 8) and 0 < one["loading"] < 1 and one["seconds"] > 0 for one in timed)
+    assert "noise: torch.compile cannot draw" in record.values["failed"][0]["error"]
+    told = capsys.readouterr().out.splitlines()
+    assert all(len(line) < 130 for line in told)
+    assert [line.split()[0] for line in told[-4:]] == ["preset", "arc1-fast", "sudoku-fast", "trm"]  # the table once more
+    with pytest.raises(InputError, match="--prefx: no such flag; did you mean --prefix"):
+        gpu.read_case("trm --prefx 3")
     late = gpu.Record(tmp_path / "late.json", -1.0)
     assert not late.has_time("this")
     late.write()
     assert json.loads((tmp_path / "late.json").read_text())["not begun, for want of time"] == ["this"]
-    assert json.loads((tmp_path / "gpu.json").read_text())["timings"][0]["preset"] == "arc1-fast"
+    assert json.loads((tmp_path / "gpu.json").read_text())["timings"][0]["case"] == "arc1-fast"
 
 
 def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Options beyond the published family: gradients by finite differences, equivalences where there are some, and what each does."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from trm_arc.answer import predict_tasks
 from trm_arc.checkpoint import load_checkpoint
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
+from trm_arc.fusing import BLOCK, STEP, fuse
 from trm_arc.halting import Batch, Carry, first_carry, restart
 from trm_arc.loss import NOT_SCORED, continue_loss, supervise
 from trm_arc.model import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
@@ -505,9 +507,15 @@ def test_matrices_have_an_optimizer_of_their_own(kind: str, other: str) -> None:
     assert type(second).__name__ == {"adamw": "AdamW", "adam-atan2": "AdamAtan2"}[other]
 
 
-# --- the whole step, compiled
+# --- fused: the whole step, or each block
 
 
+# PyTorch's compiler hides this warning of its own, which here would be an error
+COMPILER = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+
+
+@COMPILER
+@pytest.mark.parametrize("what", [STEP, BLOCK])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -518,16 +526,15 @@ def test_matrices_have_an_optimizer_of_their_own(kind: str, other: str) -> None:
         {"random_start": True, "damping": 0.9, "loss": "softmax"},
     ],
 )
-def test_the_step_compiles_whole_and_once(changes: dict) -> None:
+def test_it_compiles_without_breaks_and_once(changes: dict, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No graph breaks (fullgraph), no second compilation when rows halt, and the same numbers."""
     torch.compiler.reset()
-    plain, compiled = (small_trainer(SMALL.override(changes), dtype=torch.float64) for _ in range(2))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, compiled = (small_trainer(SMALL.override(changes), dtype=torch.float64, options=Options(fused=f)) for f in ("", what))
     for trainer in (plain, compiled):
         trainer.reasoner.double()
         trainer.optimizers = Optimizers(trainer.reasoner, trainer.config.training, 12)
         trainer.average = None
-    step = torch.compile(supervision_step, fullgraph=True, dynamic=False, backend="aot_eager")
-    compiled.supervision_step = step
     for number in range(6):
         with torch.compiler.set_stance("fail_on_recompile" if number > 1 else "default"):
             ours = compiled.train_step()
@@ -537,18 +544,46 @@ def test_the_step_compiles_whole_and_once(changes: dict) -> None:
     assert bool(plain.carries[0].halted.any()), "no row halted, so this proves nothing"
 
 
+@COMPILER
+def test_every_window_is_fused_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch gives up after eight shapes; six lanes at three depths are eighteen."""
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    reasoner, seen = Reasoner(SMALL.model, torch.Generator().manual_seed(0)), []
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    reasoner.run_block = fuse(Block.forward)
+    for side in range(1, 11):
+        tokens = torch.ones(1, side, side, dtype=torch.uint8)
+        state = reasoner.start(1, side, side, torch.float32, torch.Generator())
+        output = reasoner(state, tokens, torch.zeros(1, 16), torch.zeros(1, 11, dtype=torch.uint8))
+        seen.append(output.logits.shape[1])
+    assert seen == list(range(1, 11))
+
+
 def test_a_compiled_trainer_compiles(tmp_path: Path) -> None:
-    """`Options.compiled` replaces the step, the checkpoint remembers it, and a run that resumes it compiles again."""
-    trainer = small_trainer(options=Options(compiled=True))
+    """`Options.fused` replaces the step, the checkpoint remembers it, and a run that resumes it compiles again."""
+    trainer = small_trainer(options=Options(fused=STEP))
     assert trainer.supervision_step is not supervision_step
     assert trainer.supervision_step._torchdynamo_orig_callable is supervision_step
     assert small_trainer().supervision_step is supervision_step
-    assert load_checkpoint(trainer.save(tmp_path, keep=1)).extra["compiled"] is True
+    saved = trainer.save(tmp_path, keep=1)
+    assert load_checkpoint(saved).extra["fused"] == STEP
+    header = saved / "checkpoint.json"
+    as_written = header.read_text()
+    assert '"fused": "step"' in as_written
+    header.write_text(as_written.replace('"fused": "step"', '"compiled": true'))  # the first checkpoints had no other way
+    assert load_checkpoint(saved).extra["fused"] == STEP
+    header.write_text(as_written.replace('"fused": "step"', '"fused": "all"'))
+    with pytest.raises(InputError, match=r"the checkpoint is damaged \(fused\)"):
+        load_checkpoint(saved)
+    fused = small_trainer(options=Options(fused=BLOCK)).reasoner.run_block
+    assert fused._torchdynamo_orig_callable is Block.forward
 
 
 def test_noise_is_refused_with_compilation() -> None:
     with pytest.raises(InputError, match=r"noise: torch\.compile cannot draw from a generator of our own"):
-        small_trainer(SMALL.override({"noise": 0.1}), options=Options(compiled=True))
+        small_trainer(SMALL.override({"noise": 0.1}), options=Options(fused=STEP))
+    small_trainer(SMALL.override({"noise": 0.1}), options=Options(fused=BLOCK))
 
 
 def test_print_tells_the_family_and_counts_the_parameters() -> None:
@@ -570,8 +605,9 @@ def test_print_tells_the_family_and_counts_the_parameters() -> None:
 def test_a_compiler_that_damages_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with pytest.raises(InputError, match="--compile: with the MLP mixer, torch's compiler may damage memory"):
-        small_trainer(SMALL.override(changes), options=Options(compiled=True))
-    small_trainer(SMALL, options=Options(compiled=True))
+    with pytest.raises(InputError, match="--compile step: with the MLP mixer, torch's compiler may damage memory"):
+        small_trainer(SMALL.override(changes), options=Options(fused=STEP))
+    small_trainer(SMALL, options=Options(fused=STEP))
+    small_trainer(SMALL.override(changes), options=Options(fused=BLOCK))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    small_trainer(SMALL.override(changes), options=Options(compiled=True))
+    small_trainer(SMALL.override(changes), options=Options(fused=STEP))

@@ -26,13 +26,14 @@ from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError
 from trm_arc.family import ARC, Family
 from trm_arc.files import check_writable, read_json, share, to_json, write_atomic
+from trm_arc.fusing import BLOCK, STEP
 from trm_arc.model import Reasoner
 from trm_arc.puzzles.families import find_family
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
-USUAL = {"compiled": False, "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
+USUAL = {"fused": "", "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
 _YOUNGER = {"rows_in_flight": [], "family": ARC.name}  # parts of a header that the first checkpoints lacked
 EXPORT = Path("export") / "export.json"  # see trm_arc.export
 
@@ -345,6 +346,8 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
         raise InputError(f"{where}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
     if len(tensors) != header["tensors"]:
         raise InputError(f"{where}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
+    if header.get("compiled") is True:  # the word of the first checkpoints
+        header = {"fused": STEP} | header
     _check(header, tensors, where)
     usual = USUAL | _YOUNGER
     extra = usual | {name: header[name] for name in ("windows", "precision", *usual) if name in header}
@@ -376,6 +379,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         "trained": tensor("trained", torch.int64, 1) is not None,
         "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
     }
+    sound["fused"] = header.get("fused", "") in ("", STEP, BLOCK)
     sound["accumulation"] = sound["accumulation"] and header.get("accumulation", 1) >= 1
     family = find_family(str(header.get("family", ARC.name)))
     sound["plan.table"] = table is not None and table.shape[1] == family.row_bytes and family.are_transforms(table.numpy())

@@ -164,6 +164,7 @@ class Reasoner(nn.Module):
         self.halt_bias = nn.Parameter(torch.empty(2))
         self.register_buffer("y_start", torch.empty(config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
+        self.run_block = Block.forward  # or the same, fused
         self.embedding_rows = 0  # of the table of task embeddings that goes with this network, which is kept apart; for print
         self.reset(generator)
 
@@ -252,7 +253,7 @@ class Reasoner(nn.Module):
 
         def call(network: int, old: Tensor, h: Tensor) -> Tensor:
             for block, block_weights in zip(self.networks[network], weights[network], strict=True):
-                h = block(h, block_weights, place)
+                h = self.run_block(block, h, block_weights, place)
             if config.damping < 1:
                 h = torch.lerp(old, h, config.damping)
             if config.noise and generators is not None:  # row by row, so that it is the same in whatever pieces a batch goes

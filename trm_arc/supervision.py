@@ -1,4 +1,4 @@
-"""One supervision step of training, from rows in flight to a loss: pure, without a wait for the device, compiled as a whole."""
+"""One supervision step of training, from rows in flight to a loss: pure, no wait for the device, so that it can be fused."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -12,11 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
-from trm_arc.config import Config, ModelConfig
+from trm_arc.config import Config
 from trm_arc.data import Examples, step_seed
 from trm_arc.device import NARROW, Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError, OwnError
+from trm_arc.fusing import BLOCK, STEP, check_fusing, fuse
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
@@ -28,14 +29,14 @@ class Options(NamedTuple):
     """How a run computes; none of these changes what it computes, but for rounding.
 
     Attributes:
-        compiled: fuse the step by torch.compile, for a minute or two at its first call.
+        fused: STEP or BLOCK, to be fused by torch.compile (see `trm_arc.fusing`); or nothing.
         accumulation: pieces in which a process goes through its rows, to save memory.
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
         skips: stop after so many steps in a row whose loss or gradient is not finite.
     """
 
-    compiled: bool = False
+    fused: str = ""
     accumulation: int = 1
     host_embeddings: bool = False
     half_embeddings: bool = False
@@ -109,7 +110,7 @@ class Trainer:
         options: what changes how fast and in how much memory a run goes, and not where it leads.
 
     Raises:
-        InputError: the model cannot be compiled, the device has no float64 for the loss, or the batch cannot be shared out.
+        InputError: the model cannot be fused, the device has no float64 for the loss, or the batch cannot be shared out.
     """
 
     def __init__(
@@ -122,13 +123,7 @@ class Trainer:
         options: Options | None = None,
     ) -> None:
         self.options = options or Options()
-        if self.options.compiled and config.model.noise:
-            raise InputError("noise: torch.compile cannot draw from a generator of our own, so use one of both")
-        if self.options.compiled and may_break(config.model, device.device):
-            raise InputError(
-                "--compile: with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; leave it out, or "
-                "set OMP_NUM_THREADS=1"
-            )
+        check_fusing(self.options.fused, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
             raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
@@ -150,9 +145,9 @@ class Trainer:
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
         # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
-        self.supervision_step = supervision_step
-        if self.options.compiled:
-            self.supervision_step = torch.compile(supervision_step, fullgraph=True, dynamic=False)
+        self.supervision_step = fuse(supervision_step) if self.options.fused == STEP else supervision_step
+        if self.options.fused == BLOCK:
+            self.reasoner.run_block = fuse(self.reasoner.run_block)
         self.carries: list[Carry | None] = [None] * len(examples.lanes)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
         self.stages = config.training.depths()
@@ -342,7 +337,7 @@ class Trainer:
             "family": self.examples.family.name,
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
-            "compiled": self.options.compiled,
+            "fused": self.options.fused,
             "half_embeddings": self.options.half_embeddings,
             "accumulation": self.options.accumulation,
             "rows_in_flight": [],
@@ -425,16 +420,6 @@ class Trainer:
                     raise ValueError(f"carry.{prefix}{name}")
             whole = _carry_from({name: found[name].to(self.device.device, t.dtype) for name, t in expected.items()})
             self.carries[number] = whole.take(self.part, latents)
-
-
-def may_break(model: ModelConfig, device: torch.device) -> bool:
-    """Whether a fused step may break: seen with torch 2.13, `double free or corruption` within some steps (LOG.md).
-
-    Args:
-        model: its settings.
-        device: where it is to run.
-    """
-    return device.type == "cpu" and model.mixer == "mlp" and torch.get_num_threads() > 1
 
 
 def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
