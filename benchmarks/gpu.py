@@ -29,7 +29,7 @@ from trm_arc.data import prepare_examples
 from trm_arc.device import PRECISIONS, Device, find_device, synchronize
 from trm_arc.errors import InputError
 from trm_arc.files import to_json, write_atomic
-from trm_arc.fusing import BLOCK, STEP, check_fusing, fuse
+from trm_arc.fusing import BLOCK, STEP, check_fusing, chosen, fuse
 from trm_arc.halting import Batch, first_carry
 from trm_arc.model import Reasoner, State
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
@@ -100,7 +100,7 @@ def read_case(case: str) -> tuple[Config, Options]:
     """
     name, *flags = case.split()
     values = make_parser("trm").parse(["--preset", name, *flags])
-    return PRESETS[name].override(chosen_settings(values) | {"depth_curriculum": ""}), Options(values.compile or "")
+    return PRESETS[name].override(chosen_settings(values) | {"depth_curriculum": ""}), Options(chosen(values.compile))
 
 
 def shrink(config: Config, small: bool) -> Config:

@@ -17,7 +17,7 @@ from trm_arc.answer import predict_tasks
 from trm_arc.checkpoint import load_checkpoint
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.errors import InputError
-from trm_arc.fusing import BLOCK, STEP, fuse
+from trm_arc.fusing import BLOCK, STEP, chosen, fuse
 from trm_arc.halting import Batch, Carry, first_carry, restart
 from trm_arc.loss import NOT_SCORED, continue_loss, supervise
 from trm_arc.model import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
@@ -578,6 +578,17 @@ def test_a_compiled_trainer_compiles(tmp_path: Path) -> None:
         load_checkpoint(saved)
     fused = small_trainer(options=Options(fused=BLOCK)).reasoner.run_block
     assert fused._torchdynamo_orig_callable is Block.forward
+
+
+@COMPILER
+def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    with pytest.raises(InputError, match=r"--compile: PyTorch cannot fuse it here \(.*no C\+\+ compiler\); take --compile none"):
+        small_trainer(options=Options(fused=BLOCK)).train_step()
+    assert (chosen(None, STEP), chosen("none", STEP), chosen(BLOCK, STEP)) == (STEP, "", BLOCK)
 
 
 def test_noise_is_refused_with_compilation() -> None:

@@ -11,8 +11,32 @@ import torch
 from trm_arc.config import ModelConfig
 from trm_arc.errors import InputError
 
-STEP, BLOCK = "step", "block"
+STEP, BLOCK, NONE = "step", "block", "none"
 LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit is 8, and the ninth would end the run
+
+
+def chosen(what: str | None, before: str = "") -> str:
+    """What is to be fused, by the command line.
+
+    Args:
+        what: STEP, BLOCK or NONE, if it says so.
+        before: what the run that goes on has fused.
+    """
+    return before if what is None else "" if what == NONE else what
+
+
+def explain(error: RuntimeError) -> None:
+    """Raise InputError with a sentence if an error is the compiler's.
+
+    Args:
+        error: of a step that is fused.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # a second, only here
+
+    if isinstance(error, TorchDynamoException):
+        reason = str(error).split("\n")[0]
+        advice = f"take --compile {NONE}, or install what it needs"
+        raise InputError(f"--compile: PyTorch cannot fuse it here ({reason}); {advice}") from None
 
 
 def fuse(function: Callable) -> Callable:

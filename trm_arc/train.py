@@ -19,7 +19,7 @@ from trm_arc.errors import InputError, require_least, shorten
 from trm_arc.export import FOLDER, check_piece_size, export_pieces, load_newest
 from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.forecast import describe_plan
-from trm_arc.fusing import BLOCK, STEP
+from trm_arc.fusing import BLOCK, NONE, STEP, chosen
 from trm_arc.leak import guard
 from trm_arc.loop import BEST, METRICS_FILE, Evaluation, Rhythm, Tracker, train
 from trm_arc.monitor import make_evaluation, make_tracker
@@ -258,8 +258,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings lie")
     flag("--half-embeddings", action=BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, write the run in pieces under a size, as 15MiB")
-    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK), "metavar": f"{STEP}|{BLOCK}"}
-    flag("--compile", **what, help=f"fuse each {BLOCK} by torch.compile (seconds at first), or the whole {STEP} (minutes; the default)")
+    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
+    fuse = f"fuse each {BLOCK} by torch.compile (seconds at first), or the whole {STEP} (minutes; if nothing is named)"
+    flag("--compile", **what, help=fuse)
 
 
 def refuse_idle_flags(given: Mapping[str, Any], training: TrainingConfig) -> None:
@@ -327,7 +328,7 @@ def choose_options(values: Namespace, checkpoint: Checkpoint | None) -> tuple[De
         if precision == "auto":
             precision = before["precision"]  # another machine's own choice
     options = Options(
-        values.compile or before["fused"],
+        chosen(values.compile, before["fused"]),
         before["accumulation"] if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before["half_embeddings"] if values.half_embeddings is None else values.half_embeddings,

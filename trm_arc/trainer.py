@@ -17,7 +17,7 @@ from trm_arc.data import Examples, step_seed
 from trm_arc.device import NARROW, Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError, OwnError
-from trm_arc.fusing import BLOCK, STEP, check_fusing, fuse
+from trm_arc.fusing import BLOCK, STEP, check_fusing, explain, fuse
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
@@ -167,7 +167,7 @@ class Trainer:
             Metrics of the whole batch.
 
         Raises:
-            InputError: too many steps in a row whose loss is not finite, or no memory for a single row.
+            InputError: too many steps in a row whose loss is not finite, it cannot be fused, or no memory for a single row.
         """
         began = time.perf_counter()
         batch = self.examples.batch(self.step, self.config.training, self.part)
@@ -218,6 +218,8 @@ class Trainer:
             try:
                 return self._think_in_pieces(carry, start, at_least, seeds)
             except RuntimeError as error:
+                if self.options.fused:
+                    explain(error)
                 if not is_out_of_memory(error):
                     raise
                 if self.piece == 1:
