@@ -34,7 +34,7 @@ def explain(error: RuntimeError) -> None:
     from torch._dynamo.exc import TorchDynamoException  # a second, only here
 
     if isinstance(error, TorchDynamoException):
-        reason = str(error).split("\n")[0]
+        reason = " ".join(str(error).split("\n\n")[0].split())
         advice = f"take --compile {NONE}, or install what it needs"
         raise InputError(f"--compile: PyTorch cannot fuse it here ({reason}); {advice}") from None
 
