@@ -3,7 +3,7 @@
     python -m benchmarks.gpu --out FOLDER           on the accelerator, within --seconds; full numbers in FOLDER/gpu.json
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
 
-    python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 15 --compile block"
+    python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 7 --compile block"
 
 What is timed is a preset with flags of trm_arc.train, so any variants can stand side by side.  Each answer is written as soon as
 it is there, so that a run which is cut off has not been for nothing.
@@ -29,7 +29,7 @@ from trm_arc.data import prepare_examples
 from trm_arc.device import PRECISIONS, Device, find_device, synchronize
 from trm_arc.errors import InputError
 from trm_arc.files import to_json, write_atomic
-from trm_arc.fusing import BLOCK, STEP, check_fusing, chosen, fuse
+from trm_arc.fusing import BLOCK, STEP, check_fusing, fuse
 from trm_arc.halting import Batch, first_carry
 from trm_arc.model import Reasoner, State
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
@@ -37,32 +37,39 @@ from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.sources import made_family
 from trm_arc.supervision import supervision_step
 from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.train import make_parser
+from trm_arc.train import choose_options, parse
 from trm_arc.trainer import Options, Trainer
 
 _PLAIN = ("trm", "trm-mlp", "sudoku-mlp", "sudoku-fast", "maze-fast", "arc1-fast", "arc1-parallel", "hrm")
-CHECKED = tuple((name, "") for name in _PLAIN)
-# The most that answers and gradients may differ from those in float64, relatively.  In bfloat16 twenty calls of an untrained
-# network amplify each rounding, here more and there less: its difference may be so many times that of a CPU in bfloat16.
-BOUND, TIMES = 1e-3, 3.0
-CHECKED_FUSED = (("sudoku-fast", BLOCK), ("sudoku-fast", STEP), ("trm", BLOCK), ("trm", STEP))
+CHECKED = (
+    *((name, "") for name in _PLAIN),
+    *((name, BLOCK) for name in ("sudoku-fast", "maze-fast", "arc1-fast", "trm")),
+    *((name, STEP) for name in ("sudoku-fast", "trm")),
+)
+# The most that answers, losses and gradients may differ from those in float64, relatively.  In bfloat16 every network call
+# amplifies roundings, so there the network is called twice; the bound is then a few times what a CPU differs, and far below 1,
+# which a gradient of nothing but zeros differs.
+BOUND, TIMES, LEAST, MOST = 1e-3, 4.0, 0.02, 0.5
+SHALLOW = {"cycles": 1, "thoughts": 1, "depth_curriculum": ""}
 TIMED = (
     "sudoku-mlp",
     "sudoku-fast",
-    "sudoku-fast --prefix 15",  # 97 tokens, which the MLP mixer multiplies by, fit no tile of a matrix unit; 96 do
     "maze-fast",
     "trm",
     "trm --window lanes",
     "arc1-fast",
     "sudoku-fast --compile block",
+    "sudoku-fast --latents 1 --compile block",
+    # The MLP mixer multiplies by the number of tokens; 97 of them fit no tile of a matrix unit, 88 do, and cost less (LOG.md).
+    "sudoku-fast --prefix 7 --compile block",
     "maze-fast --compile block",
     "trm --compile block",
     "arc1-fast --compile block",
-    "sudoku-fast --prefix 15 --compile block",
-    "sudoku-fast --compile step",  # a step is fused for a minute or two, in lanes for each window anew
+    "sudoku-fast --compile step",
     "maze-fast --compile step",
-    "trm --compile step",
 )
+NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}  # seconds that a case may take; what has not as many left is not begun
+MEANT = {"preset", "compile", "accumulation_steps", "embeddings", "half_embeddings", "precision"}  # flags that a case may have
 
 
 class Timing(NamedTuple):
@@ -71,12 +78,12 @@ class Timing(NamedTuple):
     Attributes:
         case: the preset, with flags of training.
         rows: of a batch.
-        piece: rows at a time, in the end; fewer than asked for where the memory was not enough.
-        first: seconds of the first step, with all that is compiled.
+        piece: rows at a time of the largest windows, in the end; fewer where the memory was not enough.
+        first: seconds of the first step of every lane together, with all that is compiled and tried.
         seconds: of a step, the median of each lane weighted by its share of the steps.
         loading: share of that which the loader takes.
         share: operations a second, of those that the fastest matrix product does.
-        megabytes: of the device's memory, at the most; 0 where that is not known.
+        megabytes: of the device's memory, at the most, once the pieces fit; 0 where that is not known.
     """
 
     case: str
@@ -89,18 +96,26 @@ class Timing(NamedTuple):
     megabytes: float
 
 
-def read_case(case: str) -> tuple[Config, Options]:
+def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     """What a case of `--time` says.
 
     Args:
-        case: the preset, with flags of training.
+        case: the preset, with flags of training: settings, and those of `MEANT`.
+        device: where, if the case names no precision.
 
     Raises:
-        InputError: there is no such preset or flag.
+        InputError: there is no such preset or flag, or it would do nothing here.
     """
-    name, *flags = case.split()
-    values = make_parser("trm").parse(["--preset", name, *flags])
-    return PRESETS[name].override(chosen_settings(values) | {"depth_curriculum": ""}), Options(chosen(values.compile))
+    arguments = ["--preset", *case.split()]
+    values = parse(arguments)
+    settings = chosen_settings(values)
+    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
+    if idle := sorted(named - MEANT - settings.keys()):
+        raise InputError(f"--{idle[0].replace('_', '-')}: does nothing where steps are timed")
+    chosen, options = choose_options(values, None)
+    where = device if values.precision == "auto" else device._replace(dtype=chosen.dtype)
+    return PRESETS[values.preset].override(settings | {"depth_curriculum": ""}), where, options
 
 
 def shrink(config: Config, small: bool) -> Config:
@@ -151,7 +166,7 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
 
 
 def check(device: torch.device, small: bool, cases: Iterable[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Compare the step of several kinds of networks with float64 on the CPU, in float32 and bfloat16; fused ones in the latter.
+    """Compare the step of several kinds of networks with float64 on the CPU.
 
     Args:
         device: where to compute.
@@ -159,25 +174,32 @@ def check(device: torch.device, small: bool, cases: Iterable[tuple[str, str]]) -
         cases: presets, and what of their steps is fused.
     """
     cpu = torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, and not what is meant by float32
     for name, fused in cases:
-        config = shrink(PRESETS[name], small)
-        config = config.override({"noise": 0.0, "latents": 1})  # the best latent may be another where two are equally good
+        # The best of several latents may be another where two are equally good, and noise is drawn by each device for itself.
+        whole = shrink(PRESETS[name], small).override({"noise": 0.0, "latents": 1})
         try:
-            check_fusing(fused, config.model, device)
+            check_fusing(fused, whole.model, device)
         except InputError:
             continue
-        right = answer(config, cpu, torch.float64)
-        usual = differ(answer(config, cpu, torch.bfloat16), right)
-        bounds = {"bfloat16": [TIMES * each for each in usual]} | ({} if fused else {"float32": [BOUND] * len(right)})
-        for precision, most in bounds.items():
-            told = {"preset": name, "precision": precision, "fused": fused, "a CPU's": usual}
+        shallow = whole.override(SHALLOW)
+        # A whole step of twenty calls is fused for minutes; of two, it is the same code.
+        for precision, config in (("float32", shallow if fused == STEP else whole), ("bfloat16", shallow)):
+            told = {"preset": name, "precision": precision, "fused": fused}
             try:
+                right = answer(config, cpu, torch.float64)
+                bounds = [BOUND] * len(right)
+                if precision == "bfloat16":
+                    usual = differ(answer(config, cpu, torch.bfloat16), right)
+                    bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
                 found = differ(answer(config, device, PRECISIONS[precision], fused), right)
             except Exception as error:  # whatever it is, the other answers are worth as much without this one
                 yield told | {"right": False, "error": str(error)}
                 continue
-            fine = all(each < bound for each, bound in zip(found, most, strict=True))  # a NaN is never below
-            yield told | dict(zip(("y", "loss", "gradients"), found, strict=True)) | {"right": fine}
+            fine = all(each < bound for each, bound in zip(found, bounds, strict=True))  # a NaN is never below
+            names = ("y", "loss", "gradients")
+            told |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
+            yield told | {"right": fine}
         torch.compiler.reset()
 
 
@@ -240,26 +262,36 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
     Raises:
         InputError: there is no such preset or flag, or it cannot be fused.
     """
-    config, options = read_case(case)
-    config = shrink(config, small)
-    config, examples = make_examples(config, small)
-    memory = torch.get_device_module(device.device)
-    if hasattr(memory, "reset_peak_memory_stats"):
-        memory.empty_cache()
-        memory.reset_peak_memory_stats()
+    config, device, options = read_case(case, device)
+    config, examples = make_examples(shrink(config, small), small)
     trainer = Trainer(config, examples, device, 1000, options=options)
-    began = time.perf_counter()
-    trainer.train_step()
-    synchronize(device.device)
-    first = time.perf_counter() - began
-    seconds, loading, operations = time_lanes(trainer, repeats)
-    held = memory.max_memory_allocated() / 2**20 if hasattr(memory, "max_memory_allocated") else 0.0
-    share = operations / seconds / peak
-    return Timing(case, config.training.batch_size, trainer.piece, first, seconds, loading / seconds, share, held)
+    lanes = time_lanes(trainer, repeats)
+    share = lanes.operations / lanes.seconds / peak
+    loading = lanes.loading / lanes.seconds
+    rows = config.training.batch_size
+    return Timing(case, rows, trainer.pieces[-1], lanes.first, lanes.seconds, loading, share, lanes.megabytes)
 
 
-def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
-    """Seconds a step, each lane's median weighted by its share of the steps; of that the loader; and operations a step.
+class Lanes(NamedTuple):
+    """How the steps of a run go.
+
+    Attributes:
+        first: seconds of the first step of every lane together.
+        seconds: of a step, the median of each lane weighted by its share of the steps.
+        loading: of that, the loader's.
+        operations: of a step.
+        megabytes: of the device's memory, at the most, after the first steps.
+    """
+
+    first: float
+    seconds: float
+    loading: float
+    operations: float
+    megabytes: float
+
+
+def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
+    """Time the steps of every lane, the largest windows first, as they need the most memory.
 
     Args:
         trainer: whose steps.
@@ -267,11 +299,13 @@ def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
     """
     lanes, turns, config = trainer.examples.lanes, trainer.examples.turns, trainer.config
     quotas = turns.before[-1] / turns.before[-1].sum()
-    seconds = loading = operations = 0.0
-    for number, lane in enumerate(lanes):
+    memory = torch.get_device_module(trainer.device.device)
+    known = hasattr(memory, "reset_peak_memory_stats")
+    first = seconds = loading = operations = held = 0.0
+    for number in reversed(range(len(lanes))):
         steps, batches = [], []
         turn = next(step for step in range(len(turns.lanes)) if turns.at(step)[0] == number)
-        for attempt in range(repeats + 1):
+        for _ in range(repeats + 1):
             began = time.perf_counter()
             trainer.examples.batch(turn, config.training, trainer.part)
             batches.append(time.perf_counter() - began)
@@ -280,13 +314,16 @@ def time_lanes(trainer: Trainer, repeats: int) -> tuple[float, float, float]:
             began = time.perf_counter()
             trainer.train_step()
             synchronize(trainer.device.device)
-            if attempt:  # the first one warms up
-                steps.append(time.perf_counter() - began)
-        seconds += quotas[number] * statistics.median(steps)
-        loading += quotas[number] * statistics.median(batches)
-        count = count_training(config.model, config.training, lane.window.cells)
+            steps.append(time.perf_counter() - began)
+            if known and len(steps) == 1:  # what was tried in vain does not count
+                memory.reset_peak_memory_stats()
+        first += steps[0]
+        seconds += quotas[number] * statistics.median(steps[1:])
+        loading += quotas[number] * statistics.median(batches[1:])
+        count = count_training(config.model, config.training, lanes[number].window.cells)
         operations += quotas[number] * config.training.batch_size * count
-    return seconds, loading, operations
+        held = max(held, memory.max_memory_allocated() / 2**20) if known else 0.0
+    return Lanes(first, seconds, loading, operations, held)
 
 
 def measure_copy(device: Device, megabytes: int) -> float:
@@ -314,7 +351,7 @@ class Record:
 
     Args:
         path: of the file.
-        seconds: after which nothing new is begun.
+        seconds: that all may take together.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -322,9 +359,14 @@ class Record:
         self.values: dict[str, Any] = {"machine": common.machine()}
         self.skipped: list[str] = []
 
-    def has_time(self, what: str) -> bool:
-        """Whether to begin something; else it is noted that it was not."""
-        if time.monotonic() < self.end:
+    def has_time(self, what: str, needs: float) -> bool:
+        """Whether to begin something; else it is noted that it was not.
+
+        Args:
+            what: to begin.
+            needs: seconds that it may take.
+        """
+        if time.monotonic() + needs < self.end:
             return True
         self.skipped.append(what)
         return False
@@ -346,7 +388,7 @@ class Record:
 
 
 def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
-    """Ask everything: what is fused last, as a compiler that fails may take the program with it.
+    """Ask everything: what is fused comes last, as a compiler takes long and may take the program with it.
 
     Args:
         record: of the answers.
@@ -356,25 +398,26 @@ def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
     Returns:
         Whether all answers were right.
     """
-    right, told, cases = True, [], values.time or TIMED
-    for fused in (False, True):
-        checks = CHECKED_FUSED if fused else CHECKED
-        for one in check(device.device, values.small, checks) if values.check and record.has_time("checks") else ():
-            record.add("checks", one, many=True)
-            right &= one["right"]
-            print(describe(one), flush=True)
-            if not record.has_time("the rest of the checks"):
-                break
-        if not fused:
+    right, told, peak = True, [], 0.0
+    for fused in ("", BLOCK, STEP):
+        for one in CHECKED if values.check else ():
+            if one[1] == fused and record.has_time(f"the check of {' '.join(one)}", NEEDS[fused]):
+                for answered in check(device.device, values.small, [one]):
+                    record.add("checks", answered, many=True)
+                    right &= answered["right"]
+                    print(describe(answered), flush=True)
+        if not peak:
             peak = measure_peak(device)
             record.add("fastest matrix product, TFLOP/s", peak / 1e12)
             record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
             told.append(make_titles(record.values))
-        for case in cases:
-            if bool(read_case(case)[1].fused) == fused and record.has_time(case):
+        for case in values.time or TIMED:
+            if read_case(case, device)[2].fused == fused and record.has_time(case, NEEDS[fused]):
                 told.append(ask(case, record, device, peak, values))
                 print(told[-1], flush=True)
     print("\n".join(told))  # in one piece, whatever was printed in between
+    if record.skipped:
+        print(f"not begun, for want of time: {', '.join(record.skipped)}")
     return right
 
 
@@ -387,7 +430,8 @@ def describe(one: dict[str, Any]) -> str:
     where = f"{one['preset']:14}{one['precision'] + ' ' + one['fused']:18}"
     if "error" in one:
         return f"{where}FAILED  {' '.join(one['error'].split())[:90]}"
-    return f"{where}y {one['y']:.1e}  gradients {one['gradients']:.1e}  {'right' if one['right'] else 'WRONG'}"
+    found = "  ".join(f"{name} {one[name]:.1e} (< {bound:.1e})" for name, bound in one["bounds"].items())
+    return f"{where}{found}  {'right' if one['right'] else 'WRONG'}"
 
 
 def ask(case: str, record: Record, device: Device, peak: float, values: argparse.Namespace) -> str:
@@ -430,7 +474,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json")
-    parser.add_argument("--seconds", type=float, default=480, help="after which nothing new is begun")
+    parser.add_argument("--seconds", type=float, default=480, help="that all may take; what may not fit is not begun")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
     parser.add_argument("--repeats", type=int, default=5, help="steps of each lane, of which the median counts")
     parser.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="compare with float64 first")
@@ -441,7 +485,7 @@ def main() -> None:
     record = Record(values.out / "gpu.json", values.seconds)
     try:
         for case in values.time or ():
-            read_case(case)
+            read_case(case, device)
     except InputError as error:
         parser.error(f"--time {case}: {error}")
     where = torch.get_device_module(device.device)

@@ -1,11 +1,12 @@
 """Train across leases of a machine that is there for minutes and gives back small files only.
 
-    python -m benchmarks.lease --out OUT --time-limit 25m -- --preset sudoku-fast --steps 20000 --data-folder F
-    python -m benchmarks.lease --out OUT --time-limit 25m --state BEFORE -- --data-folder F    # what the lease before gave back
+    python -m benchmarks.lease --out OUT --time-limit 9m -- --preset sudoku-fast --compile block --data-folder F
+    python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
 
-Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.export), ends by
-itself, and leaves in OUT, all in one folder: the pieces, the metrics of the run so far, and with --evaluate the scores.  Whether
-that fits a transfer is said before the machine is gone, and the exit code is 1 if it does not.
+Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.export) and ends by
+itself.  In OUT, all in one folder, lie the pieces, the metrics of the run so far, and with --evaluate the scores: after every
+checkpoint anew, so that a lease that is cut off has not been for nothing.  Whether that fits a transfer is said before the
+machine is gone, and the exit code is 1 if it does not.
 """
 
 import argparse
@@ -16,11 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from trm_arc.checkpoint import EXPORT
+from trm_arc.checkpoint import EXPORT, list_checkpoints, load_checkpoint
 from trm_arc.clock import parse_duration, parse_size
 from trm_arc.errors import InputError
-from trm_arc.files import SCORES_FILE
-from trm_arc.loop import METRICS_FILE
+from trm_arc.export import export_pieces
+from trm_arc.files import SCORES_FILE, write_atomic
+from trm_arc.loop import METRICS_FILE, stop_signals
 
 
 def unpack(state: Path, run: Path) -> None:
@@ -44,46 +46,104 @@ def unpack(state: Path, run: Path) -> None:
         shutil.copy(state / METRICS_FILE, run)
 
 
-def pack(run: Path, scores: Path, out: Path) -> list[Path]:
-    """Put what is to be given back into one folder.
+class Parcel:
+    """What is to be given back, brought up to date with every checkpoint.
 
     Args:
-        run: folder of the run.
-        scores: the file of scores, if there is one.
-        out: the folder.
+        run: folder of the run, on this machine.
+        out: folder of what is given back.
+        size: of a piece at most, in bytes.
+    """
+
+    def __init__(self, run: Path, out: Path, size: int) -> None:
+        self.run, self.out, self.size = run, out, size
+        self.newest: Path | None = None  # the checkpoint that is in it
+
+    def update(self) -> None:
+        """Export the newest checkpoint if it is not in it yet; it may be removed while it is read, and a newer one be there."""
+        there = list_checkpoints(self.run)
+        if there and there[-1] != self.newest:
+            try:
+                export_pieces(load_checkpoint(there[-1]), self.run, self.size)
+                self.pack()
+                self.newest = there[-1]
+            except InputError as error:
+                print(f"not exported: {error}", flush=True)
+
+    def pack(self) -> list[Path]:
+        """Put all files into the folder, each whole or not at all.
+
+        Returns:
+            The files.
+        """
+        pieces = sorted((self.run / EXPORT.parent).glob("*"))
+        wanted = [path for path in (*pieces, self.run / METRICS_FILE, self.run / "scores" / SCORES_FILE) if path.is_file()]
+        for path in wanted:
+            write_atomic(self.out / path.name, path.read_bytes())
+        for path in self.out.iterdir():
+            if path.name not in {one.name for one in wanted}:
+                path.unlink()  # a piece of an export that had more
+        return sorted(self.out.iterdir())
+
+
+def train(flags: list[str], parcel: Parcel, end: float) -> int:
+    """Train as a program of its own, keeping the parcel up to date.
+
+    Args:
+        flags: of the training.
+        parcel: of its run.
+        end: when it is killed if it has not stopped by itself, by the monotonic clock.
 
     Returns:
-        The files.
+        Its exit code.
     """
-    wanted = [*sorted((run / EXPORT.parent).iterdir()), run / METRICS_FILE, scores]
-    return [Path(shutil.copy(path, out)) for path in wanted if path.is_file()]
+    with stop_signals() as stopping, subprocess.Popen([sys.executable, "-m", "trm_arc.train", *flags]) as program:
+        told = False
+        while True:
+            try:
+                code = program.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                parcel.update()
+            if stopping and not told:
+                program.terminate()  # it saves, and ends
+                told = True
+            if time.monotonic() > end:
+                program.kill()
+                print("the time is up, and the training had not stopped: it goes on from its last checkpoint", flush=True)
+    parcel.update()
+    return code
 
 
-def carry_on(values: argparse.Namespace, run: Path) -> int:
+def carry_on(values: argparse.Namespace, parcel: Parcel) -> int:
     """Train until the time is up, export, and score.
 
     Args:
         values: the command line.
-        run: folder of the run, on this machine.
+        parcel: of the run.
 
     Returns:
         The exit code of the first program that failed, or 0.
+
+    Raises:
+        InputError: the limit leaves no time to train.
     """
-    began, limit = time.monotonic(), parse_duration(values.time_limit)
-    reserve = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
-    if limit <= reserve:
-        raise InputError(f"--time-limit {values.time_limit}: leaves no time beside --evaluate-time {values.evaluate_time}")
-    flags = ["--out", str(run), "--export-size", values.piece, *(["--resume"] if values.state else [])]
-    flags += ["--time-limit", f"{limit - reserve:.0f}s", *values.flags]
-    code = subprocess.run([sys.executable, "-m", "trm_arc.train", *flags], check=False).returncode
+    began, limit, reserve = time.monotonic(), parse_duration(values.time_limit), parse_duration(values.reserve)
+    scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
+    training = limit - scoring - reserve
+    if training <= 0:
+        kept = f"--reserve {values.reserve}" + f" and --evaluate-time {values.evaluate_time}" * (values.evaluate is not None)
+        raise InputError(f"--time-limit {values.time_limit}: leaves no time beside {kept}")
+    flags = ["--out", str(parcel.run), "--save-every", values.save_every, *(["--resume"] if values.state else [])]
+    code = train([*flags, "--time-limit", f"{training:.0f}s", *values.flags], parcel, began + limit - scoring - reserve / 3)
     left = limit - (time.monotonic() - began)
     if code or values.evaluate is None or left <= 0:
         return code
-    flags = ["--checkpoint", str(run), "--out", str(run / "scores"), "--no-report", *values.evaluate.split()]
+    flags = ["--checkpoint", str(parcel.run), "--out", str(parcel.run / "scores"), "--no-report", *values.evaluate.split()]
     try:
         return subprocess.run([sys.executable, "-m", "trm_arc.evaluate", *flags], check=False, timeout=left).returncode
     except subprocess.TimeoutExpired:
-        print("the evaluation was cut off, as the time is up; the run is exported")
+        print("the evaluation was cut off, as the time is up, and there are no scores; the run is exported")
         return 0
 
 
@@ -93,9 +153,11 @@ def main() -> None:
     flag = parser.add_argument
     flag("--out", type=Path, required=True, help="folder for what is to be given back; new or empty")
     flag("--state", type=Path, help="folder with what the lease before gave back (default: a new run)")
-    flag("--time-limit", default="8m", metavar="TIME", help="of this lease, evaluation included")
-    flag("--evaluate", metavar="FLAGS", help="score at the end, with these flags of trm_arc.evaluate ('' for none)")
-    flag("--evaluate-time", default="1m", metavar="TIME", help="kept back for that")
+    flag("--time-limit", default="9m", metavar="TIME", help="of this lease, with all that it does")
+    flag("--reserve", default="30s", metavar="TIME", help="of it, kept back for the last step, its saving and the export")
+    flag("--save-every", default="2m", metavar="TIME", help="time between checkpoints, each of which is exported")
+    flag("--evaluate", metavar="FLAGS", help="score at the end, with these flags of trm_arc.evaluate, as '--puzzles 300'")
+    flag("--evaluate-time", default="1m", metavar="TIME", help="kept back for that; scores that come later are lost")
     flag("--piece", default="15MiB", help="size of a piece at most")
     flag("--most", default="64MiB", help="size of all files together that a transfer takes")
     flag("--files", type=int, default=8, help="files that a transfer takes")
@@ -110,8 +172,11 @@ def main() -> None:
             run = Path(folder) / "run"
             if values.state:
                 unpack(values.state, run)
-            code = carry_on(values, run)
-            files = pack(run, run / "scores" / SCORES_FILE, values.out) if (run / EXPORT).is_file() else []
+            parcel = Parcel(run, values.out, parse_size(values.piece))
+            code = carry_on(values, parcel)
+            files = parcel.pack() if (run / EXPORT).is_file() else []
+            if values.state and parcel.newest is None:
+                print("no new checkpoint: what the lease before gave back is given back again")
     except InputError as error:
         parser.exit(2, f"error: {error}\n")
     size = sum(path.stat().st_size for path in files)

@@ -56,9 +56,9 @@ def time_presets(names: list[str], folder: Path | None, batch: int, repeats: int
     for name in names:
         config = PRESETS[name].override({"batch_size": batch, "augmentations": 20, "depth_curriculum": ""})
         trainer, _, _ = build_trainer(config, folder, find_device("cpu"))
-        seconds, _, operations = time_lanes(trainer, repeats)
-        cost = f"{operations / batch / 1e9:,.0f} GFLOP an example, {batch / seconds:.2f} examples/s"
-        results[name] = f"{cost}, {operations / seconds / peak:.0%} of peak"
+        timed = time_lanes(trainer, repeats)
+        cost = f"{timed.operations / batch / 1e9:,.0f} GFLOP an example, {batch / timed.seconds:.2f} examples/s"
+        results[name] = f"{cost}, {timed.operations / timed.seconds / peak:.0%} of peak"
     return results
 
 
@@ -80,13 +80,13 @@ def main() -> None:
     for window in ("full", "lanes"):
         config = PRESETS["trm"].override({"window": window, "batch_size": values.batch, "augmentations": 20})
         trainer, _, _ = build_trainer(config, values.data_folder, device)
-        seconds, loading, operations = time_lanes(trainer, values.repeats)
-        rates[window] = values.batch / seconds
+        timed = time_lanes(trainer, values.repeats)
+        rates[window] = values.batch / timed.seconds
         results |= {
             f"{window}: windows": ", ".join(str(w.rows) for w in trainer.examples.windows),
             f"{window}: examples/s": rates[window],
-            f"{window}: share of peak": operations / seconds / peak,
-            f"{window}: loader's share of a step": loading / seconds,
+            f"{window}: share of peak": timed.operations / timed.seconds / peak,
+            f"{window}: loader's share of a step": timed.loading / timed.seconds,
         }
     results["lanes: times as many examples/s"] = rates["lanes"] / rates["full"]
     folder = ["--data-folder", str(values.data_folder)] if values.data_folder else []

@@ -294,12 +294,12 @@ def test_the_pieces_are_not_read_where_a_checkpoint_is_newer(tmp_path: Path) -> 
 # --- trouble
 
 
-def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch, trainer: Trainer) -> None:
-    """Let every step with more rows at a time fail as a full device does."""
+def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch, trainer: Trainer, side: int = 0) -> None:
+    """Let every step with more rows at a time, and windows of this side at least, fail as a full device does."""
     real = trainer.supervision_step
 
     def limited(reasoner: object, config: object, carry: object, *rest: object) -> object:
-        if len(carry.halted) > rows:
+        if len(carry.halted) > rows and carry.batch.tokens.shape[1] >= side:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return real(reasoner, config, carry, *rest)
 
@@ -316,11 +316,20 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
         a, b = plain.train_step(), tight.train_step()
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
     printed = capsys.readouterr().out
-    assert printed.count("out of memory at step 1: going on with 4 rows at a time") == 1
-    assert printed.count("going on with 2 rows at a time, the batch as set") == 1
+    assert printed.count("out of memory at step 1: going on with 4 rows of 5 x 5 at a time") == 1
+    assert printed.count("going on with 2 rows of 5 x 5 at a time, the batch as set") == 1
     everything(plain, tmp_path / "plain")
     everything(tight, tmp_path / "tight")
     assert_close(tmp_path / "plain", tmp_path / "tight")
+
+
+def test_a_lane_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "4,6"}))
+    assert [lane.window.rows for lane in trainer.examples.lanes] == [4, 6]
+    out_of_memory_above(3, monkeypatch, trainer, side=6)
+    while set(trainer.examples.turns.lanes[: trainer.step].tolist()) != {0, 1}:
+        trainer.train_step()
+    assert trainer.pieces == [8, 2]
 
 
 def test_no_memory_for_a_single_row_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

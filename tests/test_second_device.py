@@ -86,7 +86,7 @@ def test_it_computes_the_same(tmp_path: Path, tasks: Path, programs: Programs) -
     assert first == second
     assert waits.pop("trainer.py learn") == 6
     # else for lines of the log, checkpoints and answers alone
-    assert {place.split()[0] for place in waits} == {"loop.py", "checkpoint.py", "predict.py", "forming.py"}
+    assert {place.split()[0] for place in waits} == {"loop.py", "checkpoint.py", "predict.py", "thinking.py", "forming.py"}
 
 
 def test_every_way(tmp_path: Path, tasks: Path, programs: Programs) -> None:
@@ -96,7 +96,7 @@ def test_every_way(tmp_path: Path, tasks: Path, programs: Programs) -> None:
     fast = "--window lanes --augmentations 2 --transform-slots --positions rotary-2d --gate norm-swiglu".split()
     arc = [*size, *fast, "--matrix-optimizer", "normuon", "--data", "", "--evaluation-data", str(tasks)]
     other = "--embeddings cpu --half-embeddings --halting q-learning --evaluate-every 1 --latents 2".split()
-    programs(
+    waits = programs(
         ["trm_arc.train", *arc, "--noise", "0.1", "--accumulation-steps", "2", "--precision", "float16", "--out", str(run)],
         ["trm_arc.train", *arc, *other, "--out", str(run), "--overwrite"],
         ["trm_arc.train", "--resume", "--out", str(run)],
@@ -105,6 +105,10 @@ def test_every_way(tmp_path: Path, tasks: Path, programs: Programs) -> None:
         ["trm_arc.train", "--preset", "maze-small", *size, "--data", "maze-8x8-easy", "--out", str(small)],
         ["trm_arc.evaluate", "--checkpoint", str(small), "--puzzles", "4", "--rollouts", "2", "--patience", "1", "--no-report"],
     )
+    steps = 2 + 2 + 2 + 2  # a run, another, the adapted one, the mazes
+    assert waits["trainer.py learn"] == steps
+    never = {"model.py", "supervision.py", "halting.py", "loss.py", "optim.py"}
+    assert not [place for place in waits if place.split()[0] in never]
 
 
 def test_without_float64(tmp_path: Path, tasks: Path, programs: Programs) -> None:

@@ -58,7 +58,8 @@ def find_device(device: str = "auto", precision: str = "auto") -> Device:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error of torch's means that there is no memory left, on an accelerator or on the host."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error)
+    # cuBLAS and cuDNN fail on a nearly full card in their own words
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))
 
 
 def free_memory() -> None:

@@ -129,7 +129,8 @@ class Trainer:
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or Processes()
         self.part = self.processes.part(config.training.batch_size)
-        self.piece = -(-(self.part.stop - self.part.start) // self.options.accumulation)  # rows at a time
+        piece = -(-(self.part.stop - self.part.start) // self.options.accumulation)
+        self.pieces = [piece] * len(examples.lanes)  # rows at a time; a lane of large windows may not have the memory for as many
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
@@ -198,7 +199,7 @@ class Trainer:
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
         carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
-        after, metrics, vector_gradient = self._think(carry, start, at_least, seeds)
+        after, metrics, vector_gradient = self._think(lane, carry, start, at_least, seeds)
         metrics, vector_gradient, self.agreed = self._share(metrics, vector_gradient, wish)
         self.steps = self.optimizers.steps = self.agreed.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
@@ -212,29 +213,35 @@ class Trainer:
             self._skip(lane, carry, after, bool(torch.isfinite(metrics.loss)))
         return metrics
 
-    def _think(self, carry: Carry, start: State, at_least: Tensor, seeds: list[int]) -> tuple[Carry, Metrics, Tensor]:
+    def _think(
+        self, lane: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
+    ) -> tuple[Carry, Metrics, Tensor]:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._think_in_pieces(carry, start, at_least, seeds)
+                return self._think_in_pieces(self.pieces[lane], carry, start, at_least, seeds)
             except RuntimeError as error:
                 if self.options.fused:
                     explain(error)
                 if not is_out_of_memory(error):
                     raise
-                if self.piece == 1:
+                if self.pieces[lane] == 1:
                     raise OwnError("not enough memory for a single row; lower --width, or use --window lanes") from None
-                self.reasoner.zero_grad(set_to_none=True)
-                self.piece = -(-self.piece // 2)
-                free_memory()
-                tqdm.write(f"out of memory at step {self.step + 1}: going on with {self.piece} rows at a time, the batch as set")
+            # Only now: the error would hold what the step has kept for its backward pass.
+            self.reasoner.zero_grad(set_to_none=True)
+            self.pieces[lane] = -(-self.pieces[lane] // 2)
+            free_memory()
+            rows = f"{self.pieces[lane]} rows of {' x '.join(map(str, self.examples.lanes[lane].window))} at a time"
+            tqdm.write(f"out of memory at step {self.step + 1}: going on with {rows}, the batch as set")
 
-    def _think_in_pieces(self, carry: Carry, start: State, at_least: Tensor, seeds: list[int]) -> tuple[Carry, Metrics, Tensor]:
+    def _think_in_pieces(
+        self, size: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
+    ) -> tuple[Carry, Metrics, Tensor]:
         config, latents = self.config.training, self.config.model.latents
         rows = len(at_least)
         done, metrics, gradients = [], [], []
-        for begin in range(0, rows, self.piece):
-            here = slice(begin, begin + self.piece)
+        for begin in range(0, rows, size):
+            here = slice(begin, begin + size)
             piece = carry.take(here, latents)
             noise = [torch.Generator(self.device.device).manual_seed(seed) for seed in seeds[here]] or None
             vectors = self.embedding(piece.batch.rows)

@@ -89,11 +89,14 @@ def compute(operator: Any, arguments: tuple, options: dict[str, Any]) -> Any:
     outside = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and not isinstance(leaf, Beside)]
     target = options.get("device")
     to_host = target is not None and torch.device(target).type == "cpu"
-    if inside and name not in CROSSING and any(leaf.dim() for leaf in outside):
+    misplaced = [leaf for leaf in outside if name not in CROSSING or leaf is options.get("values")]
+    if inside and any(leaf.dim() for leaf in misplaced):
         raise RuntimeError(f"{name}: Expected all tensors to be on the same device, but some are on {NAME} and some on cpu")
     if any(isinstance(leaf, host_generator) and leaf._cdata not in generators for leaf in leaves) and not to_host:
         raise RuntimeError(f"{name}: Expected a '{NAME}' device type for generator but found 'cpu'")
-    if name in WAITING or to_host or (name == "aten::copy_" and not isinstance(options["self"], Beside)):
+    indices = [leaf for leaf in tree_leaves(options.get("indices")) if isinstance(leaf, torch.Tensor)]
+    masks = any(leaf.dtype in (torch.bool, torch.uint8) for leaf in indices)  # how many they choose, only the device knows
+    if name in WAITING or masks or to_host or (name == "aten::copy_" and not isinstance(options["self"], Beside)):
         note_wait()
     raw = {key: tree_map(lambda leaf: leaf.raw if isinstance(leaf, Beside) else leaf, value) for key, value in options.items()}
     if target is not None:
