@@ -550,13 +550,13 @@ def test_every_window_is_fused_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     reasoner, seen = Reasoner(SMALL.model, torch.Generator().manual_seed(0)), []
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
-    reasoner.run_block = fuse(Block.forward)
-    for side in range(1, 11):
-        tokens = torch.ones(1, side, side, dtype=torch.uint8)
-        state = reasoner.start(1, side, side, torch.float32, torch.Generator())
-        output = reasoner(state, tokens, torch.zeros(1, 16), torch.zeros(1, 11, dtype=torch.uint8))
-        seen.append(output.logits.shape[1])
+    with torch._dynamo.config.patch(recompile_limit=8):
+        reasoner.run_block = fuse(Block.forward)
+        for side in range(1, 11):
+            tokens = torch.ones(1, side, side, dtype=torch.uint8)
+            state = reasoner.start(1, side, side, torch.float32, torch.Generator())
+            output = reasoner(state, tokens, torch.zeros(1, 16), torch.zeros(1, 11, dtype=torch.uint8))
+            seen.append(output.logits.shape[1])
     assert seen == list(range(1, 11))
 
 

@@ -193,7 +193,10 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     note_start()
     try:
         code = main(sys.argv[1:])
-        leave_processes()
+        if leave_processes():  # all is said and saved, and the threads of the communication may abort a program that ends as usual
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
     except InputError as error:
         # What a user gave is wrong for all processes of a machine alike, so its first one speaks.
         if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):

@@ -68,11 +68,17 @@ class Processes:
         return yes if self.count == 1 else bool(self.from_main(torch.tensor(float(yes), device=device)))
 
 
-def leave_processes() -> None:
-    """Part from the other processes, if any, when all are done; one that just ended would abort in its threads."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+def leave_processes() -> bool:
+    """Part from the other processes when all are done; one that just ended would abort in its threads.
+
+    Returns:
+        Whether there were others.
+    """
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if several:
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+    return several
 
 
 def find_processes(cpu: bool) -> Processes:
