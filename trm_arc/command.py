@@ -193,7 +193,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     note_start()
     try:
         code = main(sys.argv[1:])
-        if leave_processes():  # all is said and saved, and the threads of the communication may abort a program that ends as usual
+        if leave_processes():  # all is saved; ending as usual, a program may be aborted by the threads of its talk
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
