@@ -95,10 +95,10 @@ def train(flags: list[str], parcel: Parcel, end: float) -> int:
         end: when it is killed if it has not stopped by itself, by the monotonic clock.
 
     Returns:
-        Its exit code.
+        Its exit code; 0 if it was killed.
     """
     with stop_signals() as stopping, subprocess.Popen([sys.executable, "-m", "trm_arc.train", *flags]) as program:
-        told = False
+        told = killed = False
         while True:
             try:
                 code = program.wait(timeout=1)
@@ -108,11 +108,12 @@ def train(flags: list[str], parcel: Parcel, end: float) -> int:
             if stopping and not told:
                 program.terminate()  # it saves, and ends
                 told = True
-            if time.monotonic() > end:
+            if time.monotonic() > end and not killed:
                 program.kill()
-                print("the time is up, and the training had not stopped: it goes on from its last checkpoint", flush=True)
+                killed = True
+                print("the time is up, and the training had not stopped: what counts is its last checkpoint", flush=True)
     parcel.update()
-    return code
+    return 0 if killed else code
 
 
 def carry_on(values: argparse.Namespace, parcel: Parcel) -> int:

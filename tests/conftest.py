@@ -39,6 +39,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ[CACHE_VARIABLE] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def no_time_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the tests before is not a command's."""
+    monkeypatch.setattr("trm_arc.command.note_start", lambda: None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and reference arrays beside the project."""
@@ -115,7 +121,6 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        monkeypatch.setattr("trm_arc.command.note_start", lambda: None)  # the time of the tests before is not the command's
         with pytest.raises(SystemExit) as caught:
             run(modules[name].main)
         printed = capsys.readouterr()

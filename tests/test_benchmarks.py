@@ -121,7 +121,7 @@ LEASE = "--preset sudoku-small --data sudoku-4x4-easy --puzzles 20 --width 16 --
 
 def lease(out: Path, *flags: str) -> list[str]:
     """The command line of a lease in small."""
-    where = ["--out", str(out), "--piece", "64KiB", "--files", "99", "--save-every", "1s", "--reserve", "2s"]
+    where = ["--out", str(out), "--piece", "64KiB", "--files", "99", "--save-every", "1s", "--reserve", "6s"]
     return [sys.executable, "-m", "benchmarks.lease", *where, *flags, "--device", "cpu", "--log-every", "1"]
 
 
@@ -140,8 +140,8 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path) -> None:
     score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "13s"]
     done = []
     for command in (
-        lease(first, "--time-limit", "8s", "--", *LEASE),
-        lease(second, "--time-limit", "21s", "--state", str(first), *score, "--"),
+        lease(first, "--time-limit", "13s", "--", *LEASE),
+        lease(second, "--time-limit", "26s", "--state", str(first), *score, "--"),
     ):
         done.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
         assert done[-1].returncode == 0, done[-1].stdout + done[-1].stderr
