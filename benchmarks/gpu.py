@@ -2,7 +2,6 @@
 
     python -m benchmarks.gpu --out FOLDER           on the accelerator, within --seconds; full numbers in FOLDER/gpu.json
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
-
     python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 7 --compile block"
 
 What is timed is a preset with flags of trm_arc.train, so any variants can stand side by side.  Each answer is written as soon as
@@ -12,7 +11,7 @@ it is there, so that a run which is cut off has not been for nothing.
 import argparse
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,13 +28,13 @@ from trm_arc.data import prepare_examples
 from trm_arc.device import PRECISIONS, Device, find_device, synchronize
 from trm_arc.errors import InputError
 from trm_arc.files import to_json, write_atomic
-from trm_arc.fusing import BLOCK, STEP, check_fusing, fuse
+from trm_arc.fusing import BLOCK, STEP, may_break
 from trm_arc.halting import Batch, first_carry
 from trm_arc.model import Reasoner, State
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
 from trm_arc.puzzles.puzzle_set import PuzzleSet
 from trm_arc.puzzles.sources import made_family
-from trm_arc.supervision import supervision_step
+from trm_arc.supervision import fused_step
 from trm_arc.task import Pair, Task, TaskSet
 from trm_arc.train import choose_options, parse
 from trm_arc.trainer import Options, Trainer
@@ -68,7 +67,8 @@ TIMED = (
     "sudoku-fast --compile step",
     "maze-fast --compile step",
 )
-NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}  # seconds that a case may take; what has not as many left is not begun
+# Seconds that a case may take, by what is fused, in the order of asking; what has not as many left is not begun.
+NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}
 MEANT = {"preset", "compile", "accumulation_steps", "embeddings", "half_embeddings", "precision"}  # flags that a case may have
 
 
@@ -155,9 +155,7 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
     vectors = vectors.to(device, wide).requires_grad_()
     batch = Batch(*(part.to(device) for part in (tokens, labels, torch.arange(2), transforms)))
     carry = first_carry(start, batch)._replace(batch=batch)
-    step = fuse(supervision_step) if fused == STEP else supervision_step
-    if fused == BLOCK:
-        reasoner.run_block = fuse(reasoner.run_block)
+    step = fused_step(reasoner, fused)
     loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
     loss.backward()
     gradients = [p.grad for p in (*reasoner.parameters(), vectors) if p.grad is not None]
@@ -165,42 +163,40 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
     return tuple(part.detach().double().cpu() for part in parts)
 
 
-def check(device: torch.device, small: bool, cases: Iterable[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Compare the step of several kinds of networks with float64 on the CPU.
+def check(device: torch.device, small: bool, name: str, fused: str) -> Iterator[dict[str, Any]]:
+    """Compare the step of a preset's kind of network with float64 on the CPU, in float32 and bfloat16.
 
     Args:
         device: where to compute.
         small: see `shrink`.
-        cases: presets, and what of their steps is fused.
+        name: of the preset.
+        fused: what of the step is.
     """
     cpu = torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, and not what is meant by float32
-    for name, fused in cases:
-        # The best of several latents may be another where two are equally good, and noise is drawn by each device for itself.
-        whole = shrink(PRESETS[name], small).override({"noise": 0.0, "latents": 1})
+    # The best of several latents may be another where two are equally good, and noise is drawn by each device for itself.
+    whole = shrink(PRESETS[name], small).override({"noise": 0.0, "latents": 1})
+    if may_break(fused, whole.model, device):
+        return
+    shallow = whole.override(SHALLOW)
+    # A whole step of twenty calls is fused for minutes; of two, it is the same code.
+    for precision, config in (("float32", shallow if fused == STEP else whole), ("bfloat16", shallow)):
+        told = {"preset": name, "precision": precision, "fused": fused}
         try:
-            check_fusing(fused, whole.model, device)
-        except InputError:
+            right = answer(config, cpu, torch.float64)
+            bounds = [BOUND] * len(right)
+            if precision == "bfloat16":
+                usual = differ(answer(config, cpu, torch.bfloat16), right)
+                bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
+            found = differ(answer(config, device, PRECISIONS[precision], fused), right)
+        except Exception as error:  # whatever it is, the other answers are worth as much without this one
+            yield told | {"right": False, "error": str(error)}
             continue
-        shallow = whole.override(SHALLOW)
-        # A whole step of twenty calls is fused for minutes; of two, it is the same code.
-        for precision, config in (("float32", shallow if fused == STEP else whole), ("bfloat16", shallow)):
-            told = {"preset": name, "precision": precision, "fused": fused}
-            try:
-                right = answer(config, cpu, torch.float64)
-                bounds = [BOUND] * len(right)
-                if precision == "bfloat16":
-                    usual = differ(answer(config, cpu, torch.bfloat16), right)
-                    bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
-                found = differ(answer(config, device, PRECISIONS[precision], fused), right)
-            except Exception as error:  # whatever it is, the other answers are worth as much without this one
-                yield told | {"right": False, "error": str(error)}
-                continue
-            fine = all(each < bound for each, bound in zip(found, bounds, strict=True))  # a NaN is never below
-            names = ("y", "loss", "gradients")
-            told |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
-            yield told | {"right": fine}
-        torch.compiler.reset()
+        fine = all(each < bound for each, bound in zip(found, bounds, strict=True))  # a NaN is never below
+        names = ("y", "loss", "gradients")
+        told |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
+        yield told | {"right": fine}
+    torch.compiler.reset()
 
 
 def differ(found: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> list[float]:
@@ -399,10 +395,12 @@ def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
         Whether all answers were right.
     """
     right, told, peak = True, [], 0.0
-    for fused in ("", BLOCK, STEP):
-        for one in CHECKED if values.check else ():
-            if one[1] == fused and record.has_time(f"the check of {' '.join(one)}", NEEDS[fused]):
-                for answered in check(device.device, values.small, [one]):
+    checks = CHECKED if values.check else ()
+    cases = [(case, read_case(case, device)[2].fused) for case in values.time or TIMED]
+    for fused in NEEDS:
+        for name in (name for name, what in checks if what == fused):
+            if record.has_time(f"the check of {name} {fused}", NEEDS[fused]):
+                for answered in check(device.device, values.small, name, fused):
                     record.add("checks", answered, many=True)
                     right &= answered["right"]
                     print(describe(answered), flush=True)
@@ -411,8 +409,8 @@ def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
             record.add("fastest matrix product, TFLOP/s", peak / 1e12)
             record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
             told.append(make_titles(record.values))
-        for case in values.time or TIMED:
-            if read_case(case, device)[2].fused == fused and record.has_time(case, NEEDS[fused]):
+        for case in (case for case, what in cases if what == fused):
+            if record.has_time(case, NEEDS[fused]):
                 told.append(ask(case, record, device, peak, values))
                 print(told[-1], flush=True)
     print("\n".join(told))  # in one piece, whatever was printed in between

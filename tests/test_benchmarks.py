@@ -1,9 +1,9 @@
 """The benchmarks compare like with like."""
 
 import json
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from benchmarks import gpu
+from benchmarks.lease import unpack
 from benchmarks.model import make_batch, original_step, our_step
-from trm_arc.config import Config, ModelConfig, TrainingConfig
+from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.cost import count_forward, count_training
 from trm_arc.device import find_device
 from trm_arc.errors import InputError
@@ -62,7 +63,7 @@ def find_faults(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch, spoil: C
         return parts if fused is None or spoil is None else spoil(*parts)
 
     monkeypatch.setattr(gpu, "answer", asked)
-    return {one["precision"]: one["right"] for one in gpu.check(cpu, True, [case])}
+    return {one["precision"]: one["right"] for one in gpu.check(cpu, True, *case)}
 
 
 @pytest.mark.parametrize("case", gpu.CHECKED[:8], ids=" ".join)
@@ -87,6 +88,15 @@ def test_an_accelerator_that_is_right_is_found_right(case: tuple[str, str], monk
 @pytest.mark.parametrize("name", ["trm", "sudoku-mlp"])
 def test_an_accelerator_that_is_wrong_is_found_out(name: str, spoil: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_faults((name, ""), monkeypatch, spoil) == {"float32": False, "bfloat16": False}
+
+
+@pytest.mark.parametrize("name", ["trm", "sudoku-fast", "arc1-fast", "hrm"])
+def test_a_network_that_is_a_little_off_is_found_out(name: str) -> None:
+    config = gpu.shrink(PRESETS[name], small=True).override({"latents": 1})
+    cpu = torch.device("cpu")
+    right = gpu.answer(config, cpu, torch.float64)
+    odd = gpu.answer(config.override({"thoughts": config.model.thoughts + 1}), cpu, torch.float64)
+    assert gpu.differ(odd, right)[0] > 10 * gpu.BOUND
 
 
 def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,11 +137,9 @@ def lease(out: Path, *flags: str) -> list[str]:
 
 def steps_of(out: Path) -> int:
     """How far a lease came, by the pieces that it left."""
-    (out.parent / "again").mkdir()
-    shutil.copytree(out, out.parent / "again" / "export")
-    step = load_pieces(out.parent / "again").step
-    shutil.rmtree(out.parent / "again")
-    return step
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(out, Path(folder))
+        return load_pieces(Path(folder)).step
 
 
 def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """One supervision step of training, from rows in flight to a loss: pure, no wait for the device, so that it can be fused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trm_arc.config import TrainingConfig
+from trm_arc.fusing import BLOCK, STEP, fuse
 from trm_arc.halting import Carry, decide, restart
 from trm_arc.loss import continue_loss, supervise
 from trm_arc.model import Output, Reasoner, State
@@ -88,3 +89,15 @@ def supervision_step(
             (steps * halted).sum(),
         )
     return loss, Carry(kept or output.state, batch, steps, halted), metrics
+
+
+def fused_step(reasoner: Reasoner, fused: str) -> Callable[..., tuple[Tensor, Carry, Metrics]]:
+    """`supervision_step`, fused as a whole, or with the blocks of the model fused.
+
+    Args:
+        reasoner: the model; changed where its blocks are.
+        fused: STEP, BLOCK, or nothing.
+    """
+    if fused == BLOCK:
+        reasoner.run_block = fuse(reasoner.run_block)
+    return fuse(supervision_step) if fused == STEP else supervision_step

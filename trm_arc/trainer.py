@@ -17,19 +17,19 @@ from trm_arc.data import Examples, step_seed
 from trm_arc.device import NARROW, Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError, OwnError
-from trm_arc.fusing import BLOCK, STEP, check_fusing, explain, fuse
+from trm_arc.fusing import check_fusing, explain
 from trm_arc.halting import Batch, Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.model import Reasoner, State
 from trm_arc.optim import MovingAverage, Optimizers
 from trm_arc.processes import Processes
-from trm_arc.supervision import Metrics, supervision_step
+from trm_arc.supervision import Metrics, fused_step
 
 
 class Options(NamedTuple):
     """How a run computes; none of these changes what it computes, but for rounding.
 
     Attributes:
-        fused: STEP or BLOCK, to be fused by torch.compile (see `trm_arc.fusing`); or nothing.
+        fused: what torch.compile fuses, STEP or BLOCK of `trm_arc.fusing`; or nothing.
         accumulation: pieces in which a process goes through its rows, to save memory.
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
@@ -146,9 +146,7 @@ class Trainer:
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
         # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
-        self.supervision_step = fuse(supervision_step) if self.options.fused == STEP else supervision_step
-        if self.options.fused == BLOCK:
-            self.reasoner.run_block = fuse(self.reasoner.run_block)
+        self.supervision_step = fused_step(self.reasoner, self.options.fused)
         self.carries: list[Carry | None] = [None] * len(examples.lanes)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
         self.stages = config.training.depths()
