@@ -314,8 +314,9 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
 def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
     base: Path, challenges: Path, answer: Callable
 ) -> None:
-    poison = "import trm_arc.trainer as t\nstep = t.supervision_step\n"
-    poison += "def nan(*a):\n    loss, *rest = step(*a)\n    return loss * float('nan'), *rest\nt.supervision_step = nan"
+    poison = "import trm_arc.trainer as trainer\nfused_step = trainer.fused_step\n"
+    poison += "def spoiled(*a):\n    step = fused_step(*a)\n    def nan(*b):\n        loss, *rest = step(*b)\n"
+    poison += "        return loss * float('nan'), *rest\n    return nan\ntrainer.fused_step = spoiled"
     _, journal = answer(
         challenges,
         checkpoints=(base,),
