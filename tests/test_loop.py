@@ -24,8 +24,9 @@ from trm_arc.family import ARC
 from trm_arc.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
 from trm_arc.monitor import make_evaluation
 from trm_arc.processes import Processes
+from trm_arc.supervision import Metrics
 from trm_arc.train import best_so_far, drop_later_metrics
-from trm_arc.trainer import NotFiniteError
+from trm_arc.trainer import NotFiniteError, Wish
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
@@ -167,6 +168,28 @@ def test_a_stop_does_not_wait_for_an_evaluation(why: str, tmp_path: Path, capsys
     assert looks
     assert (trainer.step, names(tmp_path)) == (2, ["02"])
     assert "step 2: the evaluation was given up, as the run has to stop; the step is saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("fit", "first"), [(False, 17), (False, 240), (True, 17)])
+def test_a_time_limit_holds_where_steps_are_long(fit: bool, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes 17 seconds, the first perhaps longer, as it is compiled; a checkpoint takes 9."""
+    trainer, seconds = small_trainer(steps=100), [0]
+    step, save = trainer.train_step, trainer.save
+
+    def train_step(wish: Wish) -> Metrics:
+        seconds[0] += 17 if trainer.step else first
+        return step(wish)
+
+    def saved(*arguments: object) -> Path:
+        seconds[0] += 9
+        return save(*arguments)
+
+    monkeypatch.setattr(trainer, "train_step", train_step)
+    monkeypatch.setattr(trainer, "save", saved)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: seconds[0])
+    assert train(trainer, tmp_path, Rhythm(save_every=5, time_limit=600, fit=fit), peak=1) == fit
+    assert 600 - 17 - 9 < seconds[0] <= 600
+    assert load_checkpoint(tmp_path).step == trainer.step
 
 
 def test_an_evaluation_looks_up_between_batches() -> None:

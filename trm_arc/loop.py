@@ -4,6 +4,7 @@ import math
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,32 +89,35 @@ def train(
     began = saved = time.monotonic()
     first = trainer.step
     log = _Log(trainer, out, peak, track)
-    end = math.inf if rhythm.time_limit is None else began + rhythm.time_limit
+    pace = _Pace(began, rhythm.time_limit)
     with log.bar, stop_signals() as stopping:
 
         def look() -> None:
             # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
-            if trainer.processes.count == 1 and (stopping or time.monotonic() >= end):
+            if trainer.processes.count == 1 and (stopping or time.monotonic() >= pace.end):
                 raise _AbandonedError
 
         while trainer.step < trainer.steps and not trainer.agreed.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now, done = time.monotonic(), trainer.step - first
-            left = end - now
             due = rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds
-            steps = trainer.step + max(1, int(left * done / (now - began))) if rhythm.fit and done else 0
+            over = pace.is_over(now)
+            steps = trainer.step + pace.count_steps(now, done) if rhythm.fit and done else 0
             try:
-                log.add(trainer.train_step(Wish(bool(stopping) or left <= 0, due, steps)))
+                log.add(trainer.train_step(Wish(bool(stopping) or over, due, steps)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
+            pace.steps.append(time.monotonic() - now)
             last = trainer.step == trainer.steps
             if trainer.step % rhythm.log_every == 0 or last:
                 log.write()
             by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
             scores_now = evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop
             if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
+                now = time.monotonic()
                 trainer.save(out, rhythm.keep, stale)
                 stale, saved = [], time.monotonic()
+                pace.saving = saved - now
             if scores_now:
                 try:
                     best = _note_scores(trainer, out, log, evaluate(look), best)
@@ -121,6 +125,29 @@ def train(
                     tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
                     break
     return trainer.step == trainer.steps
+
+
+class _Pace:
+    """How long steps and saves take, and so which step is the last for which there is time.
+
+    Args:
+        began: when the run began, in seconds of the clock.
+        limit: seconds that it may take; None: any.
+    """
+
+    def __init__(self, began: float, limit: float | None) -> None:
+        self.began, self.end = began, math.inf if limit is None else began + limit
+        self.steps: deque[float] = deque(maxlen=8)  # seconds of the last ones
+        self.saving = 0.0  # seconds of the last one
+
+    def is_over(self, now: float) -> bool:
+        """Whether the next step is the last, as no second one fits in."""
+        two = 2 * min(self.steps) if len(self.steps) > 1 else 0  # one alone tells nothing: it may have been compiled
+        return self.end - now - self.saving <= two
+
+    def count_steps(self, now: float, done: int) -> int:
+        """How many steps are left after `done` of them, at least one."""
+        return 1 if self.is_over(now) else max(1, int((self.end - now - self.saving) * done / (now - self.began)))
 
 
 def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, float], best: float) -> float:
