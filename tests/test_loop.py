@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import make_tasks, write_kaggle
-from tests.test_training import small_trainer
+from tests.test_training import SMALL, small_trainer
 from trm_arc import checkpoint, loop
 from trm_arc import train as command_line
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.command import run
+from trm_arc.data import step_seeds
 from trm_arc.errors import InputError, OwnError
 from trm_arc.family import ARC
 from trm_arc.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
@@ -26,7 +27,7 @@ from trm_arc.monitor import make_evaluation
 from trm_arc.processes import Processes
 from trm_arc.supervision import Metrics
 from trm_arc.train import best_so_far, drop_later_metrics
-from trm_arc.trainer import NotFiniteError, Wish
+from trm_arc.trainer import NotFiniteError, Options, Trainer, Wish
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
@@ -170,26 +171,165 @@ def test_a_stop_does_not_wait_for_an_evaluation(why: str, tmp_path: Path, capsys
     assert "step 2: the evaluation was given up, as the run has to stop; the step is saved" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("fit", "first"), [(False, 17), (False, 240), (True, 17)])
-def test_a_time_limit_holds_where_steps_are_long(fit: bool, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step takes 17 seconds, the first perhaps longer, as it is compiled; a checkpoint takes 9."""
-    trainer, seconds = small_trainer(steps=100), [0]
-    step, save = trainer.train_step, trainer.save
+class Slow:
+    """A trainer with a clock of its own: a step takes 17 seconds, or what its operations say; a checkpoint takes 9.
 
-    def train_step(wish: Wish) -> Metrics:
-        seconds[0] += 17 if trainer.step else first
-        return step(wish)
+    Args:
+        trainer: of any settings.
+        first: seconds of the first step of every lane, which may have been compiled.
+        per_operation: seconds, instead of the 17.
+    """
 
-    def saved(*arguments: object) -> Path:
-        seconds[0] += 9
-        return save(*arguments)
+    def __init__(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch, first: int = 17, per_operation: float = 0) -> None:
+        self.trainer, self.now, self.wishes, self.scored = trainer, 0.0, [], []
+        step, save, met = trainer.train_step, trainer.save, set()
 
-    monkeypatch.setattr(trainer, "train_step", train_step)
-    monkeypatch.setattr(trainer, "save", saved)
-    monkeypatch.setattr(loop.time, "monotonic", lambda: seconds[0])
-    assert train(trainer, tmp_path, Rhythm(save_every=5, time_limit=600, fit=fit), peak=1) == fit
-    assert 600 - 17 - 9 < seconds[0] <= 600
+        def train_step(wish: Wish) -> Metrics:
+            self.wishes.append(wish)
+            lane = trainer.examples.turns.at(trainer.step)[0]
+            usual = per_operation * trainer.operations(lane, trainer.depth()) or 17
+            self.now += usual if lane in met else max(first, usual)
+            met.add(lane)
+            return step(wish)
+
+        def saved(*arguments: object) -> Path:
+            self.now += 9
+            return save(*arguments)
+
+        monkeypatch.setattr(trainer, "train_step", train_step)
+        monkeypatch.setattr(trainer, "save", saved)
+        monkeypatch.setattr(loop.time, "monotonic", lambda: self.now)
+
+    def evaluate(self, look: Callable) -> dict[str, float]:
+        for _ in range(10):
+            self.now += 10
+            look()
+        self.scored.append(self.trainer.step)
+        return {ARC.measure: 0.5}
+
+
+@pytest.mark.parametrize("save_every", [5, 1000])
+@pytest.mark.parametrize("first", [17, 240])
+@pytest.mark.parametrize("fit", [False, True])
+def test_a_time_limit_holds_where_steps_are_long(
+    fit: bool, first: int, save_every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = small_trainer(steps=100)
+    slow = Slow(trainer, monkeypatch, first)
+    assert train(trainer, tmp_path, Rhythm(save_every=save_every, time_limit=600, fit=fit), peak=1) == fit
+    assert 600 - 2 * 17 - 9 < slow.now <= 600, "neither too long nor for nothing"
     assert load_checkpoint(tmp_path).step == trainer.step
+    lengths = [wish.steps for wish in slow.wishes][2:]
+    assert not fit or max(lengths) - min(lengths) <= 4, "the schedule hardly moves"
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_a_time_limit_holds_in_lanes_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of the largest lane at the full depth take many times as long as the first ones."""
+    changes = {"window": "lanes", "lanes": "auto:3", "depth_curriculum": "1/1:0.3"}
+    trainer = small_trainer(SMALL.override(changes), steps=1000)
+    longest = max(trainer.operations(lane, None) for lane in range(len(trainer.examples.lanes)))
+    slow = Slow(trainer, monkeypatch, 0, 40 / longest)
+    assert train(trainer, tmp_path, Rhythm(time_limit=1200, fit=fit), peak=1) == fit
+    assert 1200 - 2 * 40 - 9 < slow.now <= 1200
+    if fit:  # the length that was planned early is about that of the run, though its steps were quick
+        assert slow.wishes[len(slow.wishes) // 4].steps == pytest.approx(trainer.step, rel=0.15)
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_a_time_limit_holds_with_evaluations(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(steps=100)
+    slow = Slow(trainer, monkeypatch)
+    rhythm = Rhythm(evaluate_every=10, time_limit=620, fit=fit)
+    assert train(trainer, tmp_path, rhythm, peak=1, evaluate=slow.evaluate) == fit
+    assert 620 - 100 - 2 * 17 - 9 < slow.now <= 620
+    assert not fit or slow.scored[-1] == trainer.step, "the last weights of a run that fits are scored"
+
+
+def test_of_several_processes_the_main_one_says_how_long_a_run_that_fits_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = small_trainer(steps=100)
+    slow = Slow(trainer, monkeypatch)
+    train(trainer, tmp_path, Rhythm(time_limit=200, fit=True), peak=1)
+    assert not any(wish.stop for wish in slow.wishes), "any process can stop all"
+
+
+def test_a_run_that_fits_is_as_long_when_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SMALL.override({"decay_share": 0.5, "depth_curriculum": "1/1:0.5"})
+    trainer = small_trainer(config, steps=100)
+    Slow(trainer, monkeypatch)
+    trainer.train_step(Wish(steps=20))
+    for _ in range(14):
+        trainer.train_step(Wish())
+    trainer.save(tmp_path, 1)
+    resumed = small_trainer(config, steps=100)
+    resumed.load(load_checkpoint(tmp_path))
+    assert (resumed.step, resumed.steps, resumed.depth()) == (15, 20, None)
+    assert resumed.optimizers.schedule(16) == trainer.optimizers.schedule(16) == 0.5
+    other = tmp_path / "on"
+    slow = Slow(resumed, monkeypatch)
+    assert train(resumed, other, Rhythm(time_limit=300, fit=True), peak=1)
+    assert 300 - 2 * 17 - 9 < slow.now <= 300
+    done = small_trainer(config, steps=100)
+    done.load(load_checkpoint(other))
+    assert train(done, other, Rhythm(), peak=1), "it is complete, and does not go on to 100"
+    assert done.step == resumed.step
+
+
+def test_an_evaluation_that_was_given_up_is_made_up_for(data: list[str], tmp_path: Path) -> None:
+    flags = [*FLAGS, *data, "--steps", "4", "--out", str(tmp_path)]
+    assert command_line.main([str(flag) for flag in flags]) == 0
+    again = ["--resume", "--evaluate-every", "4", "--evaluate-views", "2", "--out", str(tmp_path)]
+    assert command_line.main(again) == 0
+    lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
+    assert [line["step"] for line in lines if ARC.measure in line] == [4]
+    assert list_checkpoints(tmp_path / BEST)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    assert command_line.main(again) == 0
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before, "once is enough"
+
+
+def test_the_metrics_of_a_run_that_is_replaced_stay_until_the_new_one_is_saved(data: list[str], tmp_path: Path) -> None:
+    old, kept = tmp_path / "metrics.jsonl", tmp_path / "metrics-before.jsonl"
+    old.write_bytes(b'{"step":2}\n')
+    for _ in range(2):  # twice in a row a run that replaces it ends before it has saved
+        command_line.set_metrics_aside(tmp_path, overwrite=True)
+        assert (old.exists(), kept.read_bytes()) == (False, b'{"step":2}\n')
+        old.write_bytes(b'{"step":1}\n')
+    command_line.set_metrics_aside(tmp_path, overwrite=False)
+    assert (old.read_bytes(), kept.exists()) == (b'{"step":2}\n', False)
+    flags = [*FLAGS, *data, "--steps", "2", "--out", str(tmp_path), "--overwrite"]
+    assert command_line.main([str(flag) for flag in flags]) == 0
+    assert not kept.exists()
+    assert [orjson.loads(line)["step"] for line in old.read_bytes().splitlines()] == [2]
+
+
+def test_embeddings_learn_alone_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(SMALL.override({"embeddings_first": 0.5}), steps=4, dtype=torch.float16)
+    for _ in range(4):
+        trainer.train_step()
+    assert trainer.embedding.table.any()
+
+
+def test_steps_that_bfloat16_would_lose_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--half-embeddings: bfloat16 loses steps of 0\.0001"):
+        small_trainer(SMALL.override({"task_embedding_learning_rate": 1e-4}), options=Options(half_embeddings=True))
+
+
+def test_the_two_streams_of_a_step_differ() -> None:
+    first, second = step_seeds(0, 5)
+    assert first != second
+    assert step_seeds(0, 6) != (first, second)
+
+
+def test_operations_follow_the_curriculum(tmp_path: Path) -> None:
+    trainer = small_trainer(SMALL.override({"depth_curriculum": "1/1:0.5"}), steps=4)
+    train(trainer, tmp_path, Rhythm(log_every=1), peak=1)
+    lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
+    operations = [line["operations"] for line in lines]
+    assert operations == [trainer.operations(0, depth) for depth in ((1, 1), (1, 1), None, None)]
+    assert operations[0] < operations[-1]
 
 
 def test_an_evaluation_looks_up_between_batches() -> None:

@@ -113,7 +113,8 @@ def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
     whole, pieces = (small_trainer(config, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))
     for _ in range(6):
         a, b = whole.train_step(), pieces.train_step()
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(a.loss, b.loss, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=0)  # shares of cells are summed in float32
     everything(whole, tmp_path / "whole")
     everything(pieces, tmp_path / "pieces")
     assert_close(tmp_path / "whole", tmp_path / "pieces")

@@ -32,7 +32,9 @@ def adaptation_config(base: Config, recipe: str, challenges: str, trained: bool 
         challenges: name or path of the tasks to adapt to.
         trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
     """
-    own: dict[str, Any] = {"warmup_steps": min(base.training.warmup_steps, WARM_UP)} if trained else {}
+    own: dict[str, Any] = {}
+    if trained:  # what a long run from scratch begins with is behind it
+        own = {"warmup_steps": min(base.training.warmup_steps, WARM_UP), "depth_curriculum": ""}
     if recipe == "own" and base.model.mixer == "attention":
         own["window"] = "lanes"  # the same gradient for a fraction of the cells
     return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})

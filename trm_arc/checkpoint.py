@@ -34,7 +34,7 @@ FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 USUAL = {"fused": "", "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
-_YOUNGER = {"rows_in_flight": [], "family": ARC.name}  # parts of a header that the first checkpoints lacked
+_YOUNGER = {"rows_in_flight": [], "family": ARC.name, "length": 0}  # parts of a header that the first checkpoints lacked
 EXPORT = Path("export") / "export.json"  # see trm_arc.export
 
 
@@ -48,7 +48,8 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: family, windows, how the run computed (precision and `USUAL`), and the lanes with rows in flight.
+        extra: family, windows, how the run computed (precision and `USUAL`), how many steps it is to have (0: as its settings
+            say), and the lanes with rows in flight.
         where: its folder, for errors.
     """
 
@@ -369,6 +370,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
     starts, table = tensor("plan.starts", torch.int64, 1), tensor("plan.table", torch.uint8, 2)
     sound = {
         "step": type(header["step"]) is int and header["step"] >= 0,
+        "length": type(header.get("length", 0)) is int and header.get("length", 0) >= 0,
         "tasks": isinstance(tasks, list) and all(is_list(task, str, 2) for task in tasks),
         "windows": isinstance(windows, list)
         and len(windows) > 0

@@ -509,6 +509,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         "warmup_steps": 200,
         "batch_size": 128,
         "epochs": 2000,
+        "steps": 0,  # as the epochs take, whatever the checkpoint's preset had
+        "decay_share": 0.0,
+        "depth_curriculum": "",
         "ema": 0.999,
     },
     # arXiv 2511.02886

@@ -30,31 +30,38 @@ def count_call(config: ModelConfig, cells: int) -> float:
     return config.layers * (mixing + 2 * length * 3 * width * inner + 2 * cells * inner * config.convolution**2)
 
 
-def count_forward(config: ModelConfig, cells: int) -> float:
+def count_forward(config: ModelConfig, cells: int, depth: tuple[int, int] | None = None) -> float:
     """Operations of a supervision step of one example without gradient, all its latents included.
 
     Args:
         config: the model.
         cells: of the window.
+        depth: T and n, if not the model's own.
     """
-    return config.latents * (config.calls * count_call(config, cells) + 2 * cells * config.width * config.vocabulary)
+    cycles, thoughts = depth or (config.cycles, config.thoughts)
+    calls = cycles * (thoughts + 1)
+    return config.latents * (calls * count_call(config, cells) + 2 * cells * config.width * config.vocabulary)
 
 
-def count_training(config: ModelConfig, training: TrainingConfig, cells: int) -> float:
+def count_training(
+    config: ModelConfig, training: TrainingConfig, cells: int, depth: tuple[int, int] | None = None
+) -> float:
     """Operations of a training step of one example: forward, backward, and what latents and Q-learning add.
 
     Args:
         config: the model.
         training: the halting rule.
         cells: of the window.
+        depth: T and n, if not the model's own.
     """
-    carrying = config.carrying(config.cycles, config.thoughts)
+    cycles, thoughts = depth or (config.cycles, config.thoughts)
+    calls, carrying = cycles * (thoughts + 1), config.carrying(cycles, thoughts)
     call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
-    step = (config.calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
+    step = (calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
     if config.latents > 1:
-        step += count_forward(config, cells)  # to find the best
+        step += count_forward(config, cells, depth)  # to find the best
     if training.halting == "q-learning":
-        step += config.calls * call + head
+        step += calls * call + head
     return step
 
 

@@ -26,7 +26,7 @@ from trm_arc.sources import join_tasks
 from trm_arc.task import Task, TaskSet, grid_key
 
 # What a key is drawn for: different purposes never share their random bits.
-_VISIT, _CORNER_KEEPER, _PLACE, _STEP = range(4)
+_VISIT, _CORNER_KEEPER, _PLACE, _STEP, _START = range(5)
 
 
 @dataclass(frozen=True)
@@ -239,9 +239,9 @@ def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
     return Plan.concatenate(tables)
 
 
-def step_seed(seed: int, step: int) -> int:
-    """What the random numbers of a step are drawn from, beside its batch."""
-    return generator_seeds(np.array([[seed, _STEP, step]]))[0]
+def step_seeds(seed: int, step: int) -> tuple[int, int]:
+    """What a step draws from beside its batch: for the halting and noise of its rows, and for the states that they begin with."""
+    return tuple(generator_seeds(np.array([[seed, purpose, step] for purpose in (_STEP, _START)])))
 
 
 def task_key(task_id: str) -> int:

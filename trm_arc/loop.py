@@ -4,7 +4,6 @@ import math
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,13 @@ from tqdm import tqdm
 
 from trm_arc.checkpoint import list_checkpoints
 from trm_arc.clock import show_duration
-from trm_arc.cost import count_training
 from trm_arc.errors import InputError
 from trm_arc.files import append_line, to_json
+from trm_arc.pace import Pace
 from trm_arc.supervision import Metrics
 from trm_arc.trainer import NotFiniteError, Trainer, Wish
 
-METRICS_FILE, BAD_BATCH, BEST = "metrics.jsonl", "bad-batch.safetensors", "best"
+METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
@@ -65,6 +64,7 @@ def train(
     peak: float,
     stale: Sequence[Path] = (),
     best: float = -math.inf,
+    owed: bool = False,
     evaluate: Evaluation | None = None,
     track: Tracker | None = None,
 ) -> bool:
@@ -77,6 +77,7 @@ def train(
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
         best: the best score so far, of a run that goes on.
+        owed: whether the step that it goes on from was to be evaluated, and was not.
         evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
         track: takes every line of metrics, with its step, beside the file.
 
@@ -87,27 +88,45 @@ def train(
         InputError: nothing can be written, or too many steps in a row came to nothing.
     """
     began = saved = time.monotonic()
-    first = trainer.step
     log = _Log(trainer, out, peak, track)
-    pace = _Pace(began, rhythm.time_limit)
+    pace = Pace(trainer, began, rhythm.time_limit)
     with log.bar, stop_signals() as stopping:
+
+        def agree(yes: bool) -> bool:
+            return trainer.processes.main_says(yes, trainer.device.device)
 
         def look() -> None:
             # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
-            if trainer.processes.count == 1 and (stopping or time.monotonic() >= pace.end):
+            if trainer.processes.count == 1 and (stopping or not pace.has_time(time.monotonic(), 0)):
                 raise _AbandonedError
 
-        while trainer.step < trainer.steps and not trainer.agreed.stop:
-            # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
-            now, done = time.monotonic(), trainer.step - first
-            due = rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds
-            over = pace.is_over(now)
-            steps = trainer.step + pace.count_steps(now, done) if rhythm.fit and done else 0
+        def score() -> bool:
+            """Score the step, which is saved, if there is time; whether there is some left to go on."""
+            nonlocal best
+            before = time.monotonic()
+            ahead = 2 if rhythm.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
+            if not agree(pace.has_time(before, ahead * pace.evaluating)):
+                return True
             try:
-                log.add(trainer.train_step(Wish(bool(stopping) or over, due, steps)))
+                best = _note_scores(trainer, out, log, evaluate(look), best)
+            except _AbandonedError:
+                tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+                return False
+            pace.evaluating = time.monotonic() - before
+            return agree(pace.has_time_for_step(time.monotonic()))
+
+        go_on = not owed or score()
+        while go_on and trainer.step < trainer.steps and not trainer.agreed.stop:
+            # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
+            now = time.monotonic()
+            due = pace.wants_save(now) or (rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds)
+            over = not rhythm.fit and pace.is_over(now)
+            length = trainer.step + pace.count_steps(now, pace.evaluating) if rhythm.fit else 0
+            try:
+                log.add(trainer.train_step(Wish(bool(stopping) or over, due, length)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
-            pace.steps.append(time.monotonic() - now)
+            pace.add(time.monotonic() - now)
             last = trainer.step == trainer.steps
             if trainer.step % rhythm.log_every == 0 or last:
                 log.write()
@@ -118,36 +137,8 @@ def train(
                 trainer.save(out, rhythm.keep, stale)
                 stale, saved = [], time.monotonic()
                 pace.saving = saved - now
-            if scores_now:
-                try:
-                    best = _note_scores(trainer, out, log, evaluate(look), best)
-                except _AbandonedError:
-                    tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
-                    break
+            go_on = not scores_now or score()
     return trainer.step == trainer.steps
-
-
-class _Pace:
-    """How long steps and saves take, and so which step is the last for which there is time.
-
-    Args:
-        began: when the run began, in seconds of the clock.
-        limit: seconds that it may take; None: any.
-    """
-
-    def __init__(self, began: float, limit: float | None) -> None:
-        self.began, self.end = began, math.inf if limit is None else began + limit
-        self.steps: deque[float] = deque(maxlen=8)  # seconds of the last ones
-        self.saving = 0.0  # seconds of the last one
-
-    def is_over(self, now: float) -> bool:
-        """Whether the next step is the last, as no second one fits in."""
-        two = 2 * min(self.steps) if len(self.steps) > 1 else 0  # one alone tells nothing: it may have been compiled
-        return self.end - now - self.saving <= two
-
-    def count_steps(self, now: float, done: int) -> int:
-        """How many steps are left after `done` of them, at least one."""
-        return 1 if self.is_over(now) else max(1, int((self.end - now - self.saving) * done / (now - self.began)))
 
 
 def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, float], best: float) -> float:
@@ -204,11 +195,6 @@ class _Log:
         self.since: list[Metrics] = []
         self.operations = 0.0
         self.seconds = trainer.seconds
-        config = trainer.config
-        self.lane_operations = [
-            config.training.batch_size * count_training(config.model, config.training, window.cells)
-            for window in trainer.examples.windows
-        ]
         self.bar = tqdm(
             total=trainer.steps,
             initial=trainer.step,
@@ -225,7 +211,8 @@ class _Log:
     def add(self, metrics: Metrics) -> None:
         """Take a step in."""
         self.since.append(metrics)
-        self.operations += self.lane_operations[self.trainer.examples.turns.at(self.trainer.step - 1)[0]]
+        step = self.trainer.step - 1
+        self.operations += self.trainer.operations(self.trainer.examples.turns.at(step)[0], self.trainer.depth(step))
         self.tell()
         self.bar.update()
 

@@ -21,7 +21,7 @@ from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_at
 from trm_arc.forecast import describe_plan
 from trm_arc.fusing import BLOCK, NONE, STEP, chosen
 from trm_arc.leak import guard
-from trm_arc.loop import BEST, METRICS_FILE, Evaluation, Rhythm, Tracker, train
+from trm_arc.loop import BEST, METRICS_FILE, OLD_METRICS, Evaluation, Rhythm, Tracker, train
 from trm_arc.monitor import make_evaluation, make_tracker
 from trm_arc.processes import Processes, find_processes
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
@@ -174,6 +174,28 @@ def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> 
     )
 
 
+def set_metrics_aside(out: Path, overwrite: bool) -> None:
+    """Keep the lines of a run that is to be replaced until the first checkpoint of the new one is whole, or take them back.
+
+    Args:
+        out: folder of the run.
+        overwrite: whether its run is to be replaced; if not, an earlier attempt at that may have ended before it had saved.
+
+    Raises:
+        InputError: the files cannot be moved.
+    """
+    now, old = out / METRICS_FILE, out / OLD_METRICS
+    try:
+        if overwrite and now.exists() and not old.exists():
+            now.replace(old)
+        elif overwrite:
+            now.unlink(missing_ok=True)
+        elif old.exists():
+            old.replace(now)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error})") from None
+
+
 def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
     """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
 
@@ -206,6 +228,19 @@ def best_so_far(out: Path, lines: Sequence[Mapping[str, float]], measure: str) -
     """
     scores = [line[measure] for line in lines if measure in line]
     return max(scores, default=-math.inf) if list_checkpoints(out / BEST) else -math.inf
+
+
+def owes_scores(trainer: Trainer, every: int, lines: Sequence[Mapping[str, float]], measure: str) -> bool:
+    """Whether the step that a run goes on from was to be evaluated, and there was no time for it.
+
+    Args:
+        trainer: resumed.
+        every: steps between evaluations.
+        lines: the run's metrics.
+        measure: the score that counts.
+    """
+    due = trainer.step > 0 and (trainer.step % every == 0 or trainer.step == trainer.steps)
+    return due and not any(measure in line for line in lines if line["step"] == trainer.step)
 
 
 def list_choices(choices: Mapping[str, str]) -> str:
@@ -250,7 +285,7 @@ def add_run_flags(parser: Parser) -> None:
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
     views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} of ARC, 1 of puzzles)"
     flag("--evaluate-views", type=int, metavar="N", help=views)
-    flag("--pool-votes", action="store_true", help="score the votes of all evaluations so far together, too")
+    flag("--pool-votes", action="store_true", help="score the votes of all evaluations since the program began together, too")
     flag("--tensorboard", action="store_true", help="write the metrics for TensorBoard, too (needs tensorboard)")
     flag("--accumulation-steps", type=int, metavar="N", help="pieces in which a batch is gone through (default: 1)")
     skips = "stop after so many steps in a row without a finite loss"
@@ -434,21 +469,24 @@ def carry_out(values: Namespace, build: Builder) -> int:
     with exclusive(out) if processes.is_main else nullcontext():
         trainer, evaluation, notes = build(values, processes)
         evaluate, track = make_watchers(values, trainer, evaluation)  # before anything of an old run is touched
-        best = -math.inf  # the main process knows
+        best, owed = -math.inf, False  # the main process knows
         if processes.is_main:
             remove_unfinished(out)
+            set_metrics_aside(out, values.overwrite)
             kept = drop_later_metrics(out, trainer.step)
             trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
             best = best_so_far(out, kept, evaluation.family.measure)
+            owed = evaluate is not None and owes_scores(trainer, values.evaluate_every, kept, evaluation.family.measure)
             print("\n".join(notes))
         old = (*RESULT_FILES, FOLDER, BEST)
-        stale = [*list_checkpoints(out), *(out / name for name in old)] if values.overwrite else []
+        stale = [out / OLD_METRICS, *list_checkpoints(out), *(out / name for name in old)] if values.overwrite else []
         rhythm = Rhythm(**{name: getattr(values, name) for name in Rhythm._fields})
         peak = measure_peak(trainer.device) * processes.count
         done_before = trainer.step == trainer.steps
         if rhythm.time_limit is not None:  # the time of the program, not of its loop alone
             rhythm = rhythm._replace(time_limit=rhythm.time_limit - (time.monotonic() - began))
-        complete = train(trainer, out, rhythm, peak=peak, stale=stale, best=best, evaluate=evaluate, track=track)
+        owed = processes.main_says(owed, trainer.device.device)
+        complete = train(trainer, out, rhythm, peak=peak, stale=stale, best=best, owed=owed, evaluate=evaluate, track=track)
         there = (out / checkpoint_name(trainer.step)).is_dir()
         if done_before and not processes.main_says(there, trainer.device.device):  # resumed from pieces
             trainer.save(out, values.keep)

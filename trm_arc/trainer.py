@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from trm_arc.checkpoint import Checkpoint, load_strictly, save_checkpoint
 from trm_arc.config import Config
-from trm_arc.data import Examples, step_seed
+from trm_arc.cost import count_training
+from trm_arc.data import Examples, step_seeds
 from trm_arc.device import NARROW, Device, free_memory, is_out_of_memory
 from trm_arc.embedding import TaskEmbedding
 from trm_arc.errors import InputError, OwnError
@@ -58,6 +59,7 @@ class Wish(NamedTuple):
 
 
 NO_WISH = Wish()
+SMALL = 1e-3  # steps of task embeddings that bfloat16 loses where a coordinate is above one half
 
 
 class NotFiniteError(Exception):
@@ -126,6 +128,11 @@ class Trainer:
         check_fusing(self.options.fused, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
             raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
+        if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
+            raise InputError(
+                f"--half-embeddings: bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
+                "(task_embedding_learning_rate); leave it out"
+            )
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or Processes()
         self.part = self.processes.part(config.training.batch_size)
@@ -188,8 +195,8 @@ class Trainer:
         """
         config, latents = self.config.training, self.config.model.latents
         whole, part = config.batch_size, self.part
-        for generator in (self.host_generator, self.generator):
-            generator.manual_seed(step_seed(config.seed, self.step))
+        for generator, seed in zip((self.host_generator, self.generator), step_seeds(config.seed, self.step), strict=True):
+            generator.manual_seed(seed)
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
         start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
         at_least = draw_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
@@ -270,7 +277,7 @@ class Trainer:
             metrics, (stop, save, steps) = Metrics(*told[:-3]), told[-3:].tolist()
             wish = Wish(stop > 0, save > 0, round(steps))
             vector_gradient = self.processes.gather(vector_gradient)
-        if self.scale.value != 1:
+        if self.scale.value != 1 and parameters:  # none where the task embeddings learn alone
             torch._foreach_div_([p.grad for p in parameters], self.scale.value)
         return metrics, vector_gradient, wish
 
@@ -297,10 +304,16 @@ class Trainer:
         if self.skipped_in_a_row >= self.options.skips:
             raise NotFiniteError(self.step, carry.batch)
 
-    def depth(self) -> tuple[int, int] | None:
-        """T and n of the next step, by the depth curriculum; None for the model's own."""
-        now = (stage for stage in self.stages if self.step < stage[0] * self.steps)
+    def depth(self, step: int | None = None) -> tuple[int, int] | None:
+        """T and n of a step, or of the next one, by the depth curriculum; None for the model's own."""
+        step = self.step if step is None else step
+        now = (stage for stage in self.stages if step < stage[0] * self.steps)
         return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
+
+    def operations(self, lane: int, depth: tuple[int, int] | None) -> float:
+        """Operations of the matrix products of a step of a lane, of all processes, at a depth of recursion."""
+        config, cells = self.config, self.examples.lanes[lane].window.cells
+        return config.training.batch_size * count_training(config.model, config.training, cells, depth)
 
     def whole(self) -> Checkpoint:
         """Everything that a run goes on from, of all processes; all must come here."""
@@ -347,6 +360,7 @@ class Trainer:
             "fused": self.options.fused,
             "half_embeddings": self.options.half_embeddings,
             "accumulation": self.options.accumulation,
+            "length": self.steps,
             "rows_in_flight": [],
         }
         return Checkpoint(self.config, self.step, self.examples.entries, tensors, extra, "this run")
@@ -399,6 +413,7 @@ class Trainer:
             averages = dict(zip(names, self.average.averages, strict=True))
             load_strictly(averages, checkpoint.part("average"), f"{where}: average")
         self.step = checkpoint.step
+        self.steps = self.optimizers.steps = checkpoint.extra["length"] or self.steps  # a time limit may have chosen it
         self._remember(checkpoint)
         try:
             moved = checkpoint.step > 0 and not self.config.training.embeddings_first
