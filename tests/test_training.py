@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import make_puzzles, make_tasks
 from tests.test_model import by_their_names, labels_of, load_original, read_arrays, relative
 from trm_arc import checkpoint as checkpoints
+from trm_arc.adapt import adaptation_config
 from trm_arc.answer import find_rows
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.config import PRESETS, Config
@@ -25,6 +26,7 @@ from trm_arc.optim import AdamAtan2, MovingAverage, Optimizers
 from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
 from trm_arc.puzzles.sources import are_puzzles
 from trm_arc.sources import join_tasks, load_tasks
+from trm_arc.train import total_steps
 from trm_arc.trainer import Options, Trainer
 
 from tests import naive  # isort: skip
@@ -508,3 +510,21 @@ def test_saving_is_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot be written"):
         save_checkpoint(tmp_path / "file", load_checkpoint(small_trainer().save(tmp_path / "run", keep=1)), keep=1)
+
+
+# --- recipes of adaptation
+
+
+@pytest.mark.parametrize("name", ["trm", "arc1-fast", "arc1-parallel", "demo"])
+def test_a_recipe_is_the_same_whatever_it_adapts(name: str) -> None:
+    """What the checkpoint's own run from scratch needed, its length and its stages of depth, plays no part."""
+    config = adaptation_config(PRESETS[name], "nvarc", "arc2-evaluation")
+    model, training = config.model, config.training
+    assert (model.cycles, model.thoughts, training.depths()) == (4, 4, [])
+    assert total_steps(training, 4000) == 62_500
+    assert (training.halt_steps, training.batch_size, training.warmup_steps, training.decay_share) == (10, 128, 200, 0)
+    for recipe in ("own", "trelis"):
+        config = adaptation_config(PRESETS[name], recipe, "arc2-evaluation")
+        assert (config.model.cycles, config.training.depths()) == (PRESETS[name].model.cycles, [])
+    scratch = adaptation_config(PRESETS[name], "own", "arc2-evaluation", trained=False).training
+    assert scratch.depth_curriculum == PRESETS[name].training.depth_curriculum
