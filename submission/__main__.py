@@ -1,6 +1,7 @@
 """The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain"""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from submission import kaggle
 from submission.bundle import add_bundle_flags, bundle, verify
-from submission.journal import Clock, Journal, find_limit
+from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.reading import read_challenges
 from submission.session import Session, Settings
 from trm_arc.adapt import require_arc
@@ -16,6 +17,7 @@ from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
 from trm_arc.checkpoint import read_task_ids
 from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
 from trm_arc.config import PRESETS, RECIPES
+from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError, require_least
 from trm_arc.family import ARC
 from trm_arc.files import read_json, to_json
@@ -33,18 +35,20 @@ def predict(values: argparse.Namespace) -> int:
     limit = find_limit(values.time_limit, values.deadline)
     for name in ("views", "pool_checkpoints", "batch_size", "steps"):
         require_least(name, getattr(values, name))
+    if values.precision not in ("auto", *PRECISIONS):  # asked here, as workers would refuse it one by one
+        raise InputError(f"--precision {values.precision}: choose auto or one of {', '.join(PRECISIONS)}")
     if values.settle is not None and not values.settle > 0:
         raise InputError(f"--settle: must be above 0, got {values.settle}")
     if not values.checkpoint and not values.preset:
         raise InputError("--checkpoint: name a trained model; or with --preset the settings to train one from scratch")
     for path in values.checkpoint or ():
-        if not path.is_dir():  # what is there and broken is another matter: something may be left to answer with
+        if not os.path.isdir(path):  # what is there and broken is another matter: something may be left to answer with
             raise InputError(f"--checkpoint {path}: no such folder")
     require_arc(values.checkpoint or (), values.preset)
     if values.checkpoint and values.preset:
         raise InputError("--preset: is for training from scratch, without --checkpoint")
     clock = Clock(limit)
-    out = values.out / "submission.json" if values.out.is_dir() else values.out
+    out = kaggle.name_file(values.out)
     challenges = read_challenges(values.challenges, values.data_folder)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as temporary:
         settings = Settings(
@@ -205,7 +209,13 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = make_parser().parse(arguments)
-    return kaggle.pretrain(values, arguments[1:]) if values.command == "pretrain" else values.work(values)
+    if values.command == "pretrain":
+        return kaggle.pretrain(values, arguments[1:])
+    try:
+        return values.work(values)
+    finally:
+        if values.command in ("predict", "kaggle"):
+            leave_screen()
 
 
 if __name__ == "__main__":
