@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from submission import kaggle
 from submission.bundle import add_bundle_flags, bundle, verify
 from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.reading import read_challenges
-from submission.session import Session, Settings
+from submission.session import Session, Settings, ignore_signals
 from trm_arc.adapt import require_arc
 from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
 from trm_arc.checkpoint import read_task_ids
@@ -50,25 +49,26 @@ def predict(values: argparse.Namespace) -> int:
     clock = Clock(limit)
     out = kaggle.name_file(values.out)
     challenges = read_challenges(values.challenges, values.data_folder)
-    with tempfile.TemporaryDirectory(prefix="trm_arc-") as temporary:
-        settings = Settings(
-            out=out,
-            checkpoints=tuple(values.checkpoint or ()),
-            recipe=choose_recipe(values, challenges.tasks, limit),
-            preset=values.preset,
-            adaptation_flags=("--start", values.start),
-            views=values.views,
-            pool=values.pool_checkpoints,
-            device=values.device,
-            precision=values.precision,
-            batch_size=values.batch_size,
-            steps=values.steps,
-            window=values.window,
-            settle=values.settle,
-            work_folder=values.work_folder or Path(temporary),
-        )
-        journal = Journal(out.with_name(f"{out.stem}-run.json"), clock)
-        valid = Session(challenges, settings, clock, journal).run()
+    settings = Settings(
+        out=out,
+        checkpoints=tuple(values.checkpoint or ()),
+        recipe=choose_recipe(values, challenges.tasks, limit),
+        preset=values.preset,
+        adaptation_flags=("--start", values.start),
+        views=values.views,
+        pool=values.pool_checkpoints,
+        device=values.device,
+        precision=values.precision,
+        batch_size=values.batch_size,
+        steps=values.steps,
+        window=values.window,
+        settle=values.settle,
+        work_folder=values.work_folder,
+    )
+    session = Session(challenges, settings, clock, Journal(out.with_name(f"{out.stem}-run.json"), clock))
+    valid = session.run()
+    if session.stopping:
+        ignore_signals()  # the program is at its end; a repeat must not make a failure of it
     return 0 if valid else 1
 
 
@@ -153,7 +153,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     add_view_flags(entry, ARC.usual_views)
     settling = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settling} (default: only when they cannot)")
-    flag("--work-folder", type=Path, help="keep adapted runs here (default: a temporary folder)")
+    flag("--work-folder", type=Path, help="keep adapted runs here, each session in a folder of its own (default: not)")
     add_machine_flags(entry)
 
 
