@@ -21,7 +21,6 @@ from trm_arc.errors import InputError, require_least
 from trm_arc.family import ARC
 from trm_arc.files import read_json, to_json
 from trm_arc.score import ranks, score, score_table
-from trm_arc.sources import load_tasks
 from trm_arc.task import TaskSet, parse_grid
 from trm_arc.train import DEFAULT_PRESET
 from trm_arc.train import make_parser as make_train_parser
@@ -90,16 +89,19 @@ def choose_recipe(values: argparse.Namespace, tasks: TaskSet, limit: float | Non
 
 def check(values: argparse.Namespace) -> int:
     """List every fault of a submission; exit code 1 if there is one."""
-    tasks = load_tasks(values.challenges, values.data_folder)
+    challenges = read_challenges(values.challenges, values.data_folder)  # as `predict` reads it, which answers broken tasks, too
+    counts = challenges.counts
+    for note in challenges.notes:
+        print(f"note: {note}")
     document = read_json(values.submission)
-    faults = find_faults(document, tasks.test_counts, tasks.name)
+    faults = find_faults(document, counts, challenges.tasks.name)
     for fault in faults:
         print(f"{values.submission}: {fault}")
     if faults:
         print(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: not fit to submit")
         return 1
     equal = sum(answer[ATTEMPTS[0]] == answer[ATTEMPTS[1]] for answers in document.values() for answer in answers)
-    print(f"{values.submission}: fit to submit; {len(tasks)} tasks, {tasks.outputs} test inputs, two attempts each")
+    print(f"{values.submission}: fit to submit; {len(counts)} tasks, {sum(counts.values())} test inputs, two attempts each")
     if equal:
         print(f"note: {equal} answers give the same grid twice, which wastes the second attempt")
     return 0

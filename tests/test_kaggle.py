@@ -384,6 +384,19 @@ def test_a_folder_to_write_to_is_taken(
     assert Path("results/submission.json").is_file()
 
 
+def test_what_predict_answers_can_be_checked(tmp_path: Path, command: Callable) -> None:
+    """A challenges file with a broken task, too."""
+    document = to_document(make_tasks(2, 3, "eval"))
+    document["eval01"]["train"] = 7
+    path, out = tmp_path / "challenges.json", tmp_path / "submission.json"
+    path.write_text(json.dumps(document))
+    kaggle.leave_guesses(path, out)
+    code, text, error = command("submission", "check", "--challenges", path, "--submission", out)
+    assert (code, "fit to submit; 2 tasks, 3 test inputs" in text) == (0, True), error
+    assert "note: " in text
+    assert 'task eval01: "train" has no pairs' in text
+
+
 # --- training in sessions
 
 

@@ -17,10 +17,11 @@ import pytest
 from submission.adaptation import ADAPTER as ADAPTATION
 from submission.ballot import Ballot, settled
 from submission.journal import Clock, Journal, find_limit, leave_screen
+from submission.page import show_page
 from submission.reading import read_challenges
 from submission.session import Session, Settings
 from submission.worker import pack_predictions, unpack_predictions
-from tests.conftest import make_tasks, to_document, write_kaggle
+from tests.conftest import SETTINGS, make_tasks, to_document, write_kaggle
 from trm_arc.attempts import find_faults
 from trm_arc.checkpoint import list_checkpoints
 from trm_arc.errors import InputError
@@ -109,6 +110,28 @@ def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None
     path.write_bytes(b"\xef\xbb\xbf" + text[:-1].encode() + b"," + text[1:].encode())
     found = read_challenges(str(path))
     assert (len(found.tasks), len(found.notes)) == (2, 1)
+
+
+def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "arc-agi_test_challenges.json"
+    path.write_text('{"00576224": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "not valid JSON" in show_page(tmp_path / "none.json", path, 3)
+    (tmp_path / "sample_submission.json").write_text('{"00576224": [0, 0], "12997ef3": [0]}')
+    found = read_challenges(str(path))
+    assert found.counts == {"00576224": 2, "12997ef3": 1}
+
+
+def test_half_a_character_in_an_id_costs_no_other_task(tmp_path: Path) -> None:
+    document = to_document(make_tasks(2, 3, "eval"))
+    document["ev\ud800"] = document.pop("eval01")
+    path = tmp_path / "challenges.json"
+    path.write_text(json.dumps(document))
+    found = read_challenges(str(path))
+    assert [task.id for task in found.tasks] == ["eval00"]
+    written = json.loads(found.document([[]]))
+    assert list(written) == ["eval00", "ev\ud800"]
+    assert not find_faults(written, found.counts, "these")
+    assert "half a character" in found.notes[-1]
 
 
 # --- clock and votes
@@ -369,6 +392,25 @@ def test_a_signal_leaves_the_best_answers_so_far(base: Path, challenges: Path, t
     assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
     left = subprocess.run(["pgrep", "-f", str(challenges)], capture_output=True, text=True, check=False).stdout
     assert not left, os.popen("ps aux").read()
+
+
+def test_a_task_too_large_for_an_mlp_gets_guesses_alone(
+    challenges: Path, answer: Callable, tmp_path: Path, command: Callable
+) -> None:
+    """The others are answered; `evaluate` refuses such a task, as it would count as wrong."""
+    mlp = [*SETTINGS, "--mixer", "mlp", "--positions", "none", "--window", "full", "--board-rows", 5, "--board-columns", 5]
+    code, _, error = command("train", *mlp, "--data", "", "--evaluation-data", challenges, "--out", tmp_path / "mlp")
+    assert code == 0, error
+    document = json.loads(challenges.read_text())
+    document["large"] = to_document(make_tasks(1, 11, "x", largest=30))["x00"]
+    document["large"]["test"] = [{"input": [[1] * 20] * 20}]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(document))
+    _, journal = answer(path, checkpoints=(tmp_path / "mlp",), views=2)
+    assert "1 of 5 test inputs do not fit its board" in told(journal)
+    assert journal["result"]["views"] == 8
+    code, _, error = command("evaluate", "--checkpoint", tmp_path / "mlp", "--data", path)
+    assert (code, "does not hold large" in error) == (2, True)
 
 
 # --- places, screens and signals that fail
