@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from submission import kaggle
@@ -144,7 +145,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     """
     flag = entry.add_argument
     flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
-    flag("--out", type=Path, default=Path("submission.json"), help="the file to write")
+    flag("--out", type=Path, default=kaggle.USUAL_FILE, help="the file to write")
     flag("--time-limit", metavar="TIME", help=f"be done within this time, as 11h30m or 5m (default: {usual_time})")
     flag("--deadline", metavar="MOMENT", help="be done by then, as 17:45 or 2026-11-22T17:45")
     recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
@@ -210,7 +211,13 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line.
     """
-    values = make_parser().parse(arguments)
+    try:
+        values = make_parser().parse(arguments)
+    except InputError:
+        if arguments[:1] == ["kaggle"]:  # a mistyped flag, too, must not be the reason that there is no file
+            with suppress(InputError):
+                kaggle.leave_guesses(kaggle.find_test(), kaggle.USUAL_FILE)
+        raise
     if values.command == "pretrain":
         return kaggle.pretrain(values, arguments[1:])
     try:

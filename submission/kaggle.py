@@ -35,6 +35,7 @@ from trm_arc.task import TaskSet
 from trm_arc.train import DEFAULT_PRESET
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
+USUAL_FILE = Path("submission.json")
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set in the scored run alone
 LIMIT, REHEARSAL = "11h30m", "10m"
 DEEPEST = 6  # folders below Kaggle's inputs; what we look for lies higher, and other data sets may be large
@@ -175,7 +176,7 @@ def leave_out(checkpoints: Sequence[Path]) -> list[Path]:
 
 def name_file(out: Path) -> Path:
     """The submission that --out means: a file, or one in a folder that is there."""
-    return out / "submission.json" if os.path.isdir(out) else out  # pathlib's own question may raise
+    return out / USUAL_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
 
 
 def leave_guesses(challenges: Path, out: Path) -> int:

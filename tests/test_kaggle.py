@@ -324,6 +324,10 @@ def test_the_scored_run_leaves_guesses_before_all_else(
         with pytest.raises(InputError, match=words):
             kaggle.answer(values(device="cpu", **wrong), submission.predict)
         assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+    Path("submission.json").unlink()
+    with pytest.raises(InputError, match="did you mean --views"):
+        submission.main(["kaggle", "--vews", "3"])
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("file").write_text("")
     assert kaggle.answer(values(out=Path("file/submission.json")), lambda values: asked.append(values) or 0) == 0
     assert len(asked) == 1  # predict looks for another place
