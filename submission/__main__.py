@@ -1,26 +1,27 @@
 """The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain"""
 
 import argparse
+import os
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from submission import kaggle
 from submission.bundle import add_bundle_flags, bundle, verify
-from submission.journal import Clock, Journal, find_limit
+from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.reading import read_challenges
-from submission.session import Session, Settings
+from submission.session import Session, Settings, ignore_signals
 from trm_arc.adapt import require_arc
 from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
 from trm_arc.checkpoint import read_task_ids
 from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
 from trm_arc.config import PRESETS, RECIPES
+from trm_arc.device import PRECISIONS
 from trm_arc.errors import InputError, require_least
 from trm_arc.family import ARC
 from trm_arc.files import read_json, to_json
 from trm_arc.score import ranks, score, score_table
-from trm_arc.sources import load_tasks
 from trm_arc.task import TaskSet, parse_grid
 from trm_arc.train import DEFAULT_PRESET
 from trm_arc.train import make_parser as make_train_parser
@@ -33,38 +34,41 @@ def predict(values: argparse.Namespace) -> int:
     limit = find_limit(values.time_limit, values.deadline)
     for name in ("views", "pool_checkpoints", "batch_size", "steps"):
         require_least(name, getattr(values, name))
+    if values.precision not in ("auto", *PRECISIONS):  # asked here, as workers would refuse it one by one
+        raise InputError(f"--precision {values.precision}: choose auto or one of {', '.join(PRECISIONS)}")
     if values.settle is not None and not values.settle > 0:
         raise InputError(f"--settle: must be above 0, got {values.settle}")
     if not values.checkpoint and not values.preset:
         raise InputError("--checkpoint: name a trained model; or with --preset the settings to train one from scratch")
     for path in values.checkpoint or ():
-        if not path.is_dir():  # what is there and broken is another matter: something may be left to answer with
+        if not os.path.isdir(path):  # what is there and broken is another matter: something may be left to answer with
             raise InputError(f"--checkpoint {path}: no such folder")
     require_arc(values.checkpoint or (), values.preset)
     if values.checkpoint and values.preset:
         raise InputError("--preset: is for training from scratch, without --checkpoint")
     clock = Clock(limit)
-    out = values.out / "submission.json" if values.out.is_dir() else values.out
+    out = kaggle.name_file(values.out)
     challenges = read_challenges(values.challenges, values.data_folder)
-    with tempfile.TemporaryDirectory(prefix="trm_arc-") as temporary:
-        settings = Settings(
-            out=out,
-            checkpoints=tuple(values.checkpoint or ()),
-            recipe=choose_recipe(values, challenges.tasks, limit),
-            preset=values.preset,
-            adaptation_flags=("--start", values.start),
-            views=values.views,
-            pool=values.pool_checkpoints,
-            device=values.device,
-            precision=values.precision,
-            batch_size=values.batch_size,
-            steps=values.steps,
-            window=values.window,
-            settle=values.settle,
-            work_folder=values.work_folder or Path(temporary),
-        )
-        journal = Journal(out.with_name(f"{out.stem}-run.json"), clock)
-        valid = Session(challenges, settings, clock, journal).run()
+    settings = Settings(
+        out=out,
+        checkpoints=tuple(values.checkpoint or ()),
+        recipe=choose_recipe(values, challenges.tasks, limit),
+        preset=values.preset,
+        adaptation_flags=("--start", values.start),
+        views=values.views,
+        pool=values.pool_checkpoints,
+        device=values.device,
+        precision=values.precision,
+        batch_size=values.batch_size,
+        steps=values.steps,
+        window=values.window,
+        settle=values.settle,
+        work_folder=values.work_folder,
+    )
+    session = Session(challenges, settings, clock, Journal(out.with_name(f"{out.stem}-run.json"), clock))
+    valid = session.run()
+    if session.stopping:
+        ignore_signals()  # the program is at its end; a repeat must not make a failure of it
     return 0 if valid else 1
 
 
@@ -86,16 +90,19 @@ def choose_recipe(values: argparse.Namespace, tasks: TaskSet, limit: float | Non
 
 def check(values: argparse.Namespace) -> int:
     """List every fault of a submission; exit code 1 if there is one."""
-    tasks = load_tasks(values.challenges, values.data_folder)
+    challenges = read_challenges(values.challenges, values.data_folder)  # as `predict` reads it, which answers broken tasks, too
+    counts = challenges.counts
+    for note in challenges.notes:
+        print(f"note: {note}")
     document = read_json(values.submission)
-    faults = find_faults(document, tasks.test_counts, tasks.name)
+    faults = find_faults(document, counts, challenges.tasks.name)
     for fault in faults:
         print(f"{values.submission}: {fault}")
     if faults:
         print(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: not fit to submit")
         return 1
     equal = sum(answer[ATTEMPTS[0]] == answer[ATTEMPTS[1]] for answers in document.values() for answer in answers)
-    print(f"{values.submission}: fit to submit; {len(tasks)} tasks, {tasks.outputs} test inputs, two attempts each")
+    print(f"{values.submission}: fit to submit; {len(counts)} tasks, {sum(counts.values())} test inputs, two attempts each")
     if equal:
         print(f"note: {equal} answers give the same grid twice, which wastes the second attempt")
     return 0
@@ -138,7 +145,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     """
     flag = entry.add_argument
     flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
-    flag("--out", type=Path, default=Path("submission.json"), help="the file to write")
+    flag("--out", type=Path, default=kaggle.USUAL_FILE, help="the file to write")
     flag("--time-limit", metavar="TIME", help=f"be done within this time, as 11h30m or 5m (default: {usual_time})")
     flag("--deadline", metavar="MOMENT", help="be done by then, as 17:45 or 2026-11-22T17:45")
     recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
@@ -149,7 +156,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     add_view_flags(entry, ARC.usual_views)
     settling = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settling} (default: only when they cannot)")
-    flag("--work-folder", type=Path, help="keep adapted runs here (default: a temporary folder)")
+    flag("--work-folder", type=Path, help="keep adapted runs here, each session in a folder of its own (default: not)")
     add_machine_flags(entry)
 
 
@@ -204,8 +211,20 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line.
     """
-    values = make_parser().parse(arguments)
-    return kaggle.pretrain(values, arguments[1:]) if values.command == "pretrain" else values.work(values)
+    try:
+        values = make_parser().parse(arguments)
+    except InputError:
+        if arguments[:1] == ["kaggle"]:  # a mistyped flag, too, must not be the reason that there is no file
+            with suppress(InputError):
+                kaggle.leave_guesses(kaggle.find_test(), kaggle.USUAL_FILE)
+        raise
+    if values.command == "pretrain":
+        return kaggle.pretrain(values, arguments[1:])
+    try:
+        return values.work(values)
+    finally:
+        if values.command in ("predict", "kaggle"):
+            leave_screen()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Adaptation within a submission: `trm_arc.adapt` as a program of its own, begun again on fewer devices when it fails."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from trm_arc.files import read_lines, to_json, write_atomic
 from trm_arc.loop import METRICS_FILE
 from trm_arc.task import TaskSet
 
-ADAPTER = (sys.executable, "-m", "trm_arc.adapt")
+ADAPTER = (sys.executable, "-m", "submission.adapter")
 TRIES = 4  # the last but one on one device, the last on the CPU
 SAVING = 0.1, 5.0  # share of its time that an adaptation gets to save and end, and the most seconds of it
 GRACE = 5.0  # seconds beyond, before it is ended
@@ -39,15 +38,13 @@ class Adaptation:
         journal: where it is told.
         tasks: what to adapt to.
         base: the checkpoint; None from scratch.
-        number: of the run, for its folder.
+        folder: of the adapted run; what to adapt to lies beside it.
     """
 
-    def __init__(self, crew: Crew, settings: Any, journal: Journal, tasks: TaskSet, base: Path | None, number: int) -> None:
+    def __init__(self, crew: Crew, settings: Any, journal: Journal, tasks: TaskSet, base: Path | None, folder: Path) -> None:
         self.crew, self.settings, self.journal, self.base = crew, settings, journal, base
-        self.folder = settings.work_folder / f"adapted-{number}"
-        self.challenges = settings.work_folder / "challenges.json"
+        self.folder, self.challenges = folder, folder.with_name("challenges.json")
         self.told = 0.0
-        shutil.rmtree(self.folder, ignore_errors=True)
         write_atomic(self.challenges, to_json(tasks_to_json(tasks)))
 
     def run(self, seconds: float) -> Path | None:
@@ -101,7 +98,7 @@ class Adaptation:
             logs = [files.enter_context(tempfile.TemporaryFile()) for _ in devices]
             programs = [
                 subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
                 )
                 for log, environment in zip(logs, _environments(devices), strict=True)
             ]
@@ -116,6 +113,7 @@ class Adaptation:
                 failed = next((number for number, program in enumerate(programs) if program.poll()), 0)
                 for program in programs:
                     end(program)
+                    program.stdin.close()
             code = max((program.returncode for program in programs), key=abs)
             return code, last_words(logs[failed]) if code else ""
 

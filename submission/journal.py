@@ -1,13 +1,16 @@
 """What a submission's run did and when: told as it happens, and kept in a JSON file beside the submission."""
 
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from trm_arc.clock import parse_duration, seconds_before, seconds_until, show_duration
 from trm_arc.errors import InputError
 from trm_arc.files import to_json, write_atomic
+from trm_arc.terminal import printable
 
 
 class Clock:
@@ -49,6 +52,32 @@ def find_limit(time_limit: str | None, deadline: str | None) -> float | None:
     return seconds_until(deadline) + seconds_before()
 
 
+def say(line: str, screen: TextIO | None = None) -> None:
+    """Print a line; a screen that has gone, is full or lacks a letter is no reason to stop.
+
+    Args:
+        line: what to print.
+        screen: where; standard output if None.
+    """
+    screen = screen or sys.stdout
+    with suppress(OSError, ValueError):  # a reader that has seen enough, a full disk, a closed file
+        try:
+            print(line, file=screen, flush=True)
+        except UnicodeEncodeError:
+            print(line.encode("ascii", "backslashreplace").decode(), file=screen, flush=True)
+
+
+def leave_screen() -> None:
+    """Give up what the screens would not take: else Python complains of it at its end, and ends with an exit code of its own."""
+    for screen in (sys.stdout, sys.stderr):
+        if screen is not None:
+            try:
+                screen.flush()
+            except (OSError, ValueError):
+                with suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), screen.fileno())
+
+
 class Journal:
     """Tells what happens, line by line, and keeps it.
 
@@ -58,7 +87,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self.clock, self.writable = path, clock, True
+        self.path, self.clock, self.kept = path, clock, True
         self.content: dict[str, Any] = {"time_limit": clock.limit, "plans": [], "events": [], "result": {}}
 
     def tell(self, what: str, loudly: bool = False) -> None:
@@ -68,10 +97,9 @@ class Journal:
             what: a sentence.
             loudly: something went wrong.
         """
-        spent = self.clock.spent
+        spent, what = self.clock.spent, printable(what)
         self.content["events"].append({"seconds": round(spent, 2), "what": what, **({"wrong": True} if loudly else {})})
-        print(f"[{show_duration(spent):>12}] {'WARNING: ' if loudly else ''}{what}", file=sys.stderr if loudly else sys.stdout)
-        sys.stdout.flush()
+        say(f"[{show_duration(spent):>12}] {'WARNING: ' if loudly else ''}{what}", sys.stderr if loudly else sys.stdout)
         self.keep()
 
     def plan(self, what: str, **numbers: float) -> None:
@@ -85,10 +113,12 @@ class Journal:
         self.tell(f"plan: {what}")
 
     def keep(self) -> None:
-        """Write the file; once it could not be written, it is not tried again."""
-        if self.writable:
-            try:
-                write_atomic(self.path, to_json(self.content, pretty=True))
-            except InputError as error:
-                self.writable = False
-                self.tell(f"the run's log is kept on the screen alone: {error}", loudly=True)
+        """Write the file; that it cannot be written is told once, until it can be again."""
+        kept = self.kept
+        try:
+            write_atomic(self.path, to_json(self.content, pretty=True))
+            self.kept = True
+        except (OSError, ValueError, TypeError) as error:  # the last two are orjson's, too
+            self.kept = False
+            if kept:
+                self.tell(f"the run's log is kept on the screen alone for now: {error}", loudly=True)

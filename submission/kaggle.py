@@ -18,14 +18,15 @@ from typing import Any
 
 from submission.bundle import DATA, MANIFEST, find_damage, read_manifest
 from submission.crew import list_devices
-from submission.journal import Clock, find_limit
+from submission.journal import Clock, find_limit, say
 from submission.page import make_page, show_page
 from submission.reading import read_challenges, tasks_to_json
 from trm_arc import sources
+from trm_arc.adapt import require_arc
 from trm_arc.attempts import read_attempts
 from trm_arc.checkpoint import EXPORT, list_checkpoints
 from trm_arc.clock import seconds_before, show_duration
-from trm_arc.errors import InputError
+from trm_arc.errors import InputError, shorten
 from trm_arc.export import load_newest
 from trm_arc.files import read_json, to_json, write_atomic
 from trm_arc.leak import refuse_trained
@@ -34,6 +35,7 @@ from trm_arc.task import TaskSet
 from trm_arc.train import DEFAULT_PRESET
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
+USUAL_FILE = Path("submission.json")
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set in the scored run alone
 LIMIT, REHEARSAL = "11h30m", "10m"
 DEEPEST = 6  # folders below Kaggle's inputs; what we look for lies higher, and other data sets may be large
@@ -115,23 +117,29 @@ def answer(values: argparse.Namespace, predict: Predict) -> int:
         values: the command line.
         predict: the command of that name.
     """
-    clock = Clock(find_limit(values.time_limit or (None if values.deadline else LIMIT), values.deadline))
+    clock = Clock(None)
     test = Path(values.challenges) if values.challenges else find_test()
-    scored = bool(os.environ.get(RERUN))
-    checkpoints = values.checkpoint or ([] if values.preset else attached_checkpoints())
-    print(f"{'the scored run' if scored else 'an interactive session'}: {test}")
-    usable = bool(checkpoints or values.preset)
-    if scored and usable:
-        return predict(_changed(values, clock, challenges=str(test), checkpoint=checkpoints))
-    tasks = leave_guesses(test, values.out)
-    if not usable:
+    scored, out = bool(os.environ.get(RERUN)), name_file(values.out)
+    say(f"{'the scored run' if scored else 'an interactive session'}: {test}")
+    tasks = 0
+    try:  # first of all: whatever is wrong below, there is a valid file
+        tasks = leave_guesses(test, out)
+    except InputError as error:
+        if not scored:
+            raise
+        say(f"WARNING: {error}", sys.stderr)  # `predict` may find another place
+    clock.limit = find_limit(values.time_limit or (None if values.deadline else LIMIT), values.deadline)
+    checkpoints = leave_out(values.checkpoint or ([] if values.preset else attached_checkpoints()))
+    if not checkpoints and not values.preset:
         raise InputError(
-            f"{sources.KAGGLE_INPUT}: no bundle with a checkpoint below it, and no --checkpoint or --preset; {values.out} holds "
+            f"{sources.KAGGLE_INPUT}: no bundle with a checkpoint below it, and no --checkpoint or --preset; {out} holds "
             "guesses alone: add the data set that `python -m submission bundle` made to the notebook's inputs"
         )
-    code = rehearse(values, predict, test.with_name(EVALUATION), checkpoints)
-    print(f"wrote {values.out}: guesses for the {tasks} tasks of {test.name} here, valid, so that this version can be submitted;")
-    print("the scored run answers its own tasks in the whole time")
+    if scored:
+        return predict(_changed(values, clock, challenges=str(test), checkpoint=checkpoints, out=out))
+    code = rehearse(argparse.Namespace(**vars(values) | {"out": out}), predict, test.with_name(EVALUATION), checkpoints)
+    say(f"wrote {out}: guesses for the {tasks} tasks of {test.name} here, valid, so that this version can be submitted;")
+    say("the scored run answers its own tasks in the whole time")
     return code
 
 
@@ -140,10 +148,35 @@ def attached_checkpoints() -> list[Path]:
     checkpoints = []
     for bundle in find_bundles():
         checkpoints += bundle.checkpoints
-        print(f"bundle: {bundle.folder}, {len(bundle.checkpoints)} checkpoints, made by trm_arc {bundle.manifest['kit']}")
+        say(f"bundle: {bundle.folder}, {len(bundle.checkpoints)} checkpoints, made by trm_arc {bundle.manifest['kit']}")
         for fault in find_damage(bundle.folder, bundle.manifest):
-            print(f"WARNING: {bundle.folder}: {fault}", file=sys.stderr)
+            say(f"WARNING: {bundle.folder}: {fault}", sys.stderr)
     return checkpoints
+
+
+def leave_out(checkpoints: Sequence[Path]) -> list[Path]:
+    """The checkpoints without those that are missing or not for ARC, with a warning on each.
+
+    Raises:
+        InputError: none of them is left.
+    """
+    kept = []
+    for path in checkpoints:
+        try:
+            if not os.path.isdir(path):  # what is there and broken is left to `predict`: an older one may stand in
+                raise InputError(f"{path}: no such folder")
+            require_arc([path])
+            kept.append(path)
+        except InputError as error:
+            say(f"WARNING: {error}: left out", sys.stderr)
+    if checkpoints and not kept:
+        raise InputError(f"{shorten([str(path) for path in checkpoints])}: no checkpoint that can answer; attach another")
+    return kept
+
+
+def name_file(out: Path) -> Path:
+    """The submission that --out means: a file, or one in a folder that is there."""
+    return out / USUAL_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
 
 
 def leave_guesses(challenges: Path, out: Path) -> int:
@@ -175,31 +208,38 @@ def rehearse(values: argparse.Namespace, predict: Predict, evaluation: Path, che
     """
     limit = find_limit(values.rehearsal, None)
     if not evaluation.is_file():
-        print(f"no rehearsal: {evaluation} is not there")
+        say(f"no rehearsal: {evaluation} is not there")
         return 0
     tasks = read_challenges(str(evaluation)).tasks
-    everything = len(tasks)
+    everything, readable = len(tasks), []
     for path in checkpoints:
-        checkpoint = load_newest(path)
+        try:
+            checkpoint = load_newest(path)
+        except InputError as error:
+            if path == checkpoints[-1] and not readable:
+                raise
+            say(f"WARNING: {error}: left out", sys.stderr)
+            continue
+        readable.append(path)
         try:
             tasks = refuse_trained(checkpoint, tasks, drop=True)
         except InputError as error:
-            print(f"no rehearsal: {error}")
+            say(f"no rehearsal: {error}")
             return 0
     out = rehearsal_file(values.out)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as folder:
         asked = Path(folder) / EVALUATION
         write_atomic(asked, to_json(tasks_to_json(tasks)))
-        print(f"rehearsal: {len(tasks)} of {everything} tasks of {evaluation.name} in {show_duration(limit)}")
-        code = predict(_changed(values, Clock(limit), challenges=str(asked), checkpoint=checkpoints, out=out))
+        say(f"rehearsal: {len(tasks)} of {everything} tasks of {evaluation.name} in {show_duration(limit)}")
+        code = predict(_changed(values, Clock(limit), challenges=str(asked), checkpoint=readable, out=out))
     truth = sources.load_tasks(evaluation)
     truth = TaskSet((task for task in truth if task.id in tasks), truth.name)
     if truth.has_solutions:
         attempts, _ = read_attempts(read_json(out), truth.test_counts, str(out))
-        print(f"the rehearsal's score; one of {show_duration(limit)} says little of the whole time's\n")
-        print(score_table(ranks(truth.solutions, attempts), PAIR) + "\n")
+        say(f"the rehearsal's score; one of {show_duration(limit)} says little of the whole time's\n")
+        say(score_table(ranks(truth.solutions, attempts), PAIR) + "\n")
     else:
-        print("no score: the solutions are not there")
+        say("no score: the solutions are not there")
     return code
 
 

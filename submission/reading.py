@@ -9,6 +9,7 @@ from trm_arc.errors import InputError, shorten
 from trm_arc.files import read_json, to_json
 from trm_arc.sources import SOURCE_NAMES, load_tasks
 from trm_arc.task import Grid, TaskSet, grid_key, parse_grid, parse_task
+from trm_arc.terminal import printable
 
 SAMPLE = "sample_submission.json"  # lies beside the competition's challenges, with every id
 
@@ -45,7 +46,11 @@ class Challenges:
             InputError: it would not be fit to submit.
         """
         answered = to_submission(self.tasks, ranked) | self.guessed
-        data = to_json({task_id: answered[task_id] for task_id in self.order})
+        document = {task_id: answered[task_id] for task_id in self.order}
+        try:
+            data = to_json(document)
+        except TypeError:  # half a character in an id, which orjson refuses and Python's own module writes as it stood
+            data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
         faults = find_faults(json.loads(data), self.counts, self.tasks.name)
         if faults:
             raise InputError(f"the submission would not be fit to submit: {faults[0]}")
@@ -75,7 +80,7 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
         notes = [str(error)]
     try:
         return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes)
-    except (OSError, ValueError):  # an InputError is a ValueError
+    except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 
 
@@ -98,11 +103,23 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     tasks, guessed, notes = [], {}, list(notes)
     for task_id, value in document.items():
         try:
-            tasks.append(parse_task(task_id, value, str(path)).without_solutions())
+            task = parse_task(task_id, value, str(path)).without_solutions()
+            if not _is_whole(task_id):
+                raise InputError(f"{path}: task {printable(task_id)}: half a character in the id, which is not sent to workers")
+            tasks.append(task)
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
             guessed[task_id] = _guess(value)
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
+
+
+def _is_whole(task_id: str) -> bool:
+    """Whether UTF-8 can hold an id: JSON may name half of a character that takes two of its escapes."""
+    try:
+        task_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _guess(value: object) -> list[dict[str, Grid]]:

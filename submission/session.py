@@ -11,8 +11,12 @@ die.  Whatever happens, the best answers so far are on disk.
 """
 
 import resource
+import shutil
+import signal
+import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,12 +33,15 @@ from trm_arc.errors import InputError
 from trm_arc.files import write_atomic
 from trm_arc.loop import stop_signals
 from trm_arc.predict import list_views
+from trm_arc.terminal import printable
 
 PUBLISH = 30.0  # seconds after which the file is written anew within a round
 LOOK_SHARE = 0.06  # of the time, at most, for the first look
 VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the first look that views get
 SPARE = 1.2  # how much longer the views may take than the first look says: larger canvases run again
 SCRATCH = 0.25  # share of the views where there is no checkpoint to measure with
+NOTHING = "no submission could be written: name another --out"
+STOPPED = "asked to stop again: the answers so far stand"
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Settings:
         steps: supervision steps; None for as many as in training.
         window: see `trm_arc.answer.choose_windows`.
         settle: see `submission.ballot.settled`; None to stop by count alone.
-        work_folder: where adapted runs are kept.
+        work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
         worker: the program of a worker.
         adapter: the program that adapts, without its flags.
     """
@@ -73,7 +80,7 @@ class Settings:
     steps: int | None = None
     window: str = "trained"
     settle: float | None = None
-    work_folder: Path = Path()
+    work_folder: Path | None = None
     worker: Sequence[str] = WORKER
     adapter: Sequence[str] = ()
 
@@ -107,6 +114,25 @@ def find_members(paths: Sequence[Path], pool: int) -> list[Member]:
     return members
 
 
+@contextmanager
+def stop_or_hang_up() -> Iterator[list[float]]:
+    """`stop_signals`, and the closing of the terminal as one more of them, unless `nohup` has that ignored."""
+    with stop_signals() as stopping:
+        before = signal.getsignal(signal.SIGHUP)
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        try:
+            yield stopping
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+
+def ignore_signals() -> None:
+    """Be deaf to all that `stop_or_hang_up` hears."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class Session:
     """A submission in progress.
 
@@ -124,45 +150,78 @@ class Session:
         self.crew: Crew | None = None
         self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
         self.earlier = self.ranked
-        self.out, self.written = settings.out, 0.0
+        self.out, self.written = settings.out, 0.0  # where answers were written last, and when
+        self.current = False  # whether those are the last that were counted
         self.writing = 0.0  # seconds that counting and writing took last
         self.units = 0
+        self.failing: set[str] = set()  # what was told of places that cannot be written
+        self.folder: Path | None = None  # for adapted runs
+        self.stopping: list[float] = []
 
     def run(self) -> bool:
         """Do all of it; whatever happens, the best answers so far are on disk at the end.
 
         Returns:
-            Whether there is a valid file.
+            Whether the last answers are in a valid file.
         """
-        self.publish()
-        journal = self.journal
-        journal.tell(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks, to begin with")
-        for note in self.challenges.notes:
-            journal.tell(note, loudly=True)
-        with stop_signals() as stopping:
+        with stop_or_hang_up() as self.stopping:
             try:
-                if self.slots:
-                    self.crew = Crew(self.settings, self.challenges.tasks, self.clock, journal, stopping, self.reserve)
-                    warm_up()  # while the workers begin
-                    self.work()
+                self.begin()
             except StoppedError as error:
-                journal.tell(str(error))
-            except Exception as error:  # nothing may keep the answers so far from the disk
-                journal.tell(f"{type(error).__name__}: {error}", loudly=True)
-                journal.content["traceback"] = traceback.format_exc()
+                self.journal.tell(str(error))
+            except KeyboardInterrupt:  # a second signal, see `stop_signals`
+                self.journal.tell(STOPPED)
+            except Exception as error:
+                self.note(error)
             finally:
-                if self.crew is not None:
-                    self.crew.end()
+                ignore_signals()  # a repeat must not keep the last answers from the disk
+                for last in (self.end, self.publish, self.conclude):
+                    try:
+                        last()
+                    except Exception as error:  # whatever becomes of one, the next is done
+                        self.note(error)
+        return self.current
+
+    def begin(self) -> None:
+        """Everything from the guesses to the last round."""
         self.publish()
-        views = int(self.ballot.views.sum())
+        if self.current:
+            self.journal.tell(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks, to begin with")
+        for note in self.challenges.notes:
+            self.journal.tell(note, loudly=True)
+        if self.slots:
+            self.crew = Crew(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
+            warm_up()  # while the workers begin
+            self.work()
+
+    def note(self, error: Exception) -> None:
+        """Tell of an error that was not foreseen."""
+        self.journal.content["traceback"] = "\n".join(map(printable, traceback.format_exc().splitlines()))
+        self.journal.tell(f"{type(error).__name__}: {error}", loudly=True)
+
+    def end(self) -> None:
+        """End the workers, and remove what is not kept."""
+        if self.crew is not None:
+            self.crew.end()
+        if self.folder is not None and self.folder.parent != self.settings.work_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def conclude(self) -> None:
+        """Say what came of it."""
+        journal, views = self.journal, int(self.ballot.views.sum())
         silent = sum(not grids for grids in self.ranked) + len(self.challenges.guessed)
         journal.content["result"] = {"views": views, "tests": self.slots, "without_answer": silent, "seconds": self.clock.spent}
         # of this program, and of the largest that it started
         memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         journal.content["result"]["peak_megabytes"] = [round(size) for size in memory]
         journal.tell(f"{views} views of {self.slots} test inputs" + (f"; {silent} got guesses alone" if silent else ""))
+        if not self.current:
+            older = f"{self.out} holds older answers, of {show_duration(self.written)} after the start"
+            journal.tell(f"the last answers could not be written: {older}" if self.written else NOTHING, loudly=True)
+            return
+        if self.out != self.settings.out:
+            journal.tell(f"{self.settings.out} could not be written last: what it holds, if anything, is older", loudly=True)
         journal.tell(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
-        return self.written > 0
 
     def reserve(self) -> float:
         """Seconds that must be left for the last counting and writing."""
@@ -189,7 +248,13 @@ class Session:
         adapted = []
         for number, base in enumerate(bases):
             share = seconds / len(bases)
-            folder = self.adaptation(base, number).run(share)
+            try:
+                folder = self.adaptation(base, number).run(share)
+            except StoppedError:
+                raise
+            except Exception as error:  # a full disk, for one: the checkpoint can vote as it is
+                self.journal.tell(f"no adaptation: {type(error).__name__}: {error}", loudly=True)
+                folder = None
             if folder is not None:
                 adapted += find_members([folder], self.settings.pool)
             elif found:
@@ -201,7 +266,20 @@ class Session:
 
     def adaptation(self, base: Path | None, number: int) -> Adaptation:
         """The adaptation of a checkpoint."""
-        return Adaptation(self.crew, self.settings, self.journal, self.challenges.tasks, base, number)
+        self.folder = self.folder or self.make_folder()
+        folder = self.folder / f"adapted-{number}"
+        return Adaptation(self.crew, self.settings, self.journal, self.challenges.tasks, base, folder)
+
+    def make_folder(self) -> Path:
+        """A folder that no other session writes to, in the one that was asked for or, if there can be none, a temporary one."""
+        wanted = self.settings.work_folder
+        if wanted is not None:
+            try:
+                wanted.mkdir(parents=True, exist_ok=True)
+                return Path(tempfile.mkdtemp(prefix="session-", dir=wanted))
+            except OSError as error:
+                self.journal.tell(f"{wanted}: cannot be written ({error.strerror}): no adapted run is kept", loudly=True)
+        return Path(tempfile.mkdtemp(prefix="trm_arc-"))
 
     def load(self, member: Member) -> bool:
         """Let a worker read a checkpoint, or the next newest that can be read; whether there is one."""
@@ -327,18 +405,28 @@ class Session:
 
     def publish(self) -> np.ndarray:
         """Count and write the submission; the votes of the three best candidates of every test input."""
-        began = self.clock.spent
+        began, self.current = self.clock.spent, False
         ranked, votes = self.ballot.rank()
         self.ranked = [now or before for now, before in zip(ranked, self.earlier, strict=True)]
         data = self.challenges.document(self.ranked)
-        for place in dict.fromkeys((self.out, Path.cwd() / self.out.name, self.settings.work_folder / self.out.name)):
+        # The place that was asked for first, every time; none that is removed at the end.  Each is looked up when it is needed:
+        # the folder that we are in may be gone.
+        wanted = self.settings.out
+        for find in (lambda: wanted, lambda: Path.cwd() / wanted.name, lambda: self.last_resort() / wanted.name):
             try:
+                place = find()
                 write_atomic(place, data)
-            except InputError as error:
-                self.journal.tell(str(error), loudly=True)
+            except (OSError, InputError) as error:
+                if str(error) not in self.failing:
+                    self.journal.tell(str(error), loudly=True)
+                self.failing.add(str(error))
                 continue
-            self.out = place
+            self.out, self.current = place, True
             self.written = self.clock.spent
             self.writing = self.written - began
             break
         return votes
+
+    def last_resort(self) -> Path:
+        """The folder for the file where neither its own nor the one that we are in can be written."""
+        return self.settings.work_folder or Path(tempfile.gettempdir())

@@ -308,6 +308,99 @@ def test_a_damaged_bundle_is_told_and_used(
     assert len(asked) == 1
 
 
+def test_the_scored_run_leaves_guesses_before_all_else(
+    bundle: Path, inputs: Path, predict: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with the command line or with what is attached."""
+    attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "bundle")
+    monkeypatch.setenv(kaggle.RERUN, "1")
+    for wrong, words in (
+        ({"views": 0}, "--views: at least 1"),
+        ({"precision": "fp16"}, "--precision fp16: choose auto or one of float32"),
+        ({"time_limit": "never"}, "'never' is no time"),
+    ):
+        Path("submission.json").unlink(missing_ok=True)
+        with pytest.raises(InputError, match=words):
+            kaggle.answer(values(device="cpu", **wrong), submission.predict)
+        assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+    Path("submission.json").unlink()
+    with pytest.raises(InputError, match="did you mean --views"):
+        submission.main(["kaggle", "--vews", "3"])
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+    Path("file").write_text("")
+    assert kaggle.answer(values(out=Path("file/submission.json")), lambda values: asked.append(values) or 0) == 0
+    assert len(asked) == 1  # predict looks for another place
+
+
+@pytest.mark.parametrize("scored", ["", "1"])
+def test_checkpoints_that_cannot_answer_are_left_out(
+    scored: str, base: Path, bundle: Path, inputs: Path, asked: list, predict: Callable, monkeypatch, capsys
+) -> None:
+    """One that is missing, one of another kind of puzzle; the others stand in."""
+    attach_competition(inputs / COMPETITION)
+    monkeypatch.setenv(kaggle.RERUN, scored)
+    for name in ("a", "b", "c"):
+        shutil.copytree(bundle, inputs / name)
+    (lost,) = (inputs / "a").glob("models/*/checkpoint-*")
+    (other,) = (inputs / "b").glob("models/*/checkpoint-*")
+    shutil.rmtree(lost)
+    header = json.loads((other / "checkpoint.json").read_text())
+    (other / "checkpoint.json").write_text(json.dumps(header | {"family": "sudoku-4x4"}))
+    assert kaggle.answer(values(), predict) == 0
+    (call,) = asked
+    assert call.checkpoint == list((inputs / "c").glob("models/*/checkpoint-*"))
+    error = capsys.readouterr().err
+    assert f"{lost}: no such folder: left out" in error
+    assert f"{other}: answers sudoku-4x4, not ARC tasks" in error
+    with pytest.raises(InputError, match="no checkpoint that can answer"):
+        kaggle.answer(values(checkpoint=[lost]), predict)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_rehearsed(
+    bundle: Path, inputs: Path, asked: list, predict: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    for name in ("a", "b"):
+        shutil.copytree(bundle, inputs / name)
+    (broken,) = (inputs / "a").glob("models/*/checkpoint-*")
+    (broken / "tensors.safetensors").write_bytes(b"")
+    assert kaggle.answer(values(), predict) == 0
+    assert asked[0].checkpoint == list((inputs / "b").glob("models/*/checkpoint-*"))
+    assert "truncated or damaged" in capsys.readouterr().err
+    (broken.parents[2]).rename(inputs.parent / "gone")
+    (other,) = (inputs / "b").glob("models/*/checkpoint-*")
+    (other / "tensors.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="truncated or damaged"):
+        kaggle.answer(values(), predict)
+
+
+@pytest.mark.parametrize("scored", ["", "1"])
+def test_a_folder_to_write_to_is_taken(
+    scored: str, bundle: Path, inputs: Path, asked: list, predict: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "bundle")
+    monkeypatch.setenv(kaggle.RERUN, scored)
+    Path("results").mkdir()
+    assert kaggle.answer(values(out=Path("results")), predict) == 0
+    assert asked[0].out == Path("results") / ("submission.json" if scored else "rehearsal.json")
+    assert Path("results/submission.json").is_file()
+
+
+def test_what_predict_answers_can_be_checked(tmp_path: Path, command: Callable) -> None:
+    """A challenges file with a broken task, too."""
+    document = to_document(make_tasks(2, 3, "eval"))
+    document["eval01"]["train"] = 7
+    path, out = tmp_path / "challenges.json", tmp_path / "submission.json"
+    path.write_text(json.dumps(document))
+    kaggle.leave_guesses(path, out)
+    code, text, error = command("submission", "check", "--challenges", path, "--submission", out)
+    assert (code, "fit to submit; 2 tasks, 3 test inputs" in text) == (0, True), error
+    assert "note: " in text
+    assert 'task eval01: "train" has no pairs' in text
+
+
 # --- training in sessions
 
 

@@ -1,5 +1,6 @@
 """The submission's run: whatever goes wrong, a valid submission.json with the best answers so far, within the time."""
 
+import io
 import json
 import os
 import shutil
@@ -13,14 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from submission.adaptation import ADAPTER as ADAPTATION
 from submission.ballot import Ballot, settled
-from submission.journal import Clock, Journal, find_limit
+from submission.journal import Clock, Journal, find_limit, leave_screen
+from submission.page import show_page
 from submission.reading import read_challenges
 from submission.session import Session, Settings
 from submission.worker import pack_predictions, unpack_predictions
-from tests.conftest import make_tasks, to_document, write_kaggle
+from tests.conftest import SETTINGS, make_tasks, to_document, write_kaggle
 from trm_arc.attempts import find_faults
+from trm_arc.checkpoint import list_checkpoints
 from trm_arc.errors import InputError
+from trm_arc.files import write_atomic
 from trm_arc.results import read_predictions
 from trm_arc.vote import Predictions
 
@@ -105,6 +110,28 @@ def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None
     path.write_bytes(b"\xef\xbb\xbf" + text[:-1].encode() + b"," + text[1:].encode())
     found = read_challenges(str(path))
     assert (len(found.tasks), len(found.notes)) == (2, 1)
+
+
+def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "arc-agi_test_challenges.json"
+    path.write_text('{"00576224": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "not valid JSON" in show_page(tmp_path / "none.json", path, 3)
+    (tmp_path / "sample_submission.json").write_text('{"00576224": [0, 0], "12997ef3": [0]}')
+    found = read_challenges(str(path))
+    assert found.counts == {"00576224": 2, "12997ef3": 1}
+
+
+def test_half_a_character_in_an_id_costs_no_other_task(tmp_path: Path) -> None:
+    document = to_document(make_tasks(2, 3, "eval"))
+    document["ev\ud800"] = document.pop("eval01")
+    path = tmp_path / "challenges.json"
+    path.write_text(json.dumps(document))
+    found = read_challenges(str(path))
+    assert [task.id for task in found.tasks] == ["eval00"]
+    written = json.loads(found.document([[]]))
+    assert list(written) == ["eval00", "ev\ud800"]
+    assert not find_faults(written, found.counts, "these")
+    assert "half a character" in found.notes[-1]
 
 
 # --- clock and votes
@@ -365,6 +392,200 @@ def test_a_signal_leaves_the_best_answers_so_far(base: Path, challenges: Path, t
     assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
     left = subprocess.run(["pgrep", "-f", str(challenges)], capture_output=True, text=True, check=False).stdout
     assert not left, os.popen("ps aux").read()
+
+
+def test_a_task_too_large_for_an_mlp_gets_guesses_alone(
+    challenges: Path, answer: Callable, tmp_path: Path, command: Callable
+) -> None:
+    """The others are answered; `evaluate` refuses such a task, as it would count as wrong."""
+    mlp = [*SETTINGS, "--mixer", "mlp", "--positions", "none", "--window", "full", "--board-rows", 5, "--board-columns", 5]
+    code, _, error = command("train", *mlp, "--data", "", "--evaluation-data", challenges, "--out", tmp_path / "mlp")
+    assert code == 0, error
+    document = json.loads(challenges.read_text())
+    document["large"] = to_document(make_tasks(1, 11, "x", largest=30))["x00"]
+    document["large"]["test"] = [{"input": [[1] * 20] * 20}]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(document))
+    _, journal = answer(path, checkpoints=(tmp_path / "mlp",), views=2)
+    assert "1 of 5 test inputs do not fit its board" in told(journal)
+    assert journal["result"]["views"] == 8
+    code, _, error = command("evaluate", "--checkpoint", tmp_path / "mlp", "--data", path)
+    assert (code, "does not hold large" in error) == (2, True)
+
+
+# --- places, screens and signals that fail
+
+
+@pytest.fixture
+def session(challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session whose workers are broken, so that it answers by guesses."""
+    monkeypatch.chdir(tmp_path)
+    clock, broken = Clock(None), (sys.executable, "-c", "raise SystemExit('broken')")
+    settings = Settings(out=tmp_path / "out" / "submission.json", device="cpu", worker=broken)
+    return Session(read_challenges(str(challenges)), settings, clock, Journal(tmp_path / "out" / "run.json", clock))
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Let the writes of submissions whose place has some word in it fail; a call without one ends that."""
+
+    def call(word: str | None = None, after: int = 0) -> None:
+        written = []
+
+        def write(path: Path, data: bytes) -> None:
+            written.append(path)
+            if word is not None and word in str(path) and len(written) > after:
+                raise InputError(f"{path}: cannot be written (No space left on device)")
+            write_atomic(path, data)
+
+        monkeypatch.setattr("submission.session.write_atomic", write)
+
+    return call
+
+
+def test_a_disk_that_is_full_for_a_moment(session: Session, full: Callable, tmp_path: Path) -> None:
+    """The place that was asked for is tried first every time; what is written elsewhere meanwhile stays."""
+    full("/out/")
+    session.publish()
+    session.publish()
+    assert session.out == tmp_path / "submission.json"
+    assert told(session.journal.content).count("No space left") == 1
+    full()
+    session.publish()
+    assert session.out == tmp_path / "out" / "submission.json"
+    full("/out/")
+    assert session.run()
+    assert f"wrote {tmp_path / 'submission.json'} (checked)" in told(session.journal.content)
+    assert f"{tmp_path / 'out' / 'submission.json'} could not be written" in told(session.journal.content)
+
+
+def test_answers_that_are_not_written_last_are_told(session: Session, full: Callable, tmp_path: Path) -> None:
+    full("submission.json", after=1)
+    assert not session.run()
+    text = told(session.journal.content)
+    assert "holds older answers" in text
+    assert "(checked)" not in text
+    assert not find_faults(json.loads((tmp_path / "out" / "submission.json").read_text()), session.challenges.counts, "these")
+
+
+def test_nothing_written_at_all_is_told(session: Session, full: Callable) -> None:
+    full("submission.json")
+    assert not session.run()
+    assert "no submission could be written" in told(session.journal.content)
+
+
+def test_a_folder_that_is_gone_matters_only_where_it_is_needed(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    os.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    session.publish()
+    assert (tmp_path / "out" / "submission.json").is_file()
+    os.chdir(tmp_path)
+
+
+def test_the_log_is_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "folder" / "run.json", Clock(None))
+    (tmp_path / "folder").write_text("")
+    journal.tell("one")
+    journal.tell("two")
+    assert told(journal.content).count("on the screen alone") == 1
+    (tmp_path / "folder").unlink()
+    journal.tell("three, of ev\ud800")
+    assert "three, of ev\\ud800" in told(json.loads(journal.path.read_text()))
+
+
+def test_screens_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    journal = Journal(tmp_path / "run.json", Clock(None))
+    with open("/dev/full", "w") as no_room, os.fdopen(writer, "w") as no_reader:
+        for screen in (no_room, no_reader, ascii_only, None):
+            monkeypatch.setattr(sys, "stdout", screen)
+            journal.tell("räume")
+            leave_screen()
+    assert b"r\\xe4ume" in ascii_only.buffer.getvalue()
+
+
+def test_a_whole_run_without_a_screen(base: Path, tmp_path: Path) -> None:
+    challenges = write_kaggle(tmp_path / "räume", make_tasks(3, 5, "eval"), "eval")
+    flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "submission.json", "--device", "cpu"]
+    with open("/dev/full", "w") as screen:
+        done = subprocess.run(
+            [sys.executable, "-m", "submission", "predict", *flags, "--views", "2"],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            stdout=screen,
+            stderr=screen,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "submission-run.json").read_text())["result"]["views"] == 8
+
+
+def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, challenges: Path, tmp_path: Path) -> None:
+    """A terminal that closes, then repeats, also while the last answers are written."""
+    code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.loop as loop\n"
+    code += "from submission.__main__ import main\nloop.REPEATS = 0.0\npublish = session.Session.publish\n"
+    code += "def hit(self):\n    if self.ballot.views.any():\n        for number in (1, 15, 2, 1):\n"
+    code += "            os.kill(os.getpid(), number)\n            time.sleep(0.05)\n"
+    code += "    return publish(self)\nsession.Session.publish = hit\ncode = main(sys.argv[1:])\n"
+    code += "os.kill(os.getpid(), 15)\nsys.exit(code)"
+    flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "submission.json", "--device", "cpu"]
+    program = [sys.executable, "-c", code, "predict", *flags, "--views", "2"]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "asked to stop" in done.stdout
+    assert "4 views of 4 test inputs" in done.stdout
+    assert "(checked)" in done.stdout
+
+
+# --- where adapted runs lie
+
+FEW_STEPS = ("--steps", "2")
+
+
+def test_a_work_folder_that_cannot_be_written(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    flags = {"checkpoints": (base,), "recipe": "own", "views": 1, "adaptation_flags": FEW_STEPS}
+    _, journal = answer(challenges, work_folder=tmp_path / "file" / "work", **flags)
+    assert "cannot be written" in told(journal)
+    assert "adapted: checkpoint-00000002" in told(journal)
+    assert journal["result"]["views"] == 4
+
+
+def test_an_adaptation_that_cannot_begin_leaves_the_checkpoint_as_it_is(
+    base: Path, challenges: Path, answer: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise InputError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr("submission.adaptation.write_atomic", fail)
+    _, journal = answer(challenges, checkpoints=(base,), recipe="own", views=2)
+    assert "no adaptation: " in told(journal)
+    assert journal["result"]["views"] == 4 + 8  # the first look's, too
+
+
+def test_every_session_has_a_folder_of_its_own(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    another = tmp_path / "work" / "session-another"
+    (another / "adapted-0").mkdir(parents=True)
+    answer(challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=FEW_STEPS)
+    (ours,) = set((tmp_path / "work").iterdir()) - {another}
+    assert (ours / "adapted-0" / "checkpoint-00000002").is_dir()
+    assert list(another.iterdir()) == [another / "adapted-0"]
+
+
+def test_an_adaptation_ends_with_its_session(base: Path, challenges: Path, tmp_path: Path) -> None:
+    flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "run", "--steps", "1000000", "--device", "cpu"]
+    program = subprocess.Popen([*ADAPTATION, *flags, "--save-every", "5"], cwd=ROOT, stdin=subprocess.PIPE)
+    try:
+        while not list_checkpoints(tmp_path / "run"):
+            assert program.poll() is None
+            time.sleep(0.1)
+        program.stdin.close()  # as the system does for one that is killed
+        assert program.wait(10) == 1
+    finally:
+        program.kill()
 
 
 def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:

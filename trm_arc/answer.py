@@ -79,18 +79,16 @@ def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[li
         kind: "trained" (as the checkpoint was), "full" (the whole board) or "lanes" (by what is visible).
 
     Raises:
-        InputError: a task that the MLP mixer cannot hold, or lanes for it.
+        InputError: lanes for the MLP mixer.
     """
     model = checkpoint.config.model
     if isinstance(tasks, PuzzleSet):
         return [Window(*tasks.family.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
     if model.mixer == "mlp":
-        large = [task.id for task in tasks if task.side > min(trained[-1])]
-        if large:
-            raise InputError(f"the MLP mixer's board of {tuple(board)} does not hold {shorten(large)}; use one with attention")
         if kind == "lanes":
             raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
+        return [trained[-1]] * tasks.outputs, []  # a test input that it does not hold has no views
     tests = list(tasks.tests)
     if kind == "lanes" or (kind == "trained" and checkpoint.config.training.window == "lanes"):
         in_lanes = checkpoint.config.training.window == "lanes"  # one of one window, too
@@ -104,6 +102,24 @@ def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[li
         usual if fit else min(board, smallest_window([grid.shape for grid in task.visible_grids]))
         for fit, (task, _) in zip(fits, tests, strict=True)
     ], []
+
+
+def refuse_large(checkpoint: Checkpoint, tasks: AnySet) -> None:
+    """Refuse tasks that the MLP mixer's board cannot hold, which would count as answered wrongly.
+
+    Args:
+        checkpoint: the model.
+        tasks: what to answer; their solutions are not read.
+
+    Raises:
+        InputError: there is one.
+    """
+    if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
+        return
+    board = checkpoint.extra["windows"][-1]
+    large = [task.id for task in tasks.without_solutions() if task.side > min(board)]
+    if large:
+        raise InputError(f"the MLP mixer's board of {tuple(board)} does not hold {shorten(large)}; use one with attention")
 
 
 def make_predictor(
@@ -131,7 +147,7 @@ def make_predictor(
         The predictor, and the ids of tasks that the checkpoint has never seen.
 
     Raises:
-        InputError: a number out of its range, a task that the MLP mixer cannot hold, or a checkpoint of another kind of puzzle.
+        InputError: a number out of its range, or a checkpoint of another kind of puzzle.
     """
     tasks = tasks.without_solutions()
     how = Thinking(checkpoint.config.training.halt_steps if steps is None else steps, **thinking).check()
@@ -168,12 +184,13 @@ def predict_tasks(
         options: the rest of `make_predictor`.
 
     Raises:
-        InputError: as `make_predictor`.
+        InputError: as `make_predictor`, or a task that the MLP mixer cannot hold.
     """
     processes = processes or Processes()
     quiet = quiet or not processes.is_main
     require_least("views", views)
     predictor, unseen = make_predictor(checkpoint, tasks, device, **options)
+    refuse_large(checkpoint, tasks)
     if unseen and not quiet:
         print(
             f"{len(unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "

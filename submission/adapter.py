@@ -1,0 +1,22 @@
+"""`trm_arc.adapt` as a part of a session: it ends when the session is gone, however that ended.
+
+The session holds the other end of the standard input, and never writes: the system closes it for one that was killed.
+"""
+
+import os
+import threading
+
+from trm_arc import adapt
+from trm_arc.command import run
+
+
+def end_with_session() -> None:
+    """Wait for the end of the standard input, then end this program at once: nobody will read what it makes."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_session, daemon=True).start()
+    run(adapt.main)
