@@ -52,6 +52,8 @@ def bundle(values: argparse.Namespace) -> int:
         raise InputError(f"--title: Kaggle takes 6 to 50 characters, got {len(title)}")
     if not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", slug):
         raise InputError(f"--id {slug}: USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens")
+    if values.whole and not values.checkpoint:
+        raise InputError("--whole: does nothing without --checkpoint")
     require_arc(values.checkpoint)
     _refuse_folder(out, values.overwrite)
     temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")

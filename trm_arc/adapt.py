@@ -125,9 +125,10 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--challenges: name the tasks to adapt to")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
         raise InputError("--checkpoint names what to adapt, --preset what to train from scratch: give one of them")
-    if values.time_limit and "steps" not in chosen_settings(values):
-        values.fit = True
+    if values.challenges and are_puzzles(values.challenges):
+        raise InputError(f"--challenges {values.challenges}: are Sudoku or mazes, not ARC tasks; trm_arc.train learns them")
     check_run_flags(values)
+    values.fit = values.fit or (values.time_limit is not None and "steps" not in chosen_settings(values))
     return carry_out(values, set_up)
 
 

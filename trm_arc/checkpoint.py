@@ -252,6 +252,8 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise InputError("--resume and --overwrite: give one of them")
     if resume and not there and not (out / EXPORT).is_file():
+        if (out / EXPORT.name).is_file():
+            raise InputError(f"{out}: these are the pieces of a run; put them into a folder RUN/{EXPORT.parent}, and resume RUN")
         raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
     if there and not resume and not overwrite:
         advice = "go on with --resume, replace it with --overwrite, or name another --out"

@@ -8,7 +8,7 @@ import numpy as np
 
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import write_submission
-from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, run_of
+from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
 from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.device import Device, find_device
 from trm_arc.drawing import show_answers
@@ -106,6 +106,9 @@ def main(arguments: Sequence[str]) -> int:
     paths, checkpoint_path = pool_checkpoints(named, values.pool_checkpoints), named[0]
     checkpoint = load_checkpoint(paths[0])
     tasks = load_tests(checkpoint, values)
+    for path in paths[1:]:  # before the first has worked for hours
+        if read_family(path) is not tasks.family:
+            raise InputError(f"{path}: answers {read_family(path).name}, and {tasks.name} holds {tasks.family.name}")
     views = tasks.family.usual_views if values.views is None else values.views
     if tasks.has_solutions:
         for path in paths:

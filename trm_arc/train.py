@@ -406,6 +406,8 @@ def check_run_flags(values: Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')}: does nothing without --evaluate-every")
     if values.fit and not values.time_limit:
         raise InputError("--fit: does nothing without --time-limit")
+    if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
+        raise InputError("--fit: lets the time limit say how many steps there are; leave --steps and --epochs out")
     values.time_limit = parse_duration(values.time_limit) - seconds_before() if values.time_limit else None
     values.export_size = parse_size(values.export_size) if values.export_size else 0
     if values.export_size:

@@ -35,8 +35,12 @@ def are_puzzles(names: str) -> bool:
     """Whether names or paths, by commas, are of puzzles and not of ARC tasks.
 
     Raises:
-        InputError: some are, and some are not.
+        InputError: some are, and some are not; or one is meant to be, and there is no such set.
     """
+    for name in listed(names):
+        known = name in _PUBLIC or _MADE.fullmatch(name) or name.lower().endswith(_SUFFIXES)
+        if not known and name.lower().startswith(("sudoku", "maze")) and not Path(name).exists():
+            raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {MADE_NAMES}, and files in .csv")
     each = {name: name in _PUBLIC or bool(_MADE.fullmatch(name)) or name.lower().endswith(_SUFFIXES) for name in listed(names)}
     if len(set(each.values())) > 1:
         odd = [next(name for name, is_one in each.items() if is_one is kind) for kind in (True, False)]
