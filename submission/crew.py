@@ -32,7 +32,7 @@ kind = torch.accelerator.current_accelerator(check_available=True)
 for device in [f"{kind.type}:{i}" for i in range(torch.accelerator.device_count())] if kind else []:
     try:
         if torch.ones(8, device=device).sum().item() == 8:
-            print(device)
+            print(device, flush=True)
     except RuntimeError:
         continue
 """
@@ -90,19 +90,38 @@ class Event(NamedTuple):
     parts: list[Predictions]
 
 
-def list_devices(wanted: str) -> list[str]:
+def list_devices(
+    wanted: str, seconds: float = 30.0, stopping: Sequence[float] = (), tell: Callable[[str], None] = lambda what: None
+) -> list[str]:
     """The devices to work on, each tried out, in a program of its own, so that this one never holds an accelerator.
 
     Args:
         wanted: "auto" for all accelerators, or the CPU where there is none; or names by commas.
+        seconds: to wait for them at most; those that have answered by then are taken.
+        stopping: not empty as soon as nobody waits any more.
+        tell: takes a sentence if they did not all answer in time.
     """
     if wanted != "auto":
         return [name.strip() for name in wanted.split(",")]
-    try:
-        found = subprocess.run([sys.executable, "-c", _LIST_DEVICES], capture_output=True, text=True, timeout=120, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ["cpu"]
-    return found.stdout.split() or ["cpu"]
+    ends = time.monotonic() + seconds
+    with tempfile.TemporaryFile() as found:  # no pipe: a program that hangs in its driver may never close it
+        try:
+            program = subprocess.Popen(
+                [sys.executable, "-c", _LIST_DEVICES], stdout=found, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError:
+            return ["cpu"]
+        try:
+            while program.poll() is None and time.monotonic() < ends and not stopping:
+                time.sleep(0.02)
+            late = program.poll() is None and not stopping
+        finally:
+            end(program)
+        found.seek(0)
+        devices = found.read().decode("utf-8", "replace").split() or ["cpu"]
+    if late:
+        tell(f"the accelerators did not answer within {seconds:.0f} s: going on with {', '.join(devices)}")
+    return devices
 
 
 def machine_environment(devices: Sequence[str]) -> dict[str, str]:
@@ -228,6 +247,7 @@ class Crew:
     """
 
     RESTARTS = 2  # of a device's worker in a row, without any views done in between
+    PROBE = 0.25, 120.0  # share of the time that is left for the devices to answer, and the most seconds of it
     PATIENCE = 120.0  # seconds without an answer after which a worker is taken for dead, beside many times what it should take
 
     def __init__(
@@ -237,7 +257,9 @@ class Crew:
         options = ("precision", "steps", "batch_size", "window")
         self.hello = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        found = list_devices(settings.device)
+        share, most = self.PROBE
+        seconds = min(most, share * max(0.0, clock.left))
+        found = list_devices(settings.device, seconds, stopping, lambda what: journal.tell(what, loudly=True))
         self.places = [Place(device) for device in found]
         self.handles: list[Handle] = []
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}

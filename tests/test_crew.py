@@ -1,6 +1,8 @@
 """The crew of a submission: what fails is told apart (a device, a checkpoint, a view), and the rest of the work is done."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from submission.crew import Crew, StoppedError, Unit
+from submission import crew as crews
+from submission.crew import Crew, StoppedError, Unit, list_devices
 from submission.journal import Clock, Journal
 from tests.conftest import make_tasks
 from tests.test_session import WORKER, answer, challenges, patched, told  # noqa: F401 (fixtures)
@@ -193,6 +196,36 @@ def test_deaths_in_a_row_end_the_work(crew: Callable) -> None:
     with pytest.raises(StoppedError, match="no worker lives"):
         do(made, loading())
     assert told(made.journal.content).count("broken") == 3
+
+
+# --- waiting
+
+
+def test_the_devices_are_waited_for_within_reason(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """What has answered by then is taken; a signal ends the wait; no program is left behind."""
+    said: list[str] = []
+    monkeypatch.setattr(crews, "_LIST_DEVICES", "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)")
+    began = time.monotonic()
+    assert list_devices("auto", 1.0, tell=said.append) == ["cuda:0"]
+    assert len(said) == 1
+    monkeypatch.setattr(crews, "_LIST_DEVICES", "import time\ntime.sleep(60)")
+    assert list_devices("auto", 0.5, tell=said.append) == ["cpu"]
+    assert list_devices("auto", 60.0, [signal.SIGTERM]) == ["cpu"]
+    stopping: list[float] = []
+    threading.Timer(0.5, stopping.append, [0.0]).start()
+    assert list_devices("auto", 60.0, stopping) == ["cpu"]
+    assert time.monotonic() - began < 10
+    assert len(said) == 2
+
+
+def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest.MonkeyPatch, crew: Callable) -> None:
+    monkeypatch.setattr(crews, "_LIST_DEVICES", "import time\ntime.sleep(60)")
+    began = time.monotonic()
+    made = crew(device="auto", limit=8.0)
+    assert time.monotonic() - began < 4
+    assert "did not answer" in told(made.journal.content)
+    do(made, loading())
+    assert do(made, *views(4)) == whole(4)
 
 
 def test_a_real_worker_says_that_its_device_works_before_it_reads(base: Path, challenges: Path, answer: Callable) -> None:  # noqa: F811
