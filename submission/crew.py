@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from trm_arc.files import to_json
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
 
+SLOW_DISK = 20e6  # bytes a second
 WORKER = (sys.executable, "-m", "submission.worker")
 _LIST_DEVICES = """
 import torch
@@ -152,6 +154,14 @@ def end(process: subprocess.Popen, patience: float = 0.0) -> None:
                 process.wait(seconds)
             except (ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
                 continue
+
+
+def reading_seconds(path: str) -> float:
+    """Seconds that a slow disk takes to read a checkpoint."""
+    try:
+        return sum(file.stat().st_size for file in Path(path).rglob("*")) / SLOW_DISK
+    except OSError:
+        return 0.0
 
 
 class Handle:
@@ -469,5 +479,6 @@ class Crew:
             unit, silent = handle.unit, time.monotonic() - handle.heard
             if not handle.alive or unit is None or silent <= self.PATIENCE + 30 * len(unit.slots) * self.seconds_per_view:
                 continue
-            self.journal.tell(f"the worker on {handle.device} has been silent for {silent:.0f} s", loudly=True)
-            end(handle.process)
+            if unit.checkpoint == handle.path or silent > self.PATIENCE + reading_seconds(unit.checkpoint):
+                self.journal.tell(f"the worker on {handle.device} has been silent for {silent:.0f} s", loudly=True)
+                end(handle.process)

@@ -228,6 +228,21 @@ def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest
     assert do(made, *views(4)) == whole(4)
 
 
+def test_a_large_checkpoint_gets_time_to_be_read(crew: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its size; a worker that is silent for longer is ended."""
+    monkeypatch.setattr(Crew, "PATIENCE", 0.5)
+    for name, size in (("large", 60_000_000), ("small", 0)):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "tensors.safetensors").open("wb") as file:
+            file.truncate(size)
+    made = crew(load="time.sleep(1.5)")
+    do(made, loading(str(tmp_path / "large")))
+    assert not made.refused
+    do(made, loading(str(tmp_path / "small")))
+    assert "silent" in told(made.journal.content)
+    assert set(made.refused) == {str(tmp_path / "small")}
+
+
 def test_a_real_worker_says_that_its_device_works_before_it_reads(base: Path, challenges: Path, answer: Callable) -> None:  # noqa: F811
     """A device that fails in its first sum is at fault, not the checkpoint."""
     fails = "import torch\ntorch.ones = lambda *a, **b: (_ for _ in ()).throw(RuntimeError('the first sum fails'))"
