@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from trm_arc.files import to_json
 from trm_arc.task import TaskSet
 from trm_arc.vote import Predictions
 
+SLOW_DISK = 20e6  # bytes a second
 WORKER = (sys.executable, "-m", "submission.worker")
 _LIST_DEVICES = """
 import torch
@@ -32,10 +34,27 @@ kind = torch.accelerator.current_accelerator(check_available=True)
 for device in [f"{kind.type}:{i}" for i in range(torch.accelerator.device_count())] if kind else []:
     try:
         if torch.ones(8, device=device).sum().item() == 8:
-            print(device)
+            print(device, flush=True)
     except RuntimeError:
         continue
 """
+
+
+@dataclass(eq=False)
+class Place:
+    """Where one worker at a time works: a device, or a share of one.
+
+    Attributes:
+        device: its name.
+        failures: of its workers in a row, without any views done in between.
+        loaded: whether a checkpoint was ever read there.
+        worked: whether any views were ever done there.
+    """
+
+    device: str
+    failures: int = 0
+    loaded: bool = False
+    worked: bool = False
 
 
 @dataclass
@@ -47,14 +66,14 @@ class Unit:
         checkpoint: whose.
         slots: int64, the test input of each view.
         views: int64, which view of it.
-        failures: workers that died of it, or could not do it.
+        tried: where a worker died of it, or could not do it.
     """
 
     number: float
     checkpoint: str
     slots: np.ndarray
     views: np.ndarray
-    failures: int = 0
+    tried: list[Place] = field(default_factory=list)
 
 
 class Event(NamedTuple):
@@ -73,19 +92,38 @@ class Event(NamedTuple):
     parts: list[Predictions]
 
 
-def list_devices(wanted: str) -> list[str]:
+def list_devices(
+    wanted: str, seconds: float = 30.0, stopping: Sequence[float] = (), tell: Callable[[str], None] = lambda what: None
+) -> list[str]:
     """The devices to work on, each tried out, in a program of its own, so that this one never holds an accelerator.
 
     Args:
         wanted: "auto" for all accelerators, or the CPU where there is none; or names by commas.
+        seconds: to wait for them at most; those that have answered by then are taken.
+        stopping: not empty as soon as nobody waits any more.
+        tell: takes a sentence if they did not all answer in time.
     """
     if wanted != "auto":
         return [name.strip() for name in wanted.split(",")]
-    try:
-        found = subprocess.run([sys.executable, "-c", _LIST_DEVICES], capture_output=True, text=True, timeout=120, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ["cpu"]
-    return found.stdout.split() or ["cpu"]
+    ends = time.monotonic() + seconds
+    with tempfile.TemporaryFile() as found:  # no pipe: a program that hangs in its driver may never close it
+        try:
+            program = subprocess.Popen(
+                [sys.executable, "-c", _LIST_DEVICES], stdout=found, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError:
+            return ["cpu"]
+        try:
+            while program.poll() is None and time.monotonic() < ends and not stopping:
+                time.sleep(0.02)
+            late = program.poll() is None and not stopping
+        finally:
+            end(program)
+        found.seek(0)
+        devices = found.read().decode("utf-8", "replace").split() or ["cpu"]
+    if late:
+        tell(f"the accelerators did not answer within {seconds:.0f} s: going on with {', '.join(devices)}")
+    return devices
 
 
 def machine_environment(devices: Sequence[str]) -> dict[str, str]:
@@ -118,11 +156,19 @@ def end(process: subprocess.Popen, patience: float = 0.0) -> None:
                 continue
 
 
+def reading_seconds(path: str) -> float:
+    """Seconds that a slow disk takes to read a checkpoint."""
+    try:
+        return sum(file.stat().st_size for file in Path(path).rglob("*")) / SLOW_DISK
+    except OSError:
+        return 0.0
+
+
 class Handle:
     """A running worker.
 
     Args:
-        device: that it works on.
+        place: where it works.
         hello: its first line, without the device.
         events: where its answers, and its end, are put.
         environment: of the program.
@@ -131,15 +177,17 @@ class Handle:
 
     def __init__(
         self,
-        device: str,
+        place: Place,
         hello: dict[str, Any],
         events: "queue.SimpleQueue[Event]",
         environment: dict[str, str],
         command: Sequence[str] = WORKER,
     ) -> None:
-        self.device, self.events = device, events
+        self.place, self.device, self.events = place, place.device, events
         self.unit: Unit | None = None  # that it is at
-        self.born = self.began = time.monotonic()
+        self.born = self.heard = time.monotonic()
+        self.ready = False  # its device has worked
+        self.path = ""  # of the checkpoint that it holds
         self.done = 0  # units
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the worker lives)
         self.process = subprocess.Popen(
@@ -147,7 +195,7 @@ class Handle:
         )
         self.alive = True
         self.outbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self.outbox.put(hello | {"device": device})
+        self.outbox.put(hello | {"device": self.device})
         # In threads: a worker that neither reads nor writes must not hold up the others.
         self.threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._tell)]
         for thread in self.threads:
@@ -155,7 +203,7 @@ class Handle:
 
     def order(self, unit: Unit) -> None:
         """Give the worker something to do."""
-        self.unit, self.began = unit, time.monotonic()
+        self.unit, self.heard = unit, time.monotonic()
         self.outbox.put({"unit": unit.number, "checkpoint": unit.checkpoint, "slots": unit.slots, "views": unit.views})
 
     def end(self) -> None:
@@ -208,7 +256,8 @@ class Crew:
         reserve: tells the seconds that must be left at the end.
     """
 
-    RESTARTS = 2  # of a device's worker
+    RESTARTS = 2  # of a device's worker in a row, without any views done in between
+    PROBE = 0.25, 120.0  # share of the time that is left for the devices to answer, and the most seconds of it
     PATIENCE = 120.0  # seconds without an answer after which a worker is taken for dead, beside many times what it should take
 
     def __init__(
@@ -218,14 +267,23 @@ class Crew:
         options = ("precision", "steps", "batch_size", "window")
         self.hello = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.devices = list_devices(settings.device)
-        self.failures = dict.fromkeys(self.devices, 0)
+        share, most = self.PROBE
+        seconds = min(most, share * max(0.0, clock.left))
+        found = list_devices(settings.device, seconds, stopping, lambda what: journal.tell(what, loudly=True))
+        self.places = [Place(device) for device in found]
         self.handles: list[Handle] = []
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.refused: dict[str, str] = {}
+        self.complaints: set[str] = set()  # of workers whose work others took over
+        self.given_up: set[int] = set()  # test inputs
         self.startup = self.seconds_per_view = 0.0
         self.splits = itertools.count(2**-20, 2**-20)  # halves of a unit have numbers of their own, behind the whole's
         self._start()
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices to work on, whether they work or not."""
+        return [place.device for place in self.places]
 
     @property
     def strength(self) -> int:
@@ -259,10 +317,9 @@ class Crew:
             for handle in self.handles:
                 if handle.alive and handle.unit is None:
                     late = self.clock.spent - began >= seconds
-                    unit = again.pop() if again else None if late else source(self._size())
-                    if unit is None:
-                        break
-                    handle.order(unit)
+                    unit = self._left_over(handle, again) or (None if late else source(self._size()))
+                    if unit is not None:
+                        handle.order(unit)
             if not any(handle.unit for handle in self.handles if handle.alive):
                 return
             try:
@@ -280,20 +337,28 @@ class Crew:
     def _start(self) -> None:
         """See that every device that is any good has a worker."""
         self.handles = [handle for handle in self.handles if handle.alive]
-        manned = {handle.device for handle in self.handles}
-        if len(self.devices) > len(manned):
-            for number, device in enumerate(self.devices):
-                taken = sum(handle.device == device for handle in self.handles)
-                wanted = self.devices[: number + 1].count(device)
-                if taken < wanted and self.failures[device] <= self.RESTARTS:
-                    environment = machine_environment(self.devices)
-                    self.handles.append(Handle(device, self.hello, self.events, environment, self.settings.worker))
+        manned = {id(handle.place) for handle in self.handles}
+        for place in self.places:
+            if id(place) not in manned and place.failures <= self.RESTARTS:
+                environment = machine_environment(self.devices)
+                self.handles.append(Handle(place, self.hello, self.events, environment, self.settings.worker))
         if not self.handles:
             if "cpu" in self.devices:
                 raise StoppedError("no worker lives any more: the answers so far stand")
             self.journal.tell(f"none of {', '.join(self.devices)} works any more: going on with the CPU", loudly=True)
-            self.devices, self.failures = ["cpu"], {"cpu": 0}
+            self.places = [Place("cpu")]
             self._start()
+
+    def _elsewhere(self, unit: Unit) -> bool:
+        """Whether there is a device left that has not failed at a unit."""
+        return any(place not in unit.tried and place.failures <= self.RESTARTS for place in self.places)
+
+    def _left_over(self, handle: Handle, again: list[Unit]) -> Unit | None:
+        """A unit to be done again that is for this worker, taken from those that there are."""
+        for number, unit in enumerate(again):  # the oldest first: of halves, both before their quarters
+            if handle.place not in unit.tried or not self._elsewhere(unit):
+                return again.pop(number)
+        return None
 
     def _size(self) -> int:
         """Views of a unit: some seconds of work, less when little time is left."""
@@ -305,18 +370,21 @@ class Crew:
     def _take(self, event: Event, done: Callable[[Unit, list[Predictions]], None]) -> list[Unit]:
         """Take an answer in; what is to be done again."""
         handle, header = event.worker, event.header
+        handle.heard = time.monotonic()
         if "counts" in header:
             self.known[header["checkpoint"]] = tuple(np.array(header[name], np.int64) for name in ("counts", "cells"))
             self.startup = max(self.startup, time.monotonic() - handle.born) if not handle.done else self.startup
+            handle.path, handle.place.loaded = header["checkpoint"], True
             return []
-        unit, handle.unit = handle.unit, None
+        if "device" in header:
+            handle.ready = True
+            return []
+        unit = handle.unit
         if unit is None or header["unit"] != unit.number:
             return []
-        if "checkpoint" in header:
-            self.refused[unit.checkpoint] = header["error"]
-            return []
+        handle.unit = None
         if "error" in header:
-            return self._blame(unit, header["error"])
+            return self._pass_on(handle, unit, header["error"], header.get("checkpoint", False))
         if len(unit.slots):
             here = header["seconds"] / len(unit.slots)
             if not self.seconds_per_view or handle.done == 1:  # a first unit warms up
@@ -324,45 +392,93 @@ class Crew:
             else:
                 self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
             handle.done += 1
+            handle.place.failures, handle.place.worked = 0, True
         done(unit, event.parts)
         return []
 
     def _mourn(self, event: Event) -> list[Unit]:
         """What is to be done again after a worker's end."""
         handle, unit = event.worker, event.worker.unit
+        if not handle.alive:  # it was ended here, and counted
+            return []
         handle.unit = None
         what = f"the worker on {handle.device} ended with code {event.header['code']}: {last_words(handle.log)}"
         handle.end()
-        self.failures[handle.device] = self.failures.get(handle.device, 0) + 1
+        handle.place.failures += 1
         self.journal.tell(what, loudly=True)
         if unit is None:
             return []
-        unit.failures += 1
-        if unit.failures < 2:
+        if not handle.ready:  # it died of its device, before it began
             return [unit]
-        if len(unit.slots) > 1:
-            self.failures[handle.device] -= 1  # its workers did not die of the device
+        unit.tried.append(handle.place)
+        if len(unit.tried) < 2 or self._elsewhere(unit):
+            return [unit]
+        # Where no checkpoint was ever read, an accelerator may be at fault: at last the CPU tells.
+        if not len(unit.slots) and not any(place.loaded or place.device == "cpu" for place in unit.tried):
+            return [unit]
         return self._blame(unit, "workers die of it")
+
+    def _pass_on(self, handle: Handle, unit: Unit, why: str, of_checkpoint: bool) -> list[Unit]:
+        """What is to be done again of a unit that a worker could not do: all of it by another, or parts of it."""
+        place = handle.place
+        unit.tried.append(place)
+        place.failures += 1
+        if self._elsewhere(unit):
+            again = [unit]
+            self._complain(f"the worker on {place.device} leaves work to the others: {why}")
+        elif of_checkpoint:
+            again = []
+            self._forgive(unit)
+            self.refused[unit.checkpoint] = why
+            if len(unit.slots):
+                self._complain(f"{unit.checkpoint}: {why}")
+        else:
+            again = self._blame(unit, why)
+        # The CPU is kept where there is nothing else: it lives, and may do what is next.
+        others = any(other is not place and other.failures <= self.RESTARTS for other in self.places)
+        if place.failures > self.RESTARTS and (others or place.device != "cpu"):
+            what = f"the worker on {place.device} is done without: it could not do what it was given {place.failures} times"
+            self.journal.tell(what, loudly=True)
+            handle.end()
+        return again
+
+    def _complain(self, what: str) -> None:
+        """Tell of a trouble once, however often it comes."""
+        if what not in self.complaints:
+            self.complaints.add(what)
+            self.journal.tell(what, loudly=True)
+
+    def _forgive(self, unit: Unit) -> None:
+        """Take back what the failures at a unit cost the devices: they were not at fault."""
+        for place in unit.tried:
+            place.failures = max(0, place.failures - 1)
 
     def _blame(self, unit: Unit, why: str) -> list[Unit]:
         """Halve a unit that cannot be done, to find the view that it is for; give that one up."""
         if len(unit.slots) > 1:
+            self._forgive(unit)
             middle = len(unit.slots) // 2
             numbers = unit.number + next(self.splits), unit.number + next(self.splits)
             halves = (slice(None, middle), slice(middle, None))
             return [
-                Unit(number, unit.checkpoint, unit.slots[half], unit.views[half], 1)
+                Unit(number, unit.checkpoint, unit.slots[half], unit.views[half], list(unit.tried))
                 for number, half in zip(numbers, halves, strict=True)
             ]
         self.refused.setdefault(unit.checkpoint, why)
-        if len(unit.slots):
-            self.journal.tell(f"gave up view {unit.views[0]} of test input {unit.slots[0]}: {why}", loudly=True)
+        slot = int(unit.slots[0]) if len(unit.slots) else None
+        # Where views of one test input after another fail, the device is at fault; not so a CPU that has done others.
+        if slot is None or slot in self.given_up or any(place.device == "cpu" and place.worked for place in unit.tried):
+            self._forgive(unit)
+        if slot is not None:
+            self.given_up.add(slot)
+            self.journal.tell(f"gave up view {unit.views[0]} of test input {slot}: {why}", loudly=True)
         return []
 
     def _end_hanging(self) -> None:
         for handle in self.handles:
-            size = len(handle.unit.slots) if handle.unit else 0
-            silent = time.monotonic() - handle.began
-            if handle.alive and handle.unit and silent > self.PATIENCE + 30 * size * self.seconds_per_view:
+            unit, silent = handle.unit, time.monotonic() - handle.heard
+            if not handle.alive or unit is None or silent <= self.PATIENCE + 30 * len(unit.slots) * self.seconds_per_view:
+                continue
+            if unit.checkpoint == handle.path or silent > self.PATIENCE + reading_seconds(unit.checkpoint):
                 self.journal.tell(f"the worker on {handle.device} has been silent for {silent:.0f} s", loudly=True)
                 end(handle.process)

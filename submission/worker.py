@@ -4,6 +4,7 @@ An order is a line of JSON, an answer a line of JSON followed by `size` bytes of
 is pickled.  The first line says what to answer and where to compute.  When the input ends, so does the worker.
 
     {"tasks": {...}, "device": "cuda:0", "precision": "auto", "steps": null, "batch_size": 256, "window": "trained"}
+    {"device": "cuda:0"}                                                          answer: the device works
     {"unit": 7, "checkpoint": "PATH", "slots": [0, 0, 1], "views": [4, 5, 4]}     views of test inputs to predict
     {"unit": 7, "seconds": 1.2, "size": 4096}                                     answer: predictions
     {"checkpoint": "PATH", "counts": [1001, 640], "cells": [900, 121]}            answer: views that there are, cells of a canvas
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
+import torch
 from safetensors.numpy import load, save
 
 from trm_arc.answer import make_predictor
@@ -114,6 +116,9 @@ def main() -> None:
     options = {name: first[name] for name in ("steps", "batch_size", "window")}
     tasks = TaskSet((parse_task(task_id, value, "orders") for task_id, value in first["tasks"].items()), "orders")
     worker = Worker(tasks, device, options, out)
+    if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is read
+        raise RuntimeError(f"{first['device']}: eight ones do not make eight")
+    worker.say({"device": first["device"]})
     for line in sys.stdin.buffer:
         worker.do(orjson.loads(line))
 
