@@ -73,7 +73,7 @@ class Adaptation:
             self.journal.tell(f"adaptation on {', '.join(devices)} ended with code {code}: {words}", loudly=True)
             if code == 2:  # its own sentence on what is wrong; another try would end the same way
                 break
-            devices = list_devices(self.settings.device, min(30.0, max(0.0, ends - time.monotonic()) / 4))
+            devices = list_devices(self.settings.device, min(120.0, max(0.0, ends - time.monotonic()) / 4), self.crew.stopping)
             devices = devices if attempt == 0 else devices[:1] if attempt == 1 else ["cpu"]
         there = list_checkpoints(self.folder)
         if there:

@@ -274,7 +274,7 @@ def pretrain(values: argparse.Namespace, flags: Sequence[str]) -> int:
     if bundles and values.data_folder is None and not os.environ.get(sources.DATA_VARIABLE):
         flags += ["--data-folder", str(bundles[-1])]
         print(f"data: {bundles[-1]}")
-    program = training_program(list_devices(values.device))
+    program = training_program(list_devices(values.device, min(120.0, clock.left / 4), tell=say))
     return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
 
 

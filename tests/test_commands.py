@@ -430,3 +430,37 @@ def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callab
     assert "None" not in text
     assert "==SUPPRESS==" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+# --- mistakes that strangers made
+
+
+def test_what_cannot_be_is_said_before_any_work(
+    trained: Path, data: tuple[Path, Path], tmp_path: Path, command: Callable
+) -> None:
+    flags = ["--out", tmp_path / "run"]
+    for start in (["--checkpoint", trained], ["--preset", "demo"]):
+        code, _, error = command("adapt", "--challenges", "maze-8x8", *start, *flags)
+        assert (code, "--challenges maze-8x8: are Sudoku or mazes, not ARC tasks" in error) == (2, True), error
+    for name, advice in (("sudoku-9x9-esy", "no such puzzles; there are sudoku-extreme"), ("maze_hard", "maze-hard")):
+        for call in (("train", "--preset", "sudoku-small"), ("evaluate", "--checkpoint", trained)):
+            code, _, error = command(*call, "--data", name, *flags)
+            assert (code, error.startswith(f"error: {name}"), advice in error) == (2, True, True), error
+    code, _, error = command("train", *train_flags(data, tmp_path / "run"), "--fit", "--time-limit", "9s", "--steps", 3)
+    assert (code, "--fit: lets the time limit say how many steps" in error) == (2, True), error
+    code, _, error = command("submission", "bundle", "--whole", "--data", "arc1-training", "--id", "a/bcd", *flags)
+    assert (code, "--whole: does nothing without --checkpoint" in error) == (2, True), error
+    (tmp_path / "pieces").mkdir()
+    (tmp_path / "pieces" / "export.json").write_bytes(b"{}")
+    code, _, error = command("train", "--resume", "--out", tmp_path / "pieces")
+    assert (code, "put them into a folder RUN/export, and resume RUN" in error) == (2, True), error
+
+
+def test_checkpoints_of_two_kinds_are_refused_before_the_first_answers(trained: Path, tmp_path: Path, command: Callable) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    header = list_checkpoints(other)[-1] / "checkpoint.json"
+    header.write_bytes(orjson.dumps(orjson.loads(header.read_bytes()) | {"family": "sudoku-4x4"}))
+    code, text, error = command("evaluate", "--checkpoint", trained, other, "--out", tmp_path / "out")
+    assert (code, "answers sudoku-4x4, and eval_challenges.json holds ARC" in error) == (2, True), error
+    assert "device:" not in text

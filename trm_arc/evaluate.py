@@ -107,8 +107,9 @@ def main(arguments: Sequence[str]) -> int:
     checkpoint = load_checkpoint(paths[0])
     tasks = load_tests(checkpoint, values)
     for path in paths[1:]:  # before the first has worked for hours
-        if read_family(path) is not tasks.family:
-            raise InputError(f"{path}: answers {read_family(path).name}, and {tasks.name} holds {tasks.family.name}")
+        family = read_family(path)
+        if family is not tasks.family:
+            raise InputError(f"{path}: answers {family.title}, and {tasks.name} holds {tasks.family.title}")
     views = tasks.family.usual_views if values.views is None else values.views
     if tasks.has_solutions:
         for path in paths:
