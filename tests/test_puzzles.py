@@ -564,6 +564,15 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
     assert family.show(question) == "S    # # ## # ##   #  #G#"
 
 
+def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
+    trained: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trm_arc.solve.RUNS", trained)
+    code, _, error = command("solve", QUESTION, "--device", "cpu")
+    told = "the newest run answers sudoku-4x4, and the puzzle is sudoku-9x9; name another with --checkpoint"
+    assert (code, told in error) == (2, True), error
+
+
 def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Callable) -> None:
     question = sudoku.family.show(sudoku.questions[30])
     flags = ["--checkpoint", trained, "--device", "cpu"]
