@@ -1,6 +1,5 @@
 """What the benchmarks share: medians, memory at its peak, the machine's name, one JSON object on request."""
 
-import argparse
 import os
 import platform
 import resource
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trm_arc.command import Parser
 from trm_arc.files import to_json
 
 
@@ -36,9 +36,14 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """A command line with --json."""
-    made = argparse.ArgumentParser(description=description)
+def parser(name: str, description: str) -> Parser:
+    """A command line with --json.
+
+    Args:
+        name: of the benchmark.
+        description: for its help.
+    """
+    made = Parser(prog=f"python -m benchmarks.{name}", description=description)
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 

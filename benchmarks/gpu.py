@@ -8,10 +8,10 @@ What is timed is a preset with flags of trm_arc.train, so any variants can stand
 it is there, so that a run which is cut off has not been for nothing.
 """
 
-import argparse
 import statistics
 import time
-from collections.abc import Iterator
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from benchmarks import common
-from trm_arc.command import chosen_settings
+from trm_arc.command import Parser, chosen_settings, run
 from trm_arc.config import PRESETS, Config
 from trm_arc.cost import count_training, measure_peak
 from trm_arc.data import prepare_examples
 from trm_arc.device import PRECISIONS, Device, find_device, synchronize
-from trm_arc.errors import InputError
-from trm_arc.files import to_json, write_atomic
+from trm_arc.errors import InputError, require_least
+from trm_arc.files import check_writable, to_json, write_atomic
 from trm_arc.fusing import BLOCK, STEP, may_break
 from trm_arc.halting import Batch, first_carry
 from trm_arc.model import Reasoner, State
@@ -383,7 +383,7 @@ class Record:
         write_atomic(self.path, to_json(self.values | {"not begun, for want of time": self.skipped}, pretty=True))
 
 
-def measure(record: Record, device: Device, values: argparse.Namespace) -> bool:
+def measure(record: Record, device: Device, values: Namespace) -> bool:
     """Ask everything: what is fused comes last, as a compiler takes long and may take the program with it.
 
     Args:
@@ -432,7 +432,7 @@ def describe(one: dict[str, Any]) -> str:
     return f"{where}{found}  {'right' if one['right'] else 'WRONG'}"
 
 
-def ask(case: str, record: Record, device: Device, peak: float, values: argparse.Namespace) -> str:
+def ask(case: str, record: Record, device: Device, peak: float, values: Namespace) -> str:
     """Time a case, and keep what came of it.
 
     Args:
@@ -468,31 +468,39 @@ def make_titles(values: dict[str, Any]) -> str:
     return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+
+    Returns:
+        0 if all that was checked is right, else 1.
+    """
+    parser = Parser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json")
     parser.add_argument("--seconds", type=float, default=480, help="that all may take; what may not fit is not begun")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
     parser.add_argument("--repeats", type=int, default=5, help="steps of each lane, of which the median counts")
-    parser.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="compare with float64 first")
+    parser.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare with float64 first")
     parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be given again")
-    values = parser.parse_args()
-    values.out.mkdir(parents=True, exist_ok=True)
+    values = parser.parse(arguments)
+    require_least("repeats", values.repeats)
+    check_writable(values.out, ("gpu.json",))
     device = find_device()
     record = Record(values.out / "gpu.json", values.seconds)
     try:
         for case in values.time or ():
             read_case(case, device)
     except InputError as error:
-        parser.error(f"--time {case}: {error}")
+        raise InputError(f"--time {case}: {error}") from None
     where = torch.get_device_module(device.device)
     name = where.get_device_name() if hasattr(where, "get_device_name") else common.machine()
     record.add("device", f"{name}, torch {torch.__version__}, {device.dtype}")
     right = measure(record, device, values)
     record.write()
-    raise SystemExit(0 if right else 1)
+    return 0 if right else 1
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,19 +9,21 @@ checkpoint anew, so that a lease that is cut off has not been for nothing.  Whet
 machine is gone, and the exit code is 1 if it does not.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from trm_arc.checkpoint import EXPORT, list_checkpoints, load_checkpoint
 from trm_arc.clock import parse_duration, parse_size
+from trm_arc.command import Parser, run
 from trm_arc.errors import InputError
 from trm_arc.export import export_pieces
-from trm_arc.files import SCORES_FILE, write_atomic
+from trm_arc.files import SCORES_FILE, check_writable, write_atomic
 from trm_arc.loop import METRICS_FILE, stop_signals
 
 
@@ -116,7 +118,7 @@ def train(flags: list[str], parcel: Parcel, end: float) -> int:
     return 0 if killed else code
 
 
-def carry_on(values: argparse.Namespace, parcel: Parcel) -> int:
+def carry_on(values: Namespace, parcel: Parcel) -> int:
     """Train until the time is up, export, and score.
 
     Args:
@@ -148,9 +150,17 @@ def carry_on(values: argparse.Namespace, parcel: Parcel) -> int:
         return 0
 
 
-def main() -> None:
-    """Train, export, and say whether it fits."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="%(prog)s [options] -- FLAGS OF TRAINING")
+def main(arguments: Sequence[str]) -> int:
+    """Train, export, and say whether it fits.
+
+    Args:
+        arguments: the command line.
+
+    Returns:
+        The exit code of what failed; 0 if all went well and fits, 1 if it does not fit.
+    """
+    usage = "%(prog)s [options] -- FLAGS OF TRAINING"
+    parser = Parser(prog="python -m benchmarks.lease", description=(__doc__ or "").splitlines()[0], usage=usage)
     flag = parser.add_argument
     flag("--out", type=Path, required=True, help="folder for what is to be given back; new or empty")
     flag("--state", type=Path, help="folder with what the lease before gave back (default: a new run)")
@@ -163,30 +173,27 @@ def main() -> None:
     flag("--most", default="64MiB", help="size of all files together that a transfer takes")
     flag("--files", type=int, default=8, help="files that a transfer takes")
     flag("flags", nargs="*", help="of trm_arc.train")
-    values = parser.parse_args()
-    try:
-        most = parse_size(values.most)
-        values.out.mkdir(parents=True, exist_ok=True)
-        if any(values.out.iterdir()):
-            raise InputError(f"{values.out}: is not empty; what lies there would be given back, too")
-        with tempfile.TemporaryDirectory() as folder:
-            run = Path(folder) / "run"
-            if values.state:
-                unpack(values.state, run)
-            parcel = Parcel(run, values.out, parse_size(values.piece))
-            code = carry_on(values, parcel)
-            files = parcel.pack() if (run / EXPORT).is_file() else []
-            if values.state and parcel.newest is None:
-                print("no new checkpoint: what the lease before gave back is given back again")
-    except InputError as error:
-        parser.exit(2, f"error: {error}\n")
+    values = parser.parse_args(arguments)  # not `parse`, which would take the flags of training for its own
+    most = parse_size(values.most)
+    check_writable(values.out)
+    if any(values.out.iterdir()):
+        raise InputError(f"{values.out}: is not empty; what lies there would be given back, too")
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        if values.state:
+            unpack(values.state, run)
+        parcel = Parcel(run, values.out, parse_size(values.piece))
+        code = carry_on(values, parcel)
+        files = parcel.pack() if (run / EXPORT).is_file() else []
+        if values.state and parcel.newest is None:
+            print("no new checkpoint: what the lease before gave back is given back again")
     size = sum(path.stat().st_size for path in files)
     print(f"to give back: {len(files)} files, {size / 2**20:.1f} MiB of {most / 2**20:.0f}")
     fits = 0 < len(files) <= values.files and size <= most
     if not fits:
         print(f"a transfer takes {values.files} files and {values.most}: nothing was exported, or too much")
-    sys.exit(code or int(not fits))
+    return code or int(not fits)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

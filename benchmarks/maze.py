@@ -1,11 +1,14 @@
 """Mazes at 30 x 30: label, check and bring to canonical form on one core; generate on all; the profile beside Maze-Hard's."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import common
+from trm_arc.command import run
+from trm_arc.errors import require_least
 from trm_arc.puzzles.maze import FREE, GOAL, START, WALL, canonical, is_solution, label
 from trm_arc.puzzles.maze_generate import generate
 from trm_arc.puzzles.sources import load_puzzles
@@ -35,13 +38,19 @@ def describe(questions: np.ndarray) -> dict[str, list[float]]:
     return {name: np.round([c.mean(), *np.quantile(c, points)], 3).tolist() for name, c in columns.items()}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("maze", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with maze-hard, for its profile")
     parser.add_argument("--mazes", type=int, default=1000, help="how many are generated")
     parser.add_argument("--threads", type=int, help="of the generator; all cores if left out")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
+    require_least("mazes", values.mazes)
+    real = {"Maze-Hard": read_real(values.data_folder)} if values.data_folder else {}
     generate(1, 30, 1, least_moves=1, threads=1)  # compiles
     began = time.perf_counter()
     made = generate(values.mazes, 30, 0, threads=values.threads)
@@ -54,11 +63,12 @@ def main() -> None:
         "canonical forms/s": lambda: canonical(many[0]),
     }.items():
         results[name] = len(many[0]) / common.median_seconds(work, 5)
-    sets = {"generated": made.questions} | ({"Maze-Hard": read_real(values.data_folder)} if values.data_folder else {})
+    sets = {"generated": made.questions} | real
     for of, questions in sets.items():
         results |= {f"{name}, {of}": row for name, row in describe(questions).items()}
     common.report(results, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

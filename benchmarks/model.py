@@ -5,13 +5,14 @@ The original's arrangement is written out here from its description: a cast of e
 in float32, stablemax in float64.  It computes the same function (a test compares them) and stands in for its code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import common
+from trm_arc.command import run
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.cost import count_forward, count_training, measure_peak
 from trm_arc.device import PRECISIONS, Device
@@ -101,9 +102,13 @@ def profile(step: Callable[[], object]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("model", __doc__ or "")
     parser.add_argument("--width", type=int, default=512, help="of the network")
     parser.add_argument("--side", type=int, default=30, help="of the board")
     parser.add_argument("--batch", type=int, default=4, help="examples")
@@ -111,7 +116,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="time our step compiled, too (a minute or two)")
     parser.add_argument("--repeats", type=int, default=5, help="of which the median counts")
     parser.add_argument("--profile", action="store_true", help="say where the time of our training step goes, and stop")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
     if values.width < 64 or values.width % 64 or values.repeats < 1 or values.batch < 1 or not 1 <= values.side <= 30:
         parser.error("--width takes multiples of 64, --side 1 to 30, --repeats and --batch at least 1")
     dtype = PRECISIONS[values.precision]
@@ -140,7 +145,7 @@ def main() -> None:
 
     if values.profile:
         print(profile(lambda: ours().backward()))
-        return
+        return 0
     ceiling = measure_peak(Device(torch.device("cpu"), dtype, "a benchmark"), values.repeats)
     steps = {
         "training step, original's arrangement": (train(theirs), training),
@@ -159,7 +164,8 @@ def main() -> None:
         if "ours" in name:
             results[f"{name}: of the original's"] = seconds / steps[f"{kind}, original's arrangement"][0]
     common.report(results, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

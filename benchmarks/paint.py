@@ -1,11 +1,14 @@
 """Paint canvases of real tasks at 30 x 30 and at smaller windows, on one core, beside a plain NumPy painter in the same run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from augment import Window, apply_symmetry, draw_palettes, pack_grids, paint
 from benchmarks import common
+from trm_arc.command import run
+from trm_arc.errors import require_least
 from trm_arc.sources import load_tasks
 
 
@@ -21,12 +24,17 @@ def paint_plainly(grid: np.ndarray, row: np.ndarray) -> np.ndarray:
     return canvas
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("paint", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--canvases", type=int, default=100_000, help="canvases a measurement")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
+    require_least("canvases", values.canvases, 50)
     grids = [grid for task in load_tasks("arc1-training", values.data_folder) for grid in task.visible_grids]
     packed, generator = pack_grids(grids), np.random.default_rng(0)
     index = generator.integers(0, len(grids), values.canvases)
@@ -48,7 +56,8 @@ def main() -> None:
     results["canvases/s of plain NumPy"] = few / plain
     results["times faster than plain NumPy"] = results["canvases/s at 30 x 30"] / results["canvases/s of plain NumPy"]
     common.report(results, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

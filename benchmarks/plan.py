@@ -4,21 +4,27 @@ import os
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import common
+from trm_arc.command import run
 from trm_arc.data import draw_plans
 from trm_arc.sources import join_tasks, load_tasks
 
 PUBLISHED_ROWS = 876_406 - 1  # embeddings of the published run, less the one that stands for padding
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("plan", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets (ConceptARC is in no package)")
     parser.add_argument("--data", default="arc1-training,arc1-evaluation,concept", help="task sets")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
     tasks = join_tasks([load_tasks(name, values.data_folder) for name in values.data.split(",")])
     draw_plans(tasks[:2], 10, 0)  # compile
     before = common.peak_megabytes()
@@ -44,6 +50,7 @@ def main() -> None:
         },
         values.json,
     )
+    return 0
 
 
 def _bytes_written() -> int:
@@ -51,4 +58,4 @@ def _bytes_written() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

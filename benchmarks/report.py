@@ -4,12 +4,15 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import common
+from trm_arc.command import run
+from trm_arc.errors import require_least
 from trm_arc.report.page import make_page
 from trm_arc.results import Results, make_results, truths
 from trm_arc.sources import load_tasks
@@ -64,12 +67,17 @@ def look(path: Path, repeats: int) -> dict[str, Any]:
     return {name: float(statistics.median(times)) for name, times in found.items()}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("report", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--repeats", type=int, default=5, help="how often the page is loaded")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
+    require_least("repeats", values.repeats)
     results = make_evaluation(load_tasks("arc1-evaluation", values.data_folder), np.random.default_rng(0))
     began = time.perf_counter()
     text = make_page("benchmark", results).encode()
@@ -80,7 +88,8 @@ def main() -> None:
             path.write_bytes(text)
             found |= look(path, values.repeats)
     common.report(found, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

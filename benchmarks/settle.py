@@ -1,6 +1,6 @@
 """Views that settled test inputs do without, and what it does to the attempts: recorded predictions, replayed round by round."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from submission.ballot import rounds, settled
 from trm_arc.answer import predict_tasks
 from trm_arc.attempts import fill_all
 from trm_arc.checkpoint import load_checkpoint
+from trm_arc.command import run
 from trm_arc.device import find_device
+from trm_arc.errors import require_least
 from trm_arc.score import ranks
 from trm_arc.sources import load_tasks
 from trm_arc.task import Grid, TaskSet
@@ -74,13 +76,18 @@ def solved(tasks: TaskSet, attempts: list[list[Grid]]) -> int:
     return sum(place is not None for task in ranks(tasks.solutions, fill_all(tasks, attempts)) for place in task)
 
 
-def main() -> None:
-    """Record, replay and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Record, replay and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("settle", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a run, whose evaluation tasks are answered")
     parser.add_argument("--views", type=int, default=1000, help="views of each test input at most")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
+    require_least("views", values.views)
     checkpoint = load_checkpoint(values.checkpoint)
     training = checkpoint.config.training
     tasks = load_tasks(training.evaluation_data, values.data_folder)
@@ -96,7 +103,8 @@ def main() -> None:
         name = "by count alone" if rule is None else f"--settle {rule:g}"
         results[name] = f"saves {share:.1%}, same attempts {equal} of {len(final)}, solved {solved(tasks, attempts)}"
     common.report(results, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,12 +1,14 @@
 """Sudoku of 9 x 9: check, solve, bring to canonical form on one core; make hard ones on all; the profile beside the real one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import common
+from trm_arc.command import run
+from trm_arc.errors import require_least
 from trm_arc.puzzles.puzzle_set import join_puzzles
 from trm_arc.puzzles.sources import load_puzzles
 from trm_arc.puzzles.sudoku import boxes_of, is_solution, keeps_rules
@@ -24,12 +26,20 @@ def describe(questions: np.ndarray, guesses: np.ndarray) -> str:
     return f"guesses {guesses.mean():.1f} on average, none {np.mean(guesses == 0):.1%}, quantiles {quantiles}; clues {clues:.1f}"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("sudoku", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with sudoku-extreme, for its profile")
     parser.add_argument("--puzzles", type=int, default=1000, help="how many to make")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
+    require_least("puzzles", values.puzzles)
+    real = None
+    if values.data_folder:  # before the minutes of making
+        real = join_puzzles([load_puzzles("sudoku-extreme", part, values.data_folder) for part in ("train", "test")])
     boxes = boxes_of(9)
     generate(1, boxes, 1, kind="hard")  # compiles
     began = time.perf_counter()
@@ -49,11 +59,11 @@ def main() -> None:
         "made": f"{values.puzzles} in {seconds:.1f} s on all cores",
         "made: profile": describe(made.questions, made.guesses),
     }
-    if values.data_folder:
-        real = join_puzzles([load_puzzles("sudoku-extreme", part, values.data_folder) for part in ("train", "test")])
+    if real is not None:
         figures["real: profile"] = describe(real.questions, real.ratings)
     common.report(figures, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

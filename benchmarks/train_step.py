@@ -6,13 +6,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import common
 from benchmarks.gpu import time_lanes
+from trm_arc.command import run
 from trm_arc.config import PRESETS
 from trm_arc.cost import measure_peak
 from trm_arc.device import find_device
+from trm_arc.errors import require_least
 from trm_arc.files import read_lines
 from trm_arc.train import build_trainer
 
@@ -62,19 +65,26 @@ def time_presets(names: list[str], folder: Path | None, batch: int, repeats: int
     return results
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("train_step", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the ARC-AGI-1 and ConceptARC files")
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")
     parser.add_argument("--repeats", type=int, default=3, help="steps of each lane, of which the median counts")
-    parser.add_argument("--presets", nargs="+", metavar="NAME", help="time the steps of these presets, and nothing else")
-    values = parser.parse_args()
+    only = "time the steps of these presets, and nothing else"
+    parser.add_argument("--presets", nargs="+", choices=tuple(PRESETS), metavar="NAME", help=only)
+    values = parser.parse(arguments)
+    require_least("batch", values.batch)
+    require_least("repeats", values.repeats)
     device = find_device("cpu")
     peak = measure_peak(device)
     if values.presets:
         common.report(time_presets(values.presets, values.data_folder, values.batch, values.repeats, peak), values.json)
-        return
+        return 0
     results: dict[str, float | str] = {"precision": str(device.dtype), "matrix products, TFLOP/s": peak / 1e12}
     rates = {}
     for window in ("full", "lanes"):
@@ -98,7 +108,8 @@ def main() -> None:
         start, _ = time_command([*common_flags, "--steps", "1", "--log-every", "1"], Path(scratch) / "start", 1)
         results[f"full setting, {values.batch} rows: start to the first step, s"] = start
     common.report(results, values.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

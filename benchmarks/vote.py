@@ -1,12 +1,15 @@
 """Un-transform, hash and rank 400,000 predictions of real grids under 1,000 views each, on one core."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from augment import Window, draw_palettes, pack_grids, paint
 from benchmarks import common
+from trm_arc.command import run
+from trm_arc.errors import require_least
 from trm_arc.sources import load_tasks
 from trm_arc.vote import Predictions, tally
 
@@ -24,13 +27,19 @@ def make_predictions(outputs: list[np.ndarray], views: int, generator: np.random
     return Predictions(canvases, table, slots, generator.random(count, dtype=np.float32), np.full(count, 16, np.int32))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = common.parser(__doc__ or "")
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: the command line.
+    """
+    parser = common.parser("vote", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--outputs", type=int, default=400, help="test inputs")
     parser.add_argument("--views", type=int, default=1000, help="views of each")
-    values = parser.parse_args()
+    values = parser.parse(arguments)
+    require_least("outputs", values.outputs)
+    require_least("views", values.views)
     grids = [pair.output for task in load_tasks("arc1-training", values.data_folder) for pair in task.test]
     predictions = make_predictions(grids[: values.outputs], values.views, np.random.default_rng(0))
     tally([predictions.take(np.arange(100))], values.outputs, KEEP)
@@ -54,7 +63,8 @@ def main() -> None:
         },
         values.json,
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

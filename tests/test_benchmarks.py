@@ -1,5 +1,6 @@
 """The benchmarks compare like with like."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from benchmarks import gpu
 from benchmarks.lease import unpack
 from benchmarks.model import make_batch, original_step, our_step
+from trm_arc.command import run
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.cost import count_forward, count_training
 from trm_arc.device import find_device
@@ -124,6 +126,48 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     late.write()
     assert json.loads((tmp_path / "late.json").read_text())["not begun, for want of time"] == ["this"]
     assert json.loads((tmp_path / "gpu.json").read_text())["timings"][0]["case"] == "arc1-fast"
+
+
+def call(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of a benchmark, started as its last line starts it."""
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run(importlib.import_module(f"benchmarks.{name}").main)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        *((name, "--data-folder nowhere", "nowhere") for name in ("maze", "paint", "plan", "report", "sudoku", "vote")),
+        ("settle", "--checkpoint nowhere/none", "nowhere/none"),
+        ("train_step", "--presets foo", "invalid choice: 'foo'"),
+        ("train_step", "--repeats 0", "--repeats: at least 1 is needed, got 0"),
+        ("model", "--widht 64", "--widht: no such flag; did you mean --width?"),
+        ("gpu", f"--out {__file__} --small --no-check --time demo", "cannot be written"),
+        ("gpu", "--small", "the following arguments are required: --out; see `python -m benchmarks.gpu --help`"),
+        ("lease", f"--out {__file__} --time-limit 30s -- --preset demo", "cannot be written"),
+        ("lease", "--oot there -- --preset demo", "the following arguments are required: --out"),
+    ],
+)
+def test_mistakes_get_one_sentence_here_too(
+    name: str, flags: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TRM_ARC_DATA", raising=False)
+    assert call(name, flags.split(), monkeypatch) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert message in told.err
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py") if path.stem != "common"))
+def test_a_benchmark_tells_its_defaults(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(name, ["--help"], monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert f"python -m benchmarks.{name}" in told
+    assert "(default:" in told
+    assert "None" not in told
 
 
 LEASE = "--preset sudoku-small --data sudoku-4x4-easy --puzzles 20 --width 16 --heads 2 --batch-size 8 --steps 1000000".split()

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from tests.conftest import SETTINGS, make_tasks, write_kaggle
 from trm_arc import supervision
 from trm_arc.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.config import PRESET_HELP, RECIPE_HELP
 from trm_arc.files import exclusive
 from trm_arc.loss import Losses, supervise
 from trm_arc.task import TaskSet
@@ -363,7 +364,7 @@ def test_resuming_keeps_the_precision_unless_another_is_asked_for(
     before = (tmp_path / "checkpoint-00000003" / "checkpoint.json").read_text()
     assert json.loads(before)["precision"] == "bfloat16"
     code, text, _ = command("train", "--resume", "--out", tmp_path)
-    assert (code, "bfloat16 (asked for)" in text) == (0, True)
+    assert (code, "bfloat16 (as before)" in text) == (0, True)
     shutil.rmtree(tmp_path / "checkpoint-00000006")
     assert command("train", "--resume", "--out", tmp_path, "--precision", "float32")[0] == 0
     loaded = load_checkpoint(tmp_path)
@@ -420,7 +421,7 @@ def test_a_leak_is_refused_by_default_and_dropped_on_request(data: tuple[Path, P
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("train", []), ("train", ["--preset", "demo"]), ("evaluate", []), ("upstream", []), ("submission", [])]
+    [("train", []), ("train", ["--preset", "demo"]), ("evaluate", []), ("upstream", []), ("submission", []), ("adapt", [])]
     + [("submission", [part]) for part in ("predict", "check", "score")],
 )
 def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,6 +431,10 @@ def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callab
     assert "None" not in text
     assert "==SUPPRESS==" not in text
     assert max(map(len, text.splitlines())) <= 80
+    table = [line for line in text.splitlines() if line.split(" ")[0] in {*PRESET_HELP, *RECIPE_HELP}]
+    assert all(line[16:18] == "  " and line[18:] in {*PRESET_HELP.values(), *RECIPE_HELP.values()} for line in table)
+    if name in ("train", "adapt"):
+        assert len(table) == len(PRESET_HELP) + len(RECIPE_HELP) * (name == "adapt")
 
 
 # --- mistakes that strangers made

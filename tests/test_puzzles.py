@@ -564,6 +564,15 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
     assert family.show(question) == "S    # # ## # ##   #  #G#"
 
 
+def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
+    trained: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trm_arc.solve.RUNS", trained)
+    code, _, error = command("solve", QUESTION, "--device", "cpu")
+    told = "the newest run answers sudoku-4x4, and the puzzle is sudoku-9x9; name another with --checkpoint"
+    assert (code, told in error) == (2, True), error
+
+
 def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Callable) -> None:
     question = sudoku.family.show(sudoku.questions[30])
     flags = ["--checkpoint", trained, "--device", "cpu"]
@@ -657,3 +666,35 @@ def test_families_have_names() -> None:
     for name in ("arc-9x9", "sudoku-9x6", "maze-2x2", "maze-31x31", "chess"):
         with pytest.raises(InputError):
             find_family(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("generate", ["maze-31x31", "--out", "x.csv"], "maze-31x31: mazes that are made here have a side of 5 to 30"),
+        ("generate", ["maze-3x3", "--out", "x.csv"], "maze-3x3: mazes that are made here have a side of 5 to 30"),
+        ("generate", ["sudoku-9x8", "--out", "x.csv"], "sudoku-9x8: no such kind; there are sudoku-4x4"),
+        ("show", ["{file}"], "a file, but not a task's JSON"),
+        ("show", ["{folder}"], "a folder, but not a task's JSON"),
+        ("solve", ["{file}"], "neither a puzzle nor a file of one"),
+        ("solve", [""], "the puzzle: neither a puzzle nor a file of one"),
+        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], "probably no checkpoint of PyTorch"),
+    ],
+)
+def test_what_is_no_puzzle_or_file_is_told_so(
+    name: str, arguments: list[str], message: str, tmp_path: Path, command: Callable
+) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("# A readme\n\nIt has words, and a line that is long enough: " + "words " * 200)
+    code, _, error = command(name, *[argument.format(file=file, folder=tmp_path) for argument in arguments])
+    assert (code, message in error) == (2, True), error
+
+
+def test_made_sets_are_announced_where_there_is_no_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path))
+    sources.make_set("maze-7x7-easy", "test", 3)
+    assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, to be kept as {next(tmp_path.glob('*.gz'))}\n"
+    sources.make_set("maze-7x7-easy", "test", 3)
+    assert capsys.readouterr().err == ""  # it is there

@@ -422,6 +422,11 @@ def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Pa
     for words in ("lane      pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
         assert words in text
     assert not (tmp_path / "run").exists()
+    full = ("--window", "full", "--dry-run", "--out", tmp_path / "run")
+    flags = [flag for flag in FLAGS if flag not in ("--lanes", "auto:2")]
+    code, text, error = command("train", *flags, *data, "--steps", 50, *full)
+    assert code == 0, error
+    assert ("operations a step" in text, "than on full boards" in text) == (True, False)
 
 
 def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: Path, command: Callable) -> None:

@@ -524,10 +524,10 @@ RECIPES: dict[str, dict[str, Any]] = {
         "task_embedding_learning_rate": 1e-2,
     },
 }
-RECIPE_HELP = {
+RECIPE_HELP = {  # each fits a line of 80 columns behind its name, as below
     "own": "the settings that the checkpoint was trained with, in lanes",
-    "nvarc": "all weights: 128 augmentations, T 4, n 4, 10 steps of thought, batch 128",
-    "trelis": "embeddings alone for a quarter, then all: 1,000 augmentations, batch 384",
+    "nvarc": "all weights: 128 augmentations, T 4, n 4, batch 128",
+    "trelis": "embeddings, later all: 1,000 augmentations, batch 384",
 }
 PRESET_HELP = {  # each fits a line of 80 columns behind its name
     "arc1": "the published ARC-AGI-1 run: TRM with attention",

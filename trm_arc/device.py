@@ -24,12 +24,13 @@ class Device(NamedTuple):
     reason: str
 
 
-def find_device(device: str = "auto", precision: str = "auto") -> Device:
+def find_device(device: str = "auto", precision: str = "auto", why: str = "asked for") -> Device:
     """Choose the accelerator if there is one (of several processes, each its own), and bfloat16 where it is native.
 
     Args:
         device: "auto", or what `torch.device` takes.
         precision: "auto" or one of `PRECISIONS`.
+        why: this precision, if it is not "auto".
 
     Raises:
         InputError: the device is not there, or the precision is not known or not to be had there.
@@ -47,13 +48,13 @@ def find_device(device: str = "auto", precision: str = "auto") -> Device:
     if precision == "float64" and chosen.type in NARROW:
         raise InputError(f"--precision float64: {chosen} has no such numbers; take float32, or --device cpu")
     if precision != "auto":
-        return Device(chosen, PRECISIONS[precision], f"{where}, {precision} (asked for)")
+        return Device(chosen, PRECISIONS[precision], f"{where}, {precision} ({why})")
     native = _multiplies_bfloat16(chosen)
     if native:
-        dtype, why = "bfloat16", "native here"
+        dtype, found = "bfloat16", "native here"
     else:  # accelerators without bfloat16 have float16; a CPU has neither
-        dtype, why = "float32" if chosen.type == "cpu" else "float16", "bfloat16 is not native here"
-    return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({why})")
+        dtype, found = "float32" if chosen.type == "cpu" else "float16", "bfloat16 is not native here"
+    return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({found})")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

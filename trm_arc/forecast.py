@@ -32,8 +32,10 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
     network = sum(p.numel() * p.element_size() for p in trainer.reasoner.parameters())
     table = trainer.embedding.table
     total = trainer.steps * batch * mean
+    times = f"{full / mean:.2f}"
+    fewer = "" if times == "1.00" else f", {times} times fewer than on full boards"
     lines += [
-        f"operations a step: {batch * mean / 1e12:,.2f} TFLOP, {full / mean:.2f} times fewer than on full boards",
+        f"operations a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
         f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
         f"memory: rows in flight {_megabytes(in_flight)}, and what a step keeps for its backward pass",

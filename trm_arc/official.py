@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # to name what torch raises when a file holds more than tensors
+from textwrap import shorten as shorten_text
 from typing import Any, NamedTuple
 
 import torch
@@ -84,10 +85,22 @@ def _read_file(path: Path) -> object:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        reason = str(error).partition("\n")[0][:120]
+        reason = _first_words(error)
+        if not _starts_like_torch(path):
+            raise InputError(f"{path}: probably no checkpoint of PyTorch, or damaged ({reason})") from None
         raise InputError(f"{path}: holds more than tensors, or is damaged; nothing of it was run ({reason})") from None
     except _DAMAGE as error:
-        raise InputError(f"{path}: truncated, damaged or no checkpoint ({str(error).partition(chr(10))[0][:120]})") from None
+        raise InputError(f"{path}: truncated, damaged or no checkpoint ({_first_words(error)})") from None
+
+
+def _first_words(error: Exception) -> str:
+    return shorten_text(str(error).partition("\n")[0], 120, placeholder=" ...")
+
+
+def _starts_like_torch(path: Path) -> bool:
+    """Whether a file begins as what `torch.save` writes: an archive, or a pickle as of old."""
+    with path.open("rb") as file:
+        return file.read(2).startswith((b"PK", b"\x80"))
 
 
 def tell_source(source: Mapping[str, Tensor] | Path | str) -> str:

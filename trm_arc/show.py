@@ -1,6 +1,7 @@
 """Show a task in the terminal, with what a run says of it: python -m trm_arc.show 007bbfb7"""
 
 import difflib
+import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
@@ -110,6 +111,7 @@ class Finder:
             return self._find_named(text, named[1] if named else text)
         if named and named[1] in source:
             return self._with_answers(source[named[1]], source.name)
+        _refuse_path(text)
         advice = _near(text, [source]) or "; name the set that it is of with --data"
         raise InputError(f"{text}: no task of {source.name}{advice}")
 
@@ -118,6 +120,7 @@ class Finder:
         if not holders:
             if _ROW.fullmatch(text):
                 raise InputError(f"{text}: no task has this id; for a row of puzzles name their set with --data, or a --run")
+            _refuse_path(text)
             names = ", ".join(tasks.name for tasks in self.named_sets)
             raise InputError(f"{text}: no task of {names}{_near(text, self.named_sets)}")
         first, *others = holders
@@ -211,6 +214,12 @@ def _is_puzzle(text: str) -> bool:
     if text.endswith(".txt") or "\n" in text or "#" in text:
         return True
     return len(text) >= _SHORTEST and set(text) <= _SUDOKU
+
+
+def _refuse_path(text: str) -> None:
+    if os.path.exists(text):
+        what = "folder" if os.path.isdir(text) else "file"
+        raise InputError(f"{text}: a {what}, but not a task's JSON; name a task's id, its .json, or a puzzle's .txt")
 
 
 def _near(text: str, sets: list[TaskSet]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import tokens_to_board
+from augment import BOARD, tokens_to_board
 from trm_arc.answer import make_predictor
 from trm_arc.checkpoint import newest_checkpoint
 from trm_arc.command import Parser, add_device_flags, add_thinking_flags, chosen_thinking, run
@@ -44,12 +44,17 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
             raise InputError(f"{where}: cannot be read as text ({error})") from None
     elif "/" in text or text.endswith(".txt"):
         raise InputError(f"{text}: no such file")
+    nothing = f"{where}: neither a puzzle nor a file of one; write a Sudoku in one line, or name a text file with one or a maze"
+    if not text.strip():
+        raise InputError(nothing)
     lines = text.rstrip("\n").split("\n")
     if "#" in text or set().union(*lines) <= set(MazeFamily.characters):
         side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
         board = "".join(line.rstrip(" ").ljust(side) for line in lines)
     else:
         board = "".join(character for line in lines for character in line if character not in " |-+─│┌┬┐├┼┤└┴┘")
+    if len(board) > BOARD**2:
+        raise InputError(nothing)
     family = family_of(board, where)
     question = family.parse(board)[0]
     if fault := family.question_fault(question):
@@ -97,6 +102,9 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--show-steps: shows one view to its last step; leave out --views and --patience")
     puzzles = read_puzzle(values.puzzle)
     checkpoint = load_newest(values.checkpoint or newest_checkpoint(RUNS))
+    if values.checkpoint is None and checkpoint.family is not puzzles.family:
+        answers = f"answers {checkpoint.family.title}, and the puzzle is {puzzles.family.title}"
+        raise InputError(f"{checkpoint.where}: the newest run {answers}; name another with --checkpoint")
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, steps=values.steps, **chosen_thinking(values))
     drawer = Drawer(puzzles, wants_colour())

@@ -357,11 +357,11 @@ def choose_options(values: Namespace, checkpoint: Checkpoint | None) -> tuple[De
     Raises:
         InputError: a device or precision that is not to be had.
     """
-    precision, before = values.precision, USUAL
+    precision, why, before = values.precision, "asked for", USUAL
     if checkpoint is not None:  # each of these rounds otherwise, so a run that changes it does not go on exactly
         before = checkpoint.extra
         if precision == "auto":
-            precision = before["precision"]  # another machine's own choice
+            precision, why = before["precision"], "as before"  # whatever this machine would choose
     options = Options(
         chosen(values.compile, before["fused"]),
         before["accumulation"] if values.accumulation_steps is None else values.accumulation_steps,
@@ -369,7 +369,7 @@ def choose_options(values: Namespace, checkpoint: Checkpoint | None) -> tuple[De
         before["half_embeddings"] if values.half_embeddings is None else values.half_embeddings,
         values.max_skips,
     )
-    return find_device(values.device, precision), options
+    return find_device(values.device, precision, why), options
 
 
 def parse(arguments: Sequence[str]) -> Namespace:

@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from trm_arc.errors import InputError
 from trm_arc.puzzles.families import USUAL_COUNT, PuzzleFamily, find_family
+from trm_arc.puzzles.maze_generate import LEAST_SIDE
+from trm_arc.puzzles.maze_kernels import SIDE
 from trm_arc.puzzles.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.puzzles.table import peek_family, read_puzzles, write_puzzles
 from trm_arc.sources import DATA_VARIABLE, data_roots, listed
@@ -24,7 +26,7 @@ _PUBLIC = {
     "sudoku-extreme": ("sudoku-9x9", ("sudoku-extreme", "sudoku_extreme")),
     "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
 }
-_MADE = re.compile(r"((?:sudoku|maze)-\d+x\d+)(-easy)?")
+_MADE = re.compile(r"((sudoku|maze)-(\d+)x(\d+))(-easy)?")
 _SUFFIXES = (".csv", ".csv.gz")
 # Of what is drawn for a made set: the sets of a name are the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
@@ -58,9 +60,11 @@ def made_family(name: str) -> tuple[PuzzleFamily, bool]:
         InputError: there is no such set.
     """
     match = _MADE.fullmatch(name)
-    if not match:
+    if not match or match[3] != match[4]:
         raise InputError(f"{name}: no such kind; there are {MADE_NAMES}, each with -easy behind it, too")
-    return find_family(match[1]), bool(match[2])
+    if match[2] == "maze" and not LEAST_SIDE <= int(match[3]) <= SIDE:
+        raise InputError(f"{name}: mazes that are made here have a side of {LEAST_SIDE} to {SIDE}")
+    return find_family(match[1]), bool(match[5])
 
 
 def families_of(names: str, folder: Path | None) -> PuzzleFamily:
@@ -177,6 +181,8 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     if path.exists():
         return read_puzzles(path, f"{name} {part}")
     exclude = make_set(name, "test").questions if part == "train" else None
+    if not sys.stderr.isatty():  # where there is no bar, and it may take minutes
+        print(f"making {count:,} puzzles, {name} {part}, to be kept as {path}", file=sys.stderr, flush=True)
     with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
         made = family.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", family, *made, np.arange(1, len(made[0]) + 1))
