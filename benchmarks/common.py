@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trm_arc.command import Parser
-from trm_arc.files import to_json
+from trm_arc.cli import Parser
+from trm_arc.common.files import to_json
 
 
 def machine() -> str:

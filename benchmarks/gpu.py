@@ -21,23 +21,24 @@ import torch
 from torch import Tensor
 
 from benchmarks import common
-from trm_arc.command import Parser, chosen_settings, run
+from trm_arc.cli import Parser, chosen_settings, run
+from trm_arc.common.device import PRECISIONS, Device, find_device, synchronize
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import check_writable, to_json, write_atomic
 from trm_arc.config import PRESETS, Config
-from trm_arc.cost import count_training, measure_peak
-from trm_arc.data import prepare_examples
-from trm_arc.device import PRECISIONS, Device, find_device, synchronize
-from trm_arc.errors import InputError, require_least
-from trm_arc.files import check_writable, to_json, write_atomic
-from trm_arc.fusing import BLOCK, STEP, may_break
-from trm_arc.halting import Batch, first_carry
-from trm_arc.model import Reasoner, State
-from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.sources import made_family
-from trm_arc.supervision import fused_step
-from trm_arc.task import Pair, Task, TaskSet
+from trm_arc.data.batch import Batch
+from trm_arc.data.examples import prepare_examples
+from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_sources import made_family
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.model.compiling import BLOCK, STEP, may_break
+from trm_arc.model.flops import count_training, measure_peak
+from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.train import choose_options, parse
-from trm_arc.trainer import Options, Trainer
+from trm_arc.training.halting import first_carry
+from trm_arc.training.supervision import fused_step
+from trm_arc.training.trainer import Options, Trainer
 
 _PLAIN = ("trm", "trm-mlp", "sudoku-mlp", "sudoku-fast", "maze-fast", "arc1-fast", "arc1-parallel", "hrm")
 CHECKED = (

@@ -3,8 +3,8 @@
     python -m benchmarks.lease --out OUT --time-limit 9m -- --preset sudoku-fast --compile block --data-folder F
     python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
 
-Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.export) and ends by
-itself.  In OUT, all in one folder, lie the pieces, the metrics of the run so far, and with --evaluate the scores: after every
+Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.model.export) and
+ends by itself.  In OUT, all in one folder, lie the pieces, the metrics so far, and with --evaluate the scores: after every
 checkpoint anew, so that a lease that is cut off has not been for nothing.  Whether that fits a transfer is said before the
 machine is gone, and the exit code is 1 if it does not.
 """
@@ -18,13 +18,13 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.checkpoint import EXPORT, list_checkpoints, load_checkpoint
-from trm_arc.clock import parse_duration, parse_size
-from trm_arc.command import Parser, run
-from trm_arc.errors import InputError
-from trm_arc.export import export_pieces
-from trm_arc.files import SCORES_FILE, check_writable, write_atomic
-from trm_arc.loop import METRICS_FILE, stop_signals
+from trm_arc.cli import Parser, run
+from trm_arc.common.durations import parse_duration, parse_size
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import SCORES_FILE, check_writable, write_atomic
+from trm_arc.model.checkpoint import EXPORT, list_checkpoints, load_checkpoint
+from trm_arc.model.export import export_pieces
+from trm_arc.training.loop import METRICS_FILE, stop_signals
 
 
 def unpack(state: Path, run: Path) -> None:

@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import common
-from trm_arc.command import run
+from trm_arc.cli import run
+from trm_arc.common.device import PRECISIONS, Device
 from trm_arc.config import ModelConfig, TrainingConfig
-from trm_arc.cost import count_forward, count_training, measure_peak
-from trm_arc.device import PRECISIONS, Device
-from trm_arc.fusing import fuse
-from trm_arc.halting import Batch, first_carry
-from trm_arc.model import NORM_EPSILON, ROTARY_BASE, Reasoner
-from trm_arc.supervision import supervision_step
+from trm_arc.data.batch import Batch
+from trm_arc.model.compiling import fuse
+from trm_arc.model.flops import count_forward, count_training, measure_peak
+from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
+from trm_arc.training.halting import first_carry
+from trm_arc.training.supervision import supervision_step
 
 
 def original_step(

@@ -7,9 +7,9 @@ import numpy as np
 
 from augment import Window, apply_symmetry, draw_palettes, pack_grids, paint
 from benchmarks import common
-from trm_arc.command import run
-from trm_arc.errors import require_least
-from trm_arc.sources import load_tasks
+from trm_arc.cli import run
+from trm_arc.common.errors import require_least
+from trm_arc.data.sources import load_tasks
 
 
 def paint_plainly(grid: np.ndarray, row: np.ndarray) -> np.ndarray:

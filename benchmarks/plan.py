@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import common
-from trm_arc.command import run
-from trm_arc.data import draw_plans
-from trm_arc.sources import join_tasks, load_tasks
+from trm_arc.cli import run
+from trm_arc.data.examples import draw_plans
+from trm_arc.data.sources import join_tasks, load_tasks
 
 PUBLISHED_ROWS = 876_406 - 1  # embeddings of the published run, less the one that stands for padding
 

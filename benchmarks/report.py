@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks import common
-from trm_arc.command import run
-from trm_arc.errors import require_least
+from trm_arc.cli import run
+from trm_arc.common.errors import require_least
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task import TaskSet
+from trm_arc.evaluation.results import Results, make_results, truths
+from trm_arc.inference.votes import Candidate
 from trm_arc.report.page import make_page
-from trm_arc.results import Results, make_results, truths
-from trm_arc.sources import load_tasks
-from trm_arc.task import TaskSet
-from trm_arc.vote import Candidate
 
 VIEWS, CANDIDATES = 1000, 10
 # First sight of the page, and the whole of it read and its program run, in milliseconds from the start of loading.

@@ -7,16 +7,16 @@ import numpy as np
 
 from benchmarks import common
 from submission.ballot import rounds, settled
-from trm_arc.answer import predict_tasks
-from trm_arc.attempts import fill_all
-from trm_arc.checkpoint import load_checkpoint
-from trm_arc.command import run
-from trm_arc.device import find_device
-from trm_arc.errors import require_least
-from trm_arc.score import ranks
-from trm_arc.sources import load_tasks
-from trm_arc.task import Grid, TaskSet
-from trm_arc.vote import Candidate, Predictions, tally
+from trm_arc.cli import run
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import require_least
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task import Grid, TaskSet
+from trm_arc.evaluation.score import ranks
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.attempts import fill_all
+from trm_arc.inference.votes import Candidate, Predictions, tally
+from trm_arc.model.checkpoint import load_checkpoint
 
 RULES = (None, 4.0, 3.0, 2.0, 1.5, 1.0, 0.5)  # deviations; None: by count alone
 

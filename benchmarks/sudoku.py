@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import common
-from trm_arc.command import run
-from trm_arc.errors import require_least
-from trm_arc.puzzles.puzzle_set import join_puzzles
-from trm_arc.puzzles.sources import load_puzzles
-from trm_arc.puzzles.sudoku import boxes_of, is_solution, keeps_rules
-from trm_arc.puzzles.sudoku_canonical import canonical
-from trm_arc.puzzles.sudoku_generate import generate
-from trm_arc.puzzles.sudoku_solve import solve
+from trm_arc.cli import run
+from trm_arc.common.errors import require_least
+from trm_arc.data.puzzle_set import join_puzzles
+from trm_arc.data.puzzle_sources import load_puzzles
+from trm_arc.puzzles.sudoku.canonical import canonical
+from trm_arc.puzzles.sudoku.generate import generate
+from trm_arc.puzzles.sudoku.rules import boxes_of, is_solution, keeps_rules
+from trm_arc.puzzles.sudoku.solve import solve
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from benchmarks import common
 from benchmarks.gpu import time_lanes
-from trm_arc.command import run
+from trm_arc.cli import run
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import require_least
+from trm_arc.common.files import read_lines
 from trm_arc.config import PRESETS
-from trm_arc.cost import measure_peak
-from trm_arc.device import find_device
-from trm_arc.errors import require_least
-from trm_arc.files import read_lines
+from trm_arc.model.flops import measure_peak
 from trm_arc.train import build_trainer
 
 LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --num_processes 2".split()

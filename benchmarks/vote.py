@@ -8,10 +8,10 @@ import numpy as np
 
 from augment import Window, draw_palettes, pack_grids, paint
 from benchmarks import common
-from trm_arc.command import run
-from trm_arc.errors import require_least
-from trm_arc.sources import load_tasks
-from trm_arc.vote import Predictions, tally
+from trm_arc.cli import run
+from trm_arc.common.errors import require_least
+from trm_arc.data.sources import load_tasks
+from trm_arc.inference.votes import Predictions, tally
 
 KEEP = 2  # candidates of a test input that are made into grids: the attempts
 

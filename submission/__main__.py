@@ -13,16 +13,16 @@ from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.reading import read_challenges
 from submission.session import Session, Settings, ignore_signals
 from trm_arc.adapt import require_arc
-from trm_arc.attempts import ATTEMPTS, find_faults, read_attempts
-from trm_arc.checkpoint import read_task_ids
-from trm_arc.command import Parser, add_machine_flags, add_view_flags, run
+from trm_arc.cli import Parser, add_machine_flags, add_view_flags, run
+from trm_arc.common.device import PRECISIONS
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import read_json, to_json
 from trm_arc.config import PRESETS, RECIPES
-from trm_arc.device import PRECISIONS
-from trm_arc.errors import InputError, require_least
-from trm_arc.family import ARC
-from trm_arc.files import read_json, to_json
-from trm_arc.score import ranks, score, score_table
-from trm_arc.task import TaskSet, parse_grid
+from trm_arc.data.family import ARC
+from trm_arc.data.task import TaskSet, parse_grid
+from trm_arc.evaluation.score import ranks, score, score_table
+from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts
+from trm_arc.model.checkpoint import read_task_ids
 from trm_arc.train import DEFAULT_PRESET
 from trm_arc.train import make_parser as make_train_parser
 

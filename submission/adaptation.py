@@ -14,13 +14,13 @@ from submission.crew import Crew, end, last_words, list_devices, machine_environ
 from submission.journal import Journal
 from submission.reading import tasks_to_json
 from trm_arc.adapt import adaptation_config
-from trm_arc.checkpoint import list_checkpoints, read_config
-from trm_arc.clock import show_duration
+from trm_arc.common.durations import show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import PRESETS
-from trm_arc.errors import InputError
-from trm_arc.files import read_lines, to_json, write_atomic
-from trm_arc.loop import METRICS_FILE
-from trm_arc.task import TaskSet
+from trm_arc.data.task import TaskSet
+from trm_arc.model.checkpoint import list_checkpoints, read_config
+from trm_arc.training.loop import METRICS_FILE
 
 ADAPTER = (sys.executable, "-m", "submission.adapter")
 TRIES = 4  # the last but one on one device, the last on the CPU
@@ -97,9 +97,7 @@ class Adaptation:
         with ExitStack() as files:
             logs = [files.enter_context(tempfile.TemporaryFile()) for _ in devices]
             programs = [
-                subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
-                )
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
                 for log, environment in zip(logs, _environments(devices), strict=True)
             ]
             try:

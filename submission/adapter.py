@@ -7,7 +7,7 @@ import os
 import threading
 
 from trm_arc import adapt
-from trm_arc.command import run
+from trm_arc.cli import run
 
 
 def end_with_session() -> None:

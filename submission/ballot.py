@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trm_arc.task import Grid
-from trm_arc.vote import Predictions, tally
+from trm_arc.data.task import Grid
+from trm_arc.inference.votes import Predictions, tally
 
 LARGEST_ROUND = 64  # views of a test input
 

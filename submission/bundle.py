@@ -1,11 +1,11 @@
 """The folder to upload as a Kaggle data set: the kit's wheel, checkpoints, task data, and a manifest that tells damage.
 
-    BUNDLE/
-        trm_arc-0.1.0-py3-none-any.whl
-        models/1-arc1/checkpoint-00518880/     what predicting and adapting need; --whole: all of it
-        data/arc-prize-2024/                   task sets, laid out as a data folder
-        manifest.json                          every file with its size and hash; versions; what the checkpoints are
-        dataset-metadata.json                  for Kaggle's client, which keeps it to itself
+BUNDLE/
+    trm_arc-0.1.0-py3-none-any.whl
+    models/1-arc1/checkpoint-00518880/     what predicting and adapting need; --whole: all of it
+    data/arc-prize-2024/                   task sets, laid out as a data folder
+    manifest.json                          every file with its size and hash; versions; what the checkpoints are
+    dataset-metadata.json                  for Kaggle's client, which keeps it to itself
 """
 
 import argparse
@@ -28,12 +28,12 @@ import trm_arc
 from augment import COLOURS
 from submission.reading import tasks_to_json
 from trm_arc.adapt import require_arc
-from trm_arc.checkpoint import Checkpoint, save_checkpoint
-from trm_arc.command import add_data_flag
-from trm_arc.errors import InputError, shorten
-from trm_arc.export import load_newest
-from trm_arc.files import read_json, to_json, write_atomic
-from trm_arc.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
+from trm_arc.cli import add_data_flag
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
+from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
+from trm_arc.model.export import load_newest
 
 FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA = "manifest.json", "dataset-metadata.json"

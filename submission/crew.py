@@ -22,9 +22,9 @@ import orjson
 from submission.journal import Clock, Journal
 from submission.reading import tasks_to_json
 from submission.worker import unpack_predictions
-from trm_arc.files import to_json
-from trm_arc.task import TaskSet
-from trm_arc.vote import Predictions
+from trm_arc.common.files import to_json
+from trm_arc.data.task import TaskSet
+from trm_arc.inference.votes import Predictions
 
 SLOW_DISK = 20e6  # bytes a second
 WORKER = (sys.executable, "-m", "submission.worker")

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from trm_arc.clock import parse_duration, seconds_before, seconds_until, show_duration
-from trm_arc.errors import InputError
-from trm_arc.files import to_json, write_atomic
-from trm_arc.terminal import printable
+from trm_arc.common.durations import parse_duration, seconds_before, seconds_until, show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json, write_atomic
+from trm_arc.common.text import printable
 
 
 class Clock:

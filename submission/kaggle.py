@@ -21,17 +21,17 @@ from submission.crew import list_devices
 from submission.journal import Clock, find_limit, say
 from submission.page import make_page, show_page
 from submission.reading import read_challenges, tasks_to_json
-from trm_arc import sources
 from trm_arc.adapt import require_arc
-from trm_arc.attempts import read_attempts
-from trm_arc.checkpoint import EXPORT, list_checkpoints
-from trm_arc.clock import seconds_before, show_duration
-from trm_arc.errors import InputError, shorten
-from trm_arc.export import load_newest
-from trm_arc.files import read_json, to_json, write_atomic
-from trm_arc.leak import refuse_trained
-from trm_arc.score import ranks, score_table
-from trm_arc.task import TaskSet
+from trm_arc.common.durations import seconds_before, show_duration
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.data import sources
+from trm_arc.data.task import TaskSet
+from trm_arc.evaluation.score import ranks, score_table
+from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.inference.attempts import read_attempts
+from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+from trm_arc.model.export import load_newest
 from trm_arc.train import DEFAULT_PRESET
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"

@@ -4,12 +4,12 @@ import html
 from pathlib import Path
 
 from submission.reading import read_challenges
-from trm_arc import terminal
-from trm_arc.attempts import read_attempts
-from trm_arc.errors import InputError
-from trm_arc.files import read_json
-from trm_arc.score import ranks
-from trm_arc.task import Grid, TaskSet, parse_grid
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import read_json
+from trm_arc.data.task import Grid, TaskSet, parse_grid
+from trm_arc.evaluation.score import ranks
+from trm_arc.inference.attempts import read_attempts
+from trm_arc.report import terminal
 
 
 def show_page(submission_path: str | Path, challenges_path: str | Path, count: int) -> str:

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from trm_arc.attempts import ATTEMPTS, fill_attempts, find_faults, to_submission
-from trm_arc.errors import InputError, shorten
-from trm_arc.files import read_json, to_json
-from trm_arc.sources import SOURCE_NAMES, load_tasks
-from trm_arc.task import Grid, TaskSet, grid_key, parse_grid, parse_task
-from trm_arc.terminal import printable
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.files import read_json, to_json
+from trm_arc.common.text import printable
+from trm_arc.data.sources import SOURCE_NAMES, load_tasks
+from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
+from trm_arc.inference.attempts import ATTEMPTS, fill_attempts, find_faults, to_submission
 
 SAMPLE = "sample_submission.json"  # lies beside the competition's challenges, with every id
 

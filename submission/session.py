@@ -27,13 +27,13 @@ from submission.ballot import Ballot, rounds, settled, warm_up
 from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
-from trm_arc.checkpoint import list_checkpoints, pool_checkpoints
-from trm_arc.clock import show_duration
-from trm_arc.errors import InputError
-from trm_arc.files import write_atomic
-from trm_arc.loop import stop_signals
-from trm_arc.predict import list_views
-from trm_arc.terminal import printable
+from trm_arc.common.durations import show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import write_atomic
+from trm_arc.common.text import printable
+from trm_arc.inference.predictor import list_views
+from trm_arc.model.checkpoint import list_checkpoints, pool_checkpoints
+from trm_arc.training.loop import stop_signals
 
 PUBLISH = 30.0  # seconds after which the file is written anew within a round
 LOOK_SHARE = 0.06  # of the time, at most, for the first look
@@ -60,7 +60,7 @@ class Settings:
         precision: "auto", or a name.
         batch_size: views at a time.
         steps: supervision steps; None for as many as in training.
-        window: see `trm_arc.answer.choose_windows`.
+        window: see `trm_arc.inference.answer.choose_windows`.
         settle: see `submission.ballot.settled`; None to stop by count alone.
         work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
         worker: the program of a worker.

@@ -23,14 +23,14 @@ import orjson
 import torch
 from safetensors.numpy import load, save
 
-from trm_arc.answer import make_predictor
-from trm_arc.device import Device, find_device
-from trm_arc.errors import InputError
-from trm_arc.export import load_newest
-from trm_arc.files import to_json
-from trm_arc.predict import Predictor
-from trm_arc.task import TaskSet, parse_task
-from trm_arc.vote import Predictions
+from trm_arc.common.device import Device, find_device
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json
+from trm_arc.data.task import TaskSet, parse_task
+from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.predictor import Predictor
+from trm_arc.inference.votes import Predictions
+from trm_arc.model.export import load_newest
 
 _FIELDS = ("canvases", "table", "slots", "halting", "steps")
 

@@ -14,11 +14,11 @@ from hypothesis import settings
 
 from submission import __main__ as submission
 from trm_arc import adapt, evaluate, generate, show, solve, sweep, train, upstream
-from trm_arc.command import run
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.sources import CACHE_VARIABLE, made_family
+from trm_arc.cli import run
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_sources import CACHE_VARIABLE, made_family
+from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.report import __main__ as report
-from trm_arc.task import Pair, Task, TaskSet
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -42,7 +42,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def no_time_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of the tests before is not a command's."""
-    monkeypatch.setattr("trm_arc.command.note_start", lambda: None)
+    monkeypatch.setattr("trm_arc.cli.note_start", lambda: None)
 
 
 @pytest.fixture(scope="session")

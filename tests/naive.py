@@ -367,6 +367,8 @@ def draw_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
         for group in shuffled(list(range(side // height))):
             drawn += [group * height + k for k in shuffled(list(range(height)))]
     return [*drawn, 0, *shuffled(list(range(1, side + 1)))]
+
+
 # Mazes
 
 

@@ -11,13 +11,13 @@ import augment
 from augment import Transform, Window, pack_grids
 from tests import naive
 from tests.conftest import make_tasks
-from trm_arc.attempts import fill_attempts, find_faults, guesses, read_attempts, to_submission
-from trm_arc.errors import InputError
-from trm_arc.files import to_json
-from trm_arc.puzzles.families import find_family
-from trm_arc.score import pass_at, ranks, rate, score, score_table
-from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.vote import Predictions, count_views, tally
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json
+from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.evaluation.score import pass_at, ranks, rate, score, score_table
+from trm_arc.inference.attempts import fill_attempts, find_faults, guesses, read_attempts, to_submission
+from trm_arc.inference.votes import Predictions, count_views, tally
 
 
 def grid(*rows: list[int]) -> np.ndarray:

@@ -109,9 +109,7 @@ def test_paint_is_its_naive_twin(grid: np.ndarray, transform: Transform, seed: i
     image = transform.apply(grid)
     window = Window(*(int(generator.integers(side, 31)) for side in image.shape))
     corner = [int(generator.integers(0, room + 1)) for room in np.array(window) - image.shape]
-    painted = augment.paint(
-        pack_grids([grid]), np.array([0]), transform.to_row()[None], window, np.array([corner]), empty=empty
-    )
+    painted = augment.paint(pack_grids([grid]), np.array([0]), transform.to_row()[None], window, np.array([corner]), empty=empty)
     np.testing.assert_array_equal(painted[0], naive.paint(grid, transform.to_row(), window, tuple(corner), empty))
 
 

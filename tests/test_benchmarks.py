@@ -16,14 +16,14 @@ import torch
 from benchmarks import gpu
 from benchmarks.lease import unpack
 from benchmarks.model import make_batch, original_step, our_step
-from trm_arc.command import run
+from trm_arc.cli import run
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.cost import count_forward, count_training
-from trm_arc.device import find_device
-from trm_arc.errors import InputError
-from trm_arc.export import load_pieces
-from trm_arc.model import Reasoner
-from trm_arc.supervision import supervision_step
+from trm_arc.model.export import load_pieces
+from trm_arc.model.flops import count_forward, count_training
+from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.supervision import supervision_step
 
 ROOT = Path(__file__).resolve().parents[1]
 

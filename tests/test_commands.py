@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import SETTINGS, make_tasks, write_kaggle
-from trm_arc import supervision
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.common.files import exclusive
 from trm_arc.config import PRESET_HELP, RECIPE_HELP
-from trm_arc.files import exclusive
-from trm_arc.loss import Losses, supervise
-from trm_arc.task import TaskSet
+from trm_arc.data.task import TaskSet
+from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.training import supervision
+from trm_arc.training.loss import Losses, supervise
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from trm_arc.errors import InputError
-from trm_arc.files import to_json
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json
 from trm_arc.report import plots
 from trm_arc.report.curves import POINTS, draw_curves, thin
 from trm_arc.report.logs import has_log, read_log, read_logs, show_operations, summarise, summary_table

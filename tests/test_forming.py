@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from augment import Transform, pack_boards, pack_grids
 from tests.conftest import make_puzzles, make_tasks
 from tests.test_results import mutate, quick, random_arc, random_puzzles, read_unless_refused
-from trm_arc.answer import find_rows, make_predictor
-from trm_arc.checkpoint import Checkpoint
-from trm_arc.compare import name_tests
+from trm_arc.common.device import Device
+from trm_arc.common.errors import InputError
 from trm_arc.config import Config
-from trm_arc.data import draw_plans, fingerprint
-from trm_arc.device import Device
-from trm_arc.errors import InputError
-from trm_arc.forming import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
-from trm_arc.model import Reasoner
-from trm_arc.outcomes import judge_results
-from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
-from trm_arc.thinking import Moment
+from trm_arc.data.examples import draw_plans, fingerprint
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.evaluation.compare import name_tests
+from trm_arc.evaluation.outcomes import judge_results
+from trm_arc.evaluation.traces import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
+from trm_arc.inference.answer import find_rows, make_predictor
+from trm_arc.inference.refinement import Moment
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.reasoner import Reasoner
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 HALF = Device(torch.device("cpu"), torch.bfloat16, "a test")

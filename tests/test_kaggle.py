@@ -20,15 +20,16 @@ import trm_arc
 from submission import kaggle, page
 from submission.bundle import slim
 from tests.conftest import ROOT, SETTINGS, make_tasks, to_document, write_kaggle
-from trm_arc import sources
-from trm_arc.answer import predict_tasks
-from trm_arc.attempts import find_faults
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from trm_arc.device import find_device
-from trm_arc.errors import InputError
-from trm_arc.leak import refuse_trained, trained_inputs
-from trm_arc.task import TaskSet
-from trm_arc.vote import tally
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError
+from trm_arc.data import sources
+from trm_arc.data.leakage import trained_inputs
+from trm_arc.data.task import TaskSet
+from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.attempts import find_faults
+from trm_arc.inference.votes import tally
+from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 
 COMPETITION, OTHERS = "competitions/arc-prize-2026", ("arc-prize-2026", "datasets/organiser/arc-prize-2026")
 NOTEBOOKS = ROOT / "notebooks"
@@ -286,9 +287,7 @@ def test_the_rehearsal_is_honest(
 
 
 @pytest.mark.parametrize("scored", ["", "1"])
-def test_without_a_model_there_are_guesses(
-    scored: str, inputs: Path, predict: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_model_there_are_guesses(scored: str, inputs: Path, predict: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(kaggle.RERUN, scored)
     attach_competition(inputs / COMPETITION)
     with pytest.raises(InputError, match="no bundle with a checkpoint"):
@@ -437,9 +436,7 @@ def test_several_devices_train_under_accelerate() -> None:
 def test_the_page_shows_answers_and_escapes(tmp_path: Path) -> None:
     tasks = make_tasks(2, 3, "<b>x")
     challenges = write_kaggle(tmp_path, tasks, "some")
-    answers = {
-        task.id: [{"attempt_1": [[0]], "attempt_2": pair.output.tolist()} for pair in task.test] for task in tasks
-    }
+    answers = {task.id: [{"attempt_1": [[0]], "attempt_2": pair.output.tolist()} for pair in task.test] for task in tasks}
     path = tmp_path / "submission.json"
     path.write_text(json.dumps(answers))
     shown = page.show_page(path, challenges, 5)

@@ -11,17 +11,17 @@ import torch
 from augment import Window
 from tests.conftest import make_tasks
 from tests.test_training import SMALL, assert_identical, everything, small_trainer
-from trm_arc.answer import choose_windows, predict_tasks
-from trm_arc.checkpoint import load_checkpoint
+from trm_arc.common.device import Device
+from trm_arc.common.errors import InputError
 from trm_arc.config import TrainingConfig
-from trm_arc.data import Examples, prepare_examples
-from trm_arc.device import Device
-from trm_arc.errors import InputError
-from trm_arc.lanes import choose_sides, expected_side, parse_lanes, sort_into_lanes, take_turns
-from trm_arc.loss import NOT_SCORED
-from trm_arc.predict import runs_into_edge
-from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.trainer import Trainer
+from trm_arc.data.batch import NOT_SCORED
+from trm_arc.data.examples import Examples, prepare_examples
+from trm_arc.data.lanes import choose_sides, expected_side, parse_lanes, sort_into_lanes, take_turns
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.inference.answer import choose_windows, predict_tasks
+from trm_arc.inference.predictor import runs_into_edge
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.training.trainer import Trainer
 
 LANES = SMALL.override({"window": "lanes", "lanes": "4,6,30"})
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
@@ -244,7 +244,7 @@ def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
 
 def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint, tasks = trained_in(tmp_path, "lanes"), make_tasks(3, 2, "eval")
-    from trm_arc import predict
+    from trm_arc.inference import predictor as predict
 
     windows, larger = choose_windows(checkpoint, tasks, "trained")
     assert larger[-1] == Window(30, 30)

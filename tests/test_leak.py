@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_tasks
+from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS
-from trm_arc.data import draw_plans
-from trm_arc.errors import InputError
-from trm_arc.leak import find_leaks, guard
-from trm_arc.sources import load_tasks
-from trm_arc.task import Pair, Task, TaskSet
+from trm_arc.data.examples import draw_plans
+from trm_arc.data.leakage import find_leaks, guard
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.train import load_training_tasks
 
 

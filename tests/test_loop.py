@@ -15,19 +15,20 @@ from safetensors.torch import load_file
 
 from tests.conftest import make_tasks, write_kaggle
 from tests.test_training import SMALL, small_trainer
-from trm_arc import checkpoint, loop
 from trm_arc import train as command_line
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint
-from trm_arc.command import run
-from trm_arc.data import step_seeds
-from trm_arc.errors import InputError, OwnError
-from trm_arc.family import ARC
-from trm_arc.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
-from trm_arc.monitor import make_evaluation
-from trm_arc.processes import Processes
-from trm_arc.supervision import Metrics
+from trm_arc.cli import run
+from trm_arc.common.distributed import Processes
+from trm_arc.common.errors import InputError, OwnError
+from trm_arc.data.examples import step_seeds
+from trm_arc.data.family import ARC
+from trm_arc.evaluation.monitor import make_evaluation
+from trm_arc.model import checkpoint
+from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.train import best_so_far, drop_later_metrics
-from trm_arc.trainer import NotFiniteError, Options, Trainer, Wish
+from trm_arc.training import loop
+from trm_arc.training.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
+from trm_arc.training.supervision import Metrics
+from trm_arc.training.trainer import NotFiniteError, Options, Trainer, Wish
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "

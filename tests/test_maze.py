@@ -11,11 +11,11 @@ from scipy import stats
 
 from augment import INVERSE, apply_symmetry
 from tests import naive
-from trm_arc.errors import InputError
-from trm_arc.puzzles import maze_generate
-from trm_arc.puzzles.maze import CHARACTERS, canonical, find_answer_fault, find_fault, is_solution, label
-from trm_arc.puzzles.maze_generate import generate, usual_moves
-from trm_arc.puzzles.sources import load_puzzles
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_sources import load_puzzles
+from trm_arc.puzzles.maze import generate as maze_generate
+from trm_arc.puzzles.maze.generate import generate, usual_moves
+from trm_arc.puzzles.maze.rules import CHARACTERS, canonical, find_answer_fault, find_fault, is_solution, label
 
 
 @st.composite

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from tests import naive
-from trm_arc.attention import attend
+from trm_arc.common.errors import InputError
 from trm_arc.config import ModelConfig
-from trm_arc.errors import InputError
-from trm_arc.loss import NOT_SCORED, supervise
-from trm_arc.model import Reasoner, State, inner_width, truncated_normal_
+from trm_arc.data.batch import NOT_SCORED
+from trm_arc.model.attention import attend
+from trm_arc.model.reasoner import Reasoner, State, inner_width, truncated_normal_
+from trm_arc.training.loss import supervise
 from trm_arc.upstream import load_official, to_official
 
 FAMILY = ("trm", "trm_mlp", "single_z", "multi_z", "hrm")

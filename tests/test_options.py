@@ -13,18 +13,19 @@ import torch.nn.functional as F
 from tests import naive
 from tests.conftest import make_tasks
 from tests.test_training import SMALL, small_trainer
-from trm_arc.answer import predict_tasks
-from trm_arc.checkpoint import load_checkpoint
+from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.errors import InputError
-from trm_arc.fusing import BLOCK, STEP, chosen, fuse
-from trm_arc.halting import Batch, Carry, first_carry, restart
-from trm_arc.loss import NOT_SCORED, continue_loss, supervise
-from trm_arc.model import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
-from trm_arc.optim import NorMuon, Optimizers, orthogonalise
-from trm_arc.supervision import supervision_step
-from trm_arc.thinking import Thinking, think
-from trm_arc.trainer import Options
+from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.refinement import Thinking, think
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.compiling import BLOCK, STEP, chosen, fuse
+from trm_arc.model.reasoner import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
+from trm_arc.training.halting import Carry, first_carry, restart
+from trm_arc.training.loss import continue_loss, supervise
+from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
+from trm_arc.training.supervision import supervision_step
+from trm_arc.training.trainer import Options
 
 TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "thoughts": 2}
 OPTIONS = {

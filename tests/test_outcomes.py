@@ -13,9 +13,11 @@ from tests import naive
 from tests.conftest import make_tasks
 from tests.test_answers import grid
 from tests.test_results import SEEDS, quick, random_arc, random_puzzles
-from trm_arc.compare import NOISE, compare, comparison_table, mcnemar, name_tests
-from trm_arc.errors import InputError
-from trm_arc.outcomes import (
+from trm_arc.common.errors import InputError
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.evaluation.compare import NOISE, compare, comparison_table, mcnemar, name_tests
+from trm_arc.evaluation.outcomes import (
     CONCEPTS,
     SOLVED,
     Fault,
@@ -30,11 +32,9 @@ from trm_arc.outcomes import (
     rate_groups,
     score_results,
 )
-from trm_arc.results import Results, make_results, truths
-from trm_arc.score import pass_at, rate
-from trm_arc.sources import load_tasks
-from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.vote import Candidate
+from trm_arc.evaluation.results import Results, make_results, truths
+from trm_arc.evaluation.score import pass_at, rate
+from trm_arc.inference.votes import Candidate
 
 AT_RANK = "right answer at rank"
 

@@ -14,25 +14,26 @@ import torch
 
 from augment import BoardTransform
 from tests.conftest import make_puzzles, make_tasks, to_document
-from trm_arc.answer import make_predictor
-from trm_arc.checkpoint import load_checkpoint
+from trm_arc.common.device import Device
+from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
-from trm_arc.device import Device
-from trm_arc.errors import InputError
-from trm_arc.family import ARC
-from trm_arc.leak import guard
-from trm_arc.puzzles import sources, table
-from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
-from trm_arc.puzzles.families import PuzzleFamily, find_family
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.scores import judge, puzzle_table, score_puzzles
-from trm_arc.puzzles.table import read_puzzles, write_puzzles
-from trm_arc.puzzles.terminal import draw_board
+from trm_arc.data import puzzle_sources as sources
+from trm_arc.data import table
+from trm_arc.data.family import ARC
+from trm_arc.data.leakage import guard
+from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
+from trm_arc.data.puzzle_families import PuzzleFamily, find_family
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.table import read_puzzles, write_puzzles
+from trm_arc.evaluation.puzzle_scores import judge, puzzle_table, score_puzzles
+from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.refinement import Moment, Thinking, think
+from trm_arc.inference.votes import Candidate
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.solve import read_question
-from trm_arc.thinking import Moment, Thinking, think
 from trm_arc.train import best_so_far
-from trm_arc.trainer import Trainer
-from trm_arc.vote import Candidate
+from trm_arc.training.trainer import Trainer
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 TINY = (

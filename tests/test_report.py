@@ -13,19 +13,19 @@ import orjson
 import pytest
 
 from tests.conftest import make_puzzles, make_tasks
-from trm_arc.device import find_device
+from trm_arc.common.device import find_device
+from trm_arc.data.puzzle_set import join_puzzles
+from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluate import write_page
-from trm_arc.forming import Forming, Frame
-from trm_arc.outcomes import count_outcomes, judge_results
-from trm_arc.puzzles.puzzle_set import join_puzzles
+from trm_arc.evaluation.outcomes import count_outcomes, judge_results
+from trm_arc.evaluation.results import Results, make_results, truths, write_predictions
+from trm_arc.evaluation.score import pass_at
+from trm_arc.evaluation.traces import Forming, Frame
+from trm_arc.inference.votes import Candidate
 from trm_arc.report.contents import ROOM, Contents
 from trm_arc.report.logs import read_log
 from trm_arc.report.making import Subject, find_subject, list_logs, write_report
 from trm_arc.report.page import make_page
-from trm_arc.results import Results, make_results, truths, write_predictions
-from trm_arc.score import pass_at
-from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.vote import Candidate
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -190,9 +190,12 @@ def test_nothing_overflows(opened: Callable, page_text: str, width: int, scheme:
     for drawing in ("colours", "digits", "text"):
         page.select_option("#drawing", drawing)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        beyond = page.evaluate("""width => Array.from(document.querySelectorAll('body *'))
+        beyond = page.evaluate(
+            """width => Array.from(document.querySelectorAll('body *'))
             .filter(e => !e.closest('.scroll, pre.grid, .skip, svg') && e.getBoundingClientRect().right > width + 1)
-            .map(e => e.outerHTML.slice(0, 100))""", width)
+            .map(e => e.outerHTML.slice(0, 100))""",
+            width,
+        )
         assert beyond == []
 
 
@@ -474,7 +477,6 @@ def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path
 def trained(base: Path) -> Path:
     """A run with three checkpoints."""
     return base
-
 
 
 def test_the_command(results: Results, tmp_path: Path, command: Callable) -> None:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from tests import naive
 from tests.conftest import make_puzzles, make_tasks, random_grid
 from tests.test_answers import grid, random_predictions
-from trm_arc.attempts import fill_all
-from trm_arc.compare import compare
-from trm_arc.errors import InputError
-from trm_arc.files import SCORES_FILE, to_json
-from trm_arc.outcomes import (
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import SCORES_FILE, to_json
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.evaluation.compare import compare
+from trm_arc.evaluation.outcomes import (
     SOLVED,
     Fault,
     Outcome,
@@ -28,12 +29,11 @@ from trm_arc.outcomes import (
     rate_groups,
     score_results,
 )
-from trm_arc.puzzles.answers import read_answers, write_answers
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.results import LISTED, Results, make_results, read_predictions, truths, write_predictions
-from trm_arc.score import CUTOFFS, pass_at, ranks
-from trm_arc.task import Pair, Task, TaskSet
-from trm_arc.vote import Candidate, count_views, tally
+from trm_arc.evaluation.puzzle_answers import read_answers, write_answers
+from trm_arc.evaluation.results import LISTED, Results, make_results, read_predictions, truths, write_predictions
+from trm_arc.evaluation.score import CUTOFFS, pass_at, ranks
+from trm_arc.inference.attempts import fill_all
+from trm_arc.inference.votes import Candidate, count_views, tally
 
 SEEDS = st.integers(0, 2**32 - 1)
 HOSTILE = [None, True, False, -1, 0, 1, 3, 2**63, 2**64 - 1, 10**30, 0.5, 1.5, -0.5, 1e308, float("nan"), float("inf")]
@@ -84,6 +84,7 @@ def random_puzzles(name: str, seed: int, count: int = 6) -> Results:
 
 def plain(results: Results) -> object:
     """All that is kept, to be compared."""
+
     def of(candidate: Candidate) -> tuple:
         return candidate.grid.tolist(), str(candidate.grid.dtype), candidate.votes, candidate.halting, candidate.orientations
 

@@ -18,15 +18,15 @@ from accelerate.utils import is_tensorboard_available
 
 from tests.conftest import make_tasks, write_kaggle
 from tests.test_training import SMALL, assert_identical, everything, small_trainer
-from trm_arc import trainer as trainers
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint
-from trm_arc.clock import parse_duration, parse_size, show_duration
-from trm_arc.cost import count_forward, count_training
-from trm_arc.errors import InputError
-from trm_arc.export import export_pieces, load_newest
-from trm_arc.processes import Processes
-from trm_arc.results import read_predictions
-from trm_arc.trainer import LossScale, NotFiniteError, Options, Trainer
+from trm_arc.common.distributed import Processes
+from trm_arc.common.durations import parse_duration, parse_size, show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.evaluation.results import read_predictions
+from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.export import export_pieces, load_newest
+from trm_arc.model.flops import count_forward, count_training
+from trm_arc.training import trainer as trainers
+from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = (

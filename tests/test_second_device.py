@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import ROOT, SETTINGS, make_tasks, write_kaggle
-from trm_arc.device import find_device
-from trm_arc.errors import InputError
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError
 
 HERE = Path(__file__).parent / "second_device"
 # without --device cpu; the MLP mixer takes the same way on both devices, attention does not
@@ -115,7 +115,8 @@ def test_without_float64(tmp_path: Path, tasks: Path, programs: Programs) -> Non
     """Apple's devices have no float64: nothing but a user asks for it there."""
     flags = [*SETTINGS[:-2], "--data", "", "--evaluation-data", str(tasks), "--out", str(tmp_path / "run")]
     answer = ["trm_arc.evaluate", "--checkpoint", str(tmp_path / "run"), "--views", "2", "--no-report"]
-    narrow = "import sitecustomize, torch, trm_arc.device as d; sitecustomize.refused.add(torch.float64); d.NARROW.add('beside')"
+    narrow = "import sitecustomize, torch, trm_arc.common.device as d; sitecustomize.refused.add(torch.float64); "
+    narrow += "d.NARROW.add('beside')"
     programs(["trm_arc.train", *flags], answer, before=narrow)
 
 

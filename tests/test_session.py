@@ -22,16 +22,16 @@ from submission.reading import read_challenges
 from submission.session import Session, Settings
 from submission.worker import pack_predictions, unpack_predictions
 from tests.conftest import SETTINGS, make_tasks, to_document, write_kaggle
-from trm_arc.attempts import find_faults
-from trm_arc.checkpoint import list_checkpoints
-from trm_arc.errors import InputError
-from trm_arc.files import write_atomic
-from trm_arc.results import read_predictions
-from trm_arc.vote import Predictions
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import write_atomic
+from trm_arc.evaluation.results import read_predictions
+from trm_arc.inference.attempts import find_faults
+from trm_arc.inference.votes import Predictions
+from trm_arc.model.checkpoint import list_checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = "import os, sys, time, pathlib\nimport submission.worker as worker\nDo = worker.Worker.do\n{}\nworker.main()\n"
-ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.command import run\n{}\nrun(adapt.main)\n"
+ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n{}\nrun(adapt.main)\n"
 ONCE = "def once(path):\n    there = os.path.exists(path)\n    open(path, 'a').close()\n    return not there\n"
 
 
@@ -298,16 +298,14 @@ def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answe
 
 
 def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
-    short = "import torch, trm_arc.predict as p\nthink = p.think\n"
+    short = "import torch, trm_arc.inference.predictor as p\nthink = p.think\n"
     short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
     short += "    return think(r, tokens, *rest)\np.think = scarce"
     _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
     assert journal["result"]["views"] == 8
 
 
-def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(
-    base: Path, challenges: Path, answer: Callable, tmp_path: Path
-) -> None:
+def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(base, run)
     newest = run / "checkpoint-00000006" / "tensors.safetensors"
@@ -318,7 +316,7 @@ def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(
 
 
 def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    poison = "import trm_arc.predict as p\nthink = p.think\n"
+    poison = "import trm_arc.inference.predictor as p\nthink = p.think\n"
     poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
     poison += "p.think = nan"
     _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
@@ -326,7 +324,7 @@ def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path,
 
 
 def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
-    dies = f"import trm_arc.loop as loop\n{ONCE}write = loop._Log.write\n"
+    dies = f"import trm_arc.training.loop as loop\n{ONCE}write = loop._Log.write\n"
     dies += f"def log(self):\n    if self.trainer.step > 5 and once({str(tmp_path / 'died')!r}):\n        os._exit(137)\n"
     dies += "    write(self)\nloop._Log.write = log"
     flags = ("--steps", "20", "--save-every", "5")
@@ -341,7 +339,7 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
 def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
     base: Path, challenges: Path, answer: Callable
 ) -> None:
-    poison = "import trm_arc.trainer as trainer\nfused_step = trainer.fused_step\n"
+    poison = "import trm_arc.training.trainer as trainer\nfused_step = trainer.fused_step\n"
     poison += "def spoiled(*a):\n    step = fused_step(*a)\n    def nan(*b):\n        loss, *rest = step(*b)\n"
     poison += "        return loss * float('nan'), *rest\n    return nan\ntrainer.fused_step = spoiled"
     _, journal = answer(
@@ -525,7 +523,7 @@ def test_a_whole_run_without_a_screen(base: Path, tmp_path: Path) -> None:
 
 def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, challenges: Path, tmp_path: Path) -> None:
     """A terminal that closes, then repeats, also while the last answers are written."""
-    code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.loop as loop\n"
+    code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.training.loop as loop\n"
     code += "from submission.__main__ import main\nloop.REPEATS = 0.0\npublish = session.Session.publish\n"
     code += "def hit(self):\n    if self.ballot.views.any():\n        for number in (1, 15, 2, 1):\n"
     code += "            os.kill(os.getpid(), number)\n            time.sleep(0.05)\n"

@@ -8,16 +8,17 @@ import numpy as np
 import orjson
 import pytest
 
-from trm_arc.errors import InputError
-from trm_arc.puzzles.answers import write_answers
-from trm_arc.puzzles.families import find_family
-from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
-from trm_arc.reading import find_results
-from trm_arc.results import Results, make_results, write_predictions
-from trm_arc.sources import DATA_VARIABLE
-from trm_arc.task import Grid, Pair, Task, TaskSet
-from trm_arc.terminal import draw_grid, flow, join_lines, printable
-from trm_arc.vote import Candidate
+from trm_arc.common.errors import InputError
+from trm_arc.common.text import printable
+from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.sources import DATA_VARIABLE
+from trm_arc.data.task import Grid, Pair, Task, TaskSet
+from trm_arc.evaluation.puzzle_answers import write_answers
+from trm_arc.evaluation.reading import find_results
+from trm_arc.evaluation.results import Results, make_results, write_predictions
+from trm_arc.inference.votes import Candidate
+from trm_arc.report.terminal import draw_grid, flow, join_lines
 
 from .conftest import make_tasks, to_document, write_kaggle
 

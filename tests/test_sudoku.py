@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from augment import BoardTransform, draw_sudoku_transforms
 from tests import naive
-from trm_arc.errors import InputError
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.sources import load_puzzles
-from trm_arc.puzzles.sudoku import Boxes, boxes_of, describe_conflict, is_solution, keeps_rules
-from trm_arc.puzzles.sudoku_canonical import canonical
-from trm_arc.puzzles.sudoku_generate import generate
-from trm_arc.puzzles.sudoku_solve import solve
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_sources import load_puzzles
+from trm_arc.puzzles.sudoku.canonical import canonical
+from trm_arc.puzzles.sudoku.generate import generate
+from trm_arc.puzzles.sudoku.rules import Boxes, boxes_of, describe_conflict, is_solution, keeps_rules
+from trm_arc.puzzles.sudoku.solve import solve
 
 SMALL, OBLONG, NINE = Boxes(2, 2), Boxes(2, 3), Boxes(3, 3)
 seeds = st.integers(0, 2**32 - 1)

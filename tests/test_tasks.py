@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from tests.conftest import make_tasks, to_document, write_kaggle
-from trm_arc import sources
-from trm_arc.errors import InputError
-from trm_arc.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
-from trm_arc.task import Pair, Task, TaskSet
+from trm_arc.common.errors import InputError
+from trm_arc.data import sources
+from trm_arc.data.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
+from trm_arc.data.task import Pair, Task, TaskSet
 
 GOOD = {"train": [{"input": [[1, 2]], "output": [[2], [1]]}], "test": [{"input": [[3]]}]}
 

@@ -11,23 +11,24 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import make_puzzles, make_tasks
 from tests.test_model import by_their_names, labels_of, load_original, read_arrays, relative
-from trm_arc import checkpoint as checkpoints
 from trm_arc.adapt import adaptation_config
-from trm_arc.answer import find_rows
-from trm_arc.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from trm_arc.common.device import Device
+from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
-from trm_arc.data import draw_plans, prepare_examples
-from trm_arc.device import Device
-from trm_arc.embedding import TaskEmbedding
-from trm_arc.errors import InputError
-from trm_arc.halting import Batch, decide, draw_minimum
-from trm_arc.loss import NOT_SCORED, log_stablemax, supervise
-from trm_arc.optim import AdamAtan2, MovingAverage, Optimizers
-from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
-from trm_arc.puzzles.sources import are_puzzles
-from trm_arc.sources import join_tasks, load_tasks
+from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.examples import draw_plans, prepare_examples
+from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
+from trm_arc.data.puzzle_sources import are_puzzles
+from trm_arc.data.sources import join_tasks, load_tasks
+from trm_arc.inference.answer import find_rows
+from trm_arc.model import checkpoint as checkpoints
+from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.train import total_steps
-from trm_arc.trainer import Options, Trainer
+from trm_arc.training.halting import decide, draw_minimum
+from trm_arc.training.loss import log_stablemax, supervise
+from trm_arc.training.optim import AdamAtan2, MovingAverage, Optimizers
+from trm_arc.training.trainer import Options, Trainer
 
 from tests import naive  # isort: skip
 

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 from tests.conftest import make_tasks, to_document
 from tests.test_model import FAMILY, read_arrays
-from trm_arc.checkpoint import load_checkpoint
+from trm_arc.common.errors import InputError
 from trm_arc.config import ModelConfig, TrainingConfig
-from trm_arc.errors import InputError
-from trm_arc.model import Reasoner
-from trm_arc.official import TABLE, official_training, read_settings
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.official import TABLE, official_training, read_settings
+from trm_arc.model.reasoner import Reasoner
 from trm_arc.upstream import load_official, to_official
 
 # As the original's config/arch/trm.yaml has it, at a small size.
@@ -359,8 +359,8 @@ def test_named_task_embeddings_are_kept_and_evaluated(
 
 def test_the_answers_are_those_of_the_original_s_embeddings(upstream_files: tuple[Path, list], command: Callable) -> None:
     """A view under a transform uses the row that the original trained for that transform."""
-    from trm_arc.answer import find_rows
-    from trm_arc.sources import load_tasks
+    from trm_arc.data.sources import load_tasks
+    from trm_arc.inference.answer import find_rows
 
     folder, flags = upstream_files
     assert command("upstream", *flags, "--identifiers", folder / "identifiers.json")[0] == 0

@@ -5,23 +5,33 @@
 Commands: python -m trm_arc.train, python -m trm_arc.evaluate; and python -m submission for the competition entry.
 """
 
-from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.errors import InputError
-from trm_arc.model import Reasoner
-from trm_arc.sources import load_tasks
-from trm_arc.task import Pair, Task, TaskSet
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "PRESETS",
-    "Config",
-    "InputError",
-    "ModelConfig",
-    "Pair",
-    "Reasoner",
-    "Task",
-    "TaskSet",
-    "TrainingConfig",
-    "load_tasks",
-]
+# Loaded when asked for: the rules of puzzles are usable without torch.
+_HOME = {
+    "PRESETS": "config",
+    "Config": "config",
+    "InputError": "common.errors",
+    "ModelConfig": "config",
+    "Pair": "data.task",
+    "Reasoner": "model.reasoner",
+    "Task": "data.task",
+    "TaskSet": "data.task",
+    "TrainingConfig": "config",
+    "load_tasks": "data.sources",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trm_arc.checkpoint import load_checkpoint, read_family
-from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
+from trm_arc.cli import Parser, add_machine_flags, add_settings, chosen_settings, run
+from trm_arc.common.distributed import Processes
+from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, Config
-from trm_arc.errors import InputError
-from trm_arc.export import load_newest
-from trm_arc.family import ARC
-from trm_arc.processes import Processes
-from trm_arc.puzzles.examples import OF_PUZZLES
-from trm_arc.puzzles.sources import are_puzzles
-from trm_arc.task import TaskSet
+from trm_arc.data.family import ARC
+from trm_arc.data.puzzle_examples import OF_PUZZLES
+from trm_arc.data.puzzle_sources import are_puzzles
+from trm_arc.data.task import TaskSet
+from trm_arc.model.checkpoint import load_checkpoint, read_family
+from trm_arc.model.export import load_newest
 from trm_arc.train import add_run_flags, build_trainer, carry_out, check_run_flags, choose_options, list_choices
-from trm_arc.trainer import Trainer
+from trm_arc.training.trainer import Trainer
 
 WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
 # Settings that were about the checkpoint's own data, with what they are for the tasks to adapt to.

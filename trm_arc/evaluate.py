@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.answer import predict_tasks
-from trm_arc.attempts import write_submission
-from trm_arc.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
-from trm_arc.command import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
-from trm_arc.device import Device, find_device
-from trm_arc.drawing import show_answers
-from trm_arc.errors import InputError, require_least
-from trm_arc.files import (
+from trm_arc.cli import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
+from trm_arc.common.device import Device, find_device
+from trm_arc.common.distributed import find_processes
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import (
     ANSWERS_FILE,
     FORMING_FILE,
     PREDICTIONS_FILE,
@@ -25,18 +22,21 @@ from trm_arc.files import (
     to_json,
     write_atomic,
 )
-from trm_arc.leak import refuse_trained
-from trm_arc.outcomes import score_results
-from trm_arc.processes import find_processes
-from trm_arc.puzzles.answers import write_answers
-from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
-from trm_arc.puzzles.sources import are_puzzles, families_of, load_puzzles
+from trm_arc.common.text import wants_colour
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_sources import are_puzzles, families_of, load_puzzles
+from trm_arc.data.sources import load_tasks
+from trm_arc.evaluation.outcomes import score_results
+from trm_arc.evaluation.puzzle_answers import write_answers
+from trm_arc.evaluation.results import Results, make_results, write_predictions
+from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.attempts import write_submission
+from trm_arc.inference.votes import Predictions, count_views, tally
+from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
+from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
-from trm_arc.results import Results, make_results, write_predictions
-from trm_arc.sources import load_tasks
-from trm_arc.terminal import wants_colour
 from trm_arc.train import load_evaluation
-from trm_arc.vote import Predictions, count_views, tally
 
 RUNS = Path("runs")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trm_arc.command import Parser, run
-from trm_arc.errors import InputError, require_least
-from trm_arc.files import check_writable
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.sources import MADE_NAMES, made_family
-from trm_arc.puzzles.table import read_puzzles, write_puzzles
+from trm_arc.cli import Parser, run
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import check_writable
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_sources import MADE_NAMES, made_family
+from trm_arc.data.table import read_puzzles, write_puzzles
 
 
 def make_parser() -> Parser:

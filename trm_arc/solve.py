@@ -6,19 +6,20 @@ from pathlib import Path
 import numpy as np
 
 from augment import BOARD, tokens_to_board
-from trm_arc.answer import make_predictor
-from trm_arc.checkpoint import newest_checkpoint
-from trm_arc.command import Parser, add_device_flags, add_thinking_flags, chosen_thinking, run
-from trm_arc.device import find_device
-from trm_arc.errors import InputError, require_least
+from trm_arc.cli import Parser, add_device_flags, add_thinking_flags, chosen_thinking, run
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.text import wants_colour
+from trm_arc.data.puzzle_families import MazeFamily, PuzzleFamily, family_of
+from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluate import RUNS
-from trm_arc.export import load_newest
-from trm_arc.puzzles.families import MazeFamily, PuzzleFamily, family_of
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.terminal import draw_board
-from trm_arc.terminal import flow, wants_colour
-from trm_arc.thinking import Moment
-from trm_arc.vote import Candidate, tally
+from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.refinement import Moment
+from trm_arc.inference.votes import Candidate, tally
+from trm_arc.model.checkpoint import newest_checkpoint
+from trm_arc.model.export import load_newest
+from trm_arc.report.puzzle_terminal import draw_board
+from trm_arc.report.terminal import flow
 
 LINE = 100  # cells of a board that is also told in one line, to be copied
 

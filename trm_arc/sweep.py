@@ -7,23 +7,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trm_arc.answer import predict_tasks
-from trm_arc.checkpoint import Checkpoint, newest_checkpoint, run_of
-from trm_arc.command import Parser, add_machine_flags, run
-from trm_arc.cost import count_forward
-from trm_arc.device import Device, find_device
-from trm_arc.errors import InputError, require_least
+from trm_arc.cli import Parser, add_machine_flags, run
+from trm_arc.common.device import Device, find_device
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.data.family import ARC
+from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluate import RUNS, describe, load_tests
-from trm_arc.export import load_newest
-from trm_arc.family import ARC
-from trm_arc.files import check_writable, to_json, write_atomic
-from trm_arc.leak import refuse_trained
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.puzzles.scores import judge
+from trm_arc.evaluation.puzzle_scores import judge
+from trm_arc.evaluation.score import Rate
+from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.refinement import Thinking
+from trm_arc.inference.votes import Predictions, tally
+from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, run_of
+from trm_arc.model.export import load_newest
+from trm_arc.model.flops import count_forward
 from trm_arc.report.plots import MISSING, add_legend, has_matplotlib, make_figure, render_figure, scale_log, write_pictures
-from trm_arc.score import Rate
-from trm_arc.thinking import Thinking
-from trm_arc.vote import Predictions, tally
 
 RESULT, PICTURES = "sweep.json", ("sweep.svg", "sweep.png")
 _LABELS = {

@@ -8,28 +8,28 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from trm_arc.checkpoint import USUAL, Checkpoint, checkpoint_name, list_checkpoints, prepare_folder, remove_unfinished
-from trm_arc.clock import parse_duration, parse_size, seconds_before
-from trm_arc.command import Parser, add_machine_flags, add_settings, chosen_settings, run
+from trm_arc.cli import Parser, add_machine_flags, add_settings, chosen_settings, run
+from trm_arc.common.device import Device, find_device
+from trm_arc.common.distributed import Processes, find_processes
+from trm_arc.common.durations import parse_duration, parse_size, seconds_before
+from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.common.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.config import PRESET_HELP, PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.cost import measure_peak
-from trm_arc.data import Examples, prepare_examples
-from trm_arc.device import Device, find_device
-from trm_arc.errors import InputError, require_least, shorten
-from trm_arc.export import FOLDER, check_piece_size, export_pieces, load_newest
-from trm_arc.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
-from trm_arc.forecast import describe_plan
-from trm_arc.fusing import BLOCK, NONE, STEP, chosen
-from trm_arc.leak import guard
-from trm_arc.loop import BEST, METRICS_FILE, OLD_METRICS, Evaluation, Rhythm, Tracker, train
-from trm_arc.monitor import make_evaluation, make_tracker
-from trm_arc.processes import Processes, find_processes
-from trm_arc.puzzles.examples import fit_to_data, prepare_puzzles
-from trm_arc.puzzles.puzzle_set import AnySet, PuzzleSet
-from trm_arc.puzzles.sources import are_puzzles, load_puzzles
-from trm_arc.sources import listed, load_listed, load_tasks
-from trm_arc.task import TaskSet
-from trm_arc.trainer import Options, Trainer
+from trm_arc.data.examples import Examples, prepare_examples
+from trm_arc.data.leakage import guard
+from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_sources import are_puzzles, load_puzzles
+from trm_arc.data.sources import listed, load_listed, load_tasks
+from trm_arc.data.task import TaskSet
+from trm_arc.evaluation.monitor import make_evaluation, make_tracker
+from trm_arc.model.checkpoint import USUAL, Checkpoint, checkpoint_name, list_checkpoints, prepare_folder, remove_unfinished
+from trm_arc.model.compiling import BLOCK, NONE, STEP, chosen
+from trm_arc.model.export import FOLDER, check_piece_size, export_pieces, load_newest
+from trm_arc.model.flops import measure_peak
+from trm_arc.training.forecast import describe_plan
+from trm_arc.training.loop import BEST, METRICS_FILE, OLD_METRICS, Evaluation, Rhythm, Tracker, train
+from trm_arc.training.trainer import Options, Trainer
 
 PROGRAM, DEFAULT_PRESET = "python -m trm_arc.train", "arc1"
 EVALUATE_VIEWS = 16

@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 
 from augment import COLOURS, SYMMETRIES
-from trm_arc.checkpoint import Checkpoint, list_checkpoints, prepare_folder, save_checkpoint
-from trm_arc.command import Parser, add_data_flag, run
+from trm_arc.cli import Parser, add_data_flag, run
+from trm_arc.common.device import PRECISIONS
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.files import RESULT_FILES, exclusive, read_json
 from trm_arc.config import Config, ModelConfig, TrainingConfig
-from trm_arc.data import check_vocabulary, fingerprint
-from trm_arc.device import PRECISIONS
-from trm_arc.errors import InputError, shorten
-from trm_arc.family import ARC, Family
-from trm_arc.files import RESULT_FILES, exclusive, read_json
-from trm_arc.leak import trained_inputs
-from trm_arc.model import Reasoner
-from trm_arc.official import TABLE, Settings, official_config, official_training, read_official, read_settings, tell_source
-from trm_arc.puzzles.families import PuzzleFamily, find_family
-from trm_arc.puzzles.sources import load_puzzles
-from trm_arc.sources import load_listed, load_tasks
-from trm_arc.task import TaskSet
+from trm_arc.data.examples import check_vocabulary, fingerprint
+from trm_arc.data.family import ARC, Family
+from trm_arc.data.leakage import trained_inputs
+from trm_arc.data.puzzle_families import PuzzleFamily, find_family
+from trm_arc.data.puzzle_sources import load_puzzles
+from trm_arc.data.sources import load_listed, load_tasks
+from trm_arc.data.task import TaskSet
+from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, prepare_folder, save_checkpoint
+from trm_arc.model.official import TABLE, Settings, official_config, official_training, read_official, read_settings, tell_source
+from trm_arc.model.reasoner import Reasoner
 
 _BLOCK_NAMES = {
     "qkv": "self_attn.qkv_proj",

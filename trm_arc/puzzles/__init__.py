@@ -1,1 +1,1 @@
-"""Sudoku and mazes: rules, solvers, canonical forms, generators.  NumPy and numba only."""
+"""Sudoku and mazes by their rules, without a model: NumPy and numba only."""

@@ -4,18 +4,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.command import Parser, add_device_flags, run
-from trm_arc.compare import compare, comparison_table
-from trm_arc.device import find_device
-from trm_arc.errors import InputError
-from trm_arc.export import load_newest
-from trm_arc.files import REPORT_FILE, check_writable
-from trm_arc.forming import choose_slots
-from trm_arc.outcomes import score_results
+from trm_arc.cli import Parser, add_device_flags, run
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import REPORT_FILE, check_writable
+from trm_arc.common.text import printable
+from trm_arc.evaluation.compare import compare, comparison_table
+from trm_arc.evaluation.outcomes import score_results
+from trm_arc.evaluation.results import Results
+from trm_arc.evaluation.traces import choose_slots
+from trm_arc.model.export import load_newest
 from trm_arc.report.logs import summary_table
 from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_forming, write_report
-from trm_arc.results import Results
-from trm_arc.terminal import printable
 
 
 def make_parser() -> Parser:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from trm_arc.compare import Comparison, compare
-from trm_arc.errors import InputError
-from trm_arc.forming import Forming
-from trm_arc.outcomes import (
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_families import SudokuFamily
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.task import Grid
+from trm_arc.evaluation.compare import Comparison, compare
+from trm_arc.evaluation.outcomes import (
     FAULT_TITLES,
     OUTCOME_TITLES,
     SOLVED,
@@ -23,11 +25,9 @@ from trm_arc.outcomes import (
     judge_results,
     rate_groups,
 )
-from trm_arc.puzzles.families import SudokuFamily
-from trm_arc.puzzles.puzzle_set import PuzzleSet
-from trm_arc.results import Answered, Results, name_tests, questions, truths
-from trm_arc.score import Rate, pass_at, rate
-from trm_arc.task import Grid
+from trm_arc.evaluation.results import Answered, Results, name_tests, questions, truths
+from trm_arc.evaluation.score import Rate, pass_at, rate
+from trm_arc.evaluation.traces import Forming
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
 ROOM, MOST = 9_000_000, 2000

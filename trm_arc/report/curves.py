@@ -179,7 +179,7 @@ def _finish(panel: "Axes", measure: str, axis: str, furthest: float) -> None:
 
 
 def _show_tick(value: float, _place: int) -> str:
-    """"0.25", "2.5e-5": as short as can be."""
+    """ "0.25", "2.5e-5": as short as can be."""
     if value == 0 or 0.001 <= abs(value) < 1e5:
         return f"{value:.4g}"
     mantissa, _, exponent = f"{value:.3e}".partition("e")

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trm_arc.clock import show_duration
-from trm_arc.errors import InputError
-from trm_arc.files import read_lines
-from trm_arc.loop import METRICS_FILE
-from trm_arc.terminal import printable
+from trm_arc.common.durations import show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import read_lines
+from trm_arc.common.text import printable
+from trm_arc.training.loop import METRICS_FILE
 
 MOST_SCORES = 12  # names of scores that a log can hold; a broken one might hold a new name in every line
 MEASURES = {"loss": "loss", "exact": "exact in training, %", "halting_steps": "steps to halt", "learning_rate": "learning rate"}
@@ -226,7 +226,7 @@ def _last(values: np.ndarray, pick: Any = lambda known: known[-1]) -> float:
 
 
 def show_operations(operations: float) -> str:
-    """"1.5 PFLOP"."""
+    """ "1.5 PFLOP"."""
     divisor, unit = unit_of("operations", operations)
     return f"{operations / divisor:.4g} {unit}"
 

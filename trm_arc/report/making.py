@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trm_arc.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
+from trm_arc.common.device import Device
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
+from trm_arc.common.text import printable
 from trm_arc.config import VIEW_WINDOWS
-from trm_arc.device import Device
-from trm_arc.errors import InputError
-from trm_arc.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
-from trm_arc.forming import Forming, choose_slots, read_forming, watch_forming, write_forming
-from trm_arc.reading import find_results
+from trm_arc.evaluation.reading import find_results
+from trm_arc.evaluation.results import Results, name_tests, questions, truths
+from trm_arc.evaluation.traces import Forming, choose_slots, read_forming, watch_forming, write_forming
+from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
 from trm_arc.report.curves import draw_curves
 from trm_arc.report.logs import RunLog, has_log, read_log, show_summary
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
-from trm_arc.results import Results, name_tests, questions, truths
-from trm_arc.terminal import printable
 
 PICTURES = "pictures"  # the folder for them, beside the page
 _PICTURE = re.compile(r"(forming-[\w-]+|curves-\w+)\.(svg|png|gif)")

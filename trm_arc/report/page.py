@@ -8,15 +8,15 @@ from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from trm_arc.errors import InputError
-from trm_arc.forming import Forming
-from trm_arc.outcomes import Outcome
-from trm_arc.puzzles.puzzle_set import PuzzleSet
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.evaluation.outcomes import Outcome
+from trm_arc.evaluation.results import Results
+from trm_arc.evaluation.traces import Forming
 from trm_arc.report.contents import Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
 from trm_arc.report.curves import Curves
 from trm_arc.report.logs import AXES
-from trm_arc.results import Results
-from trm_arc.terminal import RGB
+from trm_arc.report.terminal import RGB
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from trm_arc.errors import InputError
-from trm_arc.files import write_atomic
-from trm_arc.terminal import printable
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import write_atomic
+from trm_arc.common.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

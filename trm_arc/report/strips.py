@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trm_arc.family import Family
-from trm_arc.forming import Forming, Frame
-from trm_arc.puzzles.families import PuzzleFamily, SudokuFamily
+from trm_arc.common.text import printable
+from trm_arc.data.family import Family
+from trm_arc.data.puzzle_families import PuzzleFamily, SudokuFamily
+from trm_arc.data.task import Grid
+from trm_arc.evaluation.traces import Forming, Frame
 from trm_arc.report.plots import make_figure, render_figure
-from trm_arc.task import Grid
-from trm_arc.terminal import RGB, printable
+from trm_arc.report.terminal import RGB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,95 @@
+"""The device and the precision of a run: found once, with the reason."""
+
+import os
+from typing import NamedTuple
+
+import torch
+
+from trm_arc.common.errors import InputError
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+NARROW = {"mps"}  # kinds of devices without float64
+
+
+class Device(NamedTuple):
+    """Where and in which dtype to compute, and why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+
+def find_device(device: str = "auto", precision: str = "auto", why: str = "asked for") -> Device:
+    """Choose the accelerator if there is one (of several processes, each its own), and bfloat16 where it is native.
+
+    Args:
+        device: "auto", or what `torch.device` takes.
+        precision: "auto" or one of `PRECISIONS`.
+        why: this precision, if it is not "auto".
+
+    Raises:
+        InputError: the device is not there, or the precision is not known or not to be had there.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise InputError(f"--precision {precision}: choose auto or one of {', '.join(PRECISIONS)}")
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if device == "auto":
+        chosen = accelerator or torch.device("cpu")
+        if accelerator and "LOCAL_RANK" in os.environ:
+            chosen = torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]))
+        where = f"{chosen} (the accelerator found)" if accelerator else "cpu (no accelerator found)"
+    else:
+        chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
+    if precision == "float64" and chosen.type in NARROW:
+        raise InputError(f"--precision float64: {chosen} has no such numbers; take float32, or --device cpu")
+    if precision != "auto":
+        return Device(chosen, PRECISIONS[precision], f"{where}, {precision} ({why})")
+    native = _multiplies_bfloat16(chosen)
+    if native:
+        dtype, found = "bfloat16", "native here"
+    else:  # accelerators without bfloat16 have float16; a CPU has neither
+        dtype, found = "float32" if chosen.type == "cpu" else "float16", "bfloat16 is not native here"
+    return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({found})")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch's means that there is no memory left, on an accelerator or on the host."""
+    # cuBLAS and cuDNN fail on a nearly full card in their own words
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))
+
+
+def free_memory() -> None:
+    """Give back what torch keeps of an accelerator's memory, after there was not enough."""
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done all that it was given, as before a clock is read."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: no such kind of device; choose auto, cpu, or the name of an accelerator") from None
+    if chosen.type != "cpu" and (accelerator is None or chosen.type != accelerator.type):
+        raise InputError(f"--device {name}: not on this machine; leave the flag out to take what there is")
+    return chosen
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cpu":
+        # Without matrix tiles (AMX) a CPU is no faster in bfloat16, and less exact.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # newer than the oldest torch that we run on
+        return bool(capabilities().get("amx_bf16", False))
+    module = torch.get_device_module(device)
+    properties = module.get_device_properties(device) if hasattr(module, "get_device_properties") else None
+    return getattr(properties, "major", 8) >= 8  # a T4 is 7.5; kinds without such a number (Apple's, Intel's) are recent

@@ -1,0 +1,93 @@
+"""The processes of a run: one, or several that `accelerate launch` started, each with a share of every batch.
+
+Nothing is wrapped: a step sums gradients over the processes itself, so that one code path serves them all.
+"""
+
+import os
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast, gather, reduce
+from torch import Tensor
+
+from trm_arc.common.errors import InputError
+
+_HALF = (torch.bfloat16, torch.float16)
+
+
+class Processes:
+    """Which process this is, of how many, and what they tell each other.
+
+    Args:
+        rank: number of this process, from 0.
+        count: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank, self.count = rank, count
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def part(self, rows: int) -> slice:
+        """The rows of a batch of `rows` that are this process's.
+
+        Raises:
+            InputError: they cannot be shared out evenly.
+        """
+        if rows % self.count:
+            raise InputError(f"batch_size: {rows} rows cannot be shared evenly by {self.count} processes; use a multiple")
+        share = rows // self.count
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        return tensor if self.count == 1 else reduce(tensor, "sum")
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of all processes, behind each other; each must have as many."""
+        if self.count == 1:
+            return tensor
+        if tensor.dtype in _HALF:  # not every backend moves them, but all move bytes
+            return gather(tensor.contiguous().view(torch.uint8)).view(tensor.dtype)
+        return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
+
+    def from_main(self, tensor: Tensor) -> Tensor:
+        """The main process's tensor."""
+        return tensor if self.count == 1 else broadcast(tensor)
+
+    def main_says(self, yes: bool, device: torch.device) -> bool:
+        """What the main process says, of a thing that it alone can know.
+
+        Args:
+            yes: this process's word.
+            device: through which they talk.
+        """
+        return yes if self.count == 1 else bool(self.from_main(torch.tensor(float(yes), device=device)))
+
+
+def leave_processes() -> bool:
+    """Part from the other processes when all are done; one that just ended would abort in its threads.
+
+    Returns:
+        Whether there were others.
+    """
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if several:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    return several
+
+
+def find_processes(cpu: bool) -> Processes:
+    """Join the processes that were launched together; a program started alone is alone.
+
+    Args:
+        cpu: whether they compute on the CPU.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    state = PartialState(cpu=cpu)
+    return Processes(state.process_index, state.num_processes)

@@ -1,0 +1,179 @@
+"""Reading JSON with clear errors, and writing files that are either whole or not there."""
+
+import fcntl
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from trm_arc.common.errors import InputError, shorten
+
+# What an evaluation leaves in a run's folder.
+PREDICTIONS_FILE, ANSWERS_FILE = "predictions.json", "predictions.csv"
+SCORES_FILE, SUBMISSION_FILE = "metrics.json", "submission.json"
+REPORT_FILE, FORMING_FILE = "report.html", "forming.json"
+RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, FORMING_FILE)
+_KEY = re.compile(rb'"\s*:')
+_DEEPEST = 100  # objects and lists in one another; no file of this kit comes near
+
+
+def read_json(path: Path) -> object:
+    """Parse a JSON file (UTF-8, no key twice in one object).
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has a duplicate key.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not raw.strip():
+        raise InputError(f"{path}: the file is empty; a JSON document is needed")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise InputError(f"{path}: starts with a byte-order mark; save the file as plain UTF-8 JSON")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON") from None
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated"
+        ) from None
+    # orjson keeps the last of two equal keys without a word.  Fewer keys than colons after strings: look closer.
+    try:
+        keys = _count_keys(value)
+    except RecursionError:
+        raise InputError(f"{path}: more than {_DEEPEST} lists and objects in one another, which no file needs") from None
+    if keys != len(_KEY.findall(raw)):
+        json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
+    return value
+
+
+def _count_keys(value: object, depth: int = 0) -> int:
+    if depth > _DEEPEST:
+        raise RecursionError
+    if isinstance(value, dict):
+        return len(value) + sum(_count_keys(part, depth + 1) for part in value.values())
+    if isinstance(value, list) and not {dict, list}.isdisjoint(map(type, value)):  # rows of numbers are many
+        return sum(_count_keys(part, depth + 1) for part in value)
+    return 0
+
+
+def _refuse_duplicates(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        raise InputError(f"{path}: duplicate id or key {shorten(twice)}; every id may stand once")
+    return dict(pairs)
+
+
+def to_json(value: object, pretty: bool = False) -> bytes:
+    """JSON bytes of plain values and NumPy arrays and scalars, with a line end."""
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(value, option=options | orjson.OPT_INDENT_2 if pretty else options)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that `path` is the old or the new file, never a part.
+
+    Raises:
+        InputError: the folder cannot be made or written, or the disk is full; `path` is then as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        share(Path(temporary))
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name a folder that can be written") from None
+
+
+def share(path: Path) -> None:
+    """Give a file the rights that a plainly opened one gets; temporary ones are made for their owner's eyes alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
+def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
+    """Make `folder` and refuse it at once if nothing can be written there: before hours of work, not after.
+
+    Args:
+        folder: where something will be written.
+        names: the files that will be.
+
+    Raises:
+        InputError: the folder cannot be made or written, or one of the names is a folder already.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
+    for name in names:
+        if (folder / name).is_dir():
+            raise InputError(f"{folder / name}: is a folder, where a file will be written; name another place")
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add one line to a log.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(line)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def read_lines(path: Path) -> list[object]:
+    """The values of a log of one JSON a line; a line that is none (half written by a killed run) is passed over.
+
+    Raises:
+        InputError: the file is there and cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    values = []
+    for line in lines:
+        try:
+            values.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return values
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process; the system lets go of it even when the process is killed.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another run is writing here; name another --out, or wait for it") from None
+        yield

@@ -1,0 +1,32 @@
+"""Text for a terminal: printable, as wide as it is, in colour where it shows colours."""
+
+import os
+import shutil
+import sys
+from typing import TextIO
+
+
+def wants_colour(stream: TextIO = sys.stdout) -> bool:
+    """Whether to colour: FORCE_COLOR and NO_COLOR decide, else whether `stream` is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Text in one line, with control characters and halves of pairs (a task id or a folder's name may hold any) written out.
+
+    Args:
+        text: untrusted.
+        limit: of characters; what is longer loses its middle.
+    """
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if limit is None or len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"

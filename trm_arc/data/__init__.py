@@ -1,0 +1,1 @@
+"""From files to batches: tasks and puzzles, sources, leaks, examples."""

@@ -1,0 +1,256 @@
+"""From task sets to batches: what is trained on, under which transforms, and where on the canvas, as a function of the step.
+
+Nothing is stored but the grids, the plan (11 bytes a row) and a few tables of integers.  A batch is computed from (seed, step)
+alone, so a run repeats bit for bit, resumes anywhere, and any process can paint any slice.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+
+from augment import DrawnPlan, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids
+from augment.canvas import transformed_shapes
+from augment.kernels import generator_seeds, mix_columns
+from trm_arc.common.errors import InputError
+from trm_arc.config import Config, ModelConfig, TrainingConfig
+from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.family import ARC, Family
+from trm_arc.data.lanes import MARK, Lane, Turns, parse_lanes, sort_into_lanes, take_turns
+from trm_arc.data.leakage import trained_inputs
+from trm_arc.data.sources import join_tasks
+from trm_arc.data.task import Task, TaskSet, grid_key
+
+# What a key is drawn for: different purposes never share their random bits.
+_VISIT, _CORNER_KEEPER, _PLACE, _STEP, _START = range(5)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The pairs that are trained on.
+
+    Attributes:
+        family: the kind of puzzle.
+        entries: what has a row of the task embedding, or rows of it: ids and fingerprints, as a checkpoint keeps them.
+        grids: all grids of all tasks; the number of a task indexes `pair_starts`, `keys` and `plan.starts`.
+        pairs: int64 (pairs, 2), input and output grid of every pair.
+        pair_starts: int64 (tasks + 1,), the pairs of each task.
+        lanes: the pairs by the window that they are shown in.
+        turns: which lane a step trains.
+        keys: uint64 (tasks,), a number for every task id.
+        plan: the transforms.
+        kept_plan: those that a checkpoint keeps, one entry for each of `entries`.
+        trained: int64, sorted; hashes of the inputs of training tasks, so that no later evaluation scores their answers.
+        owners: the row of the task embedding: of each transform ("transforms"), of each task ("tasks"), or one for all ("one").
+    """
+
+    family: Family
+    entries: list[tuple[str, str]]
+    grids: PackedGrids
+    pairs: np.ndarray
+    pair_starts: np.ndarray
+    lanes: list[Lane]
+    turns: Turns
+    keys: np.ndarray
+    plan: Plan | DrawnPlan
+    kept_plan: Plan
+    trained: np.ndarray
+    owners: Literal["transforms", "tasks", "one"]
+
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the task embedding."""
+        return {"transforms": len(self.plan), "tasks": len(self.keys), "one": 1}[self.owners]
+
+    @property
+    def distinct(self) -> int:
+        """How many examples there are: pairs, each under the transforms of its task."""
+        return int(np.dot(np.diff(self.pair_starts), np.diff(self.plan.starts)))
+
+    @property
+    def windows(self) -> list[Window]:
+        """The window of each lane."""
+        return [lane.window for lane in self.lanes]
+
+    def batch(self, step: int, config: TrainingConfig, part: slice = slice(None)) -> Batch:
+        """The batch of step `step` (from 0), all of one lane, as tensors in host memory.
+
+        A lane's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
+        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike; in lanes with
+        their marks, on full boards as the original does.
+
+        Args:
+            step: which.
+            config: batch size, translation and seed.
+            part: rows of the batch to make, for one of several processes.
+        """
+        number, turn = self.turns.at(step)
+        lane = self.lanes[number]
+        position = turn * config.batch_size + np.arange(config.batch_size)[part]
+        epoch, place = np.divmod(position, len(lane.pairs))
+        pair = np.empty_like(place)
+        for one in np.unique(epoch):
+            pair[epoch == one] = _locate(lane, int(one), place[epoch == one], config.seed)
+        task = np.searchsorted(self.pair_starts, pair, side="right") - 1
+        example = pair - self.pair_starts[task]
+        count = self.pair_starts[task + 1] - self.pair_starts[task]
+
+        def key(purpose: int, *more: np.ndarray) -> np.ndarray:
+            constants = (np.full(len(task), value) for value in (config.seed, purpose))
+            columns = (*constants, epoch, self.keys[task], *more)
+            return mix_columns(np.stack([column.astype(np.uint64) for column in columns], axis=1))
+
+        transforms = self.plan.starts[task + 1] - self.plan.starts[task]
+        row = self.plan.starts[task] + (key(_VISIT) % transforms.astype(np.uint64)).astype(np.int64)
+        fixed = (key(_CORNER_KEEPER) % count.astype(np.uint64)).astype(np.int64) == example
+        table = self.plan.rows(row)
+        owner = {"transforms": row, "tasks": task, "one": np.zeros_like(task)}[self.owners]
+        index = self.pairs[pair]
+        corners = None
+        if self.family is ARC:
+            space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
+            if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
+                space = np.minimum(space + MARK, lane.window)
+            corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
+        tokens = self.family.paint(self.grids, index[:, 0], table, lane.window, corners)
+        labels = self.family.paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
+
+
+def _locate(lane: Lane, epoch: int, place: np.ndarray, seed: int) -> np.ndarray:
+    """The pair at each place of one epoch of a lane's stream."""
+    order = _order(len(lane.tasks), seed, epoch)
+    counts = np.diff(lane.starts)[order]
+    ends = np.cumsum(counts)
+    visit = np.searchsorted(ends, place, side="right")
+    return lane.pairs[lane.starts[order[visit]] + place - (ends - counts)[visit]]
+
+
+@lru_cache(maxsize=4)  # of millions of puzzles each is large
+def _order(tasks: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits tasks; many batches share an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(tasks)
+
+
+def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -> tuple[Examples, list[str]]:
+    """Collect what is trained on: all pairs of the training tasks, the demonstrations of the evaluation tasks.
+
+    Args:
+        training: tasks whose known outputs are all trained on; already past the leak guard.
+        evaluation: tasks to answer; their test outputs are not read.
+        settings: window, augmentations and seed; whether transforms have embeddings of their own.
+
+    Returns:
+        The examples, and the ids of training tasks left out because they do not fit the window.
+
+    Raises:
+        InputError: no tasks, or settings that do not go with them.
+    """
+    config, evaluation = settings.training, evaluation.without_solutions()
+    window = _choose_window(evaluation, settings)
+    sides = {task.id: max(max(grid.shape) for pair in _known_pairs(task) for grid in pair) for task in training}
+    left_out = [task.id for task in training if sides[task.id] > min(window)]
+    kept = TaskSet((task for task in training if sides[task.id] <= min(window)), training.name)
+    tasks = join_tasks([evaluation, kept])
+    grids, pairs = [], []
+    for task in tasks:
+        for pair in _known_pairs(task):
+            pairs.append((len(grids), len(grids) + 1))
+            grids += pair
+    counts = [len(_known_pairs(task)) for task in tasks]
+    packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
+    lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
+    plan = draw_plans(tasks, config.augmentations, config.seed)
+    return (
+        Examples(
+            ARC,
+            [(task.id, fingerprint(task)) for task in tasks],
+            packed,
+            pairs,
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            lanes,
+            take_turns([len(lane.pairs) for lane in lanes]),
+            np.array([task_key(task.id) for task in tasks], np.uint64),
+            plan,
+            plan,
+            trained_inputs(kept),
+            "tasks" if settings.model.transform_slots else "transforms",
+        ),
+        left_out,
+    )
+
+
+def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
+    """The window of a run: the board, or the smallest square that holds the evaluation tasks."""
+    model = settings.model
+    board = Window(model.board_rows, model.board_columns)
+    side = max((task.side for task in evaluation), default=0)
+    if side == 0:
+        raise InputError("no tasks to answer: name some with --evaluation-data")
+    if side > min(board):
+        raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
+    check_vocabulary(model, ARC)
+    if model.mixer == "mlp" and settings.training.window == "lanes":
+        raise InputError("window: the MLP mixer has a weight for every position of its board, so there are no lanes for it")
+    window = Window(side, side) if settings.training.window == "fit" else board
+    if model.mixer == "mlp" and window != board:
+        raise InputError(
+            f"window: the MLP mixer has a weight for every position of its board of {tuple(board)}, so the window must be that "
+            f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}"
+        )
+    return window
+
+
+def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, settings: Config) -> list[Lane]:
+    """The lanes of a run: one of the whole window, or several, by the sides of the pairs."""
+    if settings.training.window != "lanes":
+        return [lane._replace(window=window) for lane in sort_into_lanes(owners, sides, [max(window)])]
+    needs = np.minimum(sides + MARK, min(window))
+    return sort_into_lanes(owners, needs, parse_lanes(settings.training.lanes, needs, min(window)))
+
+
+def check_vocabulary(model: ModelConfig, family: Family) -> None:
+    """Raise InputError unless the model's tokens are the family's."""
+    if model.vocabulary != family.vocabulary:
+        raise InputError(f"vocabulary: {family.title} needs {family.vocabulary} tokens, got {model.vocabulary}")
+
+
+def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(pair.input, pair.output) for pair in task.train + task.test if pair.output is not None]
+
+
+def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
+    """The plan of a set of tasks: the identity and up to `augmentations` distinct transforms of each.
+
+    A task's transforms depend on its id, its grids and the seed alone, not on its neighbours.
+    """
+    tables = []
+    for task in tasks:
+        grids, pairs = [], []
+        for pair in task.train + task.test:
+            pairs.append((len(grids), -1 if pair.output is None else len(grids) + 1))
+            grids += [pair.input] if pair.output is None else [pair.input, pair.output]
+        generator = np.random.default_rng([seed, task_key(task.id)])
+        tables.append(draw_plan(pack_grids(grids), np.array(pairs, np.int64), augmentations + 1, generator))
+    return Plan.concatenate(tables)
+
+
+def step_seeds(seed: int, step: int) -> tuple[int, int]:
+    """What a step draws from beside its batch: for the halting and noise of its rows, and for the states that they begin with."""
+    return tuple(generator_seeds(np.array([[seed, purpose, step] for purpose in (_STEP, _START)])))
+
+
+def task_key(task_id: str) -> int:
+    """A 64-bit number for a task id, the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(task_id.encode(), digest_size=8).digest(), "little")
+
+
+def fingerprint(task: Task) -> str:
+    """A short digest of what is visible of a task, by which a checkpoint knows it again."""
+    digest = hashlib.blake2b(digest_size=8)
+    for grid in task.visible_grids:
+        digest.update(grid_key(grid))
+    return digest.hexdigest()

@@ -1,0 +1,180 @@
+"""Lanes: windows of a few sizes, so that small grids do not pay for the empty cells of large ones.
+
+A pair of grids belongs to the smallest lane that holds both and their end-of-grid marks under every symmetry.  Each lane has
+rows in flight of its own, and a step trains one lane; the lanes take turns in proportion to their pairs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from augment import Window
+from trm_arc.common.errors import InputError
+from trm_arc.data.task import Task
+
+PATTERN = 1000  # steps after which the turns of the lanes repeat
+MARK = 1  # cells behind a grid's edge that its marks take
+
+
+class Lane(NamedTuple):
+    """The pairs of one window.
+
+    Attributes:
+        window: the canvas.
+        tasks: int64 (t,), tasks with a pair here.
+        pairs: int64 (p,), their pairs here, task by task.
+        starts: int64 (t + 1,), where the pairs of each of `tasks` begin in `pairs`.
+    """
+
+    window: Window
+    tasks: np.ndarray
+    pairs: np.ndarray
+    starts: np.ndarray
+
+
+class Turns(NamedTuple):
+    """Whose turn it is.
+
+    Attributes:
+        lanes: int64 (n,), the lane of each step of a pattern that repeats.
+        before: int64 (n + 1, lanes), how often each lane had its turn before a step of the pattern.
+    """
+
+    lanes: np.ndarray
+    before: np.ndarray
+
+    def at(self, step: int) -> tuple[int, int]:
+        """The lane of a step (from 0), and how many turns it had before."""
+        lane = int(self.lanes[step % len(self.lanes)])
+        return lane, int(self.taken(step)[lane])
+
+    def taken(self, step: int) -> np.ndarray:
+        """How many turns each lane had before a step, int64 (lanes,)."""
+        rounds, place = divmod(step, len(self.lanes))
+        return rounds * self.before[-1] + self.before[place]
+
+
+def sort_into_lanes(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -> list[Lane]:
+    """Sort pairs into the smallest windows that hold them.
+
+    Args:
+        owners: int64 (pairs,), the task of each pair, in ascending order.
+        needs: int64 (pairs,), the side that each needs.
+        sides: sides of the windows, ascending; the last holds every pair.
+
+    Raises:
+        InputError: a window that no pair needs.
+    """
+    chosen = np.searchsorted(sides, needs)
+    lanes = []
+    for number, side in enumerate(sides):
+        pairs = np.flatnonzero(chosen == number)
+        if not len(pairs):
+            raise InputError(f"lanes: no pair needs the window of {side} x {side}; leave it out, or use --lanes auto")
+        tasks, counts = np.unique(owners[pairs], return_counts=True)
+        lanes.append(Lane(Window(side, side), tasks, pairs, np.concatenate([[0], np.cumsum(counts)])))
+    return lanes
+
+
+def take_turns(pairs: list[int]) -> Turns:
+    """Turns in proportion to the lanes' pairs, each as evenly spread as can be.
+
+    Args:
+        pairs: how many each lane has; a share of a lane is rounded to a thousandth, and is never none.
+    """
+    shares = np.array(pairs) / sum(pairs)
+    length = 1 if len(pairs) == 1 else PATTERN
+    quotas = np.maximum(1, np.floor(shares * length)).astype(np.int64)
+    while quotas.sum() != length:
+        behind = shares * length - quotas
+        quotas[np.argmax(behind) if quotas.sum() < length else np.argmin(np.where(quotas > 1, behind, np.inf))] += (
+            1 if quotas.sum() < length else -1
+        )
+    before = np.zeros((length + 1, len(pairs)), np.int64)
+    lanes = np.zeros(length, np.int64)
+    for step in range(length):
+        # the lane that is furthest behind its share, of those with turns left
+        behind = np.where(before[step] < quotas, quotas * (step + 1) / length - before[step], -np.inf)
+        lanes[step] = np.argmax(behind)
+        before[step + 1] = before[step]
+        before[step + 1, lanes[step]] += 1
+    return Turns(lanes, before)
+
+
+def parse_lanes(text: str, needs: np.ndarray, board: int) -> list[int]:
+    """Sides of the windows, ascending.
+
+    Args:
+        text: sides by commas, or "auto" for those that waste the fewest cells, or "auto:N" for N of them.
+        needs: int64 (pairs,), the side that each pair needs.
+        board: the largest side.
+
+    Raises:
+        InputError: not such a list, a side above the board's, or none that holds the largest pair.
+    """
+    largest = int(needs.max())
+    kind, _, count = text.strip().partition(":")
+    if kind == "auto" and (not count or (count.isdecimal() and int(count) > 0)):
+        return choose_sides(needs, int(count or 6))
+    try:
+        sides = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(f"lanes: sides by commas are expected, as 10,20,30, or auto, got {text!r}") from None
+    if sides[0] < 1 or sides[-1] > board:
+        raise InputError(f"lanes: sides must be from 1 to the board's {board}, got {text}")
+    if sides[-1] < largest:
+        raise InputError(f"lanes: the largest pair needs a window of {largest} x {largest}, got {text}: add {largest}")
+    return sides
+
+
+def choose_sides(needs: np.ndarray, count: int) -> list[int]:
+    """The `count` sides (or as many as there are) that hold all pairs with the fewest cells, by dynamic programming.
+
+    Args:
+        needs: int64 (pairs,), the side that each pair needs.
+        count: windows at most.
+    """
+    sides, pairs = np.unique(needs, return_counts=True)
+    number = len(sides)
+    total = np.concatenate([[0], np.cumsum(pairs)])
+    # cells[k][j]: the fewest for the pairs of the first j sides in k windows, the last of which is of side j - 1
+    cells = np.full((min(count, number) + 1, number + 1), np.inf)
+    came = np.zeros(cells.shape, np.int64)
+    cells[0, 0] = 0
+    for k in range(1, len(cells)):
+        for j in range(1, number + 1):
+            options = cells[k - 1, :j] + sides[j - 1] ** 2 * (total[j] - total[:j])
+            came[k, j] = int(np.argmin(options))
+            cells[k, j] = options[came[k, j]]
+    chosen, j = [], number
+    for k in range(int(np.argmin(cells[1:, number])) + 1, 0, -1):
+        chosen.append(int(sides[j - 1]))
+        j = int(came[k, j])
+    return chosen[::-1]
+
+
+def expected_side(task: Task, number: int) -> int:
+    """The side of the window for a test input, from what is visible.
+
+    It holds the input, the output's expected size and the marks.  The output's size is the input's if every demonstration keeps
+    its size; the demonstrations' if they all have the same; the input's times their ratio if they all have the same; else
+    the largest that is visible.
+
+    Args:
+        task: whose demonstrations to look at.
+        number: which test input.
+    """
+    given = task.test[number].input.shape
+    shapes = [(pair.input.shape, pair.output.shape) for pair in task.train]
+    ratios = {(outs[0] / ins[0], outs[1] / ins[1]) for ins, outs in shapes}
+    outputs = {outs for _, outs in shapes}
+    if len(ratios) == 1:
+        ratio = next(iter(ratios))
+        expected = (given[0] * ratio[0], given[1] * ratio[1])
+        # one demonstration has both a fixed ratio and a fixed size; the larger of the two is safe
+        expected = max(expected, *outputs, key=max) if len(shapes) == 1 and ratio != (1, 1) else expected
+    elif len(outputs) == 1:
+        expected = next(iter(outputs))
+    else:
+        expected = (task.side, task.side)
+    return int(np.ceil(max(*given, *expected))) + MARK

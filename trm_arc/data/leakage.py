@@ -1,0 +1,69 @@
+"""The leak guard: no training on an answer that is scored later."""
+
+import numpy as np
+
+from augment import hash_grids, pack_grids
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.task import TaskSet, grid_key
+
+
+def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
+    """Which training tasks would show the model the answer to a scored test input.
+
+    A training pair leaks when its input is a test input of the evaluation set.  The order of pairs, and whether a pair is a
+    demonstration or a test, plays no part; nor do ids; and the hidden outputs are not read.
+
+    Returns:
+        For every evaluation task that leaks, the ids of the training tasks that hold one of its test inputs.
+    """
+    holders: dict[bytes, list[str]] = {}
+    for task in training:
+        for pair in task.train + task.test:
+            if pair.output is not None:
+                holders.setdefault(grid_key(pair.input), []).append(task.id)
+    leaks: dict[str, list[str]] = {}
+    for task in evaluation:
+        found = {holder for pair in task.test for holder in holders.get(grid_key(pair.input), [])}
+        if found:
+            leaks[task.id] = sorted(found)
+    return leaks
+
+
+def guard(training: AnySet, evaluation: AnySet, drop: bool) -> tuple[AnySet, list[str]]:
+    """Refuse training tasks that leak, or drop them.
+
+    Args:
+        training: tasks that are trained on with all their known outputs.
+        evaluation: tasks whose test outputs are scored.
+        drop: leave the leaking training tasks out instead of refusing.
+
+    Returns:
+        The training tasks that remain, and the names of those dropped.
+
+    Raises:
+        InputError: there is a leak, and `drop` is false.
+    """
+    if isinstance(training, PuzzleSet):
+        seen = np.isin(training.input_hashes(), evaluation.input_hashes())
+        kept, holders = training.drop_tests(seen)
+        leaks = holders
+        if holders and drop and not len(kept):
+            raise InputError(f"{training.name}: all puzzles are in {evaluation.name}, too; train on other data")
+    else:
+        found = find_leaks(training, evaluation)
+        leaks, holders = sorted(found), sorted({holder for holders in found.values() for holder in holders})
+        kept = training.without(holders)
+    if leaks and not drop:
+        many = f"{len(leaks)} {'puzzle' if isinstance(training, PuzzleSet) else 'task'}{'s' if len(leaks) > 1 else ''}"
+        raise InputError(
+            f"{training.name} holds test answers of {many} of {evaluation.name} "
+            f"that will be scored: {shorten(leaks, 10)}; train on other data, or leave those tasks out with --drop-leaks"
+        )
+    return kept, holders
+
+
+def trained_inputs(training: TaskSet) -> np.ndarray:
+    """Hashes (int64, sorted) of the inputs that a run trains on together with their outputs, for its checkpoint."""
+    grids = [pair.input for task in training for pair in task.train + task.test if pair.output is not None]
+    return np.unique(hash_grids(pack_grids(grids)).view(np.int64))

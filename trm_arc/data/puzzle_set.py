@@ -1,0 +1,104 @@
+"""A set of puzzles of one family, as arrays: a byte a cell, and no Python object for each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from augment import PackedGrids, hash_boards, pack_boards
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_families import PuzzleFamily
+from trm_arc.data.task import TaskSet
+
+
+@dataclass(frozen=True, eq=False)
+class PuzzleSet:
+    """Questions with their answers.
+
+    Attributes:
+        name: where they come from, for messages.
+        family: what they are.
+        questions: uint8 (n, rows, columns).
+        answers: uint8 (n, rows, columns).
+        ratings: int64 (n,), the difficulty of each; see the family.
+        rows: int64 (n,), the number of each in its file, from 1.
+        note: what a user should know of the reading; may be empty.
+    """
+
+    name: str
+    family: PuzzleFamily
+    questions: np.ndarray
+    answers: np.ndarray
+    ratings: np.ndarray
+    rows: np.ndarray
+    note: str = ""
+
+    def __repr__(self) -> str:
+        return f"<PuzzleSet {self.name}: {len(self)} puzzles of {self.family.name}>"
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @property
+    def outputs(self) -> int:
+        """Number of answers to predict."""
+        return len(self)
+
+    @property
+    def has_solutions(self) -> bool:
+        """Whether every answer is known, which always holds: those that a file lacks are solved for."""
+        return True
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return zip(self.questions, self.answers, strict=True)
+
+    def take(self, which: np.ndarray) -> "PuzzleSet":
+        """Some of them, by a mask or by numbers."""
+        arrays = {name: getattr(self, name)[which] for name in ("questions", "answers", "ratings", "rows")}
+        return replace(self, **arrays)
+
+    def without_solutions(self) -> "PuzzleSet":
+        """The same questions with answers that say nothing."""
+        return replace(self, answers=np.zeros_like(self.questions))
+
+    def test_grids(self) -> PackedGrids:
+        """The questions, packed."""
+        return pack_boards(self.questions)
+
+    @property
+    def test_counts(self) -> dict[int, int]:
+        """Every row with its number of test inputs, which is one."""
+        return dict.fromkeys(range(len(self)), 1)
+
+    def drop_tests(self, which: np.ndarray) -> tuple["PuzzleSet", list[str]]:
+        """The puzzles but for some (bool (n,)); and what the latter are called."""
+        return self.take(~which) if which.any() else self, [f"row {row}" for row in self.rows[which].tolist()]
+
+    def input_hashes(self) -> np.ndarray:
+        """Hashes (int64 (n,)) that are equal for questions that are equal up to symmetry."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> np.ndarray:
+        return hash_boards(self.family.canonical(self.questions)).view(np.int64)
+
+
+def join_puzzles(sets: list[PuzzleSet]) -> PuzzleSet:
+    """Put several sets of one family into one, in order.
+
+    Raises:
+        InputError: they are of different families.
+    """
+    first = sets[0]
+    odd = [one for one in sets if one.family is not first.family]
+    if odd:
+        raise InputError(f"{first.name} holds {first.family.name}, {odd[0].name} {odd[0].family.name}; use sets of one kind")
+    if len(sets) == 1:
+        return first
+    arrays = {name: np.concatenate([getattr(one, name) for one in sets]) for name in ("questions", "answers", "ratings", "rows")}
+    notes = "; ".join(one.note for one in sets if one.note)
+    return replace(first, name="+".join(one.name for one in sets), note=notes, **arrays)
+
+
+AnySet = TaskSet | PuzzleSet  # what a run may learn, and be asked

@@ -1,0 +1,200 @@
+"""Where puzzles come from: the public data sets by name, CSV files, and sets that are made here."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_families import USUAL_COUNT, PuzzleFamily, find_family
+from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
+from trm_arc.data.sources import DATA_VARIABLE, data_roots, listed
+from trm_arc.data.table import peek_family, read_puzzles, write_puzzles
+from trm_arc.puzzles.maze.generate import LEAST_SIDE
+from trm_arc.puzzles.maze.kernels import SIDE
+
+Part = Literal["train", "test"]
+EDITION = 1  # of made sets; another generator makes others, and gets another number
+CACHE_VARIABLE = "TRM_ARC_CACHE"
+
+# What the folder of a public data set may be called.
+_PUBLIC = {
+    "sudoku-extreme": ("sudoku-9x9", ("sudoku-extreme", "sudoku_extreme")),
+    "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
+}
+_MADE = re.compile(r"((sudoku|maze)-(\d+)x(\d+))(-easy)?")
+_SUFFIXES = (".csv", ".csv.gz")
+# Of what is drawn for a made set: the sets of a name are the same for everyone, whatever --seed a run has.
+_SEEDS: dict[str, int] = {"train": 1, "test": 2}
+MADE_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
+
+
+def are_puzzles(names: str) -> bool:
+    """Whether names or paths, by commas, are of puzzles and not of ARC tasks.
+
+    Raises:
+        InputError: some are, and some are not; or one is meant to be, and there is no such set.
+    """
+    for name in listed(names):
+        known = name in _PUBLIC or _MADE.fullmatch(name) or name.lower().endswith(_SUFFIXES)
+        if not known and name.lower().startswith(("sudoku", "maze")) and not Path(name).exists():
+            raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {MADE_NAMES}, and files in .csv")
+    each = {name: name in _PUBLIC or bool(_MADE.fullmatch(name)) or name.lower().endswith(_SUFFIXES) for name in listed(names)}
+    if len(set(each.values())) > 1:
+        odd = [next(name for name, is_one in each.items() if is_one is kind) for kind in (True, False)]
+        raise InputError(f"{odd[0]} holds Sudoku or mazes, {odd[1]} ARC tasks; a run learns one kind")
+    return any(each.values())
+
+
+def made_family(name: str) -> tuple[PuzzleFamily, bool]:
+    """The family of a set that is made here, and whether it is an easy one.
+
+    Args:
+        name: as `sudoku-6x6` or `maze-10x10-easy`.
+
+    Raises:
+        InputError: there is no such set.
+    """
+    match = _MADE.fullmatch(name)
+    if not match or match[3] != match[4]:
+        raise InputError(f"{name}: no such kind; there are {MADE_NAMES}, each with -easy behind it, too")
+    if match[2] == "maze" and not LEAST_SIDE <= int(match[3]) <= SIDE:
+        raise InputError(f"{name}: mazes that are made here have a side of {LEAST_SIDE} to {SIDE}")
+    return find_family(match[1]), bool(match[5])
+
+
+def families_of(names: str, folder: Path | None) -> PuzzleFamily:
+    """The one family of some sets, found without reading them whole.
+
+    Args:
+        names: names or paths, by commas, of which `are_puzzles` holds.
+        folder: where to look for named sets first.
+
+    Raises:
+        InputError: they are of several.
+    """
+    families = {name: _family(name, folder) for name in listed(names)}
+    if len(set(families.values())) > 1:
+        told = ", ".join(f"{name} is {family.name}" for name, family in families.items())
+        raise InputError(f"{names}: use sets of one kind; {told}")
+    return next(iter(families.values()))
+
+
+def _family(name: str, folder: Path | None) -> PuzzleFamily:
+    if name in _PUBLIC:
+        return find_family(_PUBLIC[name][0])
+    return made_family(name)[0] if _MADE.fullmatch(name) else peek_family(Path(name))
+
+
+def load_puzzles(
+    names: str, part: Part, folder: Path | None = None, *, count: int = 0, seed: int = 0, skip_bad: bool = False
+) -> PuzzleSet:
+    """Load sets of puzzles as one.
+
+    Args:
+        names: names or paths, by commas, of which `are_puzzles` holds.
+        part: which part of a named set; a path names one file.
+        folder: where to look for named sets first.
+        count: keep, or make, so many of each; 0: all of a file, 1,000 of a made set.
+        seed: of the draw from a file.
+        skip_bad: leave rows out that are no puzzles.
+
+    Raises:
+        InputError: a set that cannot be found, read or made.
+    """
+    return join_puzzles([_load(name, part, folder, count, seed, skip_bad) for name in listed(names)])
+
+
+def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool) -> PuzzleSet:
+    if _MADE.fullmatch(name):
+        whole = make_set(name, part, count if part == "train" else 0)
+        if count > len(whole):
+            raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
+        return whole if not count else whole.take(np.arange(count))
+    path = find_file(name, part, folder) if name in _PUBLIC else Path(name)
+    return read_puzzles(path, name, count, seed, skip_bad)
+
+
+def find_file(name: str, part: Part, folder: Path | None) -> Path:
+    """The file of a public data set.
+
+    Args:
+        name: of the set.
+        part: of the set.
+        folder: where to look first.
+
+    Raises:
+        InputError: it is not there.
+    """
+    for root in data_roots(folder):
+        for place in _PUBLIC[name][1]:
+            for suffix in _SUFFIXES:
+                if (path := root / place / f"{part}{suffix}").exists():
+                    return path
+    raise InputError(
+        f"{name}: not found; put its {part}.csv (or {part}.csv.gz, with the columns question and answer) into a folder "
+        f"{_PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are made "
+        f"here, as {_PUBLIC[name][0]}"
+    )
+
+
+def test_of(names: str) -> str:
+    """The names that a run on `names` is scored on, if it does not say: the same sets' other part, a file test.csv beside one.
+
+    Raises:
+        InputError: a file has none beside it.
+    """
+    return ",".join(_test_of(name) for name in listed(names))
+
+
+def _test_of(name: str) -> str:
+    suffix = next((suffix for suffix in _SUFFIXES[::-1] if name.lower().endswith(suffix)), None)
+    if suffix is None:
+        return name
+    before, train, after = Path(name).name[: -len(suffix)].rpartition("train")
+    beside = [Path(name).with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *_SUFFIXES)] if train else []
+    found = next((path for path in beside if path.exists()), None)
+    if found is None:
+        looked = f"no {beside[0].name} beside it" if beside else "nothing says what"
+        raise InputError(f"{name}: {looked} to score a run on; name a file with --evaluation-data")
+    return str(found)
+
+
+def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
+    """A set that is made here: the same everywhere, train and test different up to symmetry; kept in a cache folder.
+
+    Args:
+        name: as `sudoku-6x6` or `maze-10x10-easy`.
+        part: "test" is always the same; "train" is made to differ from it.
+        count: how many; 0: 1,000, and 300 to be scored on of 4 x 4, of which there are few.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    family, easy = made_family(name)
+    count = count or (family.usual_count if part == "test" else USUAL_COUNT)
+    path = cache_folder() / f"{name}-{part}-{count}-{EDITION}.csv.gz"
+    if path.exists():
+        return read_puzzles(path, f"{name} {part}")
+    exclude = make_set(name, "test").questions if part == "train" else None
+    if not sys.stderr.isatty():  # where there is no bar, and it may take minutes
+        print(f"making {count:,} puzzles, {name} {part}, to be kept as {path}", file=sys.stderr, flush=True)
+    with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
+        made = family.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
+    puzzles = PuzzleSet(f"{name} {part}", family, *made, np.arange(1, len(made[0]) + 1))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_puzzles(path, puzzles)
+    except (InputError, OSError) as error:
+        print(f"{name}: made anew each time, as it cannot be kept ({error}); {CACHE_VARIABLE} names another folder")
+    return puzzles
+
+
+def cache_folder() -> Path:
+    """Where made sets are kept: $TRM_ARC_CACHE, or trm_arc in the user's cache folder."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm_arc"
+    return Path(os.environ.get(CACHE_VARIABLE) or usual)

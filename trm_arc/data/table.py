@@ -1,0 +1,296 @@
+"""Puzzles as CSV, as the public data sets have them: `source,question,answer,rating`, a header and a row for each; .gz, too.
+
+A file is read as a stream, some rows at a time, so that millions of rows take no more memory than those that are kept.
+"""
+
+import csv
+import gzip
+import io
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from augment.kernels import mix_columns
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import write_atomic
+from trm_arc.data.puzzle_families import PuzzleFamily, family_of, find_family
+from trm_arc.data.puzzle_set import PuzzleSet
+
+CHUNK = 4096  # rows at a time
+_RATINGS = ("rating", "path_moves")  # what a column of difficulties may be called
+
+
+class _Chunk(NamedTuple):
+    """Some rows of a file: the number of the first, from 1, and the columns; answers and ratings may be missing."""
+
+    first: int
+    questions: list[str]
+    answers: list[str] | None
+    ratings: list[str] | None
+
+
+class _Puzzles(NamedTuple):
+    """Rows that were read and found sound; keys (uint64) say which are kept where not all are."""
+
+    questions: np.ndarray
+    answers: np.ndarray
+    ratings: np.ndarray
+    rows: np.ndarray
+    keys: np.ndarray
+
+
+class BadRows:
+    """What to do with rows that are no puzzles.
+
+    Args:
+        path: of the file.
+        skip: leave them out, instead of refusing.
+    """
+
+    def __init__(self, path: Path, skip: bool) -> None:
+        self.path, self.skip, self.count, self.first = path, skip, 0, ""
+
+    def meet(self, row: int, reason: str) -> None:
+        """Refuse a row, or count it.
+
+        Args:
+            row: its number, from 1.
+            reason: why it is no puzzle.
+
+        Raises:
+            InputError: it is to be refused.
+        """
+        told = f"row {row}: {reason}"
+        if not self.skip:
+            raise InputError(f"{self.path}, {told}; mend the row, or leave such rows out with --skip-bad")
+        self.count += 1
+        self.first = self.first or told
+
+
+def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad: bool = False) -> PuzzleSet:
+    """Read puzzles from a file.
+
+    Every row is checked by the rules; those that are kept are also solved, so that each is known to have one solution.
+
+    Args:
+        path: of the file; ending in .gz, it is compressed.
+        name: of the set, for messages.
+        count: keep so many rows, drawn by the seed alone; 0: all.
+        seed: see above.
+        skip_bad: leave rows out that are no puzzles, instead of refusing the file.
+
+    Raises:
+        InputError: a file that cannot be read, or a row that is no puzzle, with the reason.
+    """
+    bad, family, kept = BadRows(path, skip_bad), None, None
+    for chunk in _stream(path):
+        family = family or _find_family(path, chunk, bad)
+        if family is None:
+            continue
+        kept = kept or _Keeper(family, count, bad)
+        kept.add(_read_chunk(chunk, family, seed, bad))
+    if kept is None or not (puzzles := kept.finish()):
+        told = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
+        raise InputError(f"{path}: no puzzles here{told}")
+    note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
+    return PuzzleSet(name, family, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
+
+
+def peek_family(path: Path) -> PuzzleFamily:
+    """The family of a file's puzzles, by its first row that tells.
+
+    Raises:
+        InputError: the file cannot be read, or no row tells.
+    """
+    bad = BadRows(path, True)
+    for chunk in _stream(path):
+        if (family := _find_family(path, chunk, bad)) is not None:
+            return family
+    raise InputError(f"{path}: no puzzles here{f' ({bad.first})' if bad.first else ''}")
+
+
+def _find_family(path: Path, chunk: _Chunk, bad: BadRows) -> PuzzleFamily | None:
+    """The family of the board that most of the first rows have, so that a broken first row does not decide."""
+    names: dict[str, int] = {}
+    for question in chunk.questions[:100]:
+        try:
+            name = family_of(question, str(path)).name
+        except InputError:
+            continue
+        names[name] = names.get(name, 0) + 1
+    if names:
+        return find_family(max(names, key=lambda name: names[name]))
+    for number, question in enumerate(chunk.questions):
+        try:
+            family_of(question, "question")
+        except InputError as error:
+            bad.meet(chunk.first + number, str(error))
+    return None
+
+
+def _stream(path: Path) -> Iterator[_Chunk]:
+    """The rows of a file, some at a time."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
+            lines = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
+            header = next(lines, None)
+            if not header:
+                raise InputError(f"{path}: the file is empty; a header with question and answer, and a row a puzzle, is needed")
+            yield from _chunks(lines, [cell.strip().lower() for cell in header], path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 text; save the file as UTF-8 CSV") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise InputError(f"{path}: truncated or damaged; fetch the file again") from None
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> Iterator[_Chunk]:
+    if "question" not in header:
+        raise InputError(f"{path}: the header needs the columns question and answer, got {','.join(header)[:80]}")
+    question = header.index("question")
+    answer = header.index("answer") if "answer" in header else None
+    rating = next((header.index(name) for name in _RATINGS if name in header), None)
+    first, rows = 1, []
+
+    def column(at: int | None) -> list[str] | None:
+        return None if at is None else [row[at] if at < len(row) else "" for row in rows]
+
+    def make() -> _Chunk:
+        return _Chunk(first, column(question), column(answer), column(rating))
+
+    for row in filter(None, lines):  # an empty line is no row
+        rows.append(row)
+        if len(rows) == CHUNK:
+            yield make()
+            first, rows = first + CHUNK, []
+    if rows:
+        yield make()
+
+
+def _read_chunk(chunk: _Chunk, family: PuzzleFamily, seed: int, bad: BadRows) -> _Puzzles:
+    """The sound rows of a chunk; answers that the file lacks are zeros, ratings that it lacks -1."""
+    size, count = int(np.prod(family.shape)), len(chunk.questions)
+    faults: dict[int, str] = {}
+    blank = family.characters[0] * size
+
+    def boards(texts: list[str], what: str) -> np.ndarray:
+        for at, text in enumerate(texts):
+            if len(text) != size:
+                faults.setdefault(at, f"the {what} has {len(text)} characters, {family.name} needs {size}")
+        return family.parse("".join(text if len(text) == size else blank for text in texts))
+
+    questions = boards(chunk.questions, "question")
+    for at in np.flatnonzero(~family.are_questions(questions)).tolist():
+        faults.setdefault(at, str(family.question_fault(questions[at])))
+    answers = np.zeros_like(questions)
+    if chunk.answers is not None:
+        answers = boards(chunk.answers, "answer")
+        for at in np.flatnonzero(~family.are_solutions(questions, answers)).tolist():
+            if at not in faults:
+                faults[at] = family.question_fault(questions[at]) or family.answer_fault(questions[at], answers[at])
+    ratings = np.full(count, -1, np.int64)
+    for at, text in enumerate(chunk.ratings or []):
+        if text.strip().isdecimal() and len(text.strip()) < 10:
+            ratings[at] = int(text)
+        elif text.strip():
+            faults.setdefault(at, f"the rating is no number from 0 to 999,999,999: {text[:20]!r}")
+    for at in sorted(faults):
+        bad.meet(chunk.first + at, faults[at])
+    rows = chunk.first + np.arange(count)
+    keys = mix_columns(np.stack([np.full(count, seed), rows], axis=1).astype(np.uint64))
+    sound = np.array([at not in faults for at in range(count)], bool)
+    return _Puzzles(*(array[sound] for array in (questions, answers, ratings, rows, keys)))
+
+
+class _Keeper:
+    """The rows that are kept: all, or those of the smallest keys, which makes a draw that one pass can do.
+
+    Args:
+        family: of the puzzles.
+        count: how many to keep; 0: all.
+        bad: what to do with rows that turn out to have no solution, or several.
+    """
+
+    def __init__(self, family: PuzzleFamily, count: int, bad: BadRows) -> None:
+        self.family, self.count, self.bad = family, count, bad
+        self.parts: list[_Puzzles] = []
+        self.held, self.limit = 0, None
+
+    def add(self, new: _Puzzles) -> None:
+        """Take rows in; those that cannot be kept are not solved."""
+        if self.limit is not None:
+            new = _take(new, new.keys < self.limit)
+        new = self._solve(new)
+        self.parts.append(new)
+        self.held += len(new.rows)
+        if self.count and self.held > 2 * self.count + CHUNK:
+            self._prune()
+
+    def _solve(self, new: _Puzzles) -> _Puzzles:
+        answers, solutions, ratings = self.family.solve(new.questions)
+        for at in np.flatnonzero(solutions != 1).tolist():
+            self.bad.meet(int(new.rows[at]), "several solutions" if solutions[at] else "no solution")
+        given = new.answers.any(axis=(1, 2))[:, None, None]
+        known = np.where(new.ratings < 0, ratings, new.ratings)
+        return _take(new._replace(answers=np.where(given, new.answers, answers), ratings=known), solutions == 1)
+
+    def _prune(self) -> None:
+        whole = _join(self.parts)
+        if self.count and len(whole.rows) > self.count:
+            whole = _take(whole, np.sort(np.argpartition(whole.keys, self.count - 1)[: self.count]))
+            self.limit = whole.keys.max()
+        self.parts, self.held = [whole], len(whole.rows)
+
+    def finish(self) -> _Puzzles | None:
+        """What is kept, in the order of the file; None if it is nothing."""
+        self._prune()
+        return self.parts[0] if self.held else None
+
+
+def _take(puzzles: _Puzzles, which: np.ndarray) -> _Puzzles:
+    return _Puzzles(*(array[which] for array in puzzles))
+
+
+def _join(parts: list[_Puzzles]) -> _Puzzles:
+    return parts[0] if len(parts) == 1 else _Puzzles(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def write_puzzles(path: Path, puzzles: PuzzleSet) -> None:
+    """Write a set as `read_puzzles` reads it, whole or not at all.
+
+    Args:
+        path: of the file; ending in .gz, it is compressed.
+        puzzles: what to write.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    show, ratings = puzzles.family.show, puzzles.ratings.tolist()
+    rows = ((puzzles.name, show(q), show(a), rating) for (q, a), rating in zip(puzzles, ratings, strict=True))
+    write_rows(path, ("source", "question", "answer", "rating"), rows)
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file, whole or not at all.
+
+    Args:
+        path: of the file; ending in .gz, it is compressed.
+        header: names of the columns.
+        rows: their values.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(itertools.chain([header], rows))
+    data = text.getvalue().encode()
+    write_atomic(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)

@@ -1,0 +1,258 @@
+"""Tasks and sets of tasks, checked once where they enter."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import overload
+
+import numpy as np
+
+from augment import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.data.family import ARC
+
+Grid = np.ndarray  # uint8 (rows, columns), colours 0 to 9
+
+
+def grid_key(grid: Grid) -> bytes:
+    """Bytes that are equal for equal grids, and only for those."""
+    return bytes(grid.shape) + grid.tobytes()
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An input grid and its output; the output of a test pair may be unknown (None)."""
+
+    input: Grid
+    output: Grid | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One puzzle: demonstration pairs and test pairs.
+
+    Attributes:
+        id: the task's name, such as 007bbfb7.
+        train: the demonstration pairs.
+        test: the test pairs, in order; their outputs are hidden from everything but scoring.
+    """
+
+    id: str
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+
+    def __repr__(self) -> str:
+        return f"<Task {self.id}: {len(self.train)} train, {len(self.test)} test>"
+
+    @property
+    def visible_grids(self) -> list[Grid]:
+        """What a solver may see: inputs and outputs of the demonstrations, and the test inputs."""
+        return [grid for pair in self.train for grid in (pair.input, pair.output)] + [pair.input for pair in self.test]
+
+    @property
+    def side(self) -> int:
+        """Side of the smallest square canvas that holds every visible grid."""
+        return max(max(grid.shape) for grid in self.visible_grids)
+
+    def without_solutions(self) -> "Task":
+        """The same task with its test outputs removed."""
+        return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
+
+
+class TaskSet:
+    """An ordered set of tasks; answers to an index, a slice and a task id.
+
+    Args:
+        tasks: the tasks, each id once.
+        name: where they come from, for messages.
+
+    Raises:
+        InputError: an id stands twice.
+    """
+
+    family = ARC
+
+    def __init__(self, tasks: Iterable[Task], name: str) -> None:
+        self.tasks = tuple(tasks)
+        self.name = name
+        self._by_id = {task.id: task for task in self.tasks}
+        if len(self._by_id) < len(self.tasks):
+            ids = [task.id for task in self.tasks]
+            raise InputError(f"{name}: duplicate task ids: {shorten(sorted({i for i in ids if ids.count(i) > 1}))}")
+
+    def __repr__(self) -> str:
+        return f"<TaskSet {self.name}: {len(self)} tasks, {self.outputs} test outputs>"
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._by_id
+
+    @overload
+    def __getitem__(self, key: int | str) -> Task: ...
+    @overload
+    def __getitem__(self, key: slice) -> "TaskSet": ...
+    def __getitem__(self, key: int | str | slice) -> "Task | TaskSet":
+        if isinstance(key, str):
+            if key not in self._by_id:
+                raise KeyError(f"{self.name} has no task {key}")
+            return self._by_id[key]
+        return TaskSet(self.tasks[key], self.name) if isinstance(key, slice) else self.tasks[key]
+
+    @property
+    def outputs(self) -> int:
+        """Number of test outputs to predict."""
+        return sum(len(task.test) for task in self.tasks)
+
+    @property
+    def test_counts(self) -> dict[str, int]:
+        """Every task id with its number of test inputs."""
+        return {task.id: len(task.test) for task in self.tasks}
+
+    @property
+    def solutions(self) -> list[list[Grid]]:
+        """The test outputs of every task.
+
+        Raises:
+            InputError: one is not known.
+        """
+        unknown = [task.id for task in self.tasks if any(pair.output is None for pair in task.test)]
+        if unknown:
+            raise InputError(f"{self.name}: no solutions of {shorten(unknown)}")
+        return [[pair.output for pair in task.test] for task in self.tasks]
+
+    @property
+    def tests(self) -> list[tuple[Task, int]]:
+        """Every test input in order, as its task and its number there: the slots of predictions and answers."""
+        return [(task, number) for task in self.tasks for number in range(len(task.test))]
+
+    def test_grids(self) -> PackedGrids:
+        """Every test input in order, packed."""
+        return pack_grids([task.test[number].input for task, number in self.tests])
+
+    def input_hashes(self) -> np.ndarray:
+        """Hashes (int64 (outputs,)) of the test inputs, by which they are known again."""
+        return hash_grids(self.test_grids()).view(np.int64)
+
+    def drop_tests(self, which: np.ndarray) -> tuple["TaskSet", list[str]]:
+        """The tasks without those that have one of some test inputs (bool (outputs,)); and the ids of the latter."""
+        ids = sorted({task.id for (task, _), drop in zip(self.tests, which, strict=True) if drop})
+        return self.without(ids), ids
+
+    @property
+    def has_solutions(self) -> bool:
+        """Whether every test output is known."""
+        return all(pair.output is not None for task in self.tasks for pair in task.test)
+
+    def without_solutions(self) -> "TaskSet":
+        """The same tasks with their test outputs removed."""
+        return TaskSet((task.without_solutions() for task in self.tasks), self.name)
+
+    def without(self, ids: list[str]) -> "TaskSet":
+        """The tasks that are not among `ids`."""
+        return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name) if ids else self
+
+    def smallest(self, count: int) -> "TaskSet":
+        """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes play no part.
+
+        Raises:
+            InputError: there are fewer tasks than that.
+        """
+        if not 1 <= count <= len(self):
+            raise InputError(f"{self.name}: the {count} smallest of {len(self)} tasks were asked for")
+        return TaskSet(sorted(self.tasks, key=lambda task: (task.side, task.id))[:count], self.name)
+
+
+def parse_grid(value: object, where: str) -> Grid:
+    """Check and convert one grid from JSON.
+
+    Args:
+        value: what stands in the file.
+        where: file, task and pair, for the error.
+
+    Raises:
+        InputError: not a list of equally long rows of 1 to 30 integers from 0 to 9.
+    """
+    if not isinstance(value, list) or not value:
+        raise InputError(f"{where}: a grid is a list of 1 to {BOARD} rows, got {_show(value)}")
+    if len(value) > BOARD:
+        raise InputError(f"{where}: {len(value)} rows; a grid has at most {BOARD}")
+    for number, row in enumerate(value):
+        if not isinstance(row, list) or not row:
+            raise InputError(f"{where}, row {number}: a row is a list of 1 to {BOARD} colours, got {_show(row)}")
+        if len(row) > BOARD:
+            raise InputError(f"{where}, row {number}: {len(row)} cells; a grid is at most {BOARD} wide")
+        if len(row) != len(value[0]):
+            raise InputError(f"{where}, row {number}: {len(row)} cells, but row 0 has {len(value[0])}; rows are equally long")
+        for column, cell in enumerate(row):
+            if type(cell) is not int or not 0 <= cell < COLOURS:
+                raise InputError(f"{where}, row {number}, column {column}: a colour is an integer from 0 to 9, got {_show(cell)}")
+    return np.array(value, np.uint8)
+
+
+def parse_task(task_id: str, value: object, where: str) -> Task:
+    """Check and convert one task from JSON: an object with "train" and "test", lists of pairs.
+
+    Raises:
+        InputError: naming file, task, pair and the rule that is broken.
+    """
+    where = f"{where}: task {task_id}"
+    if not isinstance(value, dict):
+        raise InputError(f'{where}: a task is an object with "train" and "test", got {_show(value)}')
+    pairs: dict[str, tuple[Pair, ...]] = {}
+    for part in ("train", "test"):
+        if part not in value:
+            raise InputError(f'{where}: "{part}" is missing')
+        if not isinstance(value[part], list) or not value[part]:
+            raise InputError(f'{where}: "{part}" has no pairs; at least one is needed')
+        pairs[part] = tuple(_parse_pair(pair, part, f"{where}, {part} pair {number}") for number, pair in enumerate(value[part]))
+    return Task(task_id, pairs["train"], pairs["test"])
+
+
+def _parse_pair(value: object, part: str, where: str) -> Pair:
+    if not isinstance(value, dict):
+        raise InputError(f'{where}: a pair is an object with "input" and "output", got {_show(value)}')
+    needed = ("input", "output") if part == "train" else ("input",)
+    for key in needed:
+        if key not in value:
+            raise InputError(f'{where}: "{key}" is missing')
+    output = parse_grid(value["output"], f"{where}, output") if "output" in value else None
+    return Pair(parse_grid(value["input"], f"{where}, input"), output)
+
+
+def add_solutions(tasks: TaskSet, value: object, where: str) -> TaskSet:
+    """Put the grids of a solutions file ({id: [grid, ...]}) into the test pairs.
+
+    Raises:
+        InputError: ids that the tasks lack, ids without solutions, a wrong number of solutions, or a bad grid.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: solutions are an object of task ids, got {_show(value)}")
+    strangers = [task_id for task_id in value if task_id not in tasks]
+    if strangers:
+        raise InputError(f"{where}: solutions for ids that are not in {tasks.name}: {shorten(strangers)}")
+    missing = [task.id for task in tasks if task.id not in value]
+    if missing:
+        raise InputError(f"{where}: no solutions for {shorten(missing)} of {tasks.name}")
+    return TaskSet((_solve(task, value[task.id], where) for task in tasks), tasks.name)
+
+
+def _solve(task: Task, grids: object, where: str) -> Task:
+    where = f"{where}: task {task.id}"
+    if not isinstance(grids, list) or len(grids) != len(task.test):
+        got = len(grids) if isinstance(grids, list) else _show(grids)
+        raise InputError(f"{where}: {len(task.test)} test inputs need as many solutions, got {got}")
+    test = tuple(
+        Pair(pair.input, parse_grid(grid, f"{where}, solution {number}"))
+        for number, (pair, grid) in enumerate(zip(task.test, grids, strict=True))
+    )
+    return replace(task, test=test)
+
+
+def _show(value: object) -> str:
+    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, bool | None) else None
+    text = text or (f'"{value}"' if isinstance(value, str) else repr(value))
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,1 @@
+"""Scores, results on disk, what became of every test, comparisons, traces."""

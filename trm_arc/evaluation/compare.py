@@ -1,0 +1,161 @@
+"""Two evaluations side by side: what one solves and the other does not, and whether that is more than noise."""
+
+import textwrap
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+from scipy.special import bdtr  # scipy.stats, which has the test by name, takes half a second to import
+
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.text import printable
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.task import grid_key
+from trm_arc.evaluation.outcomes import SOLVED, Outcome, judge_results
+from trm_arc.evaluation.results import Results, name_tests, questions
+from trm_arc.evaluation.score import Rate, rate
+
+_NAME = 19  # characters of a name in a table
+NOISE = 0.05  # a difference that chance alone makes as often as this, or more often, is within noise
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of the test inputs that two evaluations share, and whose right answers are known.
+
+    Attributes:
+        shared: how many there are.
+        first: the share that the first solves (pass@2 of ARC, the expected answer of puzzles).
+        second: the share that the second solves.
+        gained: what the second solves and the first does not, by name.
+        lost: what the first solves and the second does not, by name.
+        both: how many both solve.
+        neither: how many none solves.
+        same_answers: how many have the same first answer in both.
+        p_value: of McNemar's exact test.
+    """
+
+    shared: int
+    first: Rate
+    second: Rate
+    gained: list[str]
+    lost: list[str]
+    both: int
+    neither: int
+    same_answers: int
+    p_value: float
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether chance alone makes such a difference often enough."""
+        return self.p_value >= NOISE
+
+    @property
+    def agreement(self) -> float:
+        """The share of test inputs that both solve or both miss."""
+        return (self.both + self.neither) / self.shared
+
+    def conclude(self) -> str:
+        """What follows, in a sentence."""
+        if not self.gained and not self.lost:
+            return "Both solve the same."
+        points = 100 * (self.second.value - self.first.value)
+        counts = f"{len(self.gained)} gained, {len(self.lost)} lost"
+        told = f"{points:+.1f} points: {counts}; McNemar's exact test gives p = {self.p_value:.2g}"
+        if self.within_noise:
+            return f"{told}. This is within noise: chance alone makes such a difference {self.p_value:.0%} of the time."
+        return f"{told}. This is more than noise."
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The p-value of McNemar's exact test: how often a fair coin splits `gained + lost` at least so unevenly.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 1947; the exact
+    form is the two-sided binomial test.
+
+    Args:
+        gained: pairs in which only the second succeeds.
+        lost: pairs in which only the first succeeds.
+    """
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def compare(first: Results, second: Results) -> Comparison:
+    """Compare two evaluations on the test inputs that they share.
+
+    Args:
+        first: what is compared with.
+        second: what is compared.
+
+    Raises:
+        InputError: they share none whose right answer is known.
+    """
+    here, there = _outcomes(first), _outcomes(second)
+    shared = [key for key in here if key in there]
+    if not shared:
+        raise InputError(f"{first.tasks.name} and {second.tasks.name} share no test input whose right answer is known")
+    before, after = (np.array([side[key][1] for key in shared], bool) for side in (here, there))
+    names = [here[key][0] for key in shared]
+    gained = [name for name, was, now in zip(names, before, after, strict=True) if now and not was]
+    lost = [name for name, was, now in zip(names, before, after, strict=True) if was and not now]
+    return Comparison(
+        len(shared),
+        rate(int(before.sum()), len(shared)),
+        rate(int(after.sum()), len(shared)),
+        gained,
+        lost,
+        int((before & after).sum()),
+        int((~before & ~after).sum()),
+        sum(here[key][2] == there[key][2] for key in shared),
+        mcnemar(len(gained), len(lost)),
+    )
+
+
+def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes]]:
+    """By name and question: the name, whether it is solved, and the first answer."""
+    tasks = results.tasks
+    rows = zip(name_tests(results), questions(tasks), judge_results(results), results.attempts, strict=True)
+    told = {}
+    for name, question, verdict, attempts in rows:
+        if verdict.outcome is not Outcome.UNKNOWN:
+            # puzzles are known again by their question alone: the same may stand in another row
+            key = ("" if isinstance(tasks, PuzzleSet) else name, grid_key(question))
+            told[key] = name, verdict.outcome in SOLVED, grid_key(attempts[0]) if attempts else b""
+    return told
+
+
+def comparison_table(comparison: Comparison, first: str, second: str) -> str:
+    """A comparison as text for a terminal, within 80 columns.
+
+    Args:
+        comparison: from `compare`.
+        first: name of what is compared with.
+        second: name of what is compared.
+    """
+    shown, (first, second) = comparison, _tell_apart(first, second)
+    lines = [
+        f"{shown.shared} test inputs in both:",
+        f"  {first:{_NAME}}  {shown.first}",
+        f"  {second:{_NAME}}  {shown.second}",
+        f"  solved by both {shown.both}, by none {shown.neither}: they agree on {shown.agreement:.1%}",
+        f"  the same first answer: {shown.same_answers}",
+        *_list("gained", shown.gained),
+        *_list("lost", shown.lost),
+        *textwrap.wrap(shown.conclude(), 78, initial_indent="  ", subsequent_indent="  "),
+    ]
+    return "\n".join(lines)
+
+
+def _tell_apart(*names: str) -> list[str]:
+    """Two names in as many characters as there is room for: their ends, or what is before them where they end alike."""
+    names = tuple(map(printable, names))
+    ends = [name[-_NAME:] for name in names]
+    if len(set(ends)) == len(set(names)):
+        return ends
+    alike = sum(1 for _ in takewhile(lambda pair: len(set(pair)) == 1, zip(*(name[::-1] for name in names), strict=False)))
+    return [f"{name[: len(name) - alike][-8:]}...{name[-8:]}" for name in names]
+
+
+def _list(title: str, names: list[str]) -> list[str]:
+    told = printable(f"{title}: {shorten(names, 40)}")
+    return textwrap.wrap(told, 78, initial_indent="  ", subsequent_indent="    ") if names else []

@@ -1,0 +1,80 @@
+"""What a run is watched by: evaluations of its averaged weights, and TensorBoard."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from accelerate.tracking import TensorBoardTracker
+from accelerate.utils import is_tensorboard_available
+
+from trm_arc.common.errors import InputError
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.evaluation.puzzle_scores import judge
+from trm_arc.evaluation.score import pass_at, ranks
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.attempts import fill_all
+from trm_arc.inference.votes import Predictions, tally
+from trm_arc.training.loop import Evaluation, Tracker
+from trm_arc.training.trainer import Trainer
+
+
+def make_tracker(out: Path) -> Tracker:
+    """What writes metrics for TensorBoard, through accelerate's tracker.
+
+    Args:
+        out: folder of the run.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    if not is_tensorboard_available():
+        raise InputError("--tensorboard: it is not installed; `pip install tensorboard`, or leave the flag out")
+    tracker = TensorBoardTracker("tensorboard", str(out))
+    tracker.start()
+    return lambda line, step: tracker.log(line, step=step)
+
+
+def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: bool) -> Evaluation:
+    """What scores the averaged weights of a run on the tasks that it learns to answer.
+
+    Args:
+        trainer: the run.
+        tasks: with their solutions.
+        views: of a test input at most.
+        pool_votes: score the votes of all evaluations so far together, too, as the original does.
+
+    Raises:
+        InputError: no solutions are known.
+    """
+    if not tasks.has_solutions:
+        raise InputError(f"--evaluate-every: no solutions of {tasks.name} are known here, so there is nothing to score")
+    pool: list[Predictions] = []
+
+    def evaluate(look: Callable[[], object]) -> dict[str, float]:
+        parts = predict_tasks(
+            trainer.snapshot(),
+            tasks,
+            trainer.device,
+            views=views,
+            steps=None,
+            batch_size=256,
+            processes=trainer.processes,
+            quiet=True,
+            look=look,
+        )
+        scores = _scores(tasks, parts)
+        if pool_votes:
+            pool.extend(parts)
+            scores |= {f"{name}, pooled": value for name, value in _scores(tasks, pool).items()}
+        return scores
+
+    return evaluate
+
+
+def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
+    """The scores, the family's measure first."""
+    answers = tally(parts, tasks.outputs, 2, tasks.family)
+    if isinstance(tasks, PuzzleSet):
+        return judge(tasks, answers).means()
+    grids = [[c.grid for c in candidates] for candidates in answers]
+    per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, grids)), 2)
+    return {tasks.family.measure: per_output.value, "pass@2 of tasks": per_task.value}

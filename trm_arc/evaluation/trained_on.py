@@ -1,0 +1,29 @@
+"""No score for answers that the checkpoint was trained on."""
+
+import numpy as np
+
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.data.puzzle_set import AnySet
+from trm_arc.model.checkpoint import Checkpoint
+
+
+def refuse_trained(checkpoint: Checkpoint, tasks: AnySet, drop: bool) -> AnySet:
+    """Refuse to score a checkpoint on tasks whose answers it was trained on, or leave those tasks out.
+
+    Args:
+        checkpoint: remembers the inputs that it was trained on.
+        tasks: what is to be scored.
+        drop: leave out instead of refusing.
+
+    Raises:
+        InputError: there is such a task and `drop` is false, or no other task is left.
+    """
+    kept, leaks = tasks.drop_tests(np.isin(tasks.input_hashes(), checkpoint.tensors["trained"].numpy()))
+    if leaks and (not drop or not len(kept)):
+        raise InputError(
+            f"this checkpoint was trained on test answers of {len(leaks)} of {len(tasks)} tasks of {tasks.name}: "
+            f"{shorten(leaks, 10)}; score it on other tasks, or leave those out with --drop-leaks"
+        )
+    if leaks:
+        print(f"left out {len(leaks)} of {len(tasks)} tasks whose answers were trained on: {shorten(leaks)}")
+    return kept

@@ -1,0 +1,1 @@
+"""Answers: refinement, many views, votes, two attempts."""

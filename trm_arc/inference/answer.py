@@ -1,0 +1,253 @@
+"""From a checkpoint and tasks to ranked answers: rows of the plan, their embeddings, views, votes."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from augment import DrawnPlan, Plan, Window, smallest_window
+from trm_arc.common.device import Device
+from trm_arc.common.distributed import Processes
+from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
+from trm_arc.data.lanes import expected_side
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.task import TaskSet
+from trm_arc.inference.predictor import Predictor, list_views
+from trm_arc.inference.refinement import Thinking
+from trm_arc.inference.votes import Predictions
+from trm_arc.model.checkpoint import Checkpoint, check_rows
+
+MOST_VIEWS = 2**20  # of a puzzle; its symmetries are drawn when they are asked for
+LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a checkpoint knows of some tasks.
+
+    Attributes:
+        plan: transforms, an entry a task.
+        vectors: (rows of the plan, D), their task embeddings.
+        unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
+    """
+
+    plan: Plan | DrawnPlan
+    vectors: Tensor
+    unseen: list[str]
+
+
+def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
+    """Find the transforms and embeddings of tasks in a checkpoint.
+
+    A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
+    of all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
+    """
+    if isinstance(tasks, PuzzleSet):
+        drawn = tasks.family.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
+        return Rows(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
+    plan, table = checkpoint.plan(), check_rows(checkpoint)
+    known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
+    mean = checkpoint.mean_embedding()
+    tables, vectors, unseen = [], [], []
+    for task in tasks:
+        number = known.get((task.id, fingerprint(task)))
+        if number is None:
+            unseen.append(task.id)
+            config = checkpoint.config.training
+            tables.append(draw_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
+            vectors.append(mean.expand(len(tables[-1]), -1))
+        else:
+            rows = slice(int(plan.starts[number]), int(plan.starts[number + 1]))
+            tables.append(plan.table[rows])
+            shared = checkpoint.config.model.transform_slots
+            vectors.append(table[number].expand(len(tables[-1]), -1) if shared else table[rows])
+    return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
+
+
+def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[list[Window], list[Window]]:
+    """The canvas of every test input, and the larger ones to go on to.
+
+    Args:
+        checkpoint: which windows it was trained with.
+        tasks: what to answer; their solutions are not read.
+        kind: "trained" (as the checkpoint was), "full" (the whole board) or "lanes" (by what is visible).
+
+    Raises:
+        InputError: lanes for the MLP mixer.
+    """
+    model = checkpoint.config.model
+    if isinstance(tasks, PuzzleSet):
+        return [Window(*tasks.family.shape)] * len(tasks), []
+    board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
+    if model.mixer == "mlp":
+        if kind == "lanes":
+            raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
+        return [trained[-1]] * tasks.outputs, []  # a test input that it does not hold has no views
+    tests = list(tasks.tests)
+    if kind == "lanes" or (kind == "trained" and checkpoint.config.training.window == "lanes"):
+        in_lanes = checkpoint.config.training.window == "lanes"  # one of one window, too
+        sides = trained if in_lanes else [Window(side, side) for side in LANES if side < min(board)]
+        larger = sorted({*sides, board})
+        needed = [min(expected_side(task, number), min(board)) for task, number in tests]
+        return [next(window for window in larger if min(window) >= side) for side in needed], larger
+    usual = board if kind == "full" else trained[-1]
+    fits = [task.side <= min(usual) for task, _ in tests]
+    return [
+        usual if fit else min(board, smallest_window([grid.shape for grid in task.visible_grids]))
+        for fit, (task, _) in zip(fits, tests, strict=True)
+    ], []
+
+
+def refuse_large(checkpoint: Checkpoint, tasks: AnySet) -> None:
+    """Refuse tasks that the MLP mixer's board cannot hold, which would count as answered wrongly.
+
+    Args:
+        checkpoint: the model.
+        tasks: what to answer; their solutions are not read.
+
+    Raises:
+        InputError: there is one.
+    """
+    if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
+        return
+    board = checkpoint.extra["windows"][-1]
+    large = [task.id for task in tasks.without_solutions() if task.side > min(board)]
+    if large:
+        raise InputError(f"the MLP mixer's board of {tuple(board)} does not hold {shorten(large)}; use one with attention")
+
+
+def make_predictor(
+    checkpoint: Checkpoint,
+    tasks: AnySet,
+    device: Device,
+    *,
+    steps: int | None = None,
+    batch_size: int = 256,
+    window: str = "trained",
+    **thinking: Any,
+) -> tuple[Predictor, list[str]]:
+    """Set a checkpoint to work on some tasks.
+
+    Args:
+        checkpoint: the model; its averaged weights are used.
+        tasks: what to answer; their solutions, if any, are not read.
+        device: where to compute.
+        steps: supervision steps; as in training if None.
+        batch_size: rollouts of views at a time.
+        window: see `choose_windows`.
+        thinking: the rest of `Thinking`.
+
+    Returns:
+        The predictor, and the ids of tasks that the checkpoint has never seen.
+
+    Raises:
+        InputError: a number out of its range, or a checkpoint of another kind of puzzle.
+    """
+    tasks = tasks.without_solutions()
+    how = Thinking(checkpoint.config.training.halt_steps if steps is None else steps, **thinking).check()
+    require_least("batch_size", batch_size)
+    checkpoint.require_family(tasks.family, tasks.name)
+    check_vocabulary(checkpoint.config.model, tasks.family)
+    windows, larger = choose_windows(checkpoint, tasks, window)
+    rows = find_rows(checkpoint, tasks)
+    reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
+    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, how, batch_size), rows.unseen
+
+
+def predict_tasks(
+    checkpoint: Checkpoint,
+    tasks: AnySet,
+    device: Device,
+    *,
+    views: int,
+    processes: Processes | None = None,
+    quiet: bool = False,
+    look: Callable[[], object] = lambda: None,
+    **options: Any,
+) -> list[Predictions]:
+    """Predict every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
+
+    Args:
+        checkpoint: see `make_predictor`.
+        tasks: the same.
+        device: the same.
+        views: views of a test input at most.
+        processes: this one and its like, each of which predicts a share of the views; all get all predictions.
+        quiet: neither bar nor words.
+        look: called between batches; may raise to give the work up.
+        options: the rest of `make_predictor`.
+
+    Raises:
+        InputError: as `make_predictor`, or a task that the MLP mixer cannot hold.
+    """
+    processes = processes or Processes()
+    quiet = quiet or not processes.is_main
+    require_least("views", views)
+    predictor, unseen = make_predictor(checkpoint, tasks, device, **options)
+    refuse_large(checkpoint, tasks)
+    if unseen and not quiet:
+        print(
+            f"{len(unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
+            f"solves one (`python -m trm_arc.adapt` teaches them): {shorten(unseen)}"
+        )
+    counts = np.minimum(predictor.view_counts, views)
+    if not counts.all() and not quiet:
+        print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")
+    slots, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
+    here = numbers % processes.count == processes.rank
+    with tqdm(
+        total=int(here.sum()),
+        unit="view",
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+        dynamic_ncols=True,
+        disable=quiet,
+        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
+    ) as bar:
+
+        def progress(done: int) -> None:
+            bar.update(done)
+            look()
+
+        parts = predictor.predict(slots[here], numbers[here], progress)
+    if processes.count == 1:
+        return parts
+    canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.family.row_bytes
+    return [gather_predictions(parts, canvas, row_bytes, processes, device) for canvas in canvases]
+
+
+def gather_predictions(
+    parts: list[Predictions], canvas: Window, row_bytes: int, processes: Processes, device: Device
+) -> Predictions:
+    """The predictions of all processes on canvases of one size, as tensors of one length; nothing is pickled.
+
+    Args:
+        parts: of this process.
+        canvas: the size; there may be none of it here.
+        row_bytes: of a transform.
+        processes: who else has some.
+        device: through which they talk.
+    """
+    here = [part for part in parts if part.canvases.shape[1:] == tuple(canvas)]
+    columns = (
+        np.concatenate([np.zeros((0, *canvas), np.uint8), *(part.canvases for part in here)]),
+        np.concatenate([np.zeros((0, row_bytes), np.uint8), *(part.table for part in here)]),
+        np.concatenate([np.zeros(0, np.int64), *(part.slots for part in here)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.halting for part in here)]),
+        np.concatenate([np.zeros(0, np.int32), *(part.steps for part in here)]),
+    )
+    counts = processes.gather(torch.tensor([len(columns[0])], device=device.device)).tolist()
+    longest = max(counts)
+    gathered = []
+    for column in columns:
+        padded = np.zeros((longest, *column.shape[1:]), column.dtype)
+        padded[: len(column)] = column
+        everyone = processes.gather(torch.from_numpy(padded).to(device.device)).cpu().numpy()
+        pieces = [everyone[rank * longest : rank * longest + count] for rank, count in enumerate(counts)]
+        gathered.append(np.concatenate(pieces))
+    return Predictions(*gathered)

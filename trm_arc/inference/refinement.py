@@ -1,0 +1,194 @@
+"""Thinking at test time: longer than in training if asked to, in noisy rollouts side by side, until an answer has settled."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augment.kernels import generator_seeds
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.model.reasoner import HALT, Reasoner, State
+
+
+class Moment(NamedTuple):
+    """An answer on its way.
+
+    Attributes:
+        step: of supervision, from 1.
+        cycle: of the step, from 1.
+        last: whether this is the step's last cycle, whose answer is the step's.
+        answers: uint8 (rows, H, W), predicted tokens of all rows.
+        halting: (rows,), halting logits.
+    """
+
+    step: int
+    cycle: int
+    last: bool
+    answers: Tensor
+    halting: Tensor
+
+
+Watch = Callable[[Moment], None]
+
+
+class Thinking(NamedTuple):
+    """How long, and how often, a view is thought about.
+
+    Attributes:
+        steps: supervision steps at most.
+        rollouts: attempts side by side, of which the halting head picks the one surest of its answer; the first is without noise.
+        noise: deviation of what is added to the scratch states of the others before every step.
+        patience: steps after which a rollout whose answer has not changed in them stops; 0: never before the last.
+    """
+
+    steps: int
+    rollouts: int = 1
+    noise: float = 0.2
+    patience: int = 0
+
+    def check(self) -> "Thinking":
+        """This, if its values mean something.
+
+        Raises:
+            InputError: one is out of its range.
+        """
+        for name, least in (("steps", 1), ("rollouts", 1), ("patience", 0)):
+            require_least(name, getattr(self, name), least)
+        if not 0 < self.noise < 100:
+            raise InputError(f"--rollout-noise: a deviation above 0 and below 100 is needed, got {self.noise}")
+        return self
+
+
+class Thought(NamedTuple):
+    """What came of it: predicted tokens uint8 (B, H, W), halting probabilities float32 (B,), and the supervision steps that it
+    took, all rollouts and latents together, int32 (B,)."""
+
+    answers: Tensor
+    halting: Tensor
+    steps: Tensor
+
+
+@torch.inference_mode()
+def think(
+    reasoner: Reasoner,
+    tokens: Tensor,
+    task_vectors: Tensor,
+    transforms: Tensor,
+    thinking: Thinking,
+    dtype: torch.dtype,
+    seeds: Sequence[int],
+    watch: Watch | None = None,
+) -> Thought:
+    """Answer puzzles; of parallel latents and rollouts, the one surest of its answer speaks.
+
+    Args:
+        reasoner: the model.
+        tokens: (B, H, W).
+        task_vectors: (B, D).
+        transforms: (B, bytes of a transform), which each puzzle is seen under.
+        thinking: how.
+        dtype: of the computation.
+        seeds: of each puzzle's noise and of its random initial states, if there are such.
+        watch: called with the answers of all rows after each cycle of each step; does not go with patience.
+
+    Source of the rollouts: Sghaier, Parviz, Jolicoeur-Martineau, "Probabilistic Tiny Recursive Model", arXiv 2605.19943.
+    """
+    copies, (count, *window) = thinking.rollouts * reasoner.config.latents, tokens.shape
+    rows, device = count * copies, tokens.device
+    state = _first_states(reasoner, window, dtype, thinking.rollouts, seeds)
+    noise = _noise_sources(reasoner, thinking, seeds, device)
+    puzzle = [part.repeat_interleave(copies, dim=0) for part in (tokens, task_vectors, transforms)]
+    answers = torch.empty((rows, *window), dtype=torch.uint8, device=device)
+    halting = torch.empty(rows, device=device)
+    taken = torch.full((rows,), thinking.steps, dtype=torch.int32, device=device)
+    active = torch.arange(rows, device=device)
+    before, unchanged = None, torch.zeros(rows, dtype=torch.int32, device=device)
+    for step in range(1, thinking.steps + 1):
+        seen = _Cycles(step, watch) if watch is not None else None
+        output = reasoner(_shake(state, noise, thinking.noise), *puzzle, watch=seen)
+        state = output.state
+        if not thinking.patience and watch is None and step < thinking.steps:
+            continue
+        now, sure = output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, HALT]
+        if seen is not None:
+            seen.tell(now, sure, last=True)
+        done = torch.full_like(active, step == thinking.steps, dtype=torch.bool)
+        if thinking.patience:
+            same = done if before is None else (now == before).flatten(1).all(dim=1)
+            before, unchanged = now, torch.where(same, unchanged + 1, 0)
+            done |= unchanged >= thinking.patience
+        if not bool(done.any()):
+            continue
+        at = active[done]
+        answers[at], halting[at], taken[at] = now[done], sure[done], step
+        if len(at) == len(active):
+            break
+        on = ~done
+        active, unchanged, before = active[on], unchanged[on], now[on]
+        state = State(state.y[on], tuple(part[on] for part in state.z))
+        puzzle = [part[on] for part in puzzle]
+        noise = [source for source, goes_on in zip(noise, on.tolist(), strict=True) if goes_on] if noise else noise
+    surest = halting.view(count, copies).argmax(dim=1) + copies * torch.arange(count, device=device)
+    return Thought(answers[surest], halting[surest].sigmoid(), taken.view(count, copies).sum(dim=1, dtype=torch.int32))
+
+
+class _Cycles:
+    """Numbers the cycles of a supervision step for a watcher."""
+
+    def __init__(self, step: int, watch: Watch) -> None:
+        self.step, self.watch, self.cycle = step, watch, 0
+
+    def __call__(self, logits: Tensor, halting: Tensor) -> None:
+        self.tell(logits.argmax(dim=-1).to(torch.uint8), halting[:, HALT], last=False)
+
+    def tell(self, answers: Tensor, halting: Tensor, last: bool) -> None:
+        """Tell the watcher of the next cycle.
+
+        Args:
+            answers: (rows, H, W), tokens.
+            halting: (rows,), logits.
+            last: whether it is the step's last.
+        """
+        self.cycle += 1
+        self.watch(Moment(self.step, self.cycle, last, answers, halting))
+
+
+def _first_states(reasoner: Reasoner, window: Sequence[int], dtype: torch.dtype, rollouts: int, seeds: Sequence[int]) -> State:
+    """The initial states: of each puzzle its rollouts, of each rollout its latents."""
+    if not reasoner.config.random_start:
+        return reasoner.start(len(seeds) * rollouts, *window, dtype)
+    generator = torch.Generator(reasoner.y_start.device)  # each view's own, whatever batch it is in
+    drawn = [seed if number == 0 else seed_of(seed, number, 0) for seed in seeds for number in range(rollouts)]
+    return State.join([reasoner.start(1, *window, dtype, generator.manual_seed(seed)) for seed in drawn])
+
+
+def _noise_sources(
+    reasoner: Reasoner, thinking: Thinking, seeds: Sequence[int], device: torch.device
+) -> list[torch.Generator | None]:
+    """What draws the noise of each row; None for the rows of a first rollout."""
+    if thinking.rollouts == 1:
+        return []
+    rows = [(s, r, k) for s in seeds for r in range(thinking.rollouts) for k in range(reasoner.config.latents)]
+    return [torch.Generator(device).manual_seed(seed_of(s, r, k + 1)) if r else None for s, r, k in rows]
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed from some numbers."""
+    return generator_seeds(np.array([numbers]))[0]
+
+
+def _shake(state: State, noise: list[torch.Generator | None], deviation: float) -> State:
+    """Add noise to the scratch states, or to the answer where there are none."""
+    if not noise:
+        return state
+
+    def shaken(part: Tensor) -> Tensor:
+        shape, drawn = part.shape[1:], []
+        for source in noise:
+            row = torch.zeros(shape, dtype=part.dtype, device=part.device)
+            drawn.append(row if source is None else row.normal_(0, deviation, generator=source))
+        return part + torch.stack(drawn)
+
+    return State(state.y, tuple(map(shaken, state.z))) if state.z else State(shaken(state.y), ())

@@ -1,0 +1,1 @@
+"""The recursive model, what it costs, and its checkpoints."""

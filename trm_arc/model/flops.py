@@ -1,0 +1,92 @@
+"""What a step costs: operations counted from the settings, and the rate of matrix products that the device reaches."""
+
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+
+from trm_arc.common.device import Device, synchronize
+from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.model.reasoner import inner_width
+
+FULL = 0.005  # seconds of a product that keeps any device busy
+CALL_TIMES_FORWARD = 3  # a call with gradient costs its forward pass and twice that backward
+
+
+def count_call(config: ModelConfig, cells: int) -> float:
+    """Operations of the matrix products of one network call on one example.
+
+    Args:
+        config: the model.
+        cells: of the window.
+    """
+    length, width = config.prefix + cells, config.width
+    inner = inner_width(config.expansion, width)
+    if config.mixer == "attention":
+        mixing = 2 * length * 4 * width**2 + 4 * length**2 * width  # projections, then two products of attention
+    else:
+        mixing = 2 * width * 3 * length * inner_width(config.expansion, length)
+    return config.layers * (mixing + 2 * length * 3 * width * inner + 2 * cells * inner * config.convolution**2)
+
+
+def count_forward(config: ModelConfig, cells: int, depth: tuple[int, int] | None = None) -> float:
+    """Operations of a supervision step of one example without gradient, all its latents included.
+
+    Args:
+        config: the model.
+        cells: of the window.
+        depth: T and n, if not the model's own.
+    """
+    cycles, thoughts = depth or (config.cycles, config.thoughts)
+    calls = cycles * (thoughts + 1)
+    return config.latents * (calls * count_call(config, cells) + 2 * cells * config.width * config.vocabulary)
+
+
+def count_training(config: ModelConfig, training: TrainingConfig, cells: int, depth: tuple[int, int] | None = None) -> float:
+    """Operations of a training step of one example: forward, backward, and what latents and Q-learning add.
+
+    Args:
+        config: the model.
+        training: the halting rule.
+        cells: of the window.
+        depth: T and n, if not the model's own.
+    """
+    cycles, thoughts = depth or (config.cycles, config.thoughts)
+    calls, carrying = cycles * (thoughts + 1), config.carrying(cycles, thoughts)
+    call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
+    step = (calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
+    if config.latents > 1:
+        step += count_forward(config, cells, depth)  # to find the best
+    if training.halting == "q-learning":
+        step += calls * call + head
+    return step
+
+
+def measure_peak(device: Device, repeats: int = 5) -> float:
+    """The fastest product of two matrices that the device does in this precision, in operations a second.
+
+    Args:
+        device: where, and in which precision.
+        repeats: of which the median counts.
+    """
+    # The second of a CPU is what its matrix units like best.
+    shapes = [(1024,) * 3, (3664, 512, 3072), (2048,) * 3]
+    if device.device.type != "cpu":
+        shapes = [(2048,) * 3, (4096,) * 3, (8192,) * 3]
+    rates, generator = [], torch.Generator(device.device)
+    for m, k, n in shapes:
+        # Random numbers: products of equal ones need less power, so that a card may run faster than it ever will in training.
+        a, b = (torch.randn(shape, dtype=device.dtype, device=device.device, generator=generator) for shape in ((m, k), (n, k)))
+        times = []
+        for _ in range(repeats + 1):
+            synchronize(device.device)
+            began = time.perf_counter()
+            F.linear(a, b)
+            synchronize(device.device)
+            times.append(time.perf_counter() - began)
+        seconds = statistics.median(times[1:])
+        rates.append(2 * m * k * n / seconds)
+        if seconds > FULL:  # a larger one would take a slow device seconds, and not be faster
+            break
+    return max(rates)

@@ -1,0 +1,388 @@
+"""The reasoner: a small network that refines its own answer.
+
+A supervision step refines an answer y and k scratch states z from the embedded puzzle x:
+
+    think    z_i <- net(sum(z) + y + x)     n times, i cycling over the k states
+    answer   y   <- net'(y + sum(z))        once; n thoughts and an answer are a cycle, run T times
+
+k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a thought lands in y.  net' is net (TRM) or a second network (HRM).  With
+n = 0 a cycle is one call, y <- net(y + x): T = 1 is the recursion-free baseline (direct), T > 1 a looped transformer.
+Gradient flows through the last `gradient_calls` network calls; states are detached between supervision steps.
+
+Shapes:
+    B rows, H x W the window of the board, P prefix slots, L = P + H * W tokens, D width, V vocabulary, k states
+    K parallel latents: K rows of states a puzzle, one behind the other
+    tokens (B, H, W)   task vectors (B, D)   x, y, z_i (B, L, D)   logits (B, H, W, V)   halting logits (B, 2)
+
+Source: Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny Networks", arXiv 2510.04871, and its public code.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from augment import COLOURS, SYMMETRIES
+from augment.kernels import FIRST_COLOUR
+from trm_arc.common.device import NARROW
+from trm_arc.config import ModelConfig
+from trm_arc.model.attention import attend
+
+NORM_EPSILON = 1e-5
+ROTARY_BASE = 10000.0
+# Matrices that are stored as one, as published, with their parts and the parts' shares of the rows.
+_FUSED = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
+HALT, CONTINUE = 0, 1  # rows of the halting head
+
+
+class Place(NamedTuple):
+    """Where the tokens are: P prefix slots, then rows x columns of the window; cosine and sine of each token's rotation."""
+
+    prefix: int
+    rows: int
+    columns: int
+    rotary: tuple[Tensor, Tensor] | None
+
+
+class State(NamedTuple):
+    """What is carried from one supervision step to the next: the answer y (B, L, D) and the scratch states z, each (B, L, D)."""
+
+    y: Tensor
+    z: tuple[Tensor, ...]
+
+    def take(self, rows: slice, latents: int) -> "State":
+        """The states of some puzzles, all `latents` of each."""
+        here = slice(rows.start * latents, rows.stop * latents)
+        return State(self.y[here], tuple(part[here] for part in self.z))
+
+    @staticmethod
+    def join(parts: Sequence["State"]) -> "State":
+        """The states of all parts, behind each other."""
+        y, *z = (torch.cat(tensors) for tensors in zip(*((part.y, *part.z) for part in parts), strict=True))
+        return State(y, tuple(z))
+
+
+class Output(NamedTuple):
+    """What a supervision step gives: the next state (detached), logits (B, H, W, V), halting logits (B, 2) in float32."""
+
+    state: State
+    logits: Tensor
+    halting: Tensor
+
+
+class Block(nn.Module):
+    """Mix tokens, then features; each with a residual and an RMS norm behind it (post-norm, no weights in the norm).
+
+    Args:
+        config: the model's settings.
+        tokens: L, of which the MLP mixer has weights for each.
+    """
+
+    def __init__(self, config: ModelConfig, tokens: int) -> None:
+        super().__init__()
+        width = config.width
+        if config.mixer == "attention":
+            self.qkv = nn.Parameter(torch.empty(3 * width, width))
+            self.out = nn.Parameter(torch.empty(width, width))
+        elif config.mixer == "mlp":
+            inner = inner_width(config.expansion, tokens)
+            self.mix_gate_up = nn.Parameter(torch.empty(2 * inner, tokens))
+            self.mix_down = nn.Parameter(torch.empty(tokens, inner))
+        else:
+            raise ValueError(f"no such mixer: {config.mixer}")
+        inner = inner_width(config.expansion, width)
+        self.gate_up = nn.Parameter(torch.empty(2 * inner, width))
+        self.down = nn.Parameter(torch.empty(width, inner))
+        if config.convolution:
+            self.kernel = nn.Parameter(torch.empty(inner, config.convolution, config.convolution))
+        self.heads, self.mixer, self.gating = config.heads, config.mixer, config.gate
+
+    def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The weights in the dtype of the computation: cast once a step, used by every one of its T (n + 1) calls.
+
+        Fused matrices are taken apart here, and not their products: the gradients of split activations would have to be glued
+        together in every call, those of split weights only once.
+        """
+        cast = {name: parameter.to(dtype) for name, parameter in self.named_parameters()}
+        for fused, parts, shares in _FUSED:
+            if fused in cast:
+                matrix = cast.pop(fused)
+                unit = len(matrix) // sum(shares)
+                cast |= zip(parts, matrix.split([unit * share for share in shares]), strict=True)
+        return cast
+
+    def forward(self, h: Tensor, weights: dict[str, Tensor], place: Place) -> Tensor:
+        """h (B, L, D) -> (B, L, D), with the weights of `cast`."""
+        if self.mixer == "attention":
+            h = _norm(self._attend(h, weights, place.rotary).add_(h))
+        else:  # the norm of the MLP mixer runs over the tokens, as in the original
+            h = h.transpose(1, 2)  # (B, D, L)
+            mixed = _gated(h, weights["mix_gate"], weights["mix_up"], self.gating)
+            h = _norm(F.linear(mixed, weights["mix_down"]).add_(h)).transpose(1, 2)
+        inner = _gated(h, weights["gate"], weights["up"], self.gating)
+        if "kernel" in weights:
+            inner = _convolve(inner, weights["kernel"], place)
+        return _norm(F.linear(inner, weights["down"]).add_(h))
+
+    def _attend(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        batch, length, width = h.shape
+        qk = F.linear(h, weights["qk"]).view(batch, length, 2, self.heads, width // self.heads)
+        value = F.linear(h, weights["v"]).view(batch, length, self.heads, width // self.heads)
+        if rotary is not None:
+            cos, sin = rotary  # (L, 1, 1, D / heads)
+            qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, dims=-1), sin)
+        query, key = qk.unbind(dim=2)
+        mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        return F.linear(mixed.transpose(1, 2).reshape(batch, length, width), weights["out"])
+
+
+class Reasoner(nn.Module):
+    """The recursive model, without its task embeddings (see `trm_arc.model.embedding`).
+
+    Args:
+        config: which member of the family.
+        generator: draws the initial weights and states.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        tokens = config.prefix + config.board_rows * config.board_columns
+        self.embed_tokens = nn.Parameter(torch.empty(config.vocabulary, config.width))
+        self.networks = nn.ModuleList(
+            nn.ModuleList(Block(config, tokens) for _ in range(config.layers)) for _ in range(config.networks)
+        )
+        if config.transform_slots:
+            self.symmetry_slot = nn.Parameter(torch.empty(SYMMETRIES, config.width))
+            self.palette_slots = nn.Parameter(torch.empty(COLOURS, config.width))
+        self.head = nn.Parameter(torch.empty(config.vocabulary, config.width))
+        self.halt_weight = nn.Parameter(torch.empty(2, config.width))
+        self.halt_bias = nn.Parameter(torch.empty(2))
+        self.register_buffer("y_start", torch.empty(config.latents, config.width))
+        self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
+        self.run_block = Block.forward  # or the same, fused
+        self.embedding_rows = 0  # of the table of task embeddings that goes with this network, which is kept apart; for print
+        self.reset(generator)
+
+    def __repr__(self) -> str:
+        config, usual = self.config, ModelConfig()
+        network = sum(p.numel() for p in self.parameters())
+        rows = self.embedding_rows
+        table = f"{rows * config.width:,} parameters, {rows:,} rows" if rows else "none attached"
+        changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name)]
+        lines = (
+            f"Reasoner: {config.family}, width {config.width}, {config.layers} blocks, T {config.cycles}, n {config.thoughts}",
+            f"  network          {network:,} parameters",
+            f"  task embeddings  {table}",
+            f"  unlike TRM       {', '.join(f'{name} {getattr(config, name)}' for name in changed) or 'nothing'}",
+        )
+        return "\n".join(lines)
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw every weight anew; this is the whole initialisation.
+
+        embed_tokens, slots  truncated normal, std 1 / sqrt(D): scaled by sqrt(D) when used
+        matrices, head       truncated normal, std 1 / sqrt(columns) (LeCun)
+        kernels              the same; a column for every cell that they see
+        y_start, z_start     truncated normal, std 1, never trained
+        halting head         weight 0, bias -5: at first no row stops early
+        """
+        for name, tensor in [*self.named_parameters(), *self.named_buffers()]:
+            if name == "halt_weight":
+                tensor.zero_()
+            elif name == "halt_bias":
+                tensor.fill_(-5.0)
+            elif name in ("y_start", "z_start"):
+                truncated_normal_(tensor, 1.0, generator)
+            else:
+                truncated_normal_(tensor, tensor[0].numel() ** -0.5, generator)
+
+    def start(self, batch: int, rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator | None = None) -> State:
+        """The initial states of `batch` puzzles, K rows each, on a window of `rows` x `columns` cells.
+
+        Args:
+            batch: puzzles.
+            rows: of the window.
+            columns: of the window.
+            dtype: of the states, and so of the computation.
+            generator: draws random initial states (`random_start`); not used without.
+        """
+        shape = (batch * self.config.latents, self.config.prefix + rows * columns, self.config.width)
+        fixed = (self.y_start, *self.z_start)  # (K, D) each
+        if self.config.random_start:
+            assert generator is not None, "random initial states need a generator"
+            wide = torch.promote_types(dtype, torch.float32)
+            drawn = (torch.empty(shape, dtype=wide, device=self.y_start.device) for _ in fixed)
+            y, *z = (truncated_normal_(tensor, 1.0, generator).to(dtype) for tensor in drawn)
+        else:
+            y, *z = (tensor.to(dtype).repeat(batch, 1)[:, None].expand(shape) for tensor in fixed)
+        return State(y, tuple(z))
+
+    def forward(
+        self,
+        state: State,
+        tokens: Tensor,
+        task_vectors: Tensor,
+        transforms: Tensor,
+        depth: tuple[int, int] | None = None,
+        generators: Sequence[torch.Generator] | None = None,
+        watch: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> Output:
+        """One supervision step, in the dtype of the state.
+
+        Args:
+            state: from `start` or the step before.
+            tokens: (B, H, W) integers below the vocabulary; the window starts at the board's corner.
+            task_vectors: (B, D).
+            transforms: (B, 11) rows of a plan, which the transform slots tell; not read without them.
+            depth: T and n, if not the config's.
+            generators: (B), each draws the noise of its row's network calls; without them there is none.
+            watch: called with logits and halting logits after every cycle but the last, whose are returned.
+        """
+        config, dtype = self.config, state.y.dtype
+        rows, columns = tokens.shape[1:]
+        place = Place(config.prefix, rows, columns, self._rotary(rows, columns, dtype))
+        weights = [[block.cast(dtype) for block in network] for network in self.networks]
+        x = self._embed(tokens, task_vectors, transforms, dtype)
+        y, z = state.y, list(state.z)
+
+        def call(network: int, old: Tensor, h: Tensor) -> Tensor:
+            for block, block_weights in zip(self.networks[network], weights[network], strict=True):
+                h = self.run_block(block, h, block_weights, place)
+            if config.damping < 1:
+                h = torch.lerp(old, h, config.damping)
+            if config.noise and generators is not None:  # row by row, so that it is the same in whatever pieces a batch goes
+                drawn = [torch.randn(h.shape[1:], dtype=dtype, device=h.device, generator=each) for each in generators]
+                h = h + config.noise * torch.stack(drawn)
+            return h
+
+        cycles, thoughts = depth or (config.cycles, config.thoughts)
+        calls = cycles * (thoughts + 1)
+        carrying = config.carrying(cycles, thoughts)
+        grad = torch.is_grad_enabled()
+        for number in range(calls):
+            thought = number % (thoughts + 1)
+            with torch.set_grad_enabled(grad and number >= calls - carrying):
+                if thoughts == 0:
+                    y = call(-1, y, y + x)
+                elif thought == thoughts:
+                    y = call(-1, y, _total(y, z))
+                elif z:
+                    at = thought % len(z)
+                    z[at] = call(0, z[at], _total(y, z) + x)
+                else:
+                    y = call(0, y, y + x)
+            if watch is not None and thought == thoughts and number < calls - 1:
+                watch(*self._read(y, rows, columns))
+        logits, halting = self._read(y, rows, columns)
+        return Output(State(y.detach(), tuple(part.detach() for part in z)), logits, halting)
+
+    def _read(self, y: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Logits (B, H, W, V) and halting logits (B, 2) of an answer y (B, L, D)."""
+        logits = F.linear(y[:, self.config.prefix :], self.head.to(y.dtype)).unflatten(1, (rows, columns))
+        wide = torch.promote_types(y.dtype, torch.float32)  # in half precision equal votes would tie by rounding
+        halting = F.linear(y[:, 0].to(wide), self.halt_weight.to(wide), self.halt_bias.to(wide)).float()
+        return logits, halting
+
+    def _embed(self, tokens: Tensor, task_vectors: Tensor, transforms: Tensor, dtype: torch.dtype) -> Tensor:
+        embedding = self.embed_tokens.to(dtype)
+        parts = [task_vectors.to(dtype)[:, None]]
+        if self.config.transform_slots:
+            # A slot for each colour of the untransformed task says which token stands for it now, for attention to look up.
+            became = F.embedding(transforms[:, 1:].int() + FIRST_COLOUR, embedding)
+            parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_slot.to(dtype)))
+            parts.append((became + self.palette_slots.to(dtype)) * 0.5**0.5)
+        board = F.embedding(tokens.flatten(1).int(), embedding)
+        parts.append(board.new_zeros(len(tokens), self.config.prefix - sum(p.shape[1] for p in parts), self.config.width))
+        return math.sqrt(self.config.width) * torch.cat((*parts, board), dim=1)
+
+    def _rotary(self, rows: int, columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+        """Cosine and sine, each (L, 1, 1, D / heads), of the rotation of every token of the window.
+
+        A rotation takes (a, b) to (a cos - b sin, b cos + a sin), a and b being the halves of a head.  The sign is put into the
+        sine here, so that a roll by half a head is all that is left to do.
+        """
+        config = self.config
+        if config.positions == "none":
+            return None
+        target, head_width = self.y_start.device, config.width // config.heads
+        # float64, as long tables of float32 angles would differ from the exact ones in the last digits
+        device = torch.device("cpu") if target.type in NARROW else target
+        row, column = torch.meshgrid(
+            torch.arange(rows, dtype=torch.float64, device=device),
+            torch.arange(columns, dtype=torch.float64, device=device),
+            indexing="ij",
+        )
+        if config.positions == "rotary-1d":  # prefix and board in one line, cells where the full board has them
+            slots = torch.arange(config.prefix, dtype=torch.float64, device=device)
+            place = torch.cat((slots, config.prefix + (row * config.board_columns + column).flatten()))[:, None]
+            angles = place * _frequencies(head_width, device)
+        elif config.positions == "rotary-2d":  # half of the frequencies turn with the row, half with the column
+            frequencies = _frequencies(head_width // 2, device)
+            board = torch.cat((row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies), dim=1)
+            angles = torch.cat((board.new_zeros(config.prefix, head_width // 2), board))
+        else:
+            raise ValueError(f"no such positions: {config.positions}")
+        cos, sin = angles.cos(), angles.sin()
+        tables = torch.cat((cos, cos), dim=1), torch.cat((-sin, sin), dim=1)
+        return tuple(table[:, None, None].to(target, dtype) for table in tables)
+
+
+def inner_width(expansion: float, width: int) -> int:
+    """Inner width of a SwiGLU: two thirds of the expansion, rounded up to a multiple of 256."""
+    return -(-round(expansion * width * 2 / 3) // 256) * 256
+
+
+def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator) -> Tensor:
+    """Fill with a normal truncated at two deviations whose std is `std` after the truncation (as JAX does, not PyTorch)."""
+    lower, upper = -2.0, 2.0
+    low, high = math.erf(lower / math.sqrt(2)), math.erf(upper / math.sqrt(2))
+    mass = (high - low) / 2
+    density = math.exp(-0.5 * lower**2) / math.sqrt(2 * math.pi)
+    corrected = std / math.sqrt(1 - (upper - lower) * density / mass)
+    tensor.uniform_(low, high, generator=generator)
+    return tensor.erfinv_().mul_(math.sqrt(2) * corrected).clamp_(lower * corrected, upper * corrected)
+
+
+def _total(y: Tensor, z: list[Tensor]) -> Tensor:
+    total = y
+    for part in z:
+        total = total + part
+    return total
+
+
+def _norm(h: Tensor) -> Tensor:
+    return F.rms_norm(h, h.shape[-1:], eps=NORM_EPSILON)
+
+
+def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
+    """The inner activations of a gated MLP."""
+    g, u = F.linear(h, gate), F.linear(h, up)
+    if gating == "swiglu":
+        # In place where no gradient needs g: these are the largest tensors of all.
+        return F.silu(g) * u if torch.is_grad_enabled() else F.silu(g, inplace=True).mul_(u)
+    if gating == "norm-swiglu":
+        # Muon's steps are of one size for every matrix, so the product g u outgrows the rest unless it is normed.
+        # Source: Dillon, "Speed is Confidence", arXiv 2601.19085.
+        return g.sigmoid() * _norm(g * u)
+    raise ValueError(f"no such gate: {gating}")
+
+
+def _convolve(inner: Tensor, kernel: Tensor, place: Place) -> Tensor:
+    """ConvSwiGLU: the silu of a depthwise convolution over the board; prefix slots have no neighbours and pass as they are.
+
+    Source: Gao et al., "Universal Reasoning Model", arXiv 2512.14693, where it runs over the line of tokens.
+    """
+    slots, board = inner.split([place.prefix, place.rows * place.columns], dim=1)
+    board = board.unflatten(1, (place.rows, place.columns)).permute(0, 3, 1, 2)  # (B, inner, H, W), channels last in memory
+    board = F.conv2d(board, kernel[:, None], padding=kernel.shape[-1] // 2, groups=len(kernel))
+    return torch.cat((slots, F.silu(board).permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
+
+
+def _frequencies(width: int, device: torch.device) -> Tensor:
+    return ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)

@@ -1,0 +1,1 @@
+"""Mazes: rules, shortest paths, generator."""

@@ -1,0 +1,144 @@
+"""Mazes like Maze-Hard's, by the same chances as drawing until one is hard enough, but a million draws a second and core.
+
+A draw is: a share of walls from 0.3 to 0.5, every cell a wall with that chance, S and G two free cells.  It is kept where S and
+G are at least so many moves apart, in Maze-Hard 109: about one draw in 50,000.  Nothing is reused between draws and nothing
+reweighted, so what is kept has the chances of rejection sampling because it is rejection sampling.
+"""
+
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from augment.kernels import mix
+from trm_arc.common.errors import InputError
+from trm_arc.puzzles.maze import kernels
+from trm_arc.puzzles.maze.rules import FREE, PATH, SIDE, canonical, label
+
+LEAST_SIDE = 5
+LEAST_MOVES = 109  # of Maze-Hard, at 30 x 30
+TRIES = 20_000_000  # draws for one maze, before the number of moves counts as out of reach
+REPEATS = 1_000  # mazes in a row that are known already, before all count as known
+_TRIES_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a thread hears that it may stop
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Mazes with their answers: uint8 (n, side, side) each, and S-to-G moves, int64 (n,)."""
+
+    questions: np.ndarray
+    answers: np.ndarray
+    moves: np.ndarray
+
+
+def usual_moves(side: int) -> int:
+    """How far S and G are apart at least, where nobody says: as hard to meet by chance as 109 moves are at 30 x 30.
+
+    Shortest paths among walls near the density where free cells fall apart grow as the side to the power of 1.13, and so does
+    this: by measurement 2 to 5 of 100,000 draws are kept, whatever the side.
+
+    Args:
+        side: of the mazes.
+    """
+    return round(LEAST_MOVES * (side / SIDE) ** 1.13)
+
+
+def generate(
+    count: int,
+    side: int,
+    seed: int,
+    *,
+    least_moves: int | None = None,
+    exclude: np.ndarray | None = None,
+    threads: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Generated:
+    """Make mazes, no two of them the same up to turning and mirroring.
+
+    Maze number k is drawn from a stream that (seed, k) begins; the first `count` of them that are new are taken.  So the same
+    arguments give the same mazes on every machine, with any number of threads, and fewer mazes are the first of more.
+
+    Args:
+        count: of mazes.
+        side: rows and columns, 5 to 30.
+        seed: a number from 0.
+        least_moves: from S to G; `usual_moves` of the side if left out.
+        exclude: mazes uint8 (n, side, side), questions or answers, of which none is made again, turned or mirrored.
+        threads: how many cores work; all that this process may use if left out.
+        progress: called with the number of mazes made so far.
+
+    Raises:
+        InputError: a number is out of its range, no maze with so many moves came in 20 million draws, or 1,000 mazes in a row
+            were known already.
+        ValueError: `exclude` holds no mazes of that side.
+    """
+    least_moves = usual_moves(side) if least_moves is None else least_moves
+    _check(count, side, seed, least_moves, threads)
+    known = _canonical_bytes(exclude, side) if exclude is not None and len(exclude) else set()
+    questions, made, repeats = np.empty((count, side, side), np.uint8), 0, 0
+    with closing(_search_all(count, side, seed, least_moves, threads or len(os.sched_getaffinity(0)))) as mazes:
+        while made < count:
+            questions[made] = next(mazes)
+            key = canonical(questions[made : made + 1]).tobytes()
+            if key not in known:
+                known.add(key)
+                made, repeats = made + 1, 0
+                if progress is not None:
+                    progress(made)
+            elif (repeats := repeats + 1) == REPEATS:
+                raise InputError(
+                    f"after {made} of {count} mazes of side {side} with at least {least_moves} moves, {REPEATS:,} in a row were "
+                    f"known already; ask for fewer mazes, or for fewer moves"
+                )
+    return Generated(questions, *label(questions))
+
+
+def _check(count: int, side: int, seed: int, least_moves: int, threads: int | None) -> None:
+    if not LEAST_SIDE <= side <= SIDE:
+        raise InputError(f"mazes have a side of {LEAST_SIDE} to {SIDE}, got {side}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"a seed is a number from 0 to 2**63 - 1, got {seed}")
+    for name, value, least in (("mazes", count, 0), ("moves", least_moves, 1), ("threads", threads, 1)):
+        if value is not None and value < least:
+            raise InputError(f"at least {least} {name}: got {value}")
+    if least_moves >= side * side:
+        raise InputError(f"S and G of a maze of side {side} are never {least_moves} moves apart; ask for fewer")
+
+
+def _canonical_bytes(mazes: np.ndarray, side: int) -> set[bytes]:
+    if mazes.shape[1:] != (side, side):
+        raise ValueError(f"mazes to exclude have to be of shape (n, {side}, {side}), got {mazes.shape}")
+    return {maze.tobytes() for maze in canonical(np.where(mazes == PATH, np.uint8(FREE), mazes))}
+
+
+def _search_all(count: int, side: int, seed: int, least_moves: int, threads: int) -> Iterator[np.ndarray]:
+    """Mazes number 0, 1, 2 and so on without end, known ones too; `threads` work a little ahead."""
+    stop, pool = threading.Event(), ThreadPoolExecutor(threads)
+    try:
+        ahead = deque(pool.submit(_search, number, side, seed, least_moves, stop) for number in range(min(count, 4 * threads)))
+        for number in itertools.count(len(ahead)):
+            yield ahead.popleft().result()
+            ahead.append(pool.submit(_search, number, side, seed, least_moves, stop))
+    finally:  # the caller has enough, or an error or Ctrl-C came
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _search(number: int, side: int, seed: int, least_moves: int, stop: threading.Event) -> np.ndarray:
+    """Maze `number` of the stream of mazes that a seed begins."""
+    state = np.uint64(mix(np.uint64(mix(np.uint64(seed))) ^ np.uint64(number)))
+    levels, free, maze = kernels.empty_levels(), kernels.empty_rows(), np.empty((side, side), np.uint8)
+    for _ in range(TRIES // _TRIES_A_CALL):
+        found, state = kernels.search_maze(np.uint64(state), least_moves, _TRIES_A_CALL, levels, free, maze)
+        if found or stop.is_set():  # whoever says stop reads no more mazes
+            return maze
+    raise InputError(
+        f"no maze of side {side} with at least {least_moves} moves came in {TRIES:,} draws; ask for fewer moves "
+        f"(usual are {usual_moves(side)})"
+    )

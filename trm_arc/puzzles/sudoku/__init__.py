@@ -1,0 +1,1 @@
+"""Sudoku: rules, solver, canonical form, generator."""

@@ -1,0 +1,137 @@
+"""Makes Sudoku, hard or easy, each with one solution and none the image of another; the same for any number of threads."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.puzzles.sudoku.canonical import canonical
+from trm_arc.puzzles.sudoku.rules import Boxes, require_boards
+from trm_arc.puzzles.sudoku.search import HARD, HARDEST, make_block, make_search_room
+
+# The difficulty (guesses averaged over images) of Sudoku-Extreme: shares of its puzzles, and what those stay below.
+_SHARES = (0.0, 0.137, 0.1371, 0.21, 0.25, 0.29, 0.30, 0.32, 0.35, 0.40, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 1.0)
+_PROFILE = (0.0, 0.0, 1.0, 1.0, 2.3, 5.0, 15.5, 20.7, 25.7, 31.0, 39.7, 45.7, 52.0, 59.9, 77.3, 99.8, 119.3, 150.0)
+_EASY_CLUES = (0.39, 0.47)  # of all cells: 32 to 38 for 9 x 9, 14 to 17 for 6 x 6, 6 to 8 for 4 x 4
+_GOLDEN = 0.6180339887498949
+BLOCK = 16  # puzzles made at once, whose hard ones share an ancestor
+TRIES = 20  # puzzles made for every one wanted, and THOUSAND more, before giving up
+THOUSAND = 1000
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Puzzles of `generate`.
+
+    Attributes:
+        questions: uint8 (n, side, side), 0 where blank.
+        answers: uint8 (n, side, side), the only solutions.
+        guesses: int64 (n,), guesses of `solve` on the way to the solution.
+    """
+
+    questions: np.ndarray
+    answers: np.ndarray
+    guesses: np.ndarray
+
+
+def _draw_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a block should hold: difficulties in ascending order (none where easy), numbers of clues.
+
+    Points a golden section apart fill the unit interval evenly, so that any few blocks have the profile of the whole set.
+    """
+    offset = np.random.default_rng([seed, 0]).random()
+    points = (offset + np.arange(block * BLOCK, (block + 1) * BLOCK) * _GOLDEN) % 1
+    low, high = _EASY_CLUES
+    clues = np.rint(boxes.side**2 * (low + points * (high - low))).astype(np.int64)
+    if kind == "easy":
+        return np.empty(0), clues
+    if boxes != Boxes(3, 3):
+        return np.full(BLOCK, HARDEST), clues
+    targets = np.interp(points, _SHARES, _PROFILE)
+    return np.array(sorted(targets, key=lambda target: (target < HARD, target if target >= HARD else -target))), clues
+
+
+def _make(boxes: Boxes, seed: int, block: int, kind: str) -> Generated:
+    targets, clues = _draw_targets(boxes, seed, block, kind)
+    boards = np.zeros((2, BLOCK, boxes.side**2), np.uint8)
+    guesses = np.zeros(BLOCK, np.int64)
+    room = make_search_room(boxes.rows, boxes.columns)
+    make_block(room, boxes.side, seed, block, targets, clues, boards[0], boards[1], guesses)
+    boards = boards.reshape(2, BLOCK, boxes.side, boxes.side)
+    order = np.random.default_rng([seed, 1, block]).permutation(BLOCK)
+    return Generated(boards[0][order], boards[1][order], guesses[order])
+
+
+def _make_blocks(boxes: Boxes, seed: int, first: int, count: int, kind: str, threads: int) -> Iterator[Generated]:
+    """Blocks in order, made by threads: the kernels hold no lock."""
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(lambda block: _make(boxes, seed, block, kind), range(first, first + count))
+
+
+def generate(
+    count: int,
+    boxes: Boxes,
+    seed: int,
+    *,
+    kind: Literal["hard", "easy"],
+    exclude: np.ndarray | None = None,
+    threads: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Generated:
+    """Make puzzles with one solution each, no two of which become each other by a symmetry of Sudoku.
+
+    Easy puzzles need no guess of `solve`; 0.39 to 0.47 of their cells are clues, which need not all be needed.  Of hard ones no
+    clue can be left out.  For 9 x 9 their difficulties follow the profile of Sudoku-Extreme: a target is drawn for each, and a
+    search moves single clues of a minimal puzzle until it is near.  Puzzles are made in blocks of sixteen; the
+    harder ones of a block come from one search, several moves apart, all others begin with a random grid of their own, and blocks
+    have nothing in common.  For other sides, hard puzzles come from twenty steps of the same
+    search, each from a grid of its own, that never take an easier puzzle.
+
+    Args:
+        count: puzzles to make.
+        boxes: the box shape.
+        seed: the same seed gives the same puzzles, on every machine and for any number of threads.
+        kind: "hard" or "easy".
+        exclude: uint8 (m, side, side), questions no image of which may be made.
+        threads: that work at once; the processor's cores by default.
+        progress: called with the number of puzzles made so far.
+
+    Raises:
+        InputError: `count` or `seed` is negative, or so many different puzzles were not found in 20 tries for each and a
+            thousand more.
+        ValueError: an unknown kind, or `exclude` of another shape or type.
+    """
+    require_least("count", count, 0)
+    require_least("seed", seed, 0)
+    require_least("threads", threads)
+    if kind not in ("hard", "easy"):
+        raise ValueError(f'kind: "hard" or "easy" is expected, got {kind!r}')
+    seen = set()
+    if exclude is not None:
+        seen = {form.tobytes() for form in canonical(require_boards("exclude", exclude, boxes), boxes)}
+    kept: list[tuple[np.ndarray, np.ndarray, int]] = []
+    made, most = 0, TRIES * count + THOUSAND
+    while len(kept) < count:
+        if made >= most:
+            raise InputError(
+                f"{count} different {kind} Sudoku of side {boxes.side} were wanted; {made} tries found only {len(kept)}"
+            )
+        blocks = -(-(count - len(kept)) // BLOCK)
+        for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or len(os.sched_getaffinity(0))):
+            made += BLOCK
+            for i, form in enumerate(canonical(block.questions, boxes)):
+                if form.tobytes() not in seen and len(kept) < count:
+                    seen.add(form.tobytes())
+                    kept.append((block.questions[i], block.answers[i], int(block.guesses[i])))
+            if progress is not None:
+                progress(len(kept))
+    shape = (count, boxes.side, boxes.side)
+    return Generated(
+        np.array([row[0] for row in kept], np.uint8).reshape(shape),
+        np.array([row[1] for row in kept], np.uint8).reshape(shape),
+        np.array([row[2] for row in kept], np.int64),
+    )

@@ -1,0 +1,166 @@
+"""Tasks, puzzles and what was said of them, drawn for the terminal."""
+
+import textwrap
+
+from trm_arc.common.text import printable, terminal_width
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.task import Grid, Pair, Task
+from trm_arc.evaluation.outcomes import Outcome, judge_results
+from trm_arc.evaluation.results import Answered, Results, name_tests, questions, truths
+from trm_arc.inference.attempts import ATTEMPTS
+from trm_arc.report.puzzle_terminal import draw_board
+from trm_arc.report.terminal import draw_grid, flow, join_lines
+
+_BOLD, _GREEN, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[0m"
+_RIGHT = "right"
+_TOLD = {
+    Outcome.FIRST: ": solved",
+    Outcome.SECOND: ": solved by the second attempt",
+    Outcome.VALID: ": another right answer",
+    Outcome.UNKNOWN: "",
+}
+
+
+def show_answers(results: Results, colour: bool, tables: bool = False) -> str:
+    """Every test input with what was answered and, where known, the truth; cells that differ from it are marked.
+
+    Args:
+        results: of ARC tasks or puzzles.
+        colour: colour blocks, or digits.
+        tables: list the best candidates of each, too.
+    """
+    tasks, shown = results.tasks, []
+    of_puzzles = isinstance(tasks, PuzzleSet)
+    rows = zip(name_tests(results), questions(tasks), truths(tasks), results.answers, judge_results(results), strict=True)
+    for number, (name, question, truth, answered, verdict) in enumerate(rows):
+        if of_puzzles:
+            name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
+            pictures = _draw_boards(results, number, colour)
+        else:
+            pictures = _draw_attempts(question, results.attempts[number], truth, answered, colour)
+        told = _TOLD.get(verdict.outcome, f": not solved, {verdict.describe()}")
+        parts = [head(name + told, colour), flow(pictures)]
+        shown.append("\n".join(parts + ["", _candidate_table(tasks, question, truth, answered, colour)] * tables))
+    return "\n\n".join(shown)
+
+
+def fill(text: str) -> str:
+    """A sentence for the terminal: control characters written out, in lines that fit."""
+    return textwrap.fill(printable(text), terminal_width())
+
+
+def head(text: str, colour: bool) -> str:
+    """A headline for the terminal, as `fill`.
+
+    Args:
+        text: one sentence.
+        colour: whether it may be bold.
+    """
+    return f"{_BOLD}{fill(text)}{_RESET}" if colour else fill(text)
+
+
+def _draw_boards(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
+    """A puzzle's question, its answer and the truth."""
+    puzzles, answered, board = results.tasks, results.answers[number], results.judged.boards[number]
+    family, question, truth = puzzles.family, puzzles.questions[number], puzzles.answers[number]
+    return [
+        ("question", draw_board(family, question, question, None, colour)),
+        (f"answer: {_votes(answered, 0)}", draw_board(family, question, board, truth, colour)),
+        ("truth", draw_board(family, question, truth, None, colour)),
+    ]
+
+
+def _draw_attempts(
+    question: Grid, attempts: list[Grid], truth: Grid | None, answered: Answered, colour: bool
+) -> list[tuple[str, list[str]]]:
+    """A test input of a task, its attempts and the truth."""
+    drawn = [(f"input\n{_size(question)}", draw_grid(question, colour))]
+    for place, grid in enumerate(attempts[: len(ATTEMPTS)]):
+        size = "" if truth is not None and grid.shape == truth.shape else f": {_size(grid)}"
+        drawn.append((f"attempt {place + 1}{size}\n{_votes(answered, place)}", draw_grid(grid, colour, truth)))
+    return drawn + ([] if truth is None else [(f"truth\n{_size(truth)}", draw_grid(truth, colour))])
+
+
+def _votes(answered: Answered, place: int) -> str:
+    """How many views gave the attempt at a place."""
+    if place >= len(answered.candidates):
+        return "a guess"
+    return f"{answered.candidates[place].votes} of {_count(sum(answered.views), 'view')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
+
+
+def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered: Answered, colour: bool) -> str:
+    """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
+    if not answered.candidates:
+        return "no view gave an answer"
+    views = sum(answered.views)
+    titles = "  rank  votes  share  halting  size" + "     beside the truth" * (truth is not None)
+    lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
+    for rank, candidate in sorted(answered.ranked.items()):
+        told = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
+        judged = "" if truth is None else _compare(tasks, question, candidate.grid, truth)
+        line = f"{told}  {_size(candidate.grid):9}{judged}".rstrip()
+        lines.append(f"{_GREEN}{line}{_RESET}" if colour and judged == _RIGHT else line)
+    return "\n".join(lines)
+
+
+def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
+    """How a candidate stands to the truth, in words."""
+    if grid.shape != truth.shape:
+        return "wrong size"
+    wrong = int((grid != truth).sum())
+    if not wrong:
+        return _RIGHT
+    if isinstance(tasks, PuzzleSet) and tasks.family.are_solutions(question[None], grid[None])[0]:
+        return "another right answer"
+    return _count(wrong, "wrong cell")
+
+
+def draw_task(task: Task, colour: bool, tests: bool) -> str:
+    """A task: its demonstrations, each as input and output beside it, and the test inputs.
+
+    Args:
+        task: what to draw.
+        colour: colour blocks, or digits.
+        tests: whether to draw the test inputs, with their outputs where those are known.
+    """
+    pairs = [(f"demonstration {number}", pair) for number, pair in enumerate(task.train, 1)]
+    text = flow([_draw_pair(title, pair, colour) for title, pair in pairs])
+    if not tests:
+        return text
+    several = len(task.test) > 1
+    pairs = [(f"test input {number}" if several else "test input", pair) for number, pair in enumerate(task.test, 1)]
+    return f"{text}\n\n{flow([_draw_pair(title, pair, colour) for title, pair in pairs])}"
+
+
+def _draw_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
+    """An input and its output, with a title that tells their sizes."""
+    drawn, size = draw_grid(pair.input, colour), _size(pair.input)
+    if pair.output is None:
+        return f"{title}: {size}", drawn
+    output = draw_grid(pair.output, colour)
+    middle = (min(len(drawn), len(output)) - 1) // 2
+    arrow = [""] * middle + ["->"]
+    fits = 2 * (pair.input.shape[1] + pair.output.shape[1]) + len(" -> ") <= terminal_width()
+    lines = join_lines([drawn, arrow, output], " ") if fits else [*drawn, "->", *output]
+    return f"{title}: {size} to {_size(pair.output)}", lines
+
+
+def _size(grid: Grid) -> str:
+    return " x ".join(map(str, grid.shape))
+
+
+def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
+    """A puzzle with its solution.
+
+    Args:
+        puzzles: that it stands in.
+        number: its place there, from 0.
+        colour: styles, or marks.
+    """
+    question, answer = puzzles.questions[number], puzzles.answers[number]
+    boards = (("question", question), ("solution", answer))
+    return flow([(title, draw_board(puzzles.family, question, board, None, colour)) for title, board in boards])

@@ -1,0 +1,288 @@
+"""The training loop: steps, logs, evaluations and checkpoints, until the end or until someone asks to stop."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from trm_arc.common.durations import show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import append_line, to_json
+from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.training.pace import Pace
+from trm_arc.training.supervision import Metrics
+from trm_arc.training.trainer import NotFiniteError, Trainer, Wish
+
+METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
+REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+
+Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
+Tracker = Callable[[dict[str, float], int], None]
+
+
+class _AbandonedError(Exception):
+    """An evaluation was given up, as the run has to stop."""
+
+
+class Rhythm(NamedTuple):
+    """How often what happens.
+
+    Attributes:
+        save_every: steps between checkpoints.
+        save_seconds: seconds between checkpoints, instead; None: by steps.
+        keep: checkpoints kept.
+        log_every: steps between lines of metrics.
+        evaluate_every: steps between evaluations; 0: none.
+        time_limit: seconds after which the run saves and stops; None: none.
+        fit: let the run be as long as the time limit allows, with all that depends on its length.
+    """
+
+    save_every: int = 1000
+    save_seconds: float | None = None
+    keep: int = 2
+    log_every: int = 10
+    evaluate_every: int = 0
+    time_limit: float | None = None
+    fit: bool = False
+
+
+def train(
+    trainer: Trainer,
+    out: Path,
+    rhythm: Rhythm,
+    *,
+    peak: float,
+    stale: Sequence[Path] = (),
+    best: float = -math.inf,
+    owed: bool = False,
+    evaluate: Evaluation | None = None,
+    track: Tracker | None = None,
+) -> bool:
+    """Run a trainer to its last step; a signal to stop, or the end of the time, saves first, and ends an evaluation.
+
+    Args:
+        trainer: perhaps resumed.
+        out: folder of the run.
+        rhythm: how often to log, save and evaluate.
+        peak: operations a second that the device can do, of all processes.
+        stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
+        best: the best score so far, of a run that goes on.
+        owed: whether the step that it goes on from was to be evaluated, and was not.
+        evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
+        track: takes every line of metrics, with its step, beside the file.
+
+    Returns:
+        Whether the run is complete; False if it was asked to stop.
+
+    Raises:
+        InputError: nothing can be written, or too many steps in a row came to nothing.
+    """
+    began = saved = time.monotonic()
+    log = _Log(trainer, out, peak, track)
+    pace = Pace(trainer, began, rhythm.time_limit)
+    with log.bar, stop_signals() as stopping:
+
+        def agree(yes: bool) -> bool:
+            return trainer.processes.main_says(yes, trainer.device.device)
+
+        def look() -> None:
+            # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
+            if trainer.processes.count == 1 and (stopping or not pace.has_time(time.monotonic(), 0)):
+                raise _AbandonedError
+
+        def score() -> bool:
+            """Score the step, which is saved, if there is time; whether there is some left to go on."""
+            nonlocal best
+            before = time.monotonic()
+            ahead = 2 if rhythm.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
+            if not agree(pace.has_time(before, ahead * pace.evaluating)):
+                return True
+            try:
+                best = _note_scores(trainer, out, log, evaluate(look), best)
+            except _AbandonedError:
+                tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+                return False
+            pace.evaluating = time.monotonic() - before
+            return agree(pace.has_time_for_step(time.monotonic()))
+
+        go_on = not owed or score()
+        while go_on and trainer.step < trainer.steps and not trainer.agreed.stop:
+            # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
+            now = time.monotonic()
+            due = pace.wants_save(now) or (rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds)
+            over = not rhythm.fit and pace.is_over(now)
+            length = trainer.step + pace.count_steps(now, pace.evaluating) if rhythm.fit else 0
+            try:
+                log.add(trainer.train_step(Wish(bool(stopping) or over, due, length)))
+            except NotFiniteError as error:
+                raise InputError(_save_bad_batch(out, error, trainer)) from None
+            pace.add(time.monotonic() - now)
+            last = trainer.step == trainer.steps
+            if trainer.step % rhythm.log_every == 0 or last:
+                log.write()
+            by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
+            scores_now = evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop
+            if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
+                now = time.monotonic()
+                trainer.save(out, rhythm.keep, stale)
+                stale, saved = [], time.monotonic()
+                pace.saving = saved - now
+            go_on = not scores_now or score()
+    return trainer.step == trainer.steps
+
+
+def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, float], best: float) -> float:
+    """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
+    score = next(iter(scores.values()))
+    log.write_scores(scores)
+    if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
+        return best
+    trainer.save(out / BEST, 1, list_checkpoints(out / BEST))
+    return score
+
+
+def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
+    """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
+    told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
+    try:
+        if trainer.processes.is_main:
+            save_file(batch, out / BAD_BATCH)
+    except (OSError, SafetensorError):
+        return f"{told}; go on from the last checkpoint with lower rates"
+    return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
+
+
+def describe_progress(step: int, steps: int, seconds: float) -> str:
+    """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
+
+    Args:
+        step: steps done.
+        steps: of the run.
+        seconds: of training that are left, evaluations apart.
+    """
+    done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
+    return f"{100 * step // steps}% {done}/{total}, {show_duration(seconds)} left"
+
+
+def describe_metrics(line: Mapping[str, float], halted: int) -> str:
+    """The end of the progress line.
+
+    Args:
+        line: of the metrics.
+        halted: rows that halted since the line before; exact and halt say nothing without any.
+    """
+    exact = f"{line['exact']:.0%}" if halted else "-"
+    steps = f"{line['halting_steps']:.1f}" if halted else "-"
+    return f", loss {line['loss']:.3g} exact {exact} halt {steps} {line['milliseconds_per_step']:.0f} ms"
+
+
+class _Log:
+    """The progress line, and the same numbers as JSON lines."""
+
+    def __init__(self, trainer: Trainer, out: Path, peak: float, track: Tracker | None) -> None:
+        self.trainer, self.path, self.peak, self.track = trainer, out / METRICS_FILE, peak, track
+        self.since: list[Metrics] = []
+        self.operations = 0.0
+        self.seconds = trainer.seconds
+        self.bar = tqdm(
+            total=trainer.steps,
+            initial=trainer.step,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 20,
+            dynamic_ncols=True,
+            disable=not trainer.processes.is_main,
+            bar_format="{desc}",
+        )
+        self.first = trainer.step, trainer.seconds
+        self.told = ""
+        self.lost = False  # whether a line of metrics could not be written
+
+    def add(self, metrics: Metrics) -> None:
+        """Take a step in."""
+        self.since.append(metrics)
+        step = self.trainer.step - 1
+        self.operations += self.trainer.operations(self.trainer.examples.turns.at(step)[0], self.trainer.depth(step))
+        self.tell()
+        self.bar.update()
+
+    def write(self) -> None:
+        """Write a line for the steps since the last one."""
+        trainer, training = self.trainer, self.trainer.config.training
+        values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
+        count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
+        finite = values["loss"][values["loss"].isfinite()]
+        rows = max(1.0, float(values["halted"].sum()))
+        factor = trainer.optimizers.schedule(trainer.step)
+        line = {
+            "step": trainer.step,
+            "seconds": trainer.seconds,
+            "loss": float(finite.mean()) if len(finite) else math.nan,
+            "accuracy": float(values["accuracy"].sum()) / rows,
+            "exact": float(values["exact"].sum()) / rows,
+            "halting_steps": float(values["steps"].sum()) / rows,
+            "learning_rate": training.learning_rate * factor,
+            "learning_rate_factor": factor,
+            "milliseconds_per_step": 1000 * seconds / count,
+            "examples_per_second": count * training.batch_size / seconds,
+            "operations": self.operations,
+            "share_of_peak": self.operations / seconds / self.peak,
+            "skipped_steps": trainer.skipped,
+        }
+        self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
+        self._put(line)
+        self.told = describe_metrics(line, int(values["halted"].sum()))
+        self.tell()
+
+    def tell(self) -> None:
+        """Bring the progress line up to date; the bar draws it now and then."""
+        trainer, (step, seconds) = self.trainer, self.first
+        left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
+        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.told, refresh=False)
+
+    def write_scores(self, scores: dict[str, float]) -> None:
+        """Write a line for an evaluation, and say it."""
+        self._put({"step": self.trainer.step, "seconds": self.trainer.seconds, **scores})
+        if self.trainer.processes.is_main:
+            tqdm.write(f"step {self.trainer.step}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
+
+    def _put(self, line: dict[str, float]) -> None:
+        if self.trainer.processes.is_main:
+            try:
+                append_line(self.path, to_json(line))
+            except InputError as error:  # a line less is no reason to lose a run
+                if not self.lost:
+                    tqdm.write(f"step {self.trainer.step}: {error}; the run goes on, lines of metrics are lost")
+                self.lost = True
+            if self.track is not None:
+                self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[float]]:
+    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress ends whole; a second one that does
+    not just repeat the first interrupts at once."""
+    received: list[float] = []
+
+    def remember(_number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if received and now - received[0] > REPEATS:
+            raise KeyboardInterrupt
+        received.append(now)
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,103 @@
+"""One supervision step of training, from rows in flight to a loss: pure, no wait for the device, so that it can be fused."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trm_arc.config import TrainingConfig
+from trm_arc.model.compiling import BLOCK, STEP, fuse
+from trm_arc.model.reasoner import Output, Reasoner, State
+from trm_arc.training.halting import Carry, decide, restart
+from trm_arc.training.loss import continue_loss, supervise
+
+
+class Metrics(NamedTuple):
+    """Of one step, as scalars on the device: the mean loss, how many rows halted, and sums over those rows alone.  The metrics
+    of parts of a batch add up to those of the batch."""
+
+    loss: Tensor
+    halted: Tensor
+    accuracy: Tensor
+    exact: Tensor
+    steps: Tensor
+
+
+def supervision_step(
+    reasoner: Reasoner,
+    config: TrainingConfig,
+    carry: Carry,
+    vectors: Tensor,
+    start: State,
+    at_least: Tensor,
+    depth: tuple[int, int] | None = None,
+    generators: Sequence[torch.Generator] | None = None,
+) -> tuple[Tensor, Carry, Metrics]:
+    """Let every row think once more, and say what its answer lacks.
+
+    With K latents all of them think, without gradient; the one with the lowest loss of each puzzle thinks again, with gradient:
+    K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
+
+    Args:
+        reasoner: the model.
+        config: loss and halting.
+        carry: rows in flight; those that halted have their new puzzle already, and take the initial state here.
+        vectors: (B, D) task embeddings of the rows.
+        start: initial states, (B K, L, D) each.
+        at_least: (B,) steps that a row must do, from `draw_minimum`.
+        depth: T and n, if not the model's own.
+        generators: (B), each draws the noise of its row's network calls, if the model has any.
+
+    Returns:
+        The loss of these rows as their share of the mean over the whole batch; what the next step takes up; the metrics.
+    """
+    batch, latents = carry.batch, reasoner.config.latents
+    state = restart(carry.state, start, carry.halted)
+
+    def think(state: State, repeats: int = 1) -> Output:
+        puzzle = (batch.tokens, vectors, batch.transforms)
+        if repeats > 1:
+            puzzle = tuple(part.repeat_interleave(repeats, dim=0) for part in puzzle)
+        return reasoner(state, *puzzle, depth, generators)
+
+    kept = None
+    if latents > 1:
+        with torch.no_grad():
+            every = think(state, latents)
+            kept = every.state
+            labels = batch.labels.repeat_interleave(latents, dim=0)
+            cells = supervise(every.logits, every.halting, labels, config.loss, config.label_smoothing).cells
+            best = cells.view(-1, latents).argmin(dim=1) + latents * torch.arange(len(vectors), device=cells.device)
+        state = State(state.y[best], tuple(part[best] for part in state.z))
+    output = think(state)
+    losses = supervise(output.logits, output.halting, batch.labels, config.loss, config.label_smoothing)
+    steps = carry.steps + 1
+    halting_loss = losses.halting.sum()
+    if config.halting == "q-learning":
+        with torch.no_grad():
+            following = think(output.state).halting
+        halting_loss = halting_loss + continue_loss(output.halting, following, steps >= config.halt_steps).sum()
+    loss = (losses.cells.sum() + config.halting_loss_weight * halting_loss) / config.batch_size
+    with torch.no_grad():
+        halted = decide(output.halting, steps, config.halt_steps, at_least, config.halting)
+        metrics = Metrics(
+            loss.detach(),
+            halted.sum(),
+            (losses.accuracy * halted).sum(),
+            (losses.exact & halted).sum(),
+            (steps * halted).sum(),
+        )
+    return loss, Carry(kept or output.state, batch, steps, halted), metrics
+
+
+def fused_step(reasoner: Reasoner, fused: str) -> Callable[..., tuple[Tensor, Carry, Metrics]]:
+    """`supervision_step`, fused as a whole, or with the blocks of the model fused.
+
+    Args:
+        reasoner: the model; changed where its blocks are.
+        fused: STEP, BLOCK, or nothing.
+    """
+    if fused == BLOCK:
+        reasoner.run_block = fuse(reasoner.run_block)
+    return fuse(supervision_step) if fused == STEP else supervision_step
