@@ -37,15 +37,15 @@ def predict(values: argparse.Namespace) -> int:
     if values.precision not in ("auto", *PRECISIONS):  # asked here, as workers would refuse it one by one
         raise InputError(f"--precision {values.precision}: choose auto or one of {', '.join(PRECISIONS)}")
     if values.settle is not None and not values.settle > 0:
-        raise InputError(f"--settle: must be above 0, got {values.settle}")
+        raise InputError(f"must be above 0, got {values.settle}", flag="--settle")
     if not values.checkpoint and not values.preset:
-        raise InputError("--checkpoint: name a trained model; or with --preset the settings to train one from scratch")
+        raise InputError("name a trained model; or with --preset the settings to train one from scratch", flag="--checkpoint")
     for path in values.checkpoint or ():
         if not os.path.isdir(path):  # what is there and broken is another matter: something may be left to answer with
             raise InputError(f"--checkpoint {path}: no such folder")
     require_arc(values.checkpoint or (), values.preset)
     if values.checkpoint and values.preset:
-        raise InputError("--preset: is for training from scratch, without --checkpoint")
+        raise InputError("is for training from scratch, without --checkpoint", flag="--preset")
     clock = Clock(limit)
     out = kaggle.name_file(values.out)
     challenges = read_challenges(values.challenges, values.data_folder)
@@ -114,9 +114,9 @@ def score_submission(values: argparse.Namespace) -> int:
     where = str(values.solutions)
     listed = isinstance(solutions, dict) and all(isinstance(grids, list) and grids for grids in solutions.values())
     if not listed or not solutions:
-        raise InputError(f"{where}: solutions are an object of task ids, each with a list of grids")
+        raise InputError("solutions are an object of task ids, each with a list of grids", file=where)
     truths = {
-        task_id: [parse_grid(grid, f"{where}: task {task_id}, solution {number}") for number, grid in enumerate(grids)]
+        task_id: [parse_grid(grid, where, task_id, f"solution {number}") for number, grid in enumerate(grids)]
         for task_id, grids in solutions.items()
     }
     expected = {task_id: len(grids) for task_id, grids in truths.items()}

@@ -49,11 +49,11 @@ def bundle(values: argparse.Namespace) -> int:
     """Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest."""
     title, slug, out = values.title, values.id or f"{NOBODY}/trm-arc", values.out
     if not 6 <= len(title) <= 50:
-        raise InputError(f"--title: Kaggle takes 6 to 50 characters, got {len(title)}")
+        raise InputError(f"Kaggle takes 6 to 50 characters, got {len(title)}", flag="--title")
     if not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", slug):
         raise InputError(f"--id {slug}: USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens")
     if values.whole and not values.checkpoint:
-        raise InputError("--whole: does nothing without --checkpoint")
+        raise InputError("does nothing without --checkpoint", flag="--whole")
     require_arc(values.checkpoint)
     _refuse_folder(out, values.overwrite)
     temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")
@@ -78,7 +78,9 @@ def bundle(values: argparse.Namespace) -> int:
             shutil.rmtree(out)
         temporary.rename(out)
     except OSError as error:
-        raise InputError(f"{out}: the bundle cannot be written ({error.strerror}); free space, or name another --out") from None
+        raise InputError(
+            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
@@ -221,9 +223,9 @@ def _refuse_folder(out: Path, overwrite: bool) -> None:
         return
     ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())
     if not ours:
-        raise InputError(f"{out}: is there and is no bundle, so it is not replaced; name another --out")
+        raise InputError("is there and is no bundle, so it is not replaced; name another --out", file=out)
     if not overwrite:
-        raise InputError(f"{out}: is there already; replace it with --overwrite, or name another --out")
+        raise InputError("is there already; replace it with --overwrite, or name another --out", file=out)
 
 
 def _add_checkpoint(path: Path, folder: Path, number: int, whole: bool) -> dict[str, Any]:

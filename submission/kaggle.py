@@ -164,7 +164,7 @@ def leave_out(checkpoints: Sequence[Path]) -> list[Path]:
     for path in checkpoints:
         try:
             if not os.path.isdir(path):  # what is there and broken is left to `predict`: an older one may stand in
-                raise InputError(f"{path}: no such folder")
+                raise InputError("no such folder", file=path)
             require_arc([path])
             kept.append(path)
         except InputError as error:

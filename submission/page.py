@@ -55,7 +55,7 @@ def _read_truths(challenges: Path) -> dict[tuple[str, int], Grid]:
     truths = {}
     try:
         for task_id, grids in dict(read_json(path)).items():
-            truths |= {(task_id, number): parse_grid(grid, task_id) for number, grid in enumerate(grids)}
+            truths |= {(task_id, number): parse_grid(grid, task=task_id) for number, grid in enumerate(grids)}
     except (InputError, TypeError, ValueError):
         return {}
     return truths

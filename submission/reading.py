@@ -99,13 +99,13 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
         document = {path.stem: document}  # one task's file
     if not isinstance(document, dict) or not document:
-        raise InputError(f"{path}: an object of tasks by their ids is needed")
+        raise InputError("an object of tasks by their ids is needed", file=path)
     tasks, guessed, notes = [], {}, list(notes)
     for task_id, value in document.items():
         try:
             task = parse_task(task_id, value, str(path)).without_solutions()
             if not _is_whole(task_id):
-                raise InputError(f"{path}: task {printable(task_id)}: half a character in the id, which is not sent to workers")
+                raise InputError("half a character in the id, which is not sent to workers", file=path, task=printable(task_id))
             tasks.append(task)
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
@@ -134,7 +134,7 @@ def _grids(pairs: list[object], part: str) -> list[Grid]:
     found = []
     for pair in pairs:
         try:
-            found.append(parse_grid(pair.get(part) if isinstance(pair, dict) else None, ""))
+            found.append(parse_grid(pair.get(part) if isinstance(pair, dict) else None))
         except InputError:
             continue
     return found

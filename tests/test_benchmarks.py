@@ -16,6 +16,7 @@ import torch
 from benchmarks import gpu
 from benchmarks.lease import unpack
 from benchmarks.model import make_batch, original_step, our_step
+from tests.helpers import ROOT
 from trm_arc.cli import run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
@@ -24,8 +25,6 @@ from trm_arc.model.export import load_pieces
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.training.supervision import supervision_step
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_both_arrangements_compute_the_same_step() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers import ROOT
 from trm_arc.config import PRESET_HELP, PRESETS
 from trm_arc.model.reasoner import Reasoner
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("augment", "trm_arc", "submission")
 # Imports go down only.  Equal numbers are parts of one floor, or neighbours that do not know each other.
 FLOORS = {
@@ -145,7 +145,9 @@ def test_every_kernel_is_tested_against_a_twin() -> None:
     from augment import kernels
 
     compiled = [name for name, value in vars(kernels).items() if hasattr(value, "py_func") and not name.startswith("_")]
-    text = "".join((ROOT / "tests" / name).read_text(encoding="utf-8") for name in ("test_augment.py", "test_boards.py"))
+    text = "".join(
+        (ROOT / "tests" / name).read_text(encoding="utf-8") for name in ("augment/test_augment.py", "augment/test_boards.py")
+    )
     reached = {
         "mix": "mixed_columns",
         "finish_hash": "grid_hash",

@@ -58,7 +58,7 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
         except InputError:
             continue
         if family is not ARC:
-            raise InputError(f"{path}: answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it")
+            raise InputError(f"answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
 
 
 def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     require_arc([values.checkpoint] if values.checkpoint else (), values.preset)
     if not values.resume and not values.challenges:
-        raise InputError("--challenges: name the tasks to adapt to")
+        raise InputError("name the tasks to adapt to", flag="--challenges")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
         raise InputError("--checkpoint names what to adapt, --preset what to train from scratch: give one of them")
     if values.challenges and are_puzzles(values.challenges):

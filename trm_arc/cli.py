@@ -150,7 +150,7 @@ def chosen_thinking(values: argparse.Namespace) -> dict[str, Any]:
         InputError: one of them does nothing.
     """
     if values.rollout_noise is not None and values.rollouts == 1:
-        raise InputError("--rollout-noise: does nothing without --rollouts 2 or more")
+        raise InputError("does nothing without --rollouts 2 or more", flag="--rollout-noise")
     noise = Thinking(1).noise if values.rollout_noise is None else values.rollout_noise
     return {"rollouts": values.rollouts, "noise": noise, "patience": values.patience}
 

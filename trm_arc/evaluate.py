@@ -55,17 +55,17 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
     names = values.data or training.evaluation_data
     if are_puzzles(names):
         if values.solutions:
-            raise InputError("--solutions: does nothing for Sudoku and mazes, whose files hold their answers")
+            raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
         require_least("puzzles", values.puzzles, 0)
         if getattr(values, "window", "trained") != "trained":
-            raise InputError("--window: does nothing for Sudoku and mazes, which fill their board")
+            raise InputError("does nothing for Sudoku and mazes, which fill their board", flag="--window")
         checkpoint.require_family(families_of(names, values.data_folder), names)  # before any is made
         count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
         skip_bad = values.skip_bad or (not values.data and training.skip_bad)
         return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)
     idle = [name for name in ("puzzles", "skip_bad") if getattr(values, name)]
     if idle:
-        raise InputError(f"--{idle[0].replace('_', '-')}: does nothing for ARC tasks")
+        raise InputError("does nothing for ARC tasks", flag=f"--{idle[0].replace('_', '-')}")
     if values.data is None:
         return load_evaluation(training, values.data_folder, values.solutions)
     return load_tasks(names, values.data_folder, values.solutions)
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
     for path in paths[1:]:  # before the first has worked for hours
         family = read_family(path)
         if family is not tasks.family:
-            raise InputError(f"{path}: answers {family.title}, and {tasks.name} holds {tasks.family.title}")
+            raise InputError(f"answers {family.title}, and {tasks.name} holds {tasks.family.title}", file=path)
     views = tasks.family.usual_views if values.views is None else values.views
     if tasks.has_solutions:
         for path in paths:
@@ -208,7 +208,7 @@ def remove_stale(out: Path, names: Sequence[str]) -> None:
         for name in names:
             (out / name).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: {name} of an earlier evaluation cannot be removed ({error.strerror})") from None
+        raise InputError(f"{name} of an earlier evaluation cannot be removed ({error.strerror})", file=out) from None
     remove_pictures(out / PICTURES)
 
 

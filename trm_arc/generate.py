@@ -42,15 +42,15 @@ def main(arguments: Sequence[str]) -> int:
     require_least("count", values.count)
     require_least("seed", values.seed, 0)
     if values.seed >= 2**63:
-        raise InputError(f"--seed: must be below 2**63, got {values.seed}")
+        raise InputError(f"must be below 2**63, got {values.seed}", flag="--seed")
     family, easy = made_family(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
-        raise InputError(f"--out: a file ending in .csv or .csv.gz is needed, got {values.out}")
+        raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
     exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
     odd = [one.name for one in exclude if one.family is not family]
     if odd:
-        raise InputError(f"--exclude: {odd[0]} holds no {family.name}")
+        raise InputError(f"{odd[0]} holds no {family.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
         made = family.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))

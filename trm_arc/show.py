@@ -68,7 +68,7 @@ class Finder:
             return self.results and self.results.tasks
         if are_puzzles(values.data):
             if values.solutions:
-                raise InputError("--solutions: does nothing for Sudoku and mazes, whose files hold their answers")
+                raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
             return load_puzzles(values.data, "test", values.data_folder)
         return load_tasks(values.data, values.data_folder, values.solutions)
 
@@ -254,7 +254,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     values = make_parser().parse(arguments)
     if values.solutions and not values.data and not any(text.lower().endswith(".json") for text in values.tasks):
-        raise InputError("--solutions: goes with a challenges file; name that with --data")
+        raise InputError("goes with a challenges file; name that with --data", flag="--solutions")
     finder, colour = Finder(values), wants_colour()
     found = [finder.find(text) for text in values.tasks]
     print("\n\n".join(show(one, colour) for one in found), flush=True)

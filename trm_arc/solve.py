@@ -42,7 +42,7 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
         try:
             text = Path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{where}: cannot be read as text ({error})") from None
+            raise InputError(f"cannot be read as text ({error})", file=where) from None
     elif "/" in text or text.endswith(".txt"):
         raise InputError(f"{text}: no such file")
     nothing = f"{where}: neither a puzzle nor a file of one; write a Sudoku in one line, or name a text file with one or a maze"
@@ -59,7 +59,7 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
     family = family_of(board, where)
     question = family.parse(board)[0]
     if fault := family.question_fault(question):
-        raise InputError(f"{where}: {fault}")
+        raise InputError(f"{fault}", file=where)
     return family, question
 
 
@@ -100,12 +100,12 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     require_least("views", values.views)
     if values.show_steps and (values.views > 1 or values.patience):
-        raise InputError("--show-steps: shows one view to its last step; leave out --views and --patience")
+        raise InputError("shows one view to its last step; leave out --views and --patience", flag="--show-steps")
     puzzles = read_puzzle(values.puzzle)
     checkpoint = load_newest(values.checkpoint or newest_checkpoint(RUNS))
     if values.checkpoint is None and checkpoint.family is not puzzles.family:
         answers = f"answers {checkpoint.family.title}, and the puzzle is {puzzles.family.title}"
-        raise InputError(f"{checkpoint.where}: the newest run {answers}; name another with --checkpoint")
+        raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, steps=values.steps, **chosen_thinking(values))
     drawer = Drawer(puzzles, wants_colour())

@@ -203,7 +203,7 @@ def main(arguments: Sequence[str]) -> int:
     path = values.checkpoint or newest_checkpoint(RUNS)
     checkpoint, values.solutions = load_newest(path), None
     if checkpoint.family is ARC:
-        raise InputError(f"{path}: answers ARC tasks; this is for Sudoku and mazes")
+        raise InputError("answers ARC tasks; this is for Sudoku and mazes", file=path)
     puzzles = load_tests(checkpoint, values)
     if not isinstance(puzzles, PuzzleSet):
         raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.family.name}")

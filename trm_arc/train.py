@@ -58,7 +58,9 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
     leave_out = listed(config.leave_out)
     strangers = [task_id for task_id in leave_out if task_id not in training]
     if strangers:
-        raise InputError(f"leave_out: {shorten(strangers)} is not in {training.name or 'the training data, which is empty'}")
+        raise InputError(
+            f"{shorten(strangers)} is not in {training.name or 'the training data, which is empty'}", flag="leave_out"
+        )
     notes = [f"left out {task_id}, as set" for task_id in leave_out]
     training, dropped = guard(training.without(leave_out), evaluation, config.drop_leaks)
     if dropped:
@@ -129,8 +131,9 @@ def build_trainer(
     if config.training.batch_size > examples.distinct:
         if not fitting:
             raise InputError(
-                f"batch_size: {config.training.batch_size} rows are more than the {examples.distinct} examples of this run, its "
-                "pairs under their transforms; lower it, or use more --augmentations"
+                f"{config.training.batch_size} rows are more than the {examples.distinct} examples of this run, its "
+                "pairs under their transforms; lower it, or use more --augmentations",
+                flag="batch_size",
             )
         sharers = processes.count if processes else 1
         config = config.override({"batch_size": max(1, examples.distinct // sharers) * sharers})
@@ -193,7 +196,7 @@ def set_metrics_aside(out: Path, overwrite: bool) -> None:
         elif old.exists():
             old.replace(now)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error})") from None
+        raise InputError(f"cannot be written ({error})", file=out) from None
 
 
 def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
@@ -317,7 +320,7 @@ def refuse_idle_flags(given: Mapping[str, Any], training: TrainingConfig) -> Non
     }
     for name, (does_nothing, needs) in idle.items():
         if name in given and does_nothing:
-            raise InputError(f"--{name.replace('_', '-')}: does nothing without {needs}")
+            raise InputError(f"does nothing without {needs}", flag=f"--{name.replace('_', '-')}")
 
 
 def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, AnySet, list[str]]:
@@ -403,11 +406,11 @@ def check_run_flags(values: Namespace) -> None:
         require_least(name, getattr(values, name), least)
     for name in ("pool_votes", "evaluate_views"):
         if getattr(values, name) and not values.evaluate_every:
-            raise InputError(f"--{name.replace('_', '-')}: does nothing without --evaluate-every")
+            raise InputError("does nothing without --evaluate-every", flag=f"--{name.replace('_', '-')}")
     if values.fit and not values.time_limit:
-        raise InputError("--fit: does nothing without --time-limit")
+        raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
-        raise InputError("--fit: lets the time limit say how many steps there are; leave --steps and --epochs out")
+        raise InputError("lets the time limit say how many steps there are; leave --steps and --epochs out", flag="--fit")
     values.time_limit = parse_duration(values.time_limit) - seconds_before() if values.time_limit else None
     values.export_size = parse_size(values.export_size) if values.export_size else 0
     if values.export_size:

@@ -78,13 +78,13 @@ def _load(tensors: Mapping[str, Tensor], settings: Settings, where: str) -> Reas
     found = {"missing": missing, "surplus": surplus, "of another shape": shapes}
     if any(found.values()):
         told = "; ".join(f"{what}: {shorten(names)}" for what, names in found.items() if names)
-        raise InputError(f"{where}: the tensors do not fit the settings of a {model.family}: {told}")
+        raise InputError(f"the tensors do not fit the settings of a {model.family}: {told}", file=where)
     table = tensors.get(TABLE)
     if table is not None and (table.ndim != 2 or table.shape[1] != model.width or not len(table)):
-        raise InputError(f"{where}: {TABLE} must have rows of {model.width} numbers, not the shape {tuple(table.shape)}")
+        raise InputError(f"{TABLE} must have rows of {model.width} numbers, not the shape {tuple(table.shape)}", file=where)
     odd = [n for n, t in tensors.items() if not t.is_floating_point() or not bool(torch.isfinite(t).all())]
     if odd:
-        raise InputError(f"{where}: not all values are finite real numbers: {shorten(odd)}")
+        raise InputError(f"not all values are finite real numbers: {shorten(odd)}", file=where)
     reasoner.to(torch.float64 if any(t.dtype == torch.float64 for t in tensors.values()) else torch.float32)
     with torch.no_grad():
         for part in _parts(model):
@@ -111,7 +111,9 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
     if odd:
         raise InputError(f"the original's code cannot run this model: it has no {', '.join(odd)}")
     if task_embeddings is not None and (task_embeddings.ndim != 2 or task_embeddings.shape[1] != config.width):
-        raise InputError(f"task_embeddings: rows of {config.width} numbers are expected, got {tuple(task_embeddings.shape)}")
+        raise InputError(
+            f"rows of {config.width} numbers are expected, got {tuple(task_embeddings.shape)}", flag="task_embeddings"
+        )
     tensors = {part.theirs: reasoner.state_dict()[part.ours][part.index].clone() for part in _parts(config)}
     return tensors if task_embeddings is None else tensors | {TABLE: task_embeddings.clone()}
 
@@ -252,7 +254,7 @@ def _transform_row(symmetry: str | None, palette: str | None, where: str) -> byt
     if symmetry is None or palette is None:
         return _IDENTITY
     if int(symmetry) >= SYMMETRIES or sorted(palette) != [str(colour) for colour in range(COLOURS)]:
-        raise InputError(f"{where}: t{symmetry} and {palette} are no symmetry and palette, as t3 and 0132456789")
+        raise InputError(f"t{symmetry} and {palette} are no symmetry and palette, as t3 and 0132456789", file=where)
     return bytes([int(symmetry), *map(int, palette)])
 
 
@@ -287,7 +289,7 @@ def _choose_rows(values: Namespace, table: Tensor, settings: Settings, family: F
     """The task embeddings to keep, hashes of the inputs that were trained on, and a word on the former."""
     if family is not ARC:
         if values.identifiers is not None:
-            raise InputError(f"--identifiers: {family.title} has one task embedding for all puzzles; leave the flag out")
+            raise InputError(f"{family.title} has one task embedding for all puzzles; leave the flag out", flag="--identifiers")
         trained = load_puzzles(values.data, "train", values.data_folder).input_hashes() if values.data else np.zeros(0, np.int64)
         return puzzle_row(table, family), np.unique(trained), f"the task embedding of {family.name}"
     tasks = load_tasks(values.evaluation_data, values.data_folder)
@@ -300,7 +302,7 @@ def _choose_rows(values: Namespace, table: Tensor, settings: Settings, family: F
 def _choose_task_rows(values: Namespace, table: Tensor, settings: Settings, tasks: TaskSet) -> _Rows:
     if values.task_embeddings == "mean":
         if values.identifiers is not None:
-            raise InputError("--identifiers: --task-embeddings mean keeps no row apart; give one of both")
+            raise InputError("--task-embeddings mean keeps no row apart; give one of both", flag="--identifiers")
         return mean_row(table)
     stated = settings.values.get("num_puzzle_identifiers", len(table))
     remedy = "--task-embeddings mean keeps their mean alone"

@@ -38,7 +38,7 @@ class Processes:
             InputError: they cannot be shared out evenly.
         """
         if rows % self.count:
-            raise InputError(f"batch_size: {rows} rows cannot be shared evenly by {self.count} processes; use a multiple")
+            raise InputError(f"{rows} rows cannot be shared evenly by {self.count} processes; use a multiple", flag="batch_size")
         share = rows // self.count
         return slice(self.rank * share, (self.rank + 1) * share)
 

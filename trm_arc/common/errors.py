@@ -1,8 +1,27 @@
 """The errors that a user's mistake raises: a clear sentence, shown without a traceback, exit code 2."""
 
+from pathlib import Path
+
 
 class InputError(ValueError):
-    """What a user gave is wrong: the message says what, where and what to do."""
+    """What a user gave is wrong: the message says what, where and what to do.
+
+    Args:
+        problem: the sentence, without its place.
+        flag: the flag of the command line, or the setting, that is wrong; put before the sentence.
+        file: the file or folder that is wrong; put before the sentence.
+        task: the id of the task that is wrong.
+        place: where in the task, as "test pair 1, input, row 2".
+    """
+
+    def __init__(
+        self, problem: str, *, flag: str | None = None, file: Path | str | None = None, task: str | None = None, place: str = ""
+    ) -> None:
+        self.problem, self.flag, self.task, self.place = problem, flag, task, place
+        self.file = Path(file) if file else None
+        inside = ", ".join(filter(None, (f"task {task}" if task is not None else "", place)))
+        before = (flag, str(file or ""), inside)
+        super().__init__(": ".join([*filter(None, before), problem]))
 
 
 class OwnError(InputError):
@@ -19,7 +38,7 @@ def require_least(name: str, value: int | None, least: int = 1) -> None:
     """
     if value is not None and value < least:
         flag = "--" + name.removeprefix("--").replace("_", "-")
-        raise InputError(f"{flag}: at least {least} is needed, got {value}")
+        raise InputError(f"at least {least} is needed, got {value}", flag=flag)
 
 
 def shorten(names: list[str], limit: int = 5) -> str:

@@ -31,28 +31,28 @@ def read_json(path: Path) -> object:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError("no such file", file=path) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     if not raw.strip():
-        raise InputError(f"{path}: the file is empty; a JSON document is needed")
+        raise InputError("the file is empty; a JSON document is needed", file=path)
     if raw.startswith(b"\xef\xbb\xbf"):
-        raise InputError(f"{path}: starts with a byte-order mark; save the file as plain UTF-8 JSON")
+        raise InputError("starts with a byte-order mark; save the file as plain UTF-8 JSON", file=path)
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON") from None
+        raise InputError(f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON", file=path) from None
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InputError(
-            f"{path}: not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated"
+            f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated", file=path
         ) from None
     # orjson keeps the last of two equal keys without a word.  Fewer keys than colons after strings: look closer.
     try:
         keys = _count_keys(value)
     except RecursionError:
-        raise InputError(f"{path}: more than {_DEEPEST} lists and objects in one another, which no file needs") from None
+        raise InputError(f"more than {_DEEPEST} lists and objects in one another, which no file needs", file=path) from None
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
@@ -72,7 +72,7 @@ def _refuse_duplicates(path: Path, pairs: list[tuple[str, object]]) -> dict[str,
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise InputError(f"{path}: duplicate id or key {shorten(twice)}; every id may stand once")
+        raise InputError(f"duplicate id or key {shorten(twice)}; every id may stand once", file=path)
     return dict(pairs)
 
 
@@ -101,7 +101,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a folder that can be written") from None
+        raise InputError(f"cannot be written ({error.strerror}); name a folder that can be written", file=path) from None
 
 
 def share(path: Path) -> None:
@@ -126,7 +126,7 @@ def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
+        raise InputError(f"cannot be written ({error.strerror}); name another folder", file=folder) from None
     for name in names:
         if (folder / name).is_dir():
             raise InputError(f"{folder / name}: is a folder, where a file will be written; name another place")
@@ -142,7 +142,7 @@ def append_line(path: Path, line: bytes) -> None:
         with path.open("ab") as file:
             file.write(line)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"cannot be written ({error.strerror})", file=path) from None
 
 
 def read_lines(path: Path) -> list[object]:
@@ -154,7 +154,7 @@ def read_lines(path: Path) -> list[object]:
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     values = []
     for line in lines:
         try:
@@ -175,5 +175,5 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{folder}: another run is writing here; name another --out, or wait for it") from None
+            raise InputError("another run is writing here; name another --out, or wait for it", file=folder) from None
         yield

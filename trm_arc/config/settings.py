@@ -77,16 +77,21 @@ class ModelConfig:
     def _check_meaning(self) -> None:
         """Refuse values that are fine alone and mean nothing together."""
         if self.mixer == "mlp" and self.positions != "none":
-            raise InputError("positions: the MLP mixer has a weight for every position, so only --positions none goes with it")
+            raise InputError(
+                "the MLP mixer has a weight for every position, so only --positions none goes with it", flag="positions"
+            )
         if self.states > self.thoughts:
             raise InputError(
-                f"states: a thought changes one scratch state, so {self.thoughts} thoughts in a cycle leave some of the "
-                f"{self.states} as they began: use at most --states {self.thoughts}, or more --thoughts"
+                f"a thought changes one scratch state, so {self.thoughts} thoughts in a cycle leave some of the "
+                f"{self.states} as they began: use at most --states {self.thoughts}, or more --thoughts",
+                flag="states",
             )
         if self.networks == 2 and self.thoughts == 0:
-            raise InputError("networks: the first of two networks thinks, so two need at least one thought: use --networks 1")
+            raise InputError(
+                "the first of two networks thinks, so two need at least one thought: use --networks 1", flag="networks"
+            )
         if self.latents > 1 and self.noise > 0:
-            raise InputError("noise: the best latent runs again to be trained, and noise would change it: use one of both")
+            raise InputError("the best latent runs again to be trained, and noise would change it: use one of both", flag="noise")
 
     @property
     def calls(self) -> int:
@@ -181,7 +186,9 @@ class TrainingConfig:
         for name in ("decay_share", "halt_exploration", "embeddings_first"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         if self.halting == "q-learning" and self.halt_steps == 1:
-            raise InputError("halting: with --halt-steps 1 no row can go on, so q-learning learns nothing: use exact or never")
+            raise InputError(
+                "with --halt-steps 1 no row can go on, so q-learning learns nothing: use exact or never", flag="halting"
+            )
         self.depths()
 
     def depths(self) -> list[tuple[float, int, int]]:
@@ -190,11 +197,11 @@ class TrainingConfig:
         for stage in filter(None, (part.strip() for part in self.depth_curriculum.split(","))):
             match = _STAGE.fullmatch(stage)
             if not match:
-                raise InputError(f"depth_curriculum: {stage!r} is no stage: write T/n:SHARE, as 1/2:0.3")
+                raise InputError(f"{stage!r} is no stage: write T/n:SHARE, as 1/2:0.3", flag="depth_curriculum")
             stages.append((float(match[3]), int(match[1]), int(match[2])))
         shares = [0.0, *(share for share, _, _ in stages), 1.0]
         if any(a >= b for a, b in pairwise(shares)):
-            raise InputError(f"depth_curriculum: shares must rise between 0 and 1, got {self.depth_curriculum!r}")
+            raise InputError(f"shares must rise between 0 and 1, got {self.depth_curriculum!r}", flag="depth_curriculum")
         return stages
 
 
@@ -215,10 +222,10 @@ class Config:
     def __post_init__(self) -> None:
         for share, cycles, thoughts in self.training.depths():
             if cycles * (thoughts + 1) > self.model.calls:
-                raise InputError(f"depth_curriculum: T {cycles}, n {thoughts} is deeper than the model's own recursion")
+                raise InputError(f"T {cycles}, n {thoughts} is deeper than the model's own recursion", flag="depth_curriculum")
             self.at_depth(cycles, thoughts, f"depth_curriculum, until {share}: ")
         if self.training.embeddings_first and self.model.gradient_calls == 1 and self.model.thoughts > 0:
-            raise InputError("embeddings_first: with --gradient-calls 1 no gradient reaches the task embeddings: use 0")
+            raise InputError("with --gradient-calls 1 no gradient reaches the task embeddings: use 0", flag="embeddings_first")
 
     def at_depth(self, cycles: int, thoughts: int, where: str = "") -> ModelConfig:
         """The model at another depth of recursion.
@@ -253,11 +260,11 @@ class Config:
             given = value.get(name) if isinstance(value, dict) else None
             if not isinstance(given, dict) or not given or not set(given) <= known:
                 odd = ", ".join(sorted(set(given) - known)) if given and isinstance(given, dict) else "all of them"
-                raise InputError(f"{where}: settings of {name} are missing or unknown: {odd}; a newer trm_arc may read them")
+                raise InputError(f"settings of {name} are missing or unknown: {odd}; a newer trm_arc may read them", file=where)
             try:
                 parts[name] = part(**given)
             except InputError as error:
-                raise InputError(f"{where}: {error}") from None
+                raise InputError(f"{error}", file=where) from None
         return cls(**parts)
 
     def override(self, values: dict[str, Any]) -> "Config":
@@ -289,7 +296,7 @@ def _check_types(config: ModelConfig | TrainingConfig) -> None:
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:
     if not holds:
-        raise InputError(f"{name}: must be {rule}, got {value!r}")
+        raise InputError(f"must be {rule}, got {value!r}", flag=name)
 
 
 # The published run trains on 40853293 of ARC-AGI-1's training set, which holds the test input of 070dd51e of the evaluation

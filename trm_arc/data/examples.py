@@ -194,12 +194,15 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
     check_vocabulary(model, ARC)
     if model.mixer == "mlp" and settings.training.window == "lanes":
-        raise InputError("window: the MLP mixer has a weight for every position of its board, so there are no lanes for it")
+        raise InputError(
+            "the MLP mixer has a weight for every position of its board, so there are no lanes for it", flag="window"
+        )
     window = Window(side, side) if settings.training.window == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(
-            f"window: the MLP mixer has a weight for every position of its board of {tuple(board)}, so the window must be that "
-            f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}"
+            f"the MLP mixer has a weight for every position of its board of {tuple(board)}, so the window must be that "
+            f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}",
+            flag="window",
         )
     return window
 
@@ -215,7 +218,7 @@ def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, setting
 def check_vocabulary(model: ModelConfig, family: Family) -> None:
     """Raise InputError unless the model's tokens are the family's."""
     if model.vocabulary != family.vocabulary:
-        raise InputError(f"vocabulary: {family.title} needs {family.vocabulary} tokens, got {model.vocabulary}")
+        raise InputError(f"{family.title} needs {family.vocabulary} tokens, got {model.vocabulary}", flag="vocabulary")
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

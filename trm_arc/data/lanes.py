@@ -70,7 +70,7 @@ def sort_into_lanes(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -> 
     for number, side in enumerate(sides):
         pairs = np.flatnonzero(chosen == number)
         if not len(pairs):
-            raise InputError(f"lanes: no pair needs the window of {side} x {side}; leave it out, or use --lanes auto")
+            raise InputError(f"no pair needs the window of {side} x {side}; leave it out, or use --lanes auto", flag="lanes")
         tasks, counts = np.unique(owners[pairs], return_counts=True)
         lanes.append(Lane(Window(side, side), tasks, pairs, np.concatenate([[0], np.cumsum(counts)])))
     return lanes
@@ -119,11 +119,11 @@ def parse_lanes(text: str, needs: np.ndarray, board: int) -> list[int]:
     try:
         sides = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise InputError(f"lanes: sides by commas are expected, as 10,20,30, or auto, got {text!r}") from None
+        raise InputError(f"sides by commas are expected, as 10,20,30, or auto, got {text!r}", flag="lanes") from None
     if sides[0] < 1 or sides[-1] > board:
-        raise InputError(f"lanes: sides must be from 1 to the board's {board}, got {text}")
+        raise InputError(f"sides must be from 1 to the board's {board}, got {text}", flag="lanes")
     if sides[-1] < largest:
-        raise InputError(f"lanes: the largest pair needs a window of {largest} x {largest}, got {text}: add {largest}")
+        raise InputError(f"the largest pair needs a window of {largest} x {largest}, got {text}: add {largest}", flag="lanes")
     return sides
 
 

@@ -36,10 +36,10 @@ def fit_to_data(config: Config, given: dict[str, Any], folder: Path | None) -> C
     idle = [name for name in (_OF_ARC if of_puzzles else OF_PUZZLES) if name in given]
     if idle:
         kind = "Sudoku and mazes" if of_puzzles else "ARC tasks"
-        raise InputError(f"--{idle[0].replace('_', '-')}: does nothing for {kind}")
+        raise InputError(f"does nothing for {kind}", flag=f"--{idle[0].replace('_', '-')}")
     if not of_puzzles:
         if are_puzzles(config.training.evaluation_data):
-            raise InputError("data: to answer puzzles a run must learn from puzzles; name some with --data")
+            raise InputError("to answer puzzles a run must learn from puzzles; name some with --data", flag="data")
         return config
     family = families_of(data, folder)
     if "data" in given and "evaluation_data" not in given:
@@ -47,7 +47,9 @@ def fit_to_data(config: Config, given: dict[str, Any], folder: Path | None) -> C
     evaluation = config.training.evaluation_data
     if not are_puzzles(evaluation) or (other := families_of(evaluation, folder)) is not family:
         what = other.name if are_puzzles(evaluation) else "ARC tasks"
-        raise InputError(f"evaluation_data: a run on {family.name} is scored on {family.name}, and {evaluation} holds {what}")
+        raise InputError(
+            f"a run on {family.name} is scored on {family.name}, and {evaluation} holds {what}", flag="evaluation_data"
+        )
     return config.override(_board_settings(config, given, family))
 
 
@@ -56,14 +58,18 @@ def _board_settings(config: Config, given: dict[str, Any], family: PuzzleFamily)
     needed = {"board_rows": rows, "board_columns": columns, "vocabulary": family.vocabulary, "window": "full"}
     for name, value in needed.items():
         if name in given and given[name] != value:
-            raise InputError(f"--{name.replace('_', '-')}: {family.name} needs {value}, got {given[name]}; leave the flag out")
+            raise InputError(
+                f"{family.name} needs {value}, got {given[name]}; leave the flag out", flag=f"--{name.replace('_', '-')}"
+            )
     if config.training.augmentations >= family.transforms:
         if "augmentations" in given:
             most = family.transforms - 1
-            raise InputError(f"--augmentations: {family.name} has {most} other images by symmetry, got {given['augmentations']}")
+            raise InputError(
+                f"{family.name} has {most} other images by symmetry, got {given['augmentations']}", flag="--augmentations"
+            )
         needed["augmentations"] = 0  # a preset of ARC; a maze's label is not symmetric
     if config.model.transform_slots:
-        raise InputError("transform_slots: they tell ARC's symmetries and colours; use --no-transform-slots for puzzles")
+        raise InputError("they tell ARC's symmetries and colours; use --no-transform-slots for puzzles", flag="transform_slots")
     return needed
 
 
@@ -83,7 +89,7 @@ def prepare_puzzles(training: PuzzleSet, evaluation: PuzzleSet, settings: Config
         raise InputError(f"{training.name} holds {family.name}, {evaluation.name} {evaluation.family.name}; use sets of one kind")
     check_vocabulary(model, family)
     if (model.board_rows, model.board_columns) != family.shape:
-        raise InputError(f"board_rows: {family.name} needs {family.shape[0]}, and as many columns, got {model.board_rows}")
+        raise InputError(f"{family.name} needs {family.shape[0]}, and as many columns, got {model.board_rows}", flag="board_rows")
     count = len(training)
     everything = np.arange(count + 1)
     [lane] = sort_into_lanes(everything[:-1], np.full(count, max(family.shape)), [max(family.shape)])

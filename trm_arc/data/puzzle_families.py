@@ -358,11 +358,11 @@ def family_of(text: str, where: str) -> PuzzleFamily:
     side = round(len(text) ** 0.5)
     of_maze = "#" in text or " " in text
     if side * side != len(text):
-        raise InputError(f"{where}: {len(text)} characters are no square board (9 x 9 has 81, 30 x 30 has 900)")
+        raise InputError(f"{len(text)} characters are no square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
     try:
         return find_family(f"{'maze' if of_maze else 'sudoku'}-{side}x{side}")
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{error}", file=where) from None
 
 
 @cache

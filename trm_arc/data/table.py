@@ -95,7 +95,7 @@ def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad:
         kept.add(_read_chunk(chunk, family, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
         told = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
-        raise InputError(f"{path}: no puzzles here{told}")
+        raise InputError(f"no puzzles here{told}", file=path)
     note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
     return PuzzleSet(name, family, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
 
@@ -110,7 +110,7 @@ def peek_family(path: Path) -> PuzzleFamily:
     for chunk in _stream(path):
         if (family := _find_family(path, chunk, bad)) is not None:
             return family
-    raise InputError(f"{path}: no puzzles here{f' ({bad.first})' if bad.first else ''}")
+    raise InputError(f"no puzzles here{f' ({bad.first})' if bad.first else ''}", file=path)
 
 
 def _find_family(path: Path, chunk: _Chunk, bad: BadRows) -> PuzzleFamily | None:
@@ -139,23 +139,23 @@ def _stream(path: Path) -> Iterator[_Chunk]:
             lines = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
             header = next(lines, None)
             if not header:
-                raise InputError(f"{path}: the file is empty; a header with question and answer, and a row a puzzle, is needed")
+                raise InputError("the file is empty; a header with question and answer, and a row a puzzle, is needed", file=path)
             yield from _chunks(lines, [cell.strip().lower() for cell in header], path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError("no such file", file=path) from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text; save the file as UTF-8 CSV") from None
+        raise InputError("not UTF-8 text; save the file as UTF-8 CSV", file=path) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError(f"{path}: truncated or damaged; fetch the file again") from None
+        raise InputError("truncated or damaged; fetch the file again", file=path) from None
     except csv.Error as error:
-        raise InputError(f"{path}: not CSV ({error})") from None
+        raise InputError(f"not CSV ({error})", file=path) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise InputError(f"cannot be read ({error.strerror or error})", file=path) from None
 
 
 def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> Iterator[_Chunk]:
     if "question" not in header:
-        raise InputError(f"{path}: the header needs the columns question and answer, got {','.join(header)[:80]}")
+        raise InputError(f"the header needs the columns question and answer, got {','.join(header)[:80]}", file=path)
     question = header.index("question")
     answer = header.index("answer") if "answer" in header else None
     rating = next((header.index(name) for name in _RATINGS if name in header), None)

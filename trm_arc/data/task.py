@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -166,87 +167,86 @@ class TaskSet:
         return TaskSet(sorted(self.tasks, key=lambda task: (task.side, task.id))[:count], self.name)
 
 
-def parse_grid(value: object, where: str) -> Grid:
-    """Check and convert one grid from JSON.
-
-    Args:
-        value: what stands in the file.
-        where: file, task and pair, for the error.
+def parse_grid(value: object, file: Path | str | None = None, task: str | None = None, place: str = "") -> Grid:
+    """Check and convert one grid from JSON; `file`, `task` and `place` ("test pair 1, input") say where it stands.
 
     Raises:
         InputError: not a list of equally long rows of 1 to 30 integers from 0 to 9.
     """
+
+    def wrong(problem: str, *inside: str) -> InputError:
+        return InputError(problem, file=file, task=task, place=", ".join(filter(None, (place, *inside))))
+
     if not isinstance(value, list) or not value:
-        raise InputError(f"{where}: a grid is a list of 1 to {BOARD} rows, got {_show(value)}")
+        raise wrong(f"a grid is a list of 1 to {BOARD} rows, got {_show(value)}")
     if len(value) > BOARD:
-        raise InputError(f"{where}: {len(value)} rows; a grid has at most {BOARD}")
+        raise wrong(f"{len(value)} rows; a grid has at most {BOARD}")
     for number, row in enumerate(value):
         if not isinstance(row, list) or not row:
-            raise InputError(f"{where}, row {number}: a row is a list of 1 to {BOARD} colours, got {_show(row)}")
+            raise wrong(f"a row is a list of 1 to {BOARD} colours, got {_show(row)}", f"row {number}")
         if len(row) > BOARD:
-            raise InputError(f"{where}, row {number}: {len(row)} cells; a grid is at most {BOARD} wide")
+            raise wrong(f"{len(row)} cells; a grid is at most {BOARD} wide", f"row {number}")
         if len(row) != len(value[0]):
-            raise InputError(f"{where}, row {number}: {len(row)} cells, but row 0 has {len(value[0])}; rows are equally long")
+            raise wrong(f"{len(row)} cells, but row 0 has {len(value[0])}; rows are equally long", f"row {number}")
         for column, cell in enumerate(row):
             if type(cell) is not int or not 0 <= cell < COLOURS:
-                raise InputError(f"{where}, row {number}, column {column}: a colour is an integer from 0 to 9, got {_show(cell)}")
+                problem = f"a colour is an integer from 0 to 9, got {_show(cell)}"
+                raise wrong(problem, f"row {number}", f"column {column}")
     return np.array(value, np.uint8)
 
 
-def parse_task(task_id: str, value: object, where: str) -> Task:
+def parse_task(task_id: str, value: object, file: Path | str) -> Task:
     """Check and convert one task from JSON: an object with "train" and "test", lists of pairs.
 
     Raises:
         InputError: naming file, task, pair and the rule that is broken.
     """
-    where = f"{where}: task {task_id}"
     if not isinstance(value, dict):
-        raise InputError(f'{where}: a task is an object with "train" and "test", got {_show(value)}')
+        raise InputError(f'a task is an object with "train" and "test", got {_show(value)}', file=file, task=task_id)
     pairs: dict[str, tuple[Pair, ...]] = {}
     for part in ("train", "test"):
         if part not in value:
-            raise InputError(f'{where}: "{part}" is missing')
+            raise InputError(f'"{part}" is missing', file=file, task=task_id)
         if not isinstance(value[part], list) or not value[part]:
-            raise InputError(f'{where}: "{part}" has no pairs; at least one is needed')
-        pairs[part] = tuple(_parse_pair(pair, part, f"{where}, {part} pair {number}") for number, pair in enumerate(value[part]))
+            raise InputError(f'"{part}" has no pairs; at least one is needed', file=file, task=task_id)
+        pairs[part] = tuple(_parse_pair(pair, file, task_id, f"{part} pair {n}") for n, pair in enumerate(value[part]))
     return Task(task_id, pairs["train"], pairs["test"])
 
 
-def _parse_pair(value: object, part: str, where: str) -> Pair:
+def _parse_pair(value: object, file: Path | str, task: str, place: str) -> Pair:
     if not isinstance(value, dict):
-        raise InputError(f'{where}: a pair is an object with "input" and "output", got {_show(value)}')
-    needed = ("input", "output") if part == "train" else ("input",)
-    for key in needed:
+        problem = f'a pair is an object with "input" and "output", got {_show(value)}'
+        raise InputError(problem, file=file, task=task, place=place)
+    for key in ("input", "output") if place.startswith("train") else ("input",):
         if key not in value:
-            raise InputError(f'{where}: "{key}" is missing')
-    output = parse_grid(value["output"], f"{where}, output") if "output" in value else None
-    return Pair(parse_grid(value["input"], f"{where}, input"), output)
+            raise InputError(f'"{key}" is missing', file=file, task=task, place=place)
+    output = parse_grid(value["output"], file, task, f"{place}, output") if "output" in value else None
+    return Pair(parse_grid(value["input"], file, task, f"{place}, input"), output)
 
 
-def add_solutions(tasks: TaskSet, value: object, where: str) -> TaskSet:
+def add_solutions(tasks: TaskSet, value: object, file: Path | str) -> TaskSet:
     """Put the grids of a solutions file ({id: [grid, ...]}) into the test pairs.
 
     Raises:
         InputError: ids that the tasks lack, ids without solutions, a wrong number of solutions, or a bad grid.
     """
     if not isinstance(value, dict):
-        raise InputError(f"{where}: solutions are an object of task ids, got {_show(value)}")
+        raise InputError(f"solutions are an object of task ids, got {_show(value)}", file=file)
     strangers = [task_id for task_id in value if task_id not in tasks]
     if strangers:
-        raise InputError(f"{where}: solutions for ids that are not in {tasks.name}: {shorten(strangers)}")
+        raise InputError(f"solutions for ids that are not in {tasks.name}: {shorten(strangers)}", file=file)
     missing = [task.id for task in tasks if task.id not in value]
     if missing:
-        raise InputError(f"{where}: no solutions for {shorten(missing)} of {tasks.name}")
-    return TaskSet((_solve(task, value[task.id], where) for task in tasks), tasks.name)
+        raise InputError(f"no solutions for {shorten(missing)} of {tasks.name}", file=file)
+    return TaskSet((_solve(task, value[task.id], file) for task in tasks), tasks.name)
 
 
-def _solve(task: Task, grids: object, where: str) -> Task:
-    where = f"{where}: task {task.id}"
+def _solve(task: Task, grids: object, file: Path | str) -> Task:
     if not isinstance(grids, list) or len(grids) != len(task.test):
         got = len(grids) if isinstance(grids, list) else _show(grids)
-        raise InputError(f"{where}: {len(task.test)} test inputs need as many solutions, got {got}")
+        raise InputError(f"{len(task.test)} test inputs need as many solutions, got {got}", file=file, task=task.id)
     test = tuple(
-        Pair(pair.input, parse_grid(grid, f"{where}, solution {number}"))
+        Pair(pair.input, parse_grid(grid, file, task.id, f"solution {number}"))
         for number, (pair, grid) in enumerate(zip(task.test, grids, strict=True))
     )
     return replace(task, test=test)

@@ -27,7 +27,7 @@ def make_tracker(out: Path) -> Tracker:
         InputError: TensorBoard is not installed.
     """
     if not is_tensorboard_available():
-        raise InputError("--tensorboard: it is not installed; `pip install tensorboard`, or leave the flag out")
+        raise InputError("it is not installed; `pip install tensorboard`, or leave the flag out", flag="--tensorboard")
     tracker = TensorBoardTracker("tensorboard", str(out))
     tracker.start()
     return lambda line, step: tracker.log(line, step=step)
@@ -46,7 +46,7 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
         InputError: no solutions are known.
     """
     if not tasks.has_solutions:
-        raise InputError(f"--evaluate-every: no solutions of {tasks.name} are known here, so there is nothing to score")
+        raise InputError(f"no solutions of {tasks.name} are known here, so there is nothing to score", flag="--evaluate-every")
     pool: list[Predictions] = []
 
     def evaluate(look: Callable[[], object]) -> dict[str, float]:

@@ -56,20 +56,20 @@ def read_answers(path: Path) -> Results:
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        raise InputError(f"cannot be read ({error})", file=path) from None
     if not rows or set(_COLUMNS) - rows[0].keys():
-        raise InputError(f"{path}: no answers of this trm_arc; {ANEW}")
+        raise InputError(f"no answers of this trm_arc; {ANEW}", file=path)
     if any(None in row or None in row.values() for row in rows):
-        raise InputError(f"{path}: damaged, a row has too few fields or too many; {ANEW}")
+        raise InputError(f"damaged, a row has too few fields or too many; {ANEW}", file=path)
     family, beside = family_of(rows[0]["question"], str(path)), path.with_name(SCORES_FILE)
     made = read_json(beside) if beside.is_file() else {}
     told = {"family": family.name, "puzzles": len(rows)}
     if not isinstance(made, dict) or any(made.get(name, value) != value for name, value in told.items()):
-        raise InputError(f"{beside}: is not of the puzzles in {path.name}; write both anew with `python -m trm_arc.evaluate`")
+        raise InputError(f"is not of the puzzles in {path.name}; write both anew with `python -m trm_arc.evaluate`", file=beside)
     try:
         return _parse(rows, family, made)
     except (ValueError, OverflowError) as error:  # the boards' reshaping says what does not fit
-        raise InputError(f"{path}: damaged ({error}); {ANEW}") from None
+        raise InputError(f"damaged ({error}); {ANEW}", file=path) from None
 
 
 def _parse(rows: Iterable[Mapping[str, str]], family: PuzzleFamily, made: Mapping[str, Any]) -> Results:

@@ -24,11 +24,11 @@ def find_results(path: Path) -> Results:
         file = found[0] if found else path if path.is_file() else None
         is_folder = path.is_dir()
     except OSError as error:
-        raise InputError(f"{path}: cannot be looked up ({error.strerror})") from None
+        raise InputError(f"cannot be looked up ({error.strerror})", file=path) from None
     if file is not None and file.suffix not in (Path(PREDICTIONS_FILE).suffix, Path(ANSWERS_FILE).suffix):
-        raise InputError(f"{path}: name the run's folder, or the {PREDICTIONS_FILE} or {ANSWERS_FILE} in it")
+        raise InputError(f"name the run's folder, or the {PREDICTIONS_FILE} or {ANSWERS_FILE} in it", file=path)
     if file is not None:
         return read_answers(file) if file.suffix == Path(ANSWERS_FILE).suffix else read_predictions(file)
     if is_folder:
-        raise InputError(f"{path}: holds no predictions yet; run `python -m trm_arc.evaluate --checkpoint {path}` first")
-    raise InputError(f"{path}: no such run; name its folder, or the {PREDICTIONS_FILE} or {ANSWERS_FILE} in it")
+        raise InputError(f"holds no predictions yet; run `python -m trm_arc.evaluate --checkpoint {path}` first", file=path)
+    raise InputError(f"no such run; name its folder, or the {PREDICTIONS_FILE} or {ANSWERS_FILE} in it", file=path)

@@ -194,12 +194,12 @@ def read_predictions(path: Path) -> Results:
     """
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"{path}: no predictions of this trm_arc; {ANEW}")
+        raise InputError(f"no predictions of this trm_arc; {ANEW}", file=path)
     if document.get("version") != VERSION:
-        raise InputError(f"{path}: predictions of version {document.get('version')}; this trm_arc reads version {VERSION}")
+        raise InputError(f"predictions of version {document.get('version')}; this trm_arc reads version {VERSION}", file=path)
     entries, made = document.get("tasks"), document.get("made")
     if not isinstance(entries, dict) or not entries or not isinstance(made, dict):
-        raise InputError(f"{path}: damaged, it lacks its tasks; {ANEW}")
+        raise InputError(f"damaged, it lacks its tasks; {ANEW}", file=path)
     name = str(made.get("data", path.name))
     tasks = TaskSet((parse_task(task_id, entry, str(path)) for task_id, entry in entries.items()), name)
     pairs = [(f"{path}: task {task_id}", test) for task_id, entry in entries.items() for test in entry["test"]]
@@ -209,7 +209,7 @@ def read_predictions(path: Path) -> Results:
     kept = [replace(a, right=find_right(a.candidates, truth) or a.right) for a, truth in zip(answers, known, strict=True)]
     for (where, _), truth, answered in zip(pairs, known, kept, strict=True):
         if not _is_sound(answered, truth):
-            raise InputError(f"{where}: damaged, its numbers contradict each other; {ANEW}")
+            raise InputError(f"damaged, its numbers contradict each other; {ANEW}", file=where)
     return Results(made, tasks, kept)
 
 
@@ -229,13 +229,13 @@ def _is_sound(answered: Answered, truth: Grid | None) -> bool:
 def _parse_answered(test: dict[str, Any], where: str) -> Answered:
     views, pool, listed, right = (test.get(name) for name in ("views", "pool", "candidates", "right"))
     if not isinstance(listed, list) or not _are_counts(views) or not views or not _are_counts([pool]):
-        raise InputError(f"{where}: damaged, the candidates are missing; {ANEW}")
+        raise InputError(f"damaged, the candidates are missing; {ANEW}", file=where)
     candidates = [_parse_candidate(one, where) for one in listed]
     found = None
     if right is not None:
         candidate = _parse_candidate(right, where)
         if not _are_counts([right.get("rank")]):
-            raise InputError(f"{where}: damaged, a rank is a whole number; {ANEW}")
+            raise InputError(f"damaged, a rank is a whole number; {ANEW}", file=where)
         found = Right(right["rank"], candidate)
     return Answered(candidates, tuple(views), pool, found)
 
@@ -244,7 +244,7 @@ def _parse_candidate(value: object, where: str) -> Candidate:
     value = value if isinstance(value, dict) else {}
     votes, halting, orientations = value.get("votes"), value.get("halting"), value.get("orientations", [])
     if not _are_counts([votes]) or not _are_counts(orientations) or type(halting) not in (int, float) or not 0 <= halting <= 1:
-        raise InputError(f"{where}: damaged, a candidate has a grid, votes and a halting probability; {ANEW}")
+        raise InputError(f"damaged, a candidate has a grid, votes and a halting probability; {ANEW}", file=where)
     return Candidate(parse_grid(value.get("grid"), f"{where}, candidate"), votes, float(halting), tuple(orientations))
 
 

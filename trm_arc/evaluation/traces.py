@@ -63,7 +63,7 @@ def choose_slots(results: Results, names: Sequence[str] = ()) -> list[int]:
     """
     called = name_tests(results)
     if len(names) > MOST:
-        raise InputError(f"--forming: at most {MOST} can be watched for one page, got {len(names)}")
+        raise InputError(f"at most {MOST} can be watched for one page, got {len(names)}", flag="--forming")
     if names:
         return list(dict.fromkeys(slot for name in names for slot in _find(name, called, results)))
     verdicts = judge_results(results)
@@ -82,7 +82,7 @@ def _find(name: str, called: Sequence[str], results: Results) -> list[int]:
     tasks = results.tasks
     owned = [] if isinstance(tasks, PuzzleSet) else [slot for slot, (task, _) in enumerate(tasks.tests) if task.id == name]
     if not owned:
-        raise InputError(f"--forming: {name} is not in {tasks.name}; name a task or a row, as {called[0]}")
+        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {called[0]}", flag="--forming")
     return owned
 
 
@@ -160,13 +160,13 @@ def read_forming(path: Path, results: Results | None = None) -> list[Forming]:
     """
     document = read_json(path)
     if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{path}: not written by this trm_arc; remove it, or make it anew with --forming")
+        raise InputError("not written by this trm_arc; remove it, or make it anew with --forming", file=path)
     try:
         formed = [Forming(_parse(str, one["name"]), list(map(_parse_frame, one["frames"]))) for one in document["formed"]]
         for one in formed:
             _check(one, results)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); remove it, or make it anew with --forming") from None
+        raise InputError(f"damaged ({error}); remove it, or make it anew with --forming", file=path) from None
     names = set(name_tests(results)) if results else {one.name for one in formed}
     return [one for one in formed if one.name in names]
 

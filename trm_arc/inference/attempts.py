@@ -76,7 +76,7 @@ def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> No
     data = to_json(to_submission(tasks, ranked))
     faults = find_faults(orjson.loads(data), tasks.test_counts, tasks.name)
     if faults:
-        raise InputError(f"{path}: not written, as it would not be fit to submit: {faults[0]}")
+        raise InputError(f"not written, as it would not be fit to submit: {faults[0]}", file=path)
     write_atomic(path, data)
 
 
@@ -128,7 +128,7 @@ def _answer_faults(answer: object, where: str) -> list[str]:
             faults.append(f"{where}: {name} is missing")
             continue
         try:
-            parse_grid(answer[name], f"{where}, {name}")
+            parse_grid(answer[name], place=f"{where}, {name}")
         except InputError as error:
             faults.append(str(error))
     return faults
@@ -151,13 +151,13 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
     faults = structure_faults(document, expected, "the solutions")
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise InputError(f"{where}: {faults[0]}{more}")
+        raise InputError(f"{faults[0]}{more}", file=where)
     attempts = [[_grid_or_empty(answer, name) for name in ATTEMPTS] for task_id in expected for answer in document[task_id]]
     return attempts, sum(grid.size == 0 for grids in attempts for grid in grids)
 
 
 def _grid_or_empty(answer: object, name: str) -> Grid:
     try:
-        return parse_grid(answer.get(name) if isinstance(answer, dict) else None, name)
+        return parse_grid(answer.get(name) if isinstance(answer, dict) else None)
     except InputError:
         return np.empty((0, 0), np.uint8)

@@ -57,7 +57,7 @@ class Thinking(NamedTuple):
         for name, least in (("steps", 1), ("rollouts", 1), ("patience", 0)):
             require_least(name, getattr(self, name), least)
         if not 0 < self.noise < 100:
-            raise InputError(f"--rollout-noise: a deviation above 0 and below 100 is needed, got {self.noise}")
+            raise InputError(f"a deviation above 0 and below 100 is needed, got {self.noise}", flag="--rollout-noise")
         return self
 
 

@@ -169,9 +169,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     except (OSError, SafetensorError, InputError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
-            f"{target}: the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
+            f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
             f"free on {folder}; older ones are untouched: free space, lower --keep or name another folder with --out, then go on "
-            "with --resume"
+            "with --resume",
+            file=target,
         ) from None
     for old in stale:
         if old.is_dir() and old != target:
@@ -253,11 +254,13 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
         raise InputError("--resume and --overwrite: give one of them")
     if resume and not there and not (out / EXPORT).is_file():
         if (out / EXPORT.name).is_file():
-            raise InputError(f"{out}: these are the pieces of a run; put them into a folder RUN/{EXPORT.parent}, and resume RUN")
-        raise InputError(f"{out}: no checkpoint to resume; leave --resume out to start the run")
+            raise InputError(
+                f"these are the pieces of a run; put them into a folder RUN/{EXPORT.parent}, and resume RUN", file=out
+            )
+        raise InputError("no checkpoint to resume; leave --resume out to start the run", file=out)
     if there and not resume and not overwrite:
         advice = "go on with --resume, replace it with --overwrite, or name another --out"
-        raise InputError(f"{out}: holds a run ({there[-1].name}); {advice}")
+        raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
 
 
 def _peek(path: Path, part: str) -> Any:
@@ -317,19 +320,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if path.is_dir() and not (path / _JSON).exists() and list_checkpoints(path):
         path = list_checkpoints(path)[-1]
     if not (path / _JSON).is_file():
-        raise InputError(f"{path}: not a checkpoint (a folder with {_JSON} and {_TENSORS}, written by trm_arc.train)")
+        raise InputError(f"not a checkpoint (a folder with {_JSON} and {_TENSORS}, written by trm_arc.train)", file=path)
     header = read_json(path / _JSON)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InputError(f"{path / _JSON}: not a checkpoint of trm_arc")
+        raise InputError("not a checkpoint of trm_arc", file=path / _JSON)
     if header.get("version") != VERSION:
         raise InputError(
-            f"{path}: a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
-            "that wrote it, or train anew"
+            f"a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
+            "that wrote it, or train anew",
+            file=path,
         )
     try:
         tensors = load_file(path / _TENSORS)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path / _TENSORS}: truncated or damaged ({error}); use an older checkpoint") from None
+        raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=path / _TENSORS) from None
     return check_header(header, tensors, str(path))
 
 
@@ -346,9 +350,9 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     """
     needed = {"step", "config", "tasks", "tensors", "windows", "precision"}
     if not needed <= header.keys():
-        raise InputError(f"{where}: {', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged")
+        raise InputError(f"{', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged", file=where)
     if len(tensors) != header["tensors"]:
-        raise InputError(f"{where}: holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged")
+        raise InputError(f"holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged", file=where)
     if header.get("compiled") is True:  # the word of the first checkpoints
         header = {"fused": STEP} | header
     _check(header, tensors, where)
@@ -393,7 +397,7 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
         sound["plan.starts"] = ends and bool((starts.diff() > 0).all())
     broken = [name for name, fine in sound.items() if not fine]
     if broken:
-        raise InputError(f"{where}: the checkpoint is damaged ({', '.join(broken)}); use an older one")
+        raise InputError(f"the checkpoint is damaged ({', '.join(broken)}); use an older one", file=where)
 
 
 def check_rows(checkpoint: Checkpoint) -> Tensor:
@@ -405,5 +409,5 @@ def check_rows(checkpoint: Checkpoint) -> Tensor:
     table = checkpoint.tensors.get("embedding.table")
     rows = len(checkpoint.tasks) if checkpoint.config.model.transform_slots else len(checkpoint.tensors["plan.table"])
     if table is None or tuple(table.shape) != (rows, checkpoint.config.model.width):
-        raise InputError(f"{checkpoint.where}: the checkpoint is damaged (embedding.table); use an older one")
+        raise InputError("the checkpoint is damaged (embedding.table); use an older one", file=checkpoint.where)
     return table

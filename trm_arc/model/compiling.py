@@ -36,7 +36,7 @@ def explain(error: RuntimeError) -> None:
     if isinstance(error, TorchDynamoException):
         reason = " ".join(str(error).split("\n\n")[0].split())
         advice = f"take --compile {NONE}, or install what it needs"
-        raise InputError(f"--compile: PyTorch cannot fuse it here ({reason}); {advice}") from None
+        raise InputError(f"PyTorch cannot fuse it here ({reason}); {advice}", flag="--compile") from None
 
 
 def fuse(function: Callable) -> Callable:
@@ -69,7 +69,9 @@ def check_fusing(what: str, model: ModelConfig, device: torch.device) -> None:
         device: where it is to run.
     """
     if what == STEP and model.noise:
-        raise InputError("noise: torch.compile cannot draw from a generator of our own; take --compile block, or leave one out")
+        raise InputError(
+            "torch.compile cannot draw from a generator of our own; take --compile block, or leave one out", flag="noise"
+        )
     if may_break(what, model, device):
         raise InputError(
             "--compile step: with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; take --compile "

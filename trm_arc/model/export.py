@@ -40,7 +40,7 @@ _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
 def check_piece_size(size: int) -> None:
     """Raise InputError if pieces of `size` bytes are too small."""
     if size < SMALLEST:
-        raise InputError(f"--export-size: at least {SMALLEST} bytes are needed, got {size}")
+        raise InputError(f"at least {SMALLEST} bytes are needed, got {size}", flag="--export-size")
 
 
 def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]:
@@ -78,7 +78,9 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
         temporary.rename(target)
     except (OSError, SafetensorError, InputError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise InputError(f"{target}: the pieces cannot be written ({error}); the checkpoints are untouched: free space") from None
+        raise InputError(
+            f"the pieces cannot be written ({error}); the checkpoints are untouched: free space", file=target
+        ) from None
     return sorted(target.glob("piece-*"))
 
 
@@ -126,7 +128,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     parts = ("checkpoint", "tensors", "pieces")
     sound = isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in parts)
     if not sound or type(index["checkpoint"].get("step")) is not int:
-        raise InputError(f"{where}: not the index of an export")
+        raise InputError("not the index of an export", file=where)
     return index
 
 

@@ -64,14 +64,14 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
             found = found[wrapper]
     where = tell_source(source)
     if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise InputError(f"{where}: not a state dict: names and their tensors are expected, and nothing else")
+        raise InputError("not a state dict: names and their tensors are expected, and nothing else", file=where)
     odd = [str(name) for name, t in found.items() if t.layout != torch.strided or t.is_meta]
     if odd:
-        raise InputError(f"{where}: tensors without plain values: {shorten(odd)}")
+        raise InputError(f"tensors without plain values: {shorten(odd)}", file=where)
     first = next((str(name) for name in found if str(name).endswith("embed_tokens.embedding_weight")), None)
     if first is None:
         names = shorten(sorted(map(str, found))) or "nothing"
-        raise InputError(f"{where}: no checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}")
+        raise InputError(f"no checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}", file=where)
     prefix = first.removesuffix("embed_tokens.embedding_weight")
     tensors = {str(name).removeprefix(prefix): t for name, t in found.items()}
     return {name: t for name, t in tensors.items() if not _NOT_KEPT.fullmatch(name)}
@@ -79,7 +79,7 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
 
 def _read_file(path: Path) -> object:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError("no such file", file=path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -87,10 +87,10 @@ def _read_file(path: Path) -> object:
     except UnpicklingError as error:
         reason = _first_words(error)
         if not _starts_like_torch(path):
-            raise InputError(f"{path}: probably no checkpoint of PyTorch, or damaged ({reason})") from None
-        raise InputError(f"{path}: holds more than tensors, or is damaged; nothing of it was run ({reason})") from None
+            raise InputError(f"probably no checkpoint of PyTorch, or damaged ({reason})", file=path) from None
+        raise InputError(f"holds more than tensors, or is damaged; nothing of it was run ({reason})", file=path) from None
     except _DAMAGE as error:
-        raise InputError(f"{path}: truncated, damaged or no checkpoint ({_first_words(error)})") from None
+        raise InputError(f"truncated, damaged or no checkpoint ({_first_words(error)})", file=path) from None
 
 
 def _first_words(error: Exception) -> str:
@@ -168,17 +168,19 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
     if isinstance(found, Mapping) and isinstance(found.get("arch"), Mapping):
         found = found["arch"]
     if not isinstance(found, Mapping):
-        raise InputError(f"{where}: names and values are expected, as in the original's config/arch/trm.yaml")
+        raise InputError("names and values are expected, as in the original's config/arch/trm.yaml", file=where)
     settings = {str(name): value for name, value in found.items()}
     for name, value in settings.items():
         reference = re.fullmatch(r"\$\{\.?(?:arch\.)?(\w+)\}", value) if isinstance(value, str) else None
         if reference:
             if reference[1] not in settings:
-                raise InputError(f"{where}: {name} refers to {reference[1]}, which is not there")
+                raise InputError(f"{name} refers to {reference[1]}, which is not there", file=where)
             settings[name] = settings[reference[1]]
     unknown = sorted(settings.keys() - _USED - _PASSED_OVER)
     if unknown:
-        raise InputError(f"{where}: settings that are not known: {shorten(unknown)}; take those of the original's architecture")
+        raise InputError(
+            f"settings that are not known: {shorten(unknown)}; take those of the original's architecture", file=where
+        )
     return Settings(settings, where)
 
 
@@ -200,9 +202,9 @@ def _read_settings_file(path: Path) -> object:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        raise InputError(f"cannot be read ({error})", file=path) from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({str(error).replace(chr(10), ' ')[:120]})") from None
+        raise InputError(f"not valid YAML ({str(error).replace(chr(10), ' ')[:120]})", file=path) from None
 
 
 def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelConfig:
@@ -225,12 +227,12 @@ def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelC
     positions = settings.choice("pos_encodings", ("rope", "none"), "none")
     for name, only in (("rms_norm_eps", NORM_EPSILON), ("rope_theta", ROTARY_BASE)):
         if settings.number(name, only) != only:
-            raise InputError(f"{where}: {name} {settings.values[name]} is not supported, only {only}")
+            raise InputError(f"{name} {settings.values[name]} is not supported, only {only}", file=where)
     if settings.flag("causal", False):
-        raise InputError(f"{where}: causal attention is not supported")
+        raise InputError("causal attention is not supported", file=where)
     if settings.whole("puzzle_emb_ndim", 0) != width:
         told = settings.values.get("puzzle_emb_ndim", 0)
-        raise InputError(f"{where}: puzzle_emb_ndim {told} is not supported, only hidden_size, {width}: one slot a task")
+        raise InputError(f"puzzle_emb_ndim {told} is not supported, only hidden_size, {width}: one slot a task", file=where)
     prefix = settings.whole("puzzle_emb_len", 0) or 1
     vocabulary = _vocabulary(settings, tensors)
     side = _side(settings, tensors, prefix, vocabulary)

@@ -62,11 +62,12 @@ def find_subject(path: Path) -> Subject:
         answered = not is_folder or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
         logged = is_folder and has_log(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be looked up ({error.strerror})") from None
+        raise InputError(f"cannot be looked up ({error.strerror})", file=path) from None
     if is_folder and not answered and not logged:
         raise InputError(
-            f"{path}: holds neither an evaluation nor the metrics of training; name a run's folder, or make predictions with "
-            "`python -m trm_arc.evaluate --checkpoint RUN`"
+            "holds neither an evaluation nor the metrics of training; name a run's folder, or make predictions with "
+            "`python -m trm_arc.evaluate --checkpoint RUN`",
+            file=path,
         )
     results = find_results(path) if answered or not there else None
     folder = path if is_folder else path.parent
@@ -135,7 +136,7 @@ def find_checkpoint(subject: Subject) -> Path:
 
 def _require_results(subject: Subject) -> Results:
     if subject.results is None:
-        raise InputError(f"--forming: {subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`")
+        raise InputError(f"{subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`", flag="--forming")
     return subject.results
 
 
@@ -208,7 +209,7 @@ def remove_pictures(folder: Path) -> None:
             if _PICTURE.fullmatch(file.name) and file.is_file():
                 file.unlink()
     except OSError as error:
-        raise InputError(f"{folder}: pictures of an earlier report cannot be removed ({error.strerror})") from None
+        raise InputError(f"pictures of an earlier report cannot be removed ({error.strerror})", file=folder) from None
 
 
 def draw_forming(subject: Subject) -> dict[str, bytes]:

@@ -131,8 +131,9 @@ class Trainer:
             raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
             raise InputError(
-                f"--half-embeddings: bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
-                "(task_embedding_learning_rate); leave it out"
+                f"bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
+                "(task_embedding_learning_rate); leave it out",
+                flag="--half-embeddings",
             )
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or Processes()
@@ -377,7 +378,7 @@ class Trainer:
         weights, into = checkpoint.reasoner().state_dict(), self.reasoner.state_dict()
         odd = [name for name, t in into.items() if name not in weights or weights[name].shape != t.shape]
         if odd or len(weights) != len(into):
-            raise InputError(f"{checkpoint.where}: its weights do not fit these settings ({', '.join(odd[:3])}); keep its own")
+            raise InputError(f"its weights do not fit these settings ({', '.join(odd[:3])}); keep its own", file=checkpoint.where)
         load_strictly(into, weights, checkpoint.where)
         if self.average is not None:
             self.average = MovingAverage(self.reasoner, self.average.decay)
@@ -399,12 +400,12 @@ class Trainer:
         where = checkpoint.where
         if checkpoint.config != self.config:
             differences = _differences(checkpoint.config, self.config)
-            raise InputError(f"{where}: has other settings ({differences}); resume with its own")
+            raise InputError(f"has other settings ({differences}); resume with its own", file=where)
         plan, kept = checkpoint.plan(), self.examples.kept_plan
         if checkpoint.tasks != self.examples.entries or not np.array_equal(plan.starts, kept.starts):
-            raise InputError(f"{where}: was trained on other tasks; resume with the same data, or start anew")
+            raise InputError("was trained on other tasks; resume with the same data, or start anew", file=where)
         if not np.array_equal(plan.table, kept.table):
-            raise InputError(f"{where}: has another plan of transforms (another NumPy?); start anew")
+            raise InputError("has another plan of transforms (another NumPy?); start anew", file=where)
         load_strictly(self.reasoner.state_dict(), checkpoint.part("model"), f"{where}: model")
         load_strictly(self.embedding.state_dict(), checkpoint.part("embedding"), f"{where}: embedding")
         if self.average is not None:
@@ -421,7 +422,7 @@ class Trainer:
             scale, successes, skipped = checkpoint.tensors["counts"].tolist()
             self.scale.value, self.scale.successes, self.skipped = scale, int(successes), int(skipped)
         except (LookupError, ValueError, RuntimeError) as error:
-            raise InputError(f"{where}: the checkpoint is damaged ({error}); use an older one") from None
+            raise InputError(f"the checkpoint is damaged ({error}); use an older one", file=where) from None
 
     def _load_carries(self, tensors: dict[str, Tensor], lanes: list[int]) -> None:
         """Take this process's rows in flight; raise ValueError unless they have the shapes that this run gives them."""

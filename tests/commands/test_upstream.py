@@ -1,0 +1,470 @@
+"""Checkpoints of the original code: both directions exact, through every kind of file, and what does not fit is named."""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.helpers import FAMILY, make_tasks, read_arrays, to_document
+from trm_arc.common.errors import InputError
+from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.official import TABLE, official_training, read_settings
+from trm_arc.model.reasoner import Reasoner
+from trm_arc.upstream import load_official, to_official
+
+# As the original's config/arch/trm.yaml has it, at a small size.
+SETTINGS = """
+name: recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1
+loss:
+  name: losses@ACTLossHead
+  loss_type: stablemax_cross_entropy
+halt_exploration_prob: 0.1
+halt_max_steps: 3
+H_cycles: 2
+L_cycles: 2
+H_layers: 0
+L_layers: 2
+hidden_size: 16
+num_heads: 2  # min(2, hidden_size // 64)
+expansion: 4
+puzzle_emb_ndim: ${.hidden_size}
+pos_encodings: rope
+forward_dtype: float32
+mlp_t: False
+puzzle_emb_len: 16
+no_ACT_continue: True
+"""
+SMALL = ModelConfig(width=16, heads=2, cycles=2, thoughts=2)
+
+
+def official(config: ModelConfig = SMALL, rows: int = 5, prefix: str = "") -> dict[str, torch.Tensor]:
+    """A checkpoint of the original's, with random weights."""
+    table = torch.randn(rows, config.width, generator=torch.Generator().manual_seed(1))
+    tensors = to_official(Reasoner(config, torch.Generator().manual_seed(0)), table)
+    return {prefix + name: t for name, t in tensors.items()}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "trm.yaml"
+    path.write_text(SETTINGS)
+    return path
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("prefix", ["_orig_mod.model.inner.", "model.inner.", ""])
+def test_both_directions_are_exact(shared: Path, name: str, prefix: str) -> None:
+    arrays = read_arrays(shared / "reference" / f"{name}.npz")
+    tensors = {key.removeprefix("param/"): torch.from_numpy(a) for key, a in arrays.items() if key.startswith("param/")}
+    reasoner = load_official({prefix + key: t for key, t in tensors.items()}, json.loads(str(arrays["config"])))
+    back = to_official(reasoner, tensors[TABLE])
+    assert set(back) == set(tensors)
+    assert all(torch.equal(back[key], tensors[key]) for key in tensors)
+
+
+CONFIGS = {
+    "trm": {},
+    "trm-mlp": {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
+    "single-z": {"states": 0},
+    "multi-z": {"states": 6, "thoughts": 6},
+    "hrm": {"networks": 2, "gradient_calls": 2, "prefix": 1},
+    "direct": {"states": 0, "thoughts": 0, "cycles": 1, "prefix": 1},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_ours_survive_the_way_there_and_back(name: str, tmp_path: Path) -> None:
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "thoughts": 2, **CONFIGS[name]})
+    reasoner = Reasoner(config, torch.Generator().manual_seed(0))
+    theirs = {
+        "hidden_size": 16,
+        "num_heads": 2,
+        "expansion": 4,
+        "puzzle_emb_ndim": 16,
+        "puzzle_emb_len": config.prefix,
+        "pos_encodings": "none" if config.mixer == "mlp" else "rope",
+        "mlp_t": config.mixer == "mlp",
+        "H_cycles": config.cycles,
+        "L_cycles": config.thoughts,
+    }
+    torch.save(to_official(reasoner), tmp_path / "step_1")
+    back = load_official(tmp_path / "step_1", theirs)
+    assert back.config == config
+    for key, value in reasoner.state_dict().items():
+        assert torch.equal(value, back.state_dict()[key]), key
+
+
+def test_files_of_every_kind(settings: Path, tmp_path: Path) -> None:
+    tensors = official(prefix="_orig_mod.model.inner.")
+    torch.save(tensors, tmp_path / "step_10")
+    torch.save({"state_dict": tensors}, tmp_path / "wrapped.pt")
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "all_config.yaml").write_text("arch:\n" + SETTINGS.replace("\n", "\n  ") + "\nlr: 1e-4\n")
+    (tmp_path / "trm.json").write_text(json.dumps({**read_settings(settings).values}))
+    expected = load_official(tensors, settings).state_dict()
+    for file in ("step_10", "wrapped.pt", "model.safetensors"):
+        for config in ("trm.yaml", "all_config.yaml", "trm.json"):
+            found = load_official(str(tmp_path / file), str(tmp_path / config)).state_dict()
+            assert all(torch.equal(found[key], t) for key, t in expected.items())
+
+
+def test_half_precision_states_are_read_exactly(settings: Path) -> None:
+    tensors = official()
+    tensors["H_init"] = tensors["H_init"].bfloat16()  # the original keeps its initial states in the forward precision
+    assert torch.equal(load_official(tensors, settings).y_start[0], tensors["H_init"].float())
+
+
+class Evil:
+    """Would make a folder if it were unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.path,)
+
+
+def test_nothing_but_tensors_is_read(settings: Path, tmp_path: Path) -> None:
+    torch.save({"embed_tokens.embedding_weight": Evil(str(tmp_path / "made"))}, tmp_path / "evil.pt")
+    with pytest.raises(InputError, match="holds more than tensors, or is damaged; nothing of it was run"):
+        load_official(tmp_path / "evil.pt", settings)
+    assert not (tmp_path / "made").exists()
+    torch.save({"embed_tokens.embedding_weight": torch.zeros(2), "step": 3}, tmp_path / "number.pt")
+    with pytest.raises(InputError, match="not a state dict"):
+        load_official(tmp_path / "number.pt", settings)
+
+
+def without(*names: str) -> dict[str, torch.Tensor]:
+    return {name: t for name, t in official().items() if name not in names}
+
+
+def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> None:
+    torch.save(official(), tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    for source, message in [
+        (without("lm_head.weight", "q_head.bias"), "missing: lm_head.weight, q_head.bias"),
+        (official() | {"extra": torch.zeros(1)}, "surplus: extra"),
+        (official() | {"lm_head.weight": torch.zeros(3, 3)}, r"of another shape: lm_head.weight \(3, 3\) for \(12, 16\)"),
+        (without("L_level.layers.1.mlp.down_proj.weight"), r"missing: L_level\.layers\.1\.mlp\.down_proj\.weight"),
+        (without("embed_tokens.embedding_weight"), "no checkpoint of TRM or HRM"),
+        (tmp_path / "nothing.pt", "no such file"),
+        (tmp_path / "cut.pt", "truncated, damaged"),
+        (tmp_path / "empty.pt", "truncated, damaged"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_official(source, settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hiden_size": 16}, "settings that are not known: hiden_size"),
+        ({"hidden_size": None}, "hidden_size must be a whole number from 0 to a million, got None"),
+        ({"num_heads": "two"}, "num_heads must be a whole number from 0 to a million, got 'two'"),
+        ({"num_heads": 3}, "width: must be a multiple of 2 x heads"),
+        ({"puzzle_emb_ndim": 0}, "puzzle_emb_ndim 0 is not supported"),
+        ({"puzzle_emb_ndim": "${.hidden}"}, "puzzle_emb_ndim refers to hidden, which is not there"),
+        ({"pos_encodings": "learned"}, "pos_encodings 'learned' is not supported"),
+        ({"rope_theta": 500.0}, "rope_theta 500.0 is not supported"),
+        ({"seq_len": 80}, "80 tokens are no square board"),
+        ({"causal": True}, "causal attention is not supported"),
+        ({"vocab_size": 99}, "vocab_size is 99, but the checkpoint has 12 tokens"),
+        ({"L_layers": 7}, "missing: L_level.layers.2"),
+        ({"L_cycles": "2"}, "L_cycles must be a whole number from 0 to a million, got '2'"),
+        ({"expansion": None}, "expansion must be a number, got None"),
+        ({"expansion": 10**400}, "expansion must be a number, got a huge number"),
+        ({"expansion": 1e30}, "expansion: must be above 0 and at most 100"),
+        ({"rope_theta": None}, "rope_theta must be a number, got None"),
+        ({"rms_norm_eps": [1]}, r"rms_norm_eps must be a number, got \[1\]"),
+        ({"mlp_t": "False"}, "mlp_t must be true or false, got 'False'"),
+        ({"pos_encodings": ["rope"]}, "pos_encodings .'rope'. is not supported"),
+        ({"H_cycles": 10**9}, "H_cycles must be a whole number"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(changes: dict, message: str, settings: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_official(official(), read_settings(settings).values | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"halt_max_steps": "abc"}, "halt_max_steps must be a whole number from 0 to a million, got 'abc'"),
+        ({"halt_max_steps": 3.7}, "halt_max_steps must be a whole number"),
+        ({"halt_exploration_prob": "x"}, "halt_exploration_prob must be a number, got 'x'"),
+        ({"no_ACT_continue": "False"}, "no_ACT_continue must be true or false"),
+        ({"loss": {"loss_type": ["a"]}}, r"loss_type \['a'\] is not supported, only stablemax_cross_entropy"),
+        ({"forward_dtype": "banana"}, "forward_dtype 'banana' is not supported"),
+    ],
+)
+def test_odd_settings_of_training_are_refused(
+    changes: dict, message: str, upstream_files: tuple[Path, list], command: Callable
+) -> None:
+    folder, flags = upstream_files
+    (folder / "trm.yaml").write_text(json.dumps(read_settings(folder / "trm.yaml").values | changes))
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
+    assert code == 2
+    assert re.search(message, error), error
+
+
+def test_settings_of_training_are_taken_over() -> None:
+    base = TrainingConfig()
+    usual = official_training(read_settings({"puzzle_emb_len": 16, "halt_max_steps": 9, "halt_exploration_prob": "1e-2"}), base)
+    assert usual == {"loss": "stablemax", "halting": "exact", "halt_steps": 9, "halt_exploration": 0.01, "ema": 0.0}
+    hrm = official_training(read_settings({"loss": {"loss_type": "softmax_cross_entropy"}}), base)
+    assert (hrm["halting"], hrm["loss"], hrm["halt_steps"]) == ("q-learning", "softmax", 16)
+    switched = official_training(read_settings({"puzzle_emb_len": 16, "no_ACT_continue": False}), base)
+    assert switched["halting"] == "q-learning"
+    assert official_training(read_settings({"halt_max_steps": 1}), base)["halting"] == "exact"
+
+
+def test_the_named_module_says_what_is_missing(settings: Path) -> None:
+    """A truncated checkpoint is no checkpoint of a smaller member of the family."""
+    hrm = official(ModelConfig(width=16, heads=2, cycles=2, thoughts=2, networks=2, gradient_calls=2))
+    values = read_settings(settings).values
+    for tensors, changes, message in [
+        (without("H_init"), {}, "missing: H_init"),
+        ({n: t for n, t in official().items() if ".layers.1." not in n}, {}, r"missing: L_level\.layers\.1\."),
+        ({n: t for n, t in hrm.items() if n[:7] != "H_level"}, {"name": "hrm.hrm@HRM", "H_layers": 2}, "missing: H_level"),
+        (hrm, {"name": "hrm.hrm_act_v1@HRM", "H_layers": 1}, "networks of 1 and 2 blocks"),
+        (official(), {"name": "recursive_reasoning.trm_hier6@M", "L_cycles": 6}, "missing: L1_init, L2_init"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_official(tensors, values | changes)
+    assert load_official(hrm, values | {"name": "hrm.hrm_act_v1@HRM", "H_layers": 2}).config.family == "hrm"
+
+
+def test_values_that_are_no_finite_numbers_are_refused(settings: Path) -> None:
+    head = official()["lm_head.weight"]
+    for odd, message in [
+        (head.to(torch.int64), "not all values are finite real numbers: lm_head.weight"),
+        (head.to(torch.complex64), "not all values are finite real numbers: lm_head.weight"),
+        (torch.full_like(head, float("nan")), "not all values are finite real numbers: lm_head.weight"),
+        (head.to_sparse(), "tensors without plain values: lm_head.weight"),
+        (torch.tensor(3.0), r"of another shape: lm_head.weight \(\)"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_official(official() | {"lm_head.weight": odd}, settings)
+    with pytest.raises(InputError, match=r"embed_tokens\.embedding_weight must be a matrix"):
+        load_official(official() | {"embed_tokens.embedding_weight": torch.tensor(1.0)}, settings)
+    for shape in ((7,), (7, 8), (0, 16), (2, 7, 16)):
+        with pytest.raises(InputError, match=r"puzzle_emb.weights must have rows of 16 numbers"):
+            load_official(official() | {TABLE: torch.zeros(shape)}, settings)
+    for source, config in (([1], {}), (official(), None), (official(), [1])):
+        with pytest.raises(InputError, match="expected, got"):
+            load_official(source, config)
+
+
+def test_files_with_flipped_bytes_end_in_a_sentence(settings: Path, tmp_path: Path) -> None:
+    torch.save(official(), tmp_path / "whole.pt")
+    whole, generator = bytearray((tmp_path / "whole.pt").read_bytes()), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, min(len(whole), 6000), 3):
+            damaged[place] ^= int(generator.integers(1, 256))
+        (tmp_path / "damaged.pt").write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            load_official(tmp_path / "damaged.pt", settings)
+
+
+def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "twice.yaml").write_text("L_cycles: 2\nL_cycles: 3\n")
+    messages = {"none": "cannot be read", "broken": "not valid YAML", "list": "names and values", "twice": "given twice: L_cyc"}
+    for name, message in ((f"{name}.yaml", message) for name, message in messages.items()):
+        with pytest.raises(InputError, match=message):
+            load_official(official(), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"convolution": 3}, "it has no convolution 3"),
+        ({"positions": "rotary-2d", "gate": "norm-swiglu"}, "it has no gate norm-swiglu, positions rotary-2d"),
+        ({"states": 0, "thoughts": 0}, "it has no loop without thoughts"),
+        ({"states": 2}, "it has no 2 states with 2 thoughts, only 6 with 6"),
+        ({"states": 6, "thoughts": 7}, "it has no 6 states with 7 thoughts"),
+        ({"networks": 2, "states": 0}, "it has no two networks but in HRM"),
+        ({"states": 0, "thoughts": 0, "cycles": 1, "mixer": "mlp", "positions": "none"}, "it has no direct prediction by an MLP"),
+    ],
+)
+def test_what_the_original_cannot_run_is_not_written_for_it(changes: dict, message: str) -> None:
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "thoughts": 2, **changes})
+    with pytest.raises(InputError, match=message):
+        to_official(Reasoner(config, torch.Generator()))
+
+
+# --- the command
+
+
+def identifiers_of(tasks: list[str], separator: str = "|||") -> list[str]:
+    """Names of task embeddings as the originals write them: a blank, then each task with one transform before the plain one."""
+    transform = separator.join(("", "t3", "0213456789"))
+    return ["<blank>"] + [name for task in tasks for name in (task + transform, task)]
+
+
+@pytest.fixture
+def upstream_files(tmp_path: Path, settings: Path) -> tuple[Path, list]:
+    """A data file of two tasks and the flags that convert a checkpoint which knows both and a third one."""
+    tasks = make_tasks(2, 3, "eval")
+    (tmp_path / "eval.json").write_bytes(json.dumps(to_document(tasks, outputs=True)).encode())
+    names = identifiers_of(["eval00", "other", "eval01"])
+    (tmp_path / "identifiers.json").write_text(json.dumps(names))
+    torch.save(official(rows=len(names), prefix="model.inner."), tmp_path / "step_9")
+    flags = [tmp_path / "step_9", "--config", settings, "--evaluation-data", tmp_path / "eval.json", "--out", tmp_path / "run"]
+    return tmp_path, flags
+
+
+@pytest.mark.parametrize("separator", ["|||", "_"])
+def test_named_task_embeddings_are_kept_and_evaluated(
+    separator: str, upstream_files: tuple[Path, list], command: Callable
+) -> None:
+    """As TRM names them, and as HRM does."""
+    folder, flags = upstream_files
+    (folder / "identifiers.json").write_text(json.dumps(identifiers_of(["eval00", "other", "eval01"], separator)))
+    code, text, error = command("upstream", *flags, "--identifiers", folder / "identifiers.json")
+    assert code == 0, error
+    assert "Reasoner: trm, width 16" in text
+    assert "4 task embeddings, of 2 of 2 tasks" in text
+    checkpoint = load_checkpoint(folder / "run")
+    table = official(rows=7)[TABLE]
+    # of each task the identity first, then the others; the third task's rows are left out
+    assert torch.equal(checkpoint.tensors["embedding.table"], table[[2, 1, 6, 5]])
+    np.testing.assert_array_equal(checkpoint.plan().starts, [0, 2, 4])
+    np.testing.assert_array_equal(checkpoint.plan().table[1], [3, 0, 2, 1, *range(3, 10)])
+    assert checkpoint.config.training.halt_steps == 3
+    assert checkpoint.config.training.halting == "exact"
+    assert checkpoint.config.training.ema == 0
+    code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
+    assert code == 0, error
+    assert "new to this checkpoint" not in text
+    assert "wrote" in text
+    document = to_document(make_tasks(2, 3, "eval"))
+    (folder / "challenges.json").write_text(json.dumps(document))
+    submission = ["--challenges", folder / "challenges.json", "--checkpoint", folder / "run", "--out", folder / "submission.json"]
+    assert command("submission", "predict", *submission, "--views", 1)[0] == 0
+
+
+def test_the_answers_are_those_of_the_original_s_embeddings(upstream_files: tuple[Path, list], command: Callable) -> None:
+    """A view under a transform uses the row that the original trained for that transform."""
+    from trm_arc.data.sources import load_tasks
+    from trm_arc.inference.answer import find_rows
+
+    folder, flags = upstream_files
+    assert command("upstream", *flags, "--identifiers", folder / "identifiers.json")[0] == 0
+    rows = find_rows(load_checkpoint(folder / "run"), load_tasks(folder / "eval.json"))
+    assert rows.unseen == []
+    assert torch.equal(rows.vectors, official(rows=7)[TABLE][[2, 1, 6, 5]])
+    stranger = find_rows(load_checkpoint(folder / "run"), make_tasks(1, 9, "stranger"))
+    torch.testing.assert_close(stranger.vectors[0], official(rows=7)[TABLE][1:].mean(dim=0))  # of all rows, not of those kept
+
+
+def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Path, list], command: Callable) -> None:
+    folder, flags = upstream_files
+    (folder / "short.json").write_text(json.dumps(identifiers_of(["eval00"])))
+    (folder / "stated.yaml").write_text(SETTINGS + "num_puzzle_identifiers: 99\n")
+    stated = [folder / "stated.yaml" if flag == flags[2] else flag for flag in flags]
+    for arguments, message in [
+        (flags, "nothing says whose the 7 task embeddings are: name the identifiers.json"),
+        ([*flags, "--identifiers", folder / "short.json"], "3 names for 7 task embeddings"),
+        ([*stated, "--identifiers", folder / "identifiers.json"], "7 task embeddings, but num_puzzle_identifiers is 99"),
+    ]:
+        code, _, error = command("upstream", *arguments)
+        assert code == 2
+        assert message in error
+        assert "--task-embeddings mean" in error
+        assert not (folder / "run" / "checkpoint-00000000").exists()
+    code, text, error = command("upstream", *stated, "--task-embeddings", "mean")
+    assert code == 0, error
+    assert "(mean of 6 task embeddings)" in text
+    table = load_checkpoint(folder / "run").tensors["embedding.table"]
+    assert torch.equal(table[0], load_checkpoint(folder / "run").tensors["mean"])
+    torch.testing.assert_close(table, official(rows=7)[TABLE][1:].mean(dim=0, keepdim=True))  # row 0 is the original's padding
+    code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
+    assert code == 0, error
+    assert "2 of 2 tasks are new to this checkpoint and get its mean embedding" in text
+
+
+def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list], command: Callable) -> None:
+    folder, flags = upstream_files
+    names = identifiers_of(["eval00", "other", "eval01"])
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean", "--identifiers", folder / "none.json")
+    assert code == 2
+    assert "--identifiers: --task-embeddings mean keeps no row apart" in error
+    for value, message in [
+        ({"a": 1}, "a list of names is expected"),
+        ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: t9 and 0123456789 are no symmetry and palette"),
+        ([*names[:-1], "eval01|||t1|||0123456788"], "are no symmetry and palette"),
+        (["<blank>", *"abcdef"], "names none of the 2 tasks"),
+    ]:
+        (folder / "odd.json").write_text(json.dumps(value))
+        code, _, error = command("upstream", *flags, "--identifiers", folder / "odd.json")
+        assert code == 2
+        assert message in error
+    torch.save({name: t for name, t in official().items() if name != TABLE}, folder / "step_9")
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
+    assert code == 2
+    assert "puzzle_emb.weights is missing" in error
+    sudoku = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    torch.save(official(sudoku), folder / "step_9")
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
+    assert code == 2
+    assert f"{folder / 'trm.yaml'}: seq_len is missing, and a vocabulary of 11 does not tell it: 81 for 9 x 9" in error
+    (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
+    assert not (folder / "run").exists()
+
+
+def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path, list], command: Callable) -> None:
+    folder, _ = upstream_files
+    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    theirs = official(model)
+    theirs[TABLE] = theirs[TABLE][:1]
+    torch.save(theirs, folder / "step_9")
+    flags = [folder / "step_9", "--config", folder / "trm.yaml", "--out", folder / "run"]
+    (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
+    code, _, error = command("upstream", *flags, "--identifiers", folder / "identifiers.json")
+    assert code == 2
+    assert "sudoku-9x9 has one task embedding for all puzzles" in error
+    code, printed, _ = command("upstream", *flags)
+    assert code == 0
+    assert "the task embedding of sudoku-9x9" in printed
+    checkpoint = load_checkpoint(folder / "run")
+    assert checkpoint.family.name == "sudoku-9x9"
+    assert checkpoint.config.training.evaluation_data == "sudoku-extreme"
+    assert torch.equal(checkpoint.tensors["embedding.table"], theirs[TABLE].float())
+    puzzles = folder / "sudoku.csv"
+    puzzles.write_text(f"question\n{'53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79'}\n")
+    code, printed, _ = command("evaluate", "--checkpoint", folder / "run", "--data", puzzles, "--device", "cpu")
+    assert code == 0
+    assert "1 puzzles of" in printed
+    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=7, board_rows=9, board_columns=9)
+    torch.save(official(model), folder / "step_9")
+    code, _, error = command("upstream", *flags, "--overwrite")
+    assert code == 2
+    assert "ARC needs 12 tokens, got 7" in error
+
+
+def test_nothing_is_overwritten_unasked_and_leaks_can_be_told(upstream_files: tuple[Path, list], command: Callable) -> None:
+    folder, flags = upstream_files
+    flags = [*flags, "--task-embeddings", "mean"]
+    assert command("upstream", *flags)[0] == 0
+    code, _, error = command("upstream", *flags)
+    assert code == 2
+    assert "holds a run" in error
+    code, text, error = command("upstream", *flags, "--overwrite", "--data", folder / "eval.json")
+    assert code == 0, error
+    assert "what it was trained on is not known" not in text
+    code, _, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
+    assert code == 2, "it was told to have been trained on these very answers"
+    assert "trained on" in error

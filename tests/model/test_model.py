@@ -1,0 +1,223 @@
+"""The reasoner: equal to the originals in float64, and to a plain NumPy forward pass where their arrays are not at hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import naive
+from tests.helpers import FAMILY, by_their_names, labels_of, load_original, read_arrays, relative
+from trm_arc.common.errors import InputError
+from trm_arc.config import ModelConfig
+from trm_arc.model.attention import attend
+from trm_arc.model.reasoner import Reasoner, State, inner_width, truncated_normal_
+from trm_arc.training.loss import supervise
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_equals_the_original(shared: Path, name: str) -> None:
+    arrays = read_arrays(shared / "reference" / f"{name}.npz")
+    reasoner = load_original(arrays)
+    config = reasoner.config
+    assert config.family.startswith(name.replace("_", "-"))
+    board = (-1, config.board_rows, config.board_columns)
+    tokens = torch.from_numpy(arrays["inputs"]).view(board)
+    labels = labels_of(arrays["labels"]).view(board)
+    vectors = torch.from_numpy(arrays["param/puzzle_emb.weights"][arrays["puzzle_identifiers"]]).requires_grad_()
+    transforms = torch.zeros(len(tokens), 11, dtype=torch.uint8)
+    state = reasoner.start(len(tokens), *board[1:], torch.float64)
+    for step in (1, 2, 3):
+        output = reasoner(state, tokens, vectors, transforms)
+        losses = supervise(output.logits, output.halting, labels, "stablemax")
+        state = output.state
+        assert relative(output.logits.flatten(1, 2), arrays[f"step{step}/logits"]) < 1e-9
+        assert relative(output.halting[:, 0], arrays[f"step{step}/q_halt"]) < 1e-6
+        assert relative(output.halting[:, 1], arrays[f"step{step}/q_continue"]) < 1e-6
+        assert relative(losses.cells.sum(), arrays[f"step{step}/lm_loss"]) < 1e-9
+        assert relative(losses.halting.sum(), arrays[f"step{step}/q_halt_loss"]) < 1e-6
+        if step == 1:
+            ((losses.cells.sum() + 0.5 * losses.halting.sum()) / len(tokens)).backward()
+            assert relative(vectors.grad, arrays["grad/puzzle_emb.local_weights"]) < 1e-9
+            for theirs, gradient in by_their_names(reasoner, [p.grad for p in reasoner.parameters()]).items():
+                assert relative(gradient, arrays[f"grad/{theirs}"]) < 1e-9, theirs
+    if config.states:
+        assert relative(state.y, arrays["step3/z_H"]) < 1e-9
+        z_names = ["step3/z_L"] if config.states == 1 else [f"step3/z_L{i}" for i in range(1, 7)]
+        for ours, theirs in zip(state.z, z_names, strict=True):
+            assert relative(ours, arrays[theirs]) < 1e-9
+    else:
+        assert relative(state.y, arrays["step3/z_L"]) < 1e-9
+
+
+SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns": 5, "cycles": 2, "thoughts": 3}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"positions": "rotary-2d"},
+        {"positions": "none"},
+        {"mixer": "mlp", "positions": "none"},
+        {"states": 0},
+        {"states": 2},
+        {"networks": 2, "layers": 1},
+        {"states": 0, "thoughts": 0},
+        {"gate": "norm-swiglu"},
+        {"convolution": 3},
+        {"convolution": 5, "gate": "norm-swiglu", "mixer": "mlp", "positions": "none"},
+        {"damping": 0.7, "states": 2},
+        {"transform_slots": True, "prefix": 14},
+    ],
+)
+@pytest.mark.parametrize("window", [(5, 5), (4, 3)])
+def test_equals_plain_numpy(changes: dict, window: tuple[int, int]) -> None:
+    if changes.get("mixer") == "mlp" and window != (5, 5):
+        pytest.skip("the MLP mixer has a weight for every position, so its window is the board")
+    config = ModelConfig(**{**SMALL, **changes})
+    generator = torch.Generator().manual_seed(3)
+    reasoner = Reasoner(config, generator).double()
+    torch.nn.init.normal_(reasoner.halt_weight, generator=generator)
+    tokens = torch.randint(0, 12, (2, *window), generator=generator)
+    vectors = torch.randn(2, config.width, dtype=torch.float64, generator=generator)
+    transforms = torch.tensor([[3, 0, *range(9, 0, -1)], [7, *range(10)]], dtype=torch.uint8)
+    state = reasoner.start(2, *window, torch.float64)
+    with torch.no_grad():
+        first = reasoner(state, tokens, vectors, transforms)
+        second = reasoner(first.state, tokens, vectors, transforms)
+    y, z = state.y.numpy(), [part.numpy() for part in state.z]
+    weights = {name: t.detach().numpy() for name, t in reasoner.state_dict().items()}
+    same = ("heads", "cycles", "thoughts", "prefix", "positions", "gate", "damping")
+    settings = {name: getattr(config, name) for name in same}
+    for output in (first, second):
+        y, z, logits, halting = naive.supervision_step(
+            weights, y, z, tokens.numpy(), vectors.numpy(), transforms.numpy(), **settings
+        )
+        np.testing.assert_allclose(output.state.y, y, rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(output.logits.flatten(1, 2), logits, rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(output.halting, halting, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [36, 300, 900])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_way_of_attention_is_the_same_function(length: int, dtype: torch.dtype) -> None:
+    """All branches of the CPU's attention against float64, with gradients, on rows shorter and longer than the switch."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(3, length, 3, 8, generator=generator).to(dtype).transpose(1, 2) for _ in range(3)]
+    exact, ours = ([part.to(kind).requires_grad_() for part in drawn] for kind in (torch.float64, dtype))
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    theirs = torch.nn.functional.scaled_dot_product_attention(*exact)
+    mixed = attend(*ours)
+    assert relative(mixed, theirs.detach().numpy()) < tolerance
+    weight = torch.randn(theirs.shape, generator=generator, dtype=torch.float64)
+    gradients = (torch.autograd.grad((out * weight).sum(), parts) for out, parts in ((mixed.double(), ours), (theirs, exact)))
+    for a, b in zip(*gradients, strict=True):
+        assert relative(a, b.numpy()) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [
+        ({}, 6.83),
+        ({"mixer": "mlp", "positions": "none", "board_rows": 9, "board_columns": 9}, 5.03),
+        ({"networks": 2, "layers": 4}, 27.28),
+    ],
+)
+def test_published_parameter_counts(settings: dict, parameters: float) -> None:
+    reasoner = Reasoner(ModelConfig(**settings), torch.Generator())
+    assert round(sum(p.numel() for p in reasoner.parameters()) / 1e6, 2) == parameters
+
+
+def test_gradient_flows_through_the_last_calls_alone() -> None:
+    """Full backpropagation differs from the last cycle's; one call's gradient is that of an answer alone."""
+
+    def gradient(calls: int) -> torch.Tensor:
+        reasoner = Reasoner(ModelConfig(**SMALL, gradient_calls=calls), torch.Generator().manual_seed(0)).double()
+        state = reasoner.start(1, 5, 5, torch.float64)
+        tokens = torch.ones(1, 5, 5, dtype=torch.uint8)
+        reasoner(state, tokens, torch.zeros(1, 16, dtype=torch.float64), torch.zeros(1, 11)).logits.square().sum().backward()
+        grad = reasoner.embed_tokens.grad
+        return torch.zeros_like(reasoner.embed_tokens) if grad is None else grad
+
+    torch.testing.assert_close(gradient(0), gradient(4))
+    assert not torch.allclose(gradient(4), gradient(8))
+    assert (gradient(1) == 0).all()  # the answer does not look at x
+
+
+def test_transform_slots_tell_the_symmetry_and_the_palette() -> None:
+    reasoner = Reasoner(ModelConfig(**{**SMALL, "prefix": 12}, transform_slots=True), torch.Generator().manual_seed(0)).double()
+    state, tokens, vectors = reasoner.start(1, 5, 5, torch.float64), torch.ones(1, 5, 5), torch.zeros(1, 16, dtype=torch.float64)
+
+    def logits(symmetry: int, palette: list[int]) -> torch.Tensor:
+        return reasoner(state, tokens, vectors, torch.tensor([[symmetry, *palette]], dtype=torch.uint8)).logits
+
+    plain, swapped = list(range(10)), [0, 2, 1, *range(3, 10)]
+    torch.testing.assert_close(logits(0, plain), logits(0, plain), rtol=0, atol=0)
+    assert not torch.allclose(logits(0, plain), logits(1, plain))
+    assert not torch.allclose(logits(0, plain), logits(0, swapped))
+
+
+def test_initialisation_is_lecun_and_seeded() -> None:
+    first, second, third = (Reasoner(ModelConfig(), torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    for (name, a), (_, b), (_, c) in zip(*(r.state_dict().items() for r in (first, second, third)), strict=True):
+        assert torch.equal(a, b), name
+        assert name.startswith("halt_") or not torch.equal(a, c), name
+        if name == "halt_bias":
+            assert (a == -5).all()
+        elif name == "halt_weight":
+            assert (a == 0).all()
+        else:
+            std = 1.0 if name.endswith("start") else a.shape[-1] ** -0.5
+            assert abs(float(a.std()) / std - 1) < 0.1, name
+            assert float(a.abs().max()) < 2.3 * std, name
+
+
+def test_truncated_normal_has_the_std_that_was_asked_for() -> None:
+    sample = truncated_normal_(torch.empty(200_000), 0.7, torch.Generator().manual_seed(0))
+    assert abs(float(sample.std()) - 0.7) < 0.005
+    assert inner_width(4.0, 512) == 1536
+    assert inner_width(4.0, 64) == 256
+
+
+def test_states_are_detached_and_rows_do_not_mix() -> None:
+    reasoner = Reasoner(ModelConfig(**SMALL), torch.Generator().manual_seed(0)).double()
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, 12, (3, 5, 5), generator=generator)
+    vectors = torch.randn(3, 16, dtype=torch.float64, generator=generator)
+    transforms = torch.zeros(3, 11)
+    together = reasoner(reasoner.start(3, 5, 5, torch.float64), tokens, vectors, transforms)
+    assert isinstance(together.state, State)
+    assert not together.state.y.requires_grad
+    alone = reasoner(reasoner.start(1, 5, 5, torch.float64), tokens[1:2], vectors[1:2], transforms[:1])
+    torch.testing.assert_close(together.logits[1:2], alone.logits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 100}, "width: must be a multiple"),
+        ({"board_rows": 31}, "board_rows: must be at most 30"),
+        ({"width": 0}, "width: must be at least 1"),
+        ({"states": -1}, "states"),
+        ({"networks": 3}, "networks: must be 1 or 2"),
+        ({"mixer": "mlp"}, "positions: the MLP mixer"),
+        ({"mixer": "fourier"}, "mixer: must be one of attention, mlp"),
+        ({"gradient_calls": 16}, r"gradient_calls: must be 0 \(the last cycle\), -1 \(all\) or 1 to T \(n \+ 1\) = 15"),
+        ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 12"),
+        ({"width": 512.0}, "width: must be of type int"),
+        ({"expansion": float("nan")}, "expansion: must be a finite number"),
+        ({"convolution": 2}, "convolution: must be 0 or odd"),
+        ({"damping": 0.0}, "damping: must be above 0 and at most 1"),
+        ({"noise": -0.1}, "noise: must be at least 0"),
+        ({"latents": 0}, "latents: must be at least 1"),
+        ({"gradient_calls": -2}, "gradient_calls: must be"),
+        ({"states": 6}, "states: a thought changes one scratch state, so 4 thoughts in a cycle leave some of the 6"),
+        ({"thoughts": 0}, "states: a thought changes one scratch state, so 0 thoughts"),
+        ({"thoughts": 0, "states": 0, "networks": 2}, "networks: the first of two networks thinks"),
+        ({"latents": 2, "noise": 0.1}, "noise: the best latent runs again"),
+    ],
+)
+def test_config_refuses(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ModelConfig(**settings)

