@@ -1,0 +1,23 @@
+"""Deadlines count from the program's start."""
+
+import subprocess
+import sys
+import time
+
+from tests.helpers import ROOT
+from trm_arc.common.deadline import Deadline
+
+
+def test_deadline_counts_down_from_its_start() -> None:
+    deadline = Deadline(100.0, time.monotonic() - 40)
+    assert 59 < deadline.left <= 60
+    assert 40 <= deadline.spent < 41
+    assert not deadline.has_passed
+    assert deadline.earlier(70).has_passed
+    assert Deadline().earlier(5).left == float("inf")
+
+
+def test_imports_count() -> None:
+    code = "import time; time.sleep(0.5); from trm_arc.common.deadline import program_start; print(time.monotonic() - program_start())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert float(done.stdout) >= 0.4

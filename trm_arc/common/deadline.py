@@ -1,0 +1,50 @@
+"""The time that a program has, counted from its start: made once, and handed down."""
+
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+_IMPORTED = time.monotonic()
+_LONGEST = 60  # seconds that a program may take to import itself
+
+
+def program_start() -> float:
+    """When this program started, by `time.monotonic`: its imports count towards its time limit.
+
+    The system's word is taken unless it makes no sense, as in some sandboxes: then it is when this module was imported.
+    """
+    started = time.monotonic() - (time.time() - psutil.Process().create_time())
+    return started if _IMPORTED - _LONGEST < started <= _IMPORTED else _IMPORTED
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When to be done.
+
+    Attributes:
+        limit: seconds from the start; None: as long as it takes.
+        start: by `time.monotonic`.
+    """
+
+    limit: float | None = None
+    start: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end; infinity where there is none."""
+        return float("inf") if self.limit is None else self.limit - self.spent
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the time is over."""
+        return self.left <= 0
+
+    def earlier(self, seconds: float) -> "Deadline":
+        """A deadline that much before this one, to keep time for what comes after."""
+        return self if self.limit is None else Deadline(self.limit - seconds, self.start)
