@@ -1,0 +1,36 @@
+"""How test inputs are answered: one record from the command line to the refinement loop."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trm_arc.common.errors import InputError, require_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How a view of a test input is answered.
+
+    Attributes:
+        steps: supervision steps at most; None: as many as in training.
+        batch_size: rollouts of views at a time; halved when the memory is not enough.
+        canvas: of a view: as in training, the whole board, or by the sizes that are visible.
+        rollouts: noisy attempts at a view, of which the halting head picks the one surest of its answer; the first has no noise.
+        noise: deviation of what is added to the scratch states of the other rollouts before every step.
+        patience: steps after which a rollout whose answer has not changed in them stops; 0: never before the last.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    steps: int | None = None
+    batch_size: int = 256
+    canvas: Literal["trained", "full", "lanes"] = "trained"
+    rollouts: int = 1
+    noise: float = 0.2
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch_size", 1), ("rollouts", 1), ("patience", 0)):
+            require_least(name, getattr(self, name), least)
+        if not 0 < self.noise < 100:
+            raise InputError(f"a deviation above 0 and below 100 is needed, got {self.noise}", flag="--rollout-noise")
