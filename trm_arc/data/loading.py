@@ -1,4 +1,4 @@
-"""Load the tasks of a run: those that it trains on, and those that it is to answer."""
+"""The tasks or puzzles of a run: what it is trained on, and what it learns to answer."""
 
 from pathlib import Path
 
@@ -13,9 +13,7 @@ from trm_arc.data.sources import listed, load_listed, load_tasks
 def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[AnySet, AnySet, list[str]]:
     """The tasks of a run: those trained on with all outputs, those to answer, and a sentence on each change.
 
-    Args:
-        config: names of the sets, which tasks to keep, what to do about leaks.
-        folder: where to look for named sets first.
+    Named sets are looked for in `folder` first.
 
     Raises:
         InputError: a set that cannot be loaded, or a leak.
@@ -31,10 +29,10 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
         return training, evaluation, notes
     training = load_listed(config.data, folder)
     leave_out = listed(config.leave_out)
-    strangers = [task_id for task_id in leave_out if task_id not in training]
-    if strangers:
+    unknown = [task_id for task_id in leave_out if task_id not in training]
+    if unknown:
         raise InputError(
-            f"{shorten(strangers)} is not in {training.name or 'the training data, which is empty'}", flag="leave_out"
+            f"{shorten(unknown)} is not in {training.name or 'the training data, which is empty'}", flag="leave_out"
         )
     notes = [f"left out {task_id}, as set" for task_id in leave_out]
     training, dropped = guard(training.without(leave_out), evaluation, config.drop_leaks)
@@ -47,9 +45,7 @@ def load_evaluation(config: TrainingConfig, folder: Path | None, solutions: Path
     """The tasks or puzzles that a run is to answer.
 
     Args:
-        config: their names, and which to keep.
-        folder: where to look for named sets first.
-        solutions: of ARC tasks, if they do not lie beside them.
+        solutions: the file of ARC solutions, if it does not lie beside the challenges.
 
     Raises:
         InputError: a set that cannot be loaded.
