@@ -16,7 +16,7 @@ from trm_arc.cli import run
 from trm_arc.common.device import PRECISIONS, Device
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.data.batch import Batch
-from trm_arc.model.compiling import fuse
+from trm_arc.model.compiling import compile_operators
 from trm_arc.model.flops import count_forward, count_training, measure_peak
 from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
 from trm_arc.training.halting import first_carry
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
         "forward step, ours": (infer(ours), forward),
     }
     if values.compile:
-        compiled = fuse(supervision_step)
+        compiled = compile_operators(supervision_step)
         steps["training step, ours, compiled"] = (train(lambda: ours(compiled)), training)
     results = {"ceiling, GFLOP/s": ceiling / 1e9, "GFLOP an example, training": training / values.batch / 1e9}
     for name, (seconds, operations) in steps.items():

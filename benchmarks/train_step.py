@@ -17,7 +17,7 @@ from trm_arc.common.errors import require_least
 from trm_arc.common.files import read_lines
 from trm_arc.config import PRESETS
 from trm_arc.model.flops import measure_peak
-from trm_arc.train import build_trainer
+from trm_arc.training.build import build_trainer
 
 LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --num_processes 2".split()
 

@@ -28,6 +28,7 @@ from trm_arc.evaluation.results import Results, make_results
 from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.state import save_state
 from trm_arc.training.trainer import Options, Trainer
 from trm_arc.upstream import load_official, to_official
 
@@ -118,7 +119,7 @@ def small_trainer(
 
 def everything(trainer: Trainer, folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a run, as its checkpoint has them."""
-    return load_checkpoint(trainer.save(folder, keep=9)).tensors
+    return load_checkpoint(save_state(trainer, folder, keep=9)).tensors
 
 
 def assert_identical(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:

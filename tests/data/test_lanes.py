@@ -20,6 +20,7 @@ from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.inference.answer import choose_windows, predict_tasks
 from trm_arc.inference.predictor import runs_into_edge
 from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.training.state import inference_state, load_state, save_state
 from trm_arc.training.trainer import Trainer
 
 LANES = SMALL.override({"window": "lanes", "lanes": "4,6,30"})
@@ -161,9 +162,9 @@ def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Pa
     for _ in range(5):
         first.train_step()
         second.train_step()
-    half = second.save(tmp_path / "half", keep=1)
+    half = save_state(second, tmp_path / "half", keep=1)
     resumed = small_trainer(config)
-    resumed.load(load_checkpoint(half))
+    load_state(resumed, load_checkpoint(half))
     assert sum(carry is not None for carry in resumed.carries) > 1
     for _ in range(5):
         first.train_step()
@@ -216,7 +217,7 @@ def trained_in(tmp_path: Path, window: str):
     trainer = small_trainer(SMALL.override({"window": window, "lanes": "auto:3"}))
     for _ in range(3):
         trainer.train_step()
-    return load_checkpoint(trainer.save(tmp_path / window, keep=1))
+    return load_checkpoint(save_state(trainer, tmp_path / window, keep=1))
 
 
 def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
 def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
     assert trainer.examples.windows == [Window(6, 6)]
-    windows, larger = choose_windows(trainer.snapshot(), make_tasks(3, 2, "eval"), "trained")
+    windows, larger = choose_windows(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
     assert set(windows) == {Window(6, 6)}
     assert larger == [Window(6, 6), Window(30, 30)]
 
@@ -265,7 +266,7 @@ def test_tasks_that_no_lane_holds_get_the_board() -> None:
     examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), LANES.override({"lanes": "auto:2"}))
     trainer = Trainer(LANES.override({"lanes": "auto:2"}), examples, CPU, 2)
     large = make_tasks(2, 5, "large", 20)
-    windows, _ = choose_windows(trainer.snapshot(), large, "trained")
+    windows, _ = choose_windows(inference_state(trainer), large, "trained")
     for window, (task, number) in zip(windows, large.tests, strict=True):
         assert min(window) >= max(task.test[number].input.shape)
 

@@ -25,6 +25,7 @@ from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.model.export import export_pieces, load_newest
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.training import trainer as trainers
+from trm_arc.training.state import full_state, load_state, save_state
 from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
 
 FLAGS = (
@@ -248,12 +249,12 @@ def test_lanes_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
     trainer = small_trainer(config)
     for _ in range(5):
         trainer.train_step()
-    export_pieces(trainer.whole(), tmp_path, 1 << 20)
+    export_pieces(full_state(trainer), tmp_path, 1 << 20)
     elsewhere, again = small_trainer(config), small_trainer(config)
-    elsewhere.load(load_newest(tmp_path))
+    load_state(elsewhere, load_newest(tmp_path))
     elsewhere.train_step()
     assert sum(carry is not None for carry in elsewhere.carries) == 1
-    again.load(load_checkpoint(elsewhere.save(tmp_path / "elsewhere", keep=1)))
+    load_state(again, load_checkpoint(save_state(elsewhere, tmp_path / "elsewhere", keep=1)))
     for _ in range(3):
         elsewhere.train_step()
         again.train_step()
@@ -280,8 +281,8 @@ def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, c
 def test_the_pieces_are_not_read_where_a_checkpoint_is_newer(tmp_path: Path) -> None:
     trainer = small_trainer()
     trainer.train_step()
-    export_pieces(trainer.whole(), tmp_path, 1 << 20)
-    trainer.save(tmp_path, keep=1)
+    export_pieces(full_state(trainer), tmp_path, 1 << 20)
+    save_state(trainer, tmp_path, keep=1)
     for piece in (tmp_path / "export").glob("piece-*"):
         piece.unlink()
     assert load_newest(tmp_path).step == 1
@@ -366,7 +367,7 @@ def test_a_step_without_a_finite_loss_is_skipped(monkeypatch: pytest.MonkeyPatch
     assert np.isfinite(float(metrics.loss))
     assert (trainer.skipped, trainer.skipped_in_a_row) == (2, 0)
     resumed = small_trainer()
-    resumed.load(load_checkpoint(trainer.save(tmp_path, keep=1)))
+    load_state(resumed, load_checkpoint(save_state(trainer, tmp_path, keep=1)))
     assert resumed.skipped == 2
 
 
@@ -411,7 +412,7 @@ def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_pa
         assert float(b.loss) == pytest.approx(float(a.loss), rel=1e-3)
     assert other.embedding.table.dtype == (torch.bfloat16 if options.half_embeddings else torch.float32)
     torch.testing.assert_close(other.embedding.table.float(), plain.embedding.table, rtol=0.02, atol=2e-3)
-    small_trainer(options=options).load(load_checkpoint(other.save(tmp_path, keep=1)))
+    load_state(small_trainer(options=options), load_checkpoint(save_state(other, tmp_path, keep=1)))
 
 
 def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:

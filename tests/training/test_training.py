@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers import by_their_names, labels_of, load_original, make_puzzles, make_tasks, read_arrays, relative
-from trm_arc.adapt import adaptation_config
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
@@ -23,10 +22,12 @@ from trm_arc.inference.answer import find_rows
 from trm_arc.model import checkpoint as checkpoints
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.model.embedding import TaskEmbedding
-from trm_arc.train import total_steps
+from trm_arc.training.adaptation import adaptation_config
+from trm_arc.training.build import total_steps
 from trm_arc.training.halting import decide, draw_minimum
 from trm_arc.training.loss import log_stablemax, supervise
 from trm_arc.training.optim import AdamAtan2, MovingAverage, Optimizers
+from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
 
 from tests import naive  # isort: skip
@@ -244,9 +245,9 @@ def test_runs_repeat_and_resume_bit_for_bit(changes: dict, dtype: torch.dtype, t
     for _ in range(5):
         first.train_step()
         second.train_step()
-    half = second.save(tmp_path / "half", keep=1)
+    half = save_state(second, tmp_path / "half", keep=1)
     resumed = small_trainer(config, dtype=dtype)
-    resumed.load(load_checkpoint(half))
+    load_state(resumed, load_checkpoint(half))
     for _ in range(5):
         first.train_step()
         second.train_step()
@@ -311,7 +312,7 @@ def test_a_small_model_learns() -> None:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer = small_trainer()
     trainer.train_step()
-    return trainer.save(tmp_path_factory.mktemp("run"), keep=2)
+    return save_state(trainer, tmp_path_factory.mktemp("run"), keep=2)
 
 
 def copied(saved: Path, target: Path) -> Path:
@@ -339,7 +340,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     trainer = small_trainer()
     for _ in range(4):
         trainer.train_step()
-        trainer.save(tmp_path, keep=2)
+        save_state(trainer, tmp_path, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000003", "checkpoint-00000004"]
     assert newest_checkpoint(tmp_path).name == "checkpoint-00000004"
     with pytest.raises(InputError, match="no checkpoint here; train one"):
@@ -349,7 +350,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer()
     trainer.train_step()
-    old = trainer.save(tmp_path, keep=1)
+    old = save_state(trainer, tmp_path, keep=1)
     before = {file.name: file.read_bytes() for file in old.iterdir()}
     trainer.train_step()
 
@@ -360,11 +361,11 @@ def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "save_file", full_disk)
         with pytest.raises(InputError, match=r"No space left on device.*older ones are untouched: free space"):
-            trainer.save(tmp_path, keep=1)
+            save_state(trainer, tmp_path, keep=1)
     assert list(tmp_path.iterdir()) == [old]
     assert {file.name: file.read_bytes() for file in old.iterdir()} == before
     (tmp_path / ".writing-checkpoint-00000002-1").mkdir()  # what a killed run leaves behind
-    trainer.save(tmp_path, keep=1)
+    save_state(trainer, tmp_path, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002"]
 
 
@@ -430,7 +431,7 @@ def use(path: Path) -> None:
     checkpoint = load_checkpoint(path)
     find_rows(checkpoint, make_tasks(3, 2, "eval"))
     checkpoint.reasoner()
-    small_trainer().load(checkpoint)
+    load_state(small_trainer(), checkpoint)
 
 
 @pytest.mark.parametrize("damage", TENSOR_DAMAGE)
@@ -468,16 +469,16 @@ def test_an_answer_alone_trains_without_its_task() -> None:
 def test_resuming_something_else_is_refused(saved: Path) -> None:
     loaded = load_checkpoint(saved)
     with pytest.raises(InputError, match=r"other settings .*seed 0 there, 5 here"):
-        small_trainer(SMALL.override({"seed": 5})).load(loaded)
+        load_state(small_trainer(SMALL.override({"seed": 5})), loaded)
     examples, _ = prepare_examples(make_tasks(4, 1, "train"), make_tasks(3, 2, "eval"), SMALL)
     with pytest.raises(InputError, match="trained on other tasks"):
-        Trainer(SMALL, examples, CPU, 12).load(loaded)
+        load_state(Trainer(SMALL, examples, CPU, 12), loaded)
 
 
 def test_saving_is_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot be written"):
-        save_checkpoint(tmp_path / "file", load_checkpoint(small_trainer().save(tmp_path / "run", keep=1)), keep=1)
+        save_checkpoint(tmp_path / "file", load_checkpoint(save_state(small_trainer(), tmp_path / "run", keep=1)), keep=1)
 
 
 # --- recipes of adaptation

@@ -84,7 +84,7 @@ def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[li
     model = checkpoint.config.model
     if isinstance(tasks, PuzzleSet):
         return [Window(*tasks.family.shape)] * len(tasks), []
-    board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
+    board, trained = Window(model.board_rows, model.board_columns), checkpoint.metadata.windows
     if model.mixer == "mlp":
         if kind == "lanes":
             raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
@@ -116,7 +116,7 @@ def refuse_large(checkpoint: Checkpoint, tasks: AnySet) -> None:
     """
     if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
         return
-    board = checkpoint.extra["windows"][-1]
+    board = checkpoint.metadata.windows[-1]
     large = [task.id for task in tasks.without_solutions() if task.side > min(board)]
     if large:
         raise InputError(f"the MLP mixer's board of {tuple(board)} does not hold {shorten(large)}; use one with attention")

@@ -11,6 +11,7 @@ flight stay behind: a run that goes on from an export begins with new puzzles, s
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,10 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     """
     check_piece_size(size)
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
+    left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
     temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER
     index: dict[str, Any] = {
-        "checkpoint": make_header(checkpoint) | {"tensors": len(tensors), "rows_in_flight": []},
+        "checkpoint": make_header(left),
         "tensors": {name: {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)} for name, t in tensors.items()},
         "pieces": {},
     }

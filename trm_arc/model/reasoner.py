@@ -35,7 +35,7 @@ from trm_arc.model.attention import attend
 NORM_EPSILON = 1e-5
 ROTARY_BASE = 10000.0
 # Matrices that are stored as one, as published, with their parts and the parts' shares of the rows.
-_FUSED = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
+_JOINT = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
 HALT, CONTINUE = 0, 1  # rows of the halting head
 
 
@@ -104,13 +104,13 @@ class Block(nn.Module):
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The weights in the dtype of the computation: cast once a step, used by every one of its T (n + 1) calls.
 
-        Fused matrices are taken apart here, and not their products: the gradients of split activations would have to be glued
+        Joint matrices are taken apart here, and not their products: the gradients of split activations would have to be glued
         together in every call, those of split weights only once.
         """
         cast = {name: parameter.to(dtype) for name, parameter in self.named_parameters()}
-        for fused, parts, shares in _FUSED:
-            if fused in cast:
-                matrix = cast.pop(fused)
+        for joint, parts, shares in _JOINT:
+            if joint in cast:
+                matrix = cast.pop(joint)
                 unit = len(matrix) // sum(shares)
                 cast |= zip(parts, matrix.split([unit * share for share in shares]), strict=True)
         return cast
@@ -164,7 +164,7 @@ class Reasoner(nn.Module):
         self.halt_bias = nn.Parameter(torch.empty(2))
         self.register_buffer("y_start", torch.empty(config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
-        self.run_block = Block.forward  # or the same, fused
+        self.run_block = Block.forward  # or the same, compiled
         self.embedding_rows = 0  # of the table of task embeddings that goes with this network, which is kept apart; for print
         self.reset(generator)
 

@@ -6,21 +6,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.model.checkpoint import list_checkpoints
-from trm_arc.training.pace import Pace
+from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
+from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, Trainer, Wish
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
@@ -34,8 +36,9 @@ class _AbandonedError(Exception):
     """An evaluation was given up, as the run has to stop."""
 
 
-class Rhythm(NamedTuple):
-    """How often what happens.
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How often a run saves, logs and evaluates, and when it ends.
 
     Attributes:
         save_every: steps between checkpoints.
@@ -43,8 +46,8 @@ class Rhythm(NamedTuple):
         keep: checkpoints kept.
         log_every: steps between lines of metrics.
         evaluate_every: steps between evaluations; 0: none.
-        time_limit: seconds after which the run saves and stops; None: none.
-        fit: let the run be as long as the time limit allows, with all that depends on its length.
+        deadline: when the run has to be saved and stop.
+        fit: let the run have as many steps as there is time for, with all that depends on its length.
     """
 
     save_every: int = 1000
@@ -52,14 +55,14 @@ class Rhythm(NamedTuple):
     keep: int = 2
     log_every: int = 10
     evaluate_every: int = 0
-    time_limit: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     fit: bool = False
 
 
 def train(
     trainer: Trainer,
     out: Path,
-    rhythm: Rhythm,
+    config: LoopConfig,
     *,
     peak: float,
     stale: Sequence[Path] = (),
@@ -71,9 +74,6 @@ def train(
     """Run a trainer to its last step; a signal to stop, or the end of the time, saves first, and ends an evaluation.
 
     Args:
-        trainer: perhaps resumed.
-        out: folder of the run.
-        rhythm: how often to log, save and evaluate.
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
         best: the best score so far, of a run that goes on.
@@ -87,9 +87,9 @@ def train(
     Raises:
         InputError: nothing can be written, or too many steps in a row came to nothing.
     """
-    began = saved = time.monotonic()
+    saved = time.monotonic()
     log = _Log(trainer, out, peak, track)
-    pace = Pace(trainer, began, rhythm.time_limit)
+    budget = TimeBudget(trainer, config.deadline)
     with log.bar, stop_signals() as stopping:
 
         def agree(yes: bool) -> bool:
@@ -97,46 +97,46 @@ def train(
 
         def look() -> None:
             # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
-            if trainer.processes.count == 1 and (stopping or not pace.has_time(time.monotonic(), 0)):
+            if trainer.processes.count == 1 and (stopping or config.deadline.has_passed):
                 raise _AbandonedError
 
         def score() -> bool:
             """Score the step, which is saved, if there is time; whether there is some left to go on."""
             nonlocal best
             before = time.monotonic()
-            ahead = 2 if rhythm.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
-            if not agree(pace.has_time(before, ahead * pace.evaluating)):
+            ahead = 2 if config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
+            if not agree(budget.has_time(ahead * budget.evaluating)):
                 return True
             try:
                 best = _note_scores(trainer, out, log, evaluate(look), best)
             except _AbandonedError:
                 tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
                 return False
-            pace.evaluating = time.monotonic() - before
-            return agree(pace.has_time_for_step(time.monotonic()))
+            budget.evaluating = time.monotonic() - before
+            return agree(budget.has_time_for_step())
 
         go_on = not owed or score()
         while go_on and trainer.step < trainer.steps and not trainer.agreed.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now = time.monotonic()
-            due = pace.wants_save(now) or (rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds)
-            over = not rhythm.fit and pace.is_over(now)
-            length = trainer.step + pace.count_steps(now, pace.evaluating) if rhythm.fit else 0
+            due = budget.wants_save() or (config.save_seconds is not None and now - saved >= config.save_seconds)
+            over = not config.fit and budget.is_over()
+            length = trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
             try:
                 log.add(trainer.train_step(Wish(bool(stopping) or over, due, length)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
-            pace.add(time.monotonic() - now)
+            budget.add(time.monotonic() - now)
             last = trainer.step == trainer.steps
-            if trainer.step % rhythm.log_every == 0 or last:
+            if trainer.step % config.log_every == 0 or last:
                 log.write()
-            by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
-            scores_now = evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop
+            by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
+            scores_now = evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.agreed.stop
             if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
                 now = time.monotonic()
-                trainer.save(out, rhythm.keep, stale)
+                save_state(trainer, out, config.keep, stale)
                 stale, saved = [], time.monotonic()
-                pace.saving = saved - now
+                budget.saving = saved - now
             go_on = not scores_now or score()
     return trainer.step == trainer.steps
 
@@ -147,7 +147,7 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
     log.write_scores(scores)
     if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
         return best
-    trainer.save(out / BEST, 1, list_checkpoints(out / BEST))
+    save_state(trainer, out / BEST, 1, list_checkpoints(out / BEST))
     return score
 
 

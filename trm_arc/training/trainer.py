@@ -1,12 +1,8 @@
-"""One training run: model, optimizers and rows in flight, a step at a time, saved and resumed exactly."""
+"""One training run: model, optimizers and rows in flight, a step at a time; `trm_arc.training.state` saves and resumes it."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -17,28 +13,27 @@ from trm_arc.common.errors import InputError, OwnError
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples, step_seeds
-from trm_arc.model.checkpoint import Checkpoint, load_strictly, save_checkpoint
-from trm_arc.model.compiling import check_fusing, explain
+from trm_arc.model.compiling import check_compile_mode, reraise_compile_error
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import Carry, draw_minimum, first_carry, take_puzzles
 from trm_arc.training.optim import MovingAverage, Optimizers
-from trm_arc.training.supervision import Metrics, fused_step
+from trm_arc.training.supervision import Metrics, compiled_step
 
 
 class Options(NamedTuple):
     """How a run computes; none of these changes what it computes, but for rounding.
 
     Attributes:
-        fused: what torch.compile fuses, STEP or BLOCK of `trm_arc.model.compiling`; or nothing.
+        compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.model.compiling`; or nothing.
         accumulation: pieces in which a process goes through its rows, to save memory.
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
         skips: stop after so many steps in a row whose loss or gradient is not finite.
     """
 
-    fused: str = ""
+    compile_mode: str = ""
     accumulation: int = 1
     host_embeddings: bool = False
     half_embeddings: bool = False
@@ -113,7 +108,7 @@ class Trainer:
         options: what changes how fast and in how much memory a run goes, and not where it leads.
 
     Raises:
-        InputError: the model cannot be fused, the device has no float64 for the loss, or the batch cannot be shared out.
+        InputError: the model cannot be compiled, the device has no float64 for the loss, or the batch cannot be shared out.
     """
 
     def __init__(
@@ -126,7 +121,7 @@ class Trainer:
         options: Options | None = None,
     ) -> None:
         self.options = options or Options()
-        check_fusing(self.options.fused, config.model, device.device)
+        check_compile_mode(self.options.compile_mode, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
             raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
@@ -155,7 +150,7 @@ class Trainer:
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
         # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
-        self.supervision_step = fused_step(self.reasoner, self.options.fused)
+        self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
         self.carries: list[Carry | None] = [None] * len(examples.lanes)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
         self.stages = config.training.depths()
@@ -175,7 +170,7 @@ class Trainer:
             Metrics of the whole batch.
 
         Raises:
-            InputError: too many steps in a row whose loss is not finite, it cannot be fused, or no memory for a single row.
+            InputError: too many steps in a row whose loss is not finite, it cannot be compiled, or no memory for a single row.
         """
         began = time.perf_counter()
         batch = self.examples.batch(self.step, self.config.training, self.part)
@@ -226,8 +221,8 @@ class Trainer:
             try:
                 return self._think_in_pieces(self.pieces[lane], carry, start, at_least, seeds)
             except RuntimeError as error:
-                if self.options.fused:
-                    explain(error)
+                if self.options.compile_mode:
+                    reraise_compile_error(error)
                 if not is_out_of_memory(error):
                     raise
                 if self.pieces[lane] == 1:
@@ -314,157 +309,3 @@ class Trainer:
         """Operations of the matrix products of a step of a lane, of all processes, at a depth of recursion."""
         config, cells = self.config, self.examples.lanes[lane].window.cells
         return config.training.batch_size * count_training(config.model, config.training, cells, depth)
-
-    def whole(self) -> Checkpoint:
-        """Everything that a run goes on from, of all processes; all must come here."""
-        snapshot = self.snapshot()
-        tensors = snapshot.tensors | {f"optimizer.{name}": t for name, t in self.optimizers.tensors().items()}
-        for number, carry in enumerate(self.carries):
-            if carry is not None:
-                named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(carry).items()}
-                tensors |= {name: self.processes.gather(t) for name, t in named.items()}
-        tensors["counts"] = torch.tensor([self.scale.value, self.scale.successes, self.skipped], dtype=torch.float64)
-        lanes = [number for number, carry in enumerate(self.carries) if carry is not None]
-        return replace(snapshot, tensors=tensors, extra=snapshot.extra | {"rows_in_flight": lanes})
-
-    def save(self, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
-        """Write a checkpoint below `folder`.
-
-        All processes must come here; the main one writes.
-
-        Args:
-            folder: the run's.
-            keep: how many checkpoints to keep.
-            stale: what to remove once the checkpoint is whole.
-
-        Raises:
-            InputError: it cannot be written.
-        """
-        checkpoint = replace(self.whole(), where=str(folder))
-        return save_checkpoint(folder, checkpoint, keep, stale) if self.processes.is_main else folder
-
-    def snapshot(self) -> Checkpoint:
-        """What it takes to answer tasks at this moment, without copies: weights, average, task embeddings, plan."""
-        names = [name for name, _ in self.reasoner.named_parameters()]
-        tensors = {f"model.{name}": t for name, t in self.reasoner.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": t for name, t in zip(names, self.average.averages, strict=True)}
-        tensors |= {f"embedding.{name}": t for name, t in self.embedding.state_dict().items()}
-        plan = self.examples.kept_plan
-        tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
-        tensors["trained"] = torch.from_numpy(self.examples.trained)
-        extra = {
-            "family": self.examples.family.name,
-            "windows": [list(window) for window in self.examples.windows],
-            "precision": str(self.device.dtype).removeprefix("torch."),
-            "fused": self.options.fused,
-            "half_embeddings": self.options.half_embeddings,
-            "accumulation": self.options.accumulation,
-            "length": self.steps,
-            "rows_in_flight": [],
-        }
-        return Checkpoint(self.config, self.step, self.examples.entries, tensors, extra, "this run")
-
-    def adopt(self, checkpoint: Checkpoint, from_zero: bool = False) -> None:
-        """Begin with the averaged weights of another run, and every task embedding at the mean of that run's.
-
-        Args:
-            checkpoint: of the other run; its own tasks and rows in flight play no part.
-            from_zero: let the task embeddings begin at zero instead.
-
-        Raises:
-            InputError: the weights are of another shape.
-        """
-        weights, into = checkpoint.reasoner().state_dict(), self.reasoner.state_dict()
-        odd = [name for name, t in into.items() if name not in weights or weights[name].shape != t.shape]
-        if odd or len(weights) != len(into):
-            raise InputError(f"its weights do not fit these settings ({', '.join(odd[:3])}); keep its own", file=checkpoint.where)
-        load_strictly(into, weights, checkpoint.where)
-        if self.average is not None:
-            self.average = MovingAverage(self.reasoner, self.average.decay)
-        if not from_zero:
-            self.embedding.table[:] = checkpoint.mean_embedding()
-        self._remember(checkpoint)
-
-    def _remember(self, checkpoint: Checkpoint) -> None:
-        """Keep in mind which answers an earlier run was trained on, so that no evaluation scores them."""
-        trained = np.union1d(self.examples.trained, checkpoint.tensors["trained"].numpy())
-        self.examples = replace(self.examples, trained=trained)
-
-    def load(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same settings and data.
-
-        Raises:
-            InputError: the checkpoint is of other settings, tasks or plan.
-        """
-        where = checkpoint.where
-        if checkpoint.config != self.config:
-            differences = _differences(checkpoint.config, self.config)
-            raise InputError(f"has other settings ({differences}); resume with its own", file=where)
-        plan, kept = checkpoint.plan(), self.examples.kept_plan
-        if checkpoint.tasks != self.examples.entries or not np.array_equal(plan.starts, kept.starts):
-            raise InputError("was trained on other tasks; resume with the same data, or start anew", file=where)
-        if not np.array_equal(plan.table, kept.table):
-            raise InputError("has another plan of transforms (another NumPy?); start anew", file=where)
-        load_strictly(self.reasoner.state_dict(), checkpoint.part("model"), f"{where}: model")
-        load_strictly(self.embedding.state_dict(), checkpoint.part("embedding"), f"{where}: embedding")
-        if self.average is not None:
-            names = [name for name, _ in self.reasoner.named_parameters()]
-            averages = dict(zip(names, self.average.averages, strict=True))
-            load_strictly(averages, checkpoint.part("average"), f"{where}: average")
-        self.step = checkpoint.step
-        self.steps = self.optimizers.steps = checkpoint.extra["length"] or self.steps  # a time limit may have chosen it
-        self._remember(checkpoint)
-        try:
-            moved = checkpoint.step > 0 and not self.config.training.embeddings_first
-            self.optimizers.load_tensors(checkpoint.part("optimizer"), moved)
-            self._load_carries(checkpoint.part("carry"), checkpoint.extra["rows_in_flight"])
-            scale, successes, skipped = checkpoint.tensors["counts"].tolist()
-            self.scale.value, self.scale.successes, self.skipped = scale, int(successes), int(skipped)
-        except (LookupError, ValueError, RuntimeError) as error:
-            raise InputError(f"the checkpoint is damaged ({error}); use an older one", file=where) from None
-
-    def _load_carries(self, tensors: dict[str, Tensor], lanes: list[int]) -> None:
-        """Take this process's rows in flight; raise ValueError unless they have the shapes that this run gives them."""
-        config, latents = self.config.training, self.config.model.latents
-        for number in lanes:
-            lane, prefix = self.examples.lanes[number], f"{number}."
-            found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            fresh = torch.Generator(self.device.device)
-            start = self.reasoner.start(config.batch_size, *lane.window, self.device.dtype, fresh)
-            puzzles = torch.zeros(config.batch_size, *lane.window, dtype=torch.uint8, device=self.device.device)
-            transforms = puzzles.new_zeros(config.batch_size, self.examples.family.row_bytes)
-            plain = Batch(puzzles, puzzles, puzzles[:, 0, 0].long(), transforms)
-            expected = _carry_tensors(first_carry(start, plain))
-            for name, tensor in expected.items():
-                kinds = found[name].is_floating_point(), tensor.is_floating_point()
-                if found[name].shape != tensor.shape or (found[name].dtype != tensor.dtype and not all(kinds)):
-                    raise ValueError(f"carry.{prefix}{name}")
-            whole = _carry_from({name: found[name].to(self.device.device, t.dtype) for name, t in expected.items()})
-            self.carries[number] = whole.take(self.part, latents)
-
-
-def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
-    return {
-        "y": carry.state.y,
-        **{f"z{number}": part for number, part in enumerate(carry.state.z)},
-        **carry.batch._asdict(),
-        "steps": carry.steps,
-        "halted": carry.halted,
-    }
-
-
-def _carry_from(tensors: dict[str, Tensor]) -> Carry:
-    z = tuple(tensors[f"z{number}"] for number in range(sum(name[0] == "z" for name in tensors)))
-    batch = Batch(*(tensors[name] for name in Batch._fields))
-    return Carry(State(tensors["y"], z), batch, tensors["steps"], tensors["halted"])
-
-
-def _differences(first: Config, second: Config) -> str:
-    a, b = first.to_dict(), second.to_dict()
-    return ", ".join(
-        f"{name} {a[part][name]!r} there, {b[part][name]!r} here"
-        for part in a
-        for name in a[part]
-        if a[part][name] != b[part][name]
-    )
