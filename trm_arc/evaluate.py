@@ -23,6 +23,7 @@ from trm_arc.common.files import (
     write_atomic,
 )
 from trm_arc.common.text import wants_colour
+from trm_arc.data.loading import load_evaluation
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.puzzle_sources import are_puzzles, families_of, load_puzzles
 from trm_arc.data.sources import load_tasks
@@ -36,7 +37,6 @@ from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
-from trm_arc.train import load_evaluation
 
 RUNS = Path("runs")
 
