@@ -59,7 +59,7 @@ def predict(values: argparse.Namespace) -> int:
         precision=values.precision,
         batch_size=values.batch_size,
         steps=values.steps,
-        window=values.window,
+        window=values.canvas,
         settle=values.settle,
         work_folder=values.work_folder,
     )

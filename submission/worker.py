@@ -28,6 +28,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
 from trm_arc.data.task import TaskSet, parse_task
 from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import Predictor
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.export import load_newest
@@ -54,12 +55,12 @@ class Worker:
     Args:
         tasks: what to answer.
         device: where.
-        options: the rest of `make_predictor`.
+        config: how views are answered.
         out: where answers go.
     """
 
-    def __init__(self, tasks: TaskSet, device: Device, options: dict[str, Any], out: BinaryIO) -> None:
-        self.tasks, self.device, self.options, self.out = tasks, device, options, out
+    def __init__(self, tasks: TaskSet, device: Device, config: InferenceConfig, out: BinaryIO) -> None:
+        self.tasks, self.device, self.config, self.out = tasks, device, config, out
         self.path, self.predictor = "", None
 
     def say(self, header: dict[str, Any], data: bytes = b"") -> None:
@@ -100,7 +101,7 @@ class Worker:
         """
         if path != self.path:
             self.path, self.predictor = "", None
-            self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, **self.options)
+            self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, self.config)
             self.path = path
             cells = [window.cells for window in self.predictor.windows]
             self.say({"checkpoint": path, "counts": self.predictor.view_counts.tolist(), "cells": cells})
@@ -113,9 +114,9 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints must not get between the answers
     first = orjson.loads(sys.stdin.buffer.readline())
     device = find_device(first["device"], first["precision"])
-    options = {name: first[name] for name in ("steps", "batch_size", "window")}
+    config = InferenceConfig(steps=first["steps"], batch_size=first["batch_size"], canvas=first["window"])
     tasks = TaskSet((parse_task(task_id, value, "orders") for task_id, value in first["tasks"].items()), "orders")
-    worker = Worker(tasks, device, options, out)
+    worker = Worker(tasks, device, config, out)
     if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is read
         raise RuntimeError(f"{first['device']}: eight ones do not make eight")
     worker.say({"device": first["device"]})

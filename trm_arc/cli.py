@@ -5,6 +5,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -17,7 +18,6 @@ from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, PRESETS, VIEW_WINDOWS, Config, settings
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.evaluation.monitor import EVALUATE_VIEWS
-from trm_arc.inference.refinement import Thinking
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
 from trm_arc.model.export import check_piece_size
@@ -26,6 +26,9 @@ from trm_arc.training.run import RunConfig
 from trm_arc.training.trainer import Options
 
 DEFAULT_PRESET = "arc1"
+from trm_arc.inference.config import DEFAULT, InferenceConfig
+
+RUNS = Path("runs")  # where runs lie, if a command names none
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -123,46 +126,44 @@ def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
-    """Flags for the views of test inputs, and for the checkpoints that vote.
+    """Flags for the views of test inputs, and for the checkpoints that vote; see `chosen_inference`.
 
     Args:
-        parser: where to add.
-        views: how many there are if the flag is left out; None: as is usual for what is answered.
+        views: how many by default; None: by the kind of puzzle.
     """
     flag = parser.add_argument
-    usual = "" if views else " (default: 1000 of ARC, 1 of Sudoku and mazes)"
-    flag("--views", type=int, default=views, help=f"augmented views of a test input by a checkpoint at most{usual}")
+    default = "" if views else " (default: 1000 of ARC, 1 of Sudoku and mazes)"
+    flag("--views", type=int, default=views, help=f"augmented views of a test input by a checkpoint at most{default}")
     flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
     flag("--steps", type=int, help="supervision steps (default: as many as in training)")
-    flag("--batch-size", type=int, default=256, help="rollouts of views at a time; halved when the memory is not enough")
-    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
-    flag("--window", choices=VIEW_WINDOWS, default="trained", help=windows)
+    batch = "rollouts of views at a time; halved when the memory is not enough"
+    flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
+    canvas = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
+    flag("--window", dest="canvas", choices=VIEW_WINDOWS, default=DEFAULT.canvas, help=canvas)
 
 
-def add_thinking_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for thinking at test time, beside --steps.
-
-    Args:
-        parser: where to add.
-    """
-    usual, flag = Thinking(1), parser.add_argument
-    flag("--rollouts", type=int, default=usual.rollouts, metavar="K", help="noisy attempts at a view; the halting head picks one")
-    noise = f"noise on the states of all but the first (default: {usual.noise})"
-    flag("--rollout-noise", type=float, metavar="STD", help=noise)
-    settling = "stop a rollout when its answer has not changed for N steps (0: never)"
-    flag("--patience", type=int, default=usual.patience, metavar="N", help=settling)
+def add_refinement_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for refinement at test time, beside --steps; see `chosen_inference`."""
+    flag = parser.add_argument
+    rollouts = "noisy attempts at a view; the halting head picks one"
+    flag("--rollouts", type=int, default=DEFAULT.rollouts, metavar="K", help=rollouts)
+    noise = f"noise on the states of all but the first (default: {DEFAULT.noise})"
+    flag("--rollout-noise", dest="noise", type=float, metavar="STD", help=noise)
+    patience = "stop a rollout when its answer has not changed for N steps (0: never)"
+    flag("--patience", type=int, default=DEFAULT.patience, metavar="N", help=patience)
 
 
-def chosen_thinking(values: argparse.Namespace) -> dict[str, Any]:
-    """What the flags of `add_thinking_flags` say, for `make_predictor`.
+def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
+    """What the flags for views and refinement say, as many of them as a command has.
 
     Raises:
-        InputError: one of them does nothing.
+        InputError: a value is out of its range, or does nothing.
     """
-    if values.rollout_noise is not None and values.rollouts == 1:
+    names = {field.name for field in fields(InferenceConfig)}
+    config = InferenceConfig(**{name: value for name, value in vars(values).items() if name in names and value is not None})
+    if config.rollouts == 1 and getattr(values, "noise", None) is not None:
         raise InputError("does nothing without --rollouts 2 or more", flag="--rollout-noise")
-    noise = Thinking(1).noise if values.rollout_noise is None else values.rollout_noise
-    return {"rollouts": values.rollouts, "noise": noise, "patience": values.patience}
+    return config
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
