@@ -8,7 +8,7 @@ from typing import Any
 from trm_arc.cli import Parser, add_machine_flags, add_settings, chosen_settings, run
 from trm_arc.common.distributed import Processes
 from trm_arc.common.errors import InputError
-from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, Config
+from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, Config, load_preset
 from trm_arc.data.family import ARC
 from trm_arc.data.puzzle_examples import OF_PUZZLES
 from trm_arc.data.puzzle_sources import are_puzzles
@@ -50,7 +50,7 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
     Raises:
         InputError: one is not for ARC.
     """
-    if preset is not None and are_puzzles(PRESETS[preset].training.data):
+    if preset is not None and are_puzzles(load_preset(preset).training.data):
         raise InputError(f"--preset {preset}: is for Sudoku or mazes, not for ARC tasks")
     for path in checkpoints:
         try:
@@ -79,7 +79,7 @@ def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, l
     if resumed is not None:
         config = resumed.config
     else:
-        settings = PRESETS[values.preset] if base is None else base.config
+        settings = load_preset(values.preset) if base is None else base.config
         config = adaptation_config(settings, values.recipe, values.challenges, base is not None)
     config = config.override(chosen_settings(values))
     device, options = choose_options(values, resumed)
@@ -104,7 +104,7 @@ def make_parser() -> Parser:
     flag("--challenges", help="tasks to adapt to: a challenges file, or any task set by name or path")
     flag("--checkpoint", type=Path, help="the trained model: a checkpoint or a run's folder (default: none, from scratch)")
     flag("--recipe", choices=tuple(RECIPES), default="own", metavar="NAME", help="how to adapt, see below")
-    flag("--preset", choices=tuple(PRESETS), metavar="NAME", help="settings to start from without a checkpoint, see below")
+    flag("--preset", metavar="NAME|FILE", help="without a checkpoint: settings to start from, one of those below or a .toml file")
     flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
     flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
     add_run_flags(parser)

@@ -14,7 +14,7 @@ from trm_arc.common.distributed import Processes, find_processes
 from trm_arc.common.durations import parse_duration, parse_size, seconds_before
 from trm_arc.common.errors import InputError, require_least, shorten
 from trm_arc.common.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
-from trm_arc.config import PRESET_HELP, PRESETS, Config, ModelConfig, TrainingConfig
+from trm_arc.config import PRESET_HELP, SETTINGS_FILE, Config, ModelConfig, TrainingConfig, load_preset, write_preset
 from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.leakage import guard
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
@@ -259,12 +259,12 @@ def make_parser(preset: str) -> Parser:
     """
     epilog = f"presets:\n{list_choices(PRESET_HELP)}"
     parser = Parser(prog=PROGRAM, description="Train a recursive model on ARC tasks, Sudoku or mazes.", epilog=epilog)
-    chosen = f"settings to start from, see below (default: {DEFAULT_PRESET})"
-    parser.add_argument("--preset", choices=tuple(PRESETS), metavar="NAME", help=chosen)
+    chosen = f"settings to start from: one of those below, or a .toml file (default: {DEFAULT_PRESET})"
+    parser.add_argument("--preset", metavar="NAME|FILE", help=chosen)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     add_run_flags(parser)
     add_machine_flags(parser)
-    add_settings(parser, PRESETS[preset])
+    add_settings(parser, load_preset(preset))
     return parser
 
 
@@ -337,7 +337,7 @@ def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, AnySet, li
         InputError: settings that do not go together, or data or a checkpoint that cannot be read.
     """
     checkpoint = load_newest(values.out) if values.resume else None
-    config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
+    config = load_preset(values.preset or DEFAULT_PRESET) if checkpoint is None or values.preset else checkpoint.config
     given = chosen_settings(values)
     about_data = {"leave_out": ""} if "data" in given else {}  # the preset's is about the preset's data
     config = fit_to_data(config.override(about_data | given), given, values.data_folder)
@@ -387,7 +387,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     named = Parser(prog=PROGRAM, add_help=False)
     named.add_argument("--preset", default=DEFAULT_PRESET)
     preset = named.parse_known_args(arguments)[0].preset
-    values = make_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
+    values = make_parser(preset).parse(arguments)
     check_run_flags(values)
     return values
 
@@ -428,7 +428,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line.
     """
     values = parse(arguments)
-    values.out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
+    values.out = values.out or Path("runs") / Path(values.preset or DEFAULT_PRESET).stem
     return carry_out(values, set_up)
 
 
@@ -478,6 +478,7 @@ def carry_out(values: Namespace, build: Builder) -> int:
         if processes.is_main:
             remove_unfinished(out)
             set_metrics_aside(out, values.overwrite)
+            write_preset(out / SETTINGS_FILE, trainer.config, f"the settings of the run {out.name}")
             kept = drop_later_metrics(out, trainer.step)
             trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
             best = best_so_far(out, kept, evaluation.family.measure)
