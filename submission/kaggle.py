@@ -268,7 +268,7 @@ def pretrain(values: argparse.Namespace, flags: Sequence[str]) -> int:
         flags: the same, as it was given.
     """
     clock = Clock(find_limit(values.time_limit or LIMIT, None))
-    out = values.out or Path("runs") / (values.preset or DEFAULT_PRESET)
+    out = values.out or Path("runs") / Path(values.preset or DEFAULT_PRESET).stem
     flags = [*flags, "--out", str(out)]
     if not (values.resume or values.overwrite or values.dry_run) and bring_run(out):
         flags.append("--resume")

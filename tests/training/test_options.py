@@ -616,8 +616,8 @@ def test_print_tells_the_family_and_counts_the_parameters() -> None:
     assert "states 2" in text[3]
     assert "convolution 3" in text[3]
     published = {"trm": "trm", "trm-mlp": "trm-mlp", "single-z": "single-z", "multi-z": "multi-z with 6 states", "hrm": "hrm"}
-    for name, family in {**published, "direct": "direct", "arc1-loop": "looped"}.items():
-        assert PRESETS[name].model.family == family
+    for name, variant in {**published, "direct": "direct", "arc1-loop": "looped"}.items():
+        assert PRESETS[name].model.variant == variant
     assert "none attached" in repr(Reasoner(ModelConfig(width=16, heads=2), torch.Generator()))
 
 
