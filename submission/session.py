@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from submission.adaptation import Adaptation
-from submission.ballot import Ballot, rounds, settled, warm_up
 from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
+from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
@@ -61,7 +61,7 @@ class Settings:
         batch_size: views at a time.
         steps: supervision steps; None for as many as in training.
         window: see `trm_arc.inference.answer.choose_windows`.
-        settle: see `submission.ballot.settled`; None to stop by count alone.
+        settle: see `submission.vote_counter.is_decided`; None to stop by count alone.
         work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
         worker: the program of a worker.
         adapter: the program that adapts, without its flags.
@@ -146,7 +146,7 @@ class Session:
     def __init__(self, challenges: Challenges, settings: Settings, clock: Clock, journal: Journal) -> None:
         self.challenges, self.settings, self.clock, self.journal = challenges, settings, clock, journal
         self.slots = challenges.tasks.outputs
-        self.ballot = Ballot(self.slots)
+        self.ballot = VoteCounter(self.slots)
         self.crew: Crew | None = None
         self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
         self.earlier = self.ranked
@@ -261,7 +261,7 @@ class Session:
                 adapted.append(found[number])
         if any(member not in found for member in adapted):
             # The first look's votes were another model's; its answers stand until the adapted one has some.
-            self.ballot, self.earlier = Ballot(self.slots), self.ranked
+            self.ballot, self.earlier = VoteCounter(self.slots), self.ranked
         return adapted
 
     def adaptation(self, base: Path | None, number: int) -> Adaptation:
@@ -349,7 +349,7 @@ class Session:
             votes = self.publish()
             done = np.minimum(most, end).sum(axis=0)
             left = most.sum(axis=0) - done
-            still = ~settled(votes, done, left, self.settings.settle)[active]
+            still = ~is_decided(votes, done, left, self.settings.settle)[active]
             saved += int(left[active[~still]].sum())
             active = active[still]
             self.journal.content["views_saved"] = saved
