@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from submission.adaptation import Adaptation
-from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
 from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
+from submission.worker_pool import WORKER, StoppedError, Unit, WorkerPool
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
@@ -147,7 +147,7 @@ class Session:
         self.challenges, self.settings, self.clock, self.journal = challenges, settings, clock, journal
         self.slots = challenges.tasks.outputs
         self.ballot = VoteCounter(self.slots)
-        self.crew: Crew | None = None
+        self.crew: WorkerPool | None = None
         self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
         self.earlier = self.ranked
         self.out, self.written = settings.out, 0.0  # where answers were written last, and when
@@ -190,7 +190,7 @@ class Session:
         for note in self.challenges.notes:
             self.journal.tell(note, loudly=True)
         if self.slots:
-            self.crew = Crew(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
+            self.crew = WorkerPool(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
             warm_up()  # while the workers begin
             self.work()
 

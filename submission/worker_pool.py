@@ -244,7 +244,7 @@ class StoppedError(Exception):
     """The run must end, and says why: the time is up, someone asked for it, or nothing is left to work with."""
 
 
-class Crew:
+class WorkerPool:
     """All workers of a run, one for each device; those that die are replaced, and in the end by the CPU.
 
     Args:
