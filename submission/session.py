@@ -26,7 +26,7 @@ from submission.adaptation import Adaptation
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
 from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
-from submission.worker_pool import WORKER, StoppedError, Unit, WorkerPool
+from submission.worker_pool import WORKER, StoppedError, WorkerPool, WorkItem
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
@@ -377,11 +377,11 @@ class Session:
             units.append((str(member.candidates[0]), *list_views(slots, np.full(len(slots), begin), ends)))
         self.crew.work(self.cut(units), self.take, seconds)
 
-    def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], Unit | None]":
+    def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], WorkItem | None]":
         """What hands out the work of a round in units of a size that is asked for when it is needed."""
         queue = [list(part) for part in work]
 
-        def next_unit(size: int) -> Unit | None:
+        def next_unit(size: int) -> WorkItem | None:
             while queue and not len(queue[0][1]):
                 queue.pop(0)
             if not queue:
@@ -392,14 +392,14 @@ class Session:
 
         return next_unit
 
-    def unit(self, path: str, slots: np.ndarray, views: np.ndarray) -> Unit:
+    def unit(self, path: str, slots: np.ndarray, views: np.ndarray) -> WorkItem:
         """A unit of work with a number of its own."""
         self.units += 1
-        return Unit(self.units, path, slots, views)
+        return WorkItem(self.units, path, slots, views)
 
-    def take(self, unit: Unit, parts: list) -> None:
+    def take(self, unit: WorkItem, parts: list) -> None:
         """Count the votes of a unit, and write the file anew from time to time."""
-        self.ballot.add(unit.number, parts, unit.slots)
+        self.ballot.add(unit.number, parts, unit.test_indices)
         if self.clock.spent - self.written > max(PUBLISH, 20 * self.writing):
             self.publish()
 

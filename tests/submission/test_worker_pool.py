@@ -13,7 +13,7 @@ import pytest
 
 from submission import worker_pool
 from submission.journal import Clock, Journal
-from submission.worker_pool import StoppedError, Unit, WorkerPool, list_devices
+from submission.worker_pool import StoppedError, WorkerPool, WorkItem, list_devices
 from tests.helpers import WORKER, make_tasks, patched, told
 
 # A worker without torch, which begins at once; what it does on the way is put in for the names in braces.
@@ -67,24 +67,24 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
         one.end()
 
 
-def do(pool: WorkerPool, *units: Unit) -> list[tuple[int, int]]:
-    """Have units done; the views that were, sorted."""
-    order, found = list(units)[::-1], []
+def do(pool: WorkerPool, *items: WorkItem) -> list[tuple[int, int]]:
+    """Have items done; the views that were, sorted."""
+    order, found = list(items)[::-1], []
     pool.work(
         lambda size: order.pop() if order else None,
-        lambda unit, parts: found.extend(zip(unit.slots.tolist(), unit.views.tolist(), strict=True)),
+        lambda item, parts: found.extend(zip(item.test_indices.tolist(), item.views.tolist(), strict=True)),
     )
     return sorted(found)
 
 
-def loading(path: str = "a") -> Unit:
-    return Unit(0, path, np.zeros(0, np.int64), np.zeros(0, np.int64))
+def loading(path: str = "a") -> WorkItem:
+    return WorkItem(0, path, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def views(count: int, size: int = 4) -> list[Unit]:
-    """Units of `size` views of one checkpoint, the first views of `count` test inputs."""
+def views(count: int, size: int = 4) -> list[WorkItem]:
+    """Work items of `size` views of one checkpoint, the first views of `count` test inputs."""
     slots = np.arange(count, dtype=np.int64)
-    return [Unit(1 + begin, "a", slots[begin : begin + size], np.zeros(size, np.int64)) for begin in range(0, count, size)]
+    return [WorkItem(1 + begin, "a", slots[begin : begin + size], np.zeros(size, np.int64)) for begin in range(0, count, size)]
 
 
 def whole(count: int) -> list[tuple[int, int]]:
