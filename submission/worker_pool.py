@@ -86,7 +86,7 @@ class Event(NamedTuple):
         parts: predictions, if the answer has any.
     """
 
-    worker: "Handle"
+    worker: "WorkerProcess"
     kind: str
     header: dict[str, Any]
     parts: list[Predictions]
@@ -164,7 +164,7 @@ def reading_seconds(path: str) -> float:
         return 0.0
 
 
-class Handle:
+class WorkerProcess:
     """A running worker.
 
     Args:
@@ -271,7 +271,7 @@ class WorkerPool:
         seconds = min(most, share * max(0.0, clock.left))
         found = list_devices(settings.device, seconds, stopping, lambda what: journal.tell(what, loudly=True))
         self.places = [Place(device) for device in found]
-        self.handles: list[Handle] = []
+        self.workers: list[WorkerProcess] = []
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.refused: dict[str, str] = {}
         self.complaints: set[str] = set()  # of workers whose work others took over
@@ -288,7 +288,7 @@ class WorkerPool:
     @property
     def strength(self) -> int:
         """Workers that live."""
-        return max(1, sum(handle.alive for handle in self.handles))
+        return max(1, sum(worker.alive for worker in self.workers))
 
     def check(self) -> None:
         """Raise StoppedError if the run must end now."""
@@ -317,13 +317,13 @@ class WorkerPool:
         while True:
             self.check()
             self._start()
-            for handle in self.handles:
-                if handle.alive and handle.item is None:
+            for worker in self.workers:
+                if worker.alive and worker.item is None:
                     late = self.clock.spent - began >= seconds
-                    item = self._left_over(handle, again) or (None if late else source(self._size()))
+                    item = self._left_over(worker, again) or (None if late else source(self._size()))
                     if item is not None:
-                        handle.order(item)
-            if not any(handle.item for handle in self.handles if handle.alive):
+                        worker.order(item)
+            if not any(worker.item for worker in self.workers if worker.alive):
                 return
             try:
                 event = self.events.get(timeout=0.1)
@@ -334,18 +334,18 @@ class WorkerPool:
 
     def end(self) -> None:
         """End all workers."""
-        for handle in self.handles:
-            handle.end()
+        for worker in self.workers:
+            worker.end()
 
     def _start(self) -> None:
         """See that every device that is any good has a worker."""
-        self.handles = [handle for handle in self.handles if handle.alive]
-        manned = {id(handle.place) for handle in self.handles}
+        self.workers = [worker for worker in self.workers if worker.alive]
+        manned = {id(worker.place) for worker in self.workers}
         for place in self.places:
             if id(place) not in manned and place.failures <= self.RESTARTS:
                 environment = machine_environment(self.devices)
-                self.handles.append(Handle(place, self.hello, self.events, environment, self.settings.worker))
-        if not self.handles:
+                self.workers.append(WorkerProcess(place, self.hello, self.events, environment, self.settings.worker))
+        if not self.workers:
             if "cpu" in self.devices:
                 raise StoppedError("no worker lives any more: the answers so far stand")
             self.journal.tell(f"none of {', '.join(self.devices)} works any more: going on with the CPU", loudly=True)
@@ -356,10 +356,10 @@ class WorkerPool:
         """Whether there is a device left that has not failed at an item."""
         return any(place not in item.tried and place.failures <= self.RESTARTS for place in self.places)
 
-    def _left_over(self, handle: Handle, again: list[WorkItem]) -> WorkItem | None:
+    def _left_over(self, worker: WorkerProcess, again: list[WorkItem]) -> WorkItem | None:
         """An item to be done again that is for this worker, taken from those that there are."""
         for number, item in enumerate(again):  # the oldest first: of halves, both before their quarters
-            if handle.place not in item.tried or not self._elsewhere(item):
+            if worker.place not in item.tried or not self._elsewhere(item):
                 return again.pop(number)
         return None
 
@@ -372,48 +372,48 @@ class WorkerPool:
 
     def _take(self, event: Event, done: Callable[[WorkItem, list[Predictions]], None]) -> list[WorkItem]:
         """Take an answer in; what is to be done again."""
-        handle, header = event.worker, event.header
-        handle.heard = time.monotonic()
+        worker, header = event.worker, event.header
+        worker.heard = time.monotonic()
         if "counts" in header:
             self.known[header["checkpoint"]] = tuple(np.array(header[name], np.int64) for name in ("counts", "cells"))
-            self.startup = max(self.startup, time.monotonic() - handle.born) if not handle.done else self.startup
-            handle.path, handle.place.loaded = header["checkpoint"], True
+            self.startup = max(self.startup, time.monotonic() - worker.born) if not worker.done else self.startup
+            worker.path, worker.place.loaded = header["checkpoint"], True
             return []
         if "device" in header:
-            handle.ready = True
+            worker.ready = True
             return []
-        item = handle.item
+        item = worker.item
         if item is None or header["unit"] != item.number:
             return []
-        handle.item = None
+        worker.item = None
         if "error" in header:
-            return self._pass_on(handle, item, header["error"], header.get("checkpoint", False))
+            return self._pass_on(worker, item, header["error"], header.get("checkpoint", False))
         if len(item.test_indices):
             here = header["seconds"] / len(item.test_indices)
-            if not self.seconds_per_view or handle.done == 1:  # a first item warms up
+            if not self.seconds_per_view or worker.done == 1:  # a first item warms up
                 self.seconds_per_view = here
             else:
                 self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
-            handle.done += 1
-            handle.place.failures, handle.place.worked = 0, True
+            worker.done += 1
+            worker.place.failures, worker.place.worked = 0, True
         done(item, event.parts)
         return []
 
     def _mourn(self, event: Event) -> list[WorkItem]:
         """What is to be done again after a worker's end."""
-        handle, item = event.worker, event.worker.item
-        if not handle.alive:  # it was ended here, and counted
+        worker, item = event.worker, event.worker.item
+        if not worker.alive:  # it was ended here, and counted
             return []
-        handle.item = None
-        what = f"the worker on {handle.device} ended with code {event.header['code']}: {last_words(handle.log)}"
-        handle.end()
-        handle.place.failures += 1
+        worker.item = None
+        what = f"the worker on {worker.device} ended with code {event.header['code']}: {last_words(worker.log)}"
+        worker.end()
+        worker.place.failures += 1
         self.journal.tell(what, loudly=True)
         if item is None:
             return []
-        if not handle.ready:  # it died of its device, before it began
+        if not worker.ready:  # it died of its device, before it began
             return [item]
-        item.tried.append(handle.place)
+        item.tried.append(worker.place)
         if len(item.tried) < 2 or self._elsewhere(item):
             return [item]
         # Where no checkpoint was ever read, an accelerator may be at fault: at last the CPU tells.
@@ -421,9 +421,9 @@ class WorkerPool:
             return [item]
         return self._blame(item, "workers die of it")
 
-    def _pass_on(self, handle: Handle, item: WorkItem, why: str, of_checkpoint: bool) -> list[WorkItem]:
+    def _pass_on(self, worker: WorkerProcess, item: WorkItem, why: str, of_checkpoint: bool) -> list[WorkItem]:
         """What is to be done again of an item that a worker could not do: all of it by another, or parts of it."""
-        place = handle.place
+        place = worker.place
         item.tried.append(place)
         place.failures += 1
         if self._elsewhere(item):
@@ -442,7 +442,7 @@ class WorkerPool:
         if place.failures > self.RESTARTS and (others or place.device != "cpu"):
             what = f"the worker on {place.device} is done without: it could not do what it was given {place.failures} times"
             self.journal.tell(what, loudly=True)
-            handle.end()
+            worker.end()
         return again
 
     def _complain(self, what: str) -> None:
@@ -478,10 +478,10 @@ class WorkerPool:
         return []
 
     def _end_hanging(self) -> None:
-        for handle in self.handles:
-            item, silent = handle.item, time.monotonic() - handle.heard
-            if not handle.alive or item is None or silent <= self.PATIENCE + 30 * len(item.test_indices) * self.seconds_per_view:
+        for worker in self.workers:
+            item, silent = worker.item, time.monotonic() - worker.heard
+            if not worker.alive or item is None or silent <= self.PATIENCE + 30 * len(item.test_indices) * self.seconds_per_view:
                 continue
-            if item.checkpoint == handle.path or silent > self.PATIENCE + reading_seconds(item.checkpoint):
-                self.journal.tell(f"the worker on {handle.device} has been silent for {silent:.0f} s", loudly=True)
-                end(handle.process)
+            if item.checkpoint == worker.path or silent > self.PATIENCE + reading_seconds(item.checkpoint):
+                self.journal.tell(f"the worker on {worker.device} has been silent for {silent:.0f} s", loudly=True)
+                end(worker.process)

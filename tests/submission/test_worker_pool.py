@@ -158,7 +158,7 @@ def test_what_one_worker_cannot_do_another_does(pool: Callable, tmp_path: Path, 
     text = told(made.journal.content)
     assert "gave up" not in text
     assert text.count("too many open files") + text.count("not enough memory") <= 1
-    assert len([handle for handle in made.handles if handle.alive]) == 1
+    assert len([worker for worker in made.workers if worker.alive]) == 1
 
 
 def test_a_checkpoint_that_no_worker_can_read_is_told_once(pool: Callable, tmp_path: Path) -> None:
