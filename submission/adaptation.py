@@ -12,7 +12,7 @@ from typing import Any
 
 from submission.journal import Journal
 from submission.reading import tasks_to_json
-from submission.worker_pool import WorkerPool, end, last_words, list_devices, machine_environment
+from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
 from trm_arc.adapt import adaptation_config
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
@@ -115,7 +115,7 @@ class Adaptation:
                     end(program)
                     program.stdin.close()
             code = max((program.returncode for program in programs), key=abs)
-            return code, last_words(logs[failed]) if code else ""
+            return code, stderr_tail(logs[failed]) if code else ""
 
     def _sharers(self, count: int) -> int:
         """How many of `count` programs can share the batch evenly."""

@@ -315,7 +315,7 @@ class Session:
         share, views = SCRATCH, 0
         if members:
             views = sum(int(np.minimum(member.counts, self.settings.views).sum()) for member in members)
-            needed = SPARE * views * self.crew.seconds_per_view / self.crew.strength
+            needed = SPARE * views * self.crew.seconds_per_view / self.crew.num_alive
             share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
         seconds = (1 - share) * left
         if seconds < 3 * self.crew.startup:
@@ -329,7 +329,7 @@ class Session:
             adaptation=seconds,
             views=views,
             seconds_per_view=self.crew.seconds_per_view,
-            devices=self.crew.strength,
+            devices=self.crew.num_alive,
             startup=self.crew.startup,
         )
         return seconds

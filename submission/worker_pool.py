@@ -41,7 +41,7 @@ for device in [f"{kind.type}:{i}" for i in range(torch.accelerator.device_count(
 
 
 @dataclass(eq=False)
-class Place:
+class DeviceSlot:
     """Where one worker at a time works: a device, or a share of one.
 
     Attributes:
@@ -73,7 +73,7 @@ class WorkItem:
     checkpoint: str
     test_indices: np.ndarray
     views: np.ndarray
-    tried: list[Place] = field(default_factory=list)
+    tried: list[DeviceSlot] = field(default_factory=list)
 
 
 class Event(NamedTuple):
@@ -135,14 +135,14 @@ def machine_environment(devices: Sequence[str]) -> dict[str, str]:
     return environment
 
 
-def last_words(log: Any) -> str:
+def stderr_tail(log: Any) -> str:
     """The last line that a program wrote to its log, which mostly says what it died of."""
     try:
         log.seek(0)
         lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
     except (OSError, ValueError):
-        return "no last words"
-    return lines[-1][-300:] if lines else "no last words"
+        return "nothing on stderr"
+    return lines[-1][-300:] if lines else "nothing on stderr"
 
 
 def end(process: subprocess.Popen, patience: float = 0.0) -> None:
@@ -168,8 +168,8 @@ class WorkerProcess:
     """A running worker.
 
     Args:
-        place: where it works.
-        hello: its first line, without the device.
+        slot: where it works.
+        init_message: its first line, without the device.
         events: where its answers, and its end, are put.
         environment: of the program.
         command: the program.
@@ -177,13 +177,13 @@ class WorkerProcess:
 
     def __init__(
         self,
-        place: Place,
-        hello: dict[str, Any],
+        slot: DeviceSlot,
+        init_message: dict[str, Any],
         events: "queue.SimpleQueue[Event]",
         environment: dict[str, str],
         command: Sequence[str] = WORKER,
     ) -> None:
-        self.place, self.device, self.events = place, place.device, events
+        self.slot, self.device, self.events = slot, slot.device, events
         self.item: WorkItem | None = None  # that it is at
         self.born = self.heard = time.monotonic()
         self.ready = False  # its device has worked
@@ -195,7 +195,7 @@ class WorkerProcess:
         )
         self.alive = True
         self.outbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self.outbox.put(hello | {"device": self.device})
+        self.outbox.put(init_message | {"device": self.device})
         # In threads: a worker that neither reads nor writes must not hold up the others.
         self.threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._tell)]
         for thread in self.threads:
@@ -265,12 +265,12 @@ class WorkerPool:
     ) -> None:
         self.settings, self.clock, self.journal, self.stopping, self.reserve = settings, clock, journal, stopping, reserve
         options = ("precision", "steps", "batch_size", "window")
-        self.hello = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
+        self.init_message = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         share, most = self.PROBE
         seconds = min(most, share * max(0.0, clock.left))
         found = list_devices(settings.device, seconds, stopping, lambda what: journal.tell(what, loudly=True))
-        self.places = [Place(device) for device in found]
+        self.slots = [DeviceSlot(device) for device in found]
         self.workers: list[WorkerProcess] = []
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.refused: dict[str, str] = {}
@@ -283,11 +283,11 @@ class WorkerPool:
     @property
     def devices(self) -> list[str]:
         """The devices to work on, whether they work or not."""
-        return [place.device for place in self.places]
+        return [slot.device for slot in self.slots]
 
     @property
-    def strength(self) -> int:
-        """Workers that live."""
+    def num_alive(self) -> int:
+        """Number of running workers, at least 1."""
         return max(1, sum(worker.alive for worker in self.workers))
 
     def check(self) -> None:
@@ -340,26 +340,26 @@ class WorkerPool:
     def _start(self) -> None:
         """See that every device that is any good has a worker."""
         self.workers = [worker for worker in self.workers if worker.alive]
-        manned = {id(worker.place) for worker in self.workers}
-        for place in self.places:
-            if id(place) not in manned and place.failures <= self.RESTARTS:
+        occupied = {id(worker.slot) for worker in self.workers}
+        for slot in self.slots:
+            if id(slot) not in occupied and slot.failures <= self.RESTARTS:
                 environment = machine_environment(self.devices)
-                self.workers.append(WorkerProcess(place, self.hello, self.events, environment, self.settings.worker))
+                self.workers.append(WorkerProcess(slot, self.init_message, self.events, environment, self.settings.worker))
         if not self.workers:
             if "cpu" in self.devices:
-                raise StoppedError("no worker lives any more: the answers so far stand")
+                raise StoppedError("no worker is left: the answers so far stand")
             self.journal.tell(f"none of {', '.join(self.devices)} works any more: going on with the CPU", loudly=True)
-            self.places = [Place("cpu")]
+            self.slots = [DeviceSlot("cpu")]
             self._start()
 
     def _elsewhere(self, item: WorkItem) -> bool:
         """Whether there is a device left that has not failed at an item."""
-        return any(place not in item.tried and place.failures <= self.RESTARTS for place in self.places)
+        return any(slot not in item.tried and slot.failures <= self.RESTARTS for slot in self.slots)
 
     def _left_over(self, worker: WorkerProcess, again: list[WorkItem]) -> WorkItem | None:
         """An item to be done again that is for this worker, taken from those that there are."""
         for number, item in enumerate(again):  # the oldest first: of halves, both before their quarters
-            if worker.place not in item.tried or not self._elsewhere(item):
+            if worker.slot not in item.tried or not self._elsewhere(item):
                 return again.pop(number)
         return None
 
@@ -377,7 +377,7 @@ class WorkerPool:
         if "counts" in header:
             self.known[header["checkpoint"]] = tuple(np.array(header[name], np.int64) for name in ("counts", "cells"))
             self.startup = max(self.startup, time.monotonic() - worker.born) if not worker.done else self.startup
-            worker.path, worker.place.loaded = header["checkpoint"], True
+            worker.path, worker.slot.loaded = header["checkpoint"], True
             return []
         if "device" in header:
             worker.ready = True
@@ -395,7 +395,7 @@ class WorkerPool:
             else:
                 self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
             worker.done += 1
-            worker.place.failures, worker.place.worked = 0, True
+            worker.slot.failures, worker.slot.worked = 0, True
         done(item, event.parts)
         return []
 
@@ -405,30 +405,30 @@ class WorkerPool:
         if not worker.alive:  # it was ended here, and counted
             return []
         worker.item = None
-        what = f"the worker on {worker.device} ended with code {event.header['code']}: {last_words(worker.log)}"
+        what = f"the worker on {worker.device} ended with code {event.header['code']}: {stderr_tail(worker.log)}"
         worker.end()
-        worker.place.failures += 1
+        worker.slot.failures += 1
         self.journal.tell(what, loudly=True)
         if item is None:
             return []
         if not worker.ready:  # it died of its device, before it began
             return [item]
-        item.tried.append(worker.place)
+        item.tried.append(worker.slot)
         if len(item.tried) < 2 or self._elsewhere(item):
             return [item]
         # Where no checkpoint was ever read, an accelerator may be at fault: at last the CPU tells.
-        if not len(item.test_indices) and not any(place.loaded or place.device == "cpu" for place in item.tried):
+        if not len(item.test_indices) and not any(slot.loaded or slot.device == "cpu" for slot in item.tried):
             return [item]
         return self._blame(item, "workers die of it")
 
     def _pass_on(self, worker: WorkerProcess, item: WorkItem, why: str, of_checkpoint: bool) -> list[WorkItem]:
         """What is to be done again of an item that a worker could not do: all of it by another, or parts of it."""
-        place = worker.place
-        item.tried.append(place)
-        place.failures += 1
+        slot = worker.slot
+        item.tried.append(slot)
+        slot.failures += 1
         if self._elsewhere(item):
             again = [item]
-            self._complain(f"the worker on {place.device} leaves work to the others: {why}")
+            self._complain(f"the worker on {slot.device} leaves work to the others: {why}")
         elif of_checkpoint:
             again = []
             self._forgive(item)
@@ -438,9 +438,9 @@ class WorkerPool:
         else:
             again = self._blame(item, why)
         # The CPU is kept where there is nothing else: it lives, and may do what is next.
-        others = any(other is not place and other.failures <= self.RESTARTS for other in self.places)
-        if place.failures > self.RESTARTS and (others or place.device != "cpu"):
-            what = f"the worker on {place.device} is done without: it could not do what it was given {place.failures} times"
+        others = any(other is not slot and other.failures <= self.RESTARTS for other in self.slots)
+        if slot.failures > self.RESTARTS and (others or slot.device != "cpu"):
+            what = f"the worker on {slot.device} is done without: it could not do what it was given {slot.failures} times"
             self.journal.tell(what, loudly=True)
             worker.end()
         return again
@@ -453,8 +453,8 @@ class WorkerPool:
 
     def _forgive(self, item: WorkItem) -> None:
         """Take back what the failures at an item cost the devices: they were not at fault."""
-        for place in item.tried:
-            place.failures = max(0, place.failures - 1)
+        for slot in item.tried:
+            slot.failures = max(0, slot.failures - 1)
 
     def _blame(self, item: WorkItem, why: str) -> list[WorkItem]:
         """Halve an item that cannot be done, to find the view that it is for; give that one up."""
@@ -468,13 +468,13 @@ class WorkerPool:
                 for number, half in zip(numbers, halves, strict=True)
             ]
         self.refused.setdefault(item.checkpoint, why)
-        slot = int(item.test_indices[0]) if len(item.test_indices) else None
+        index = int(item.test_indices[0]) if len(item.test_indices) else None
         # Where views of one test input after another fail, the device is at fault; not so a CPU that has done others.
-        if slot is None or slot in self.given_up or any(place.device == "cpu" and place.worked for place in item.tried):
+        if index is None or index in self.given_up or any(slot.device == "cpu" and slot.worked for slot in item.tried):
             self._forgive(item)
-        if slot is not None:
-            self.given_up.add(slot)
-            self.journal.tell(f"gave up view {item.views[0]} of test input {slot}: {why}", loudly=True)
+        if index is not None:
+            self.given_up.add(index)
+            self.journal.tell(f"gave up view {item.views[0]} of test input {index}: {why}", loudly=True)
         return []
 
     def _end_hanging(self) -> None:

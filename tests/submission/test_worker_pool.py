@@ -200,7 +200,7 @@ def test_work_done_forgives_deaths(pool: Callable, tmp_path: Path) -> None:
 
 def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
     made = pool(start="sys.exit('broken')")
-    with pytest.raises(StoppedError, match="no worker lives"):
+    with pytest.raises(StoppedError, match="no worker is left"):
         do(made, loading())
     assert told(made.journal.content).count("broken") == 3
 
@@ -256,5 +256,5 @@ def test_a_real_worker_says_that_its_device_works_before_it_reads(base: Path, ch
     _, journal = answer(challenges, checkpoints=(base,), worker=patched(WORKER, fails))
     text = told(journal)
     assert text.count("the first sum fails") == 3
-    assert "no worker lives any more" in text
+    assert "no worker is left" in text
     assert "cannot be used" not in text
