@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import common
-from submission.ballot import rounds, settled
+from submission.vote_counter import is_decided, rounds
 from trm_arc.cli import run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least
@@ -59,7 +59,7 @@ def replay(
     for end, candidates in counted:
         votes = np.array([[c.votes for c in some] + [0] * (3 - len(some)) for some in candidates])
         done = np.minimum(most, end)
-        over = active & settled(votes, done, most - done, deviations)
+        over = active & is_decided(votes, done, most - done, deviations)
         for slot in np.flatnonzero(over):
             used[slot], attempts[slot] = done[slot], [c.grid for c in candidates[slot][:2]]
         active &= ~over

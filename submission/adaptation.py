@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from submission.crew import Crew, end, last_words, list_devices, machine_environment
 from submission.journal import Journal
 from submission.reading import tasks_to_json
+from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
@@ -33,7 +33,7 @@ class Adaptation:
     """One run of `trm_arc.adapt`.
 
     Args:
-        crew: knows the clock, and when to stop.
+        crew: the worker pool; knows the clock, and when to stop.
         settings: of the session.
         journal: where it is told.
         tasks: what to adapt to.
@@ -41,7 +41,9 @@ class Adaptation:
         folder: of the adapted run; what to adapt to lies beside it.
     """
 
-    def __init__(self, crew: Crew, settings: Any, journal: Journal, tasks: TaskSet, base: Path | None, folder: Path) -> None:
+    def __init__(
+        self, crew: WorkerPool, settings: Any, journal: Journal, tasks: TaskSet, base: Path | None, folder: Path
+    ) -> None:
         self.crew, self.settings, self.journal, self.base = crew, settings, journal, base
         self.folder, self.challenges = folder, folder.with_name("challenges.json")
         self.told = 0.0
@@ -113,7 +115,7 @@ class Adaptation:
                     end(program)
                     program.stdin.close()
             code = max((program.returncode for program in programs), key=abs)
-            return code, last_words(logs[failed]) if code else ""
+            return code, stderr_tail(logs[failed]) if code else ""
 
     def _sharers(self, count: int) -> int:
         """How many of `count` programs can share the batch evenly."""

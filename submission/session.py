@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from submission.adaptation import Adaptation
-from submission.ballot import Ballot, rounds, settled, warm_up
-from submission.crew import WORKER, Crew, StoppedError, Unit
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
+from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
+from submission.worker_pool import WORKER, StoppedError, WorkerPool, WorkItem
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
@@ -61,7 +61,7 @@ class Settings:
         batch_size: views at a time.
         steps: supervision steps; None for as many as in training.
         window: see `trm_arc.inference.answer.choose_windows`.
-        settle: see `submission.ballot.settled`; None to stop by count alone.
+        settle: see `submission.vote_counter.is_decided`; None to stop by count alone.
         work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
         worker: the program of a worker.
         adapter: the program that adapts, without its flags.
@@ -146,8 +146,8 @@ class Session:
     def __init__(self, challenges: Challenges, settings: Settings, clock: Clock, journal: Journal) -> None:
         self.challenges, self.settings, self.clock, self.journal = challenges, settings, clock, journal
         self.slots = challenges.tasks.outputs
-        self.ballot = Ballot(self.slots)
-        self.crew: Crew | None = None
+        self.ballot = VoteCounter(self.slots)
+        self.crew: WorkerPool | None = None
         self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
         self.earlier = self.ranked
         self.out, self.written = settings.out, 0.0  # where answers were written last, and when
@@ -190,7 +190,7 @@ class Session:
         for note in self.challenges.notes:
             self.journal.tell(note, loudly=True)
         if self.slots:
-            self.crew = Crew(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
+            self.crew = WorkerPool(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
             warm_up()  # while the workers begin
             self.work()
 
@@ -261,7 +261,7 @@ class Session:
                 adapted.append(found[number])
         if any(member not in found for member in adapted):
             # The first look's votes were another model's; its answers stand until the adapted one has some.
-            self.ballot, self.earlier = Ballot(self.slots), self.ranked
+            self.ballot, self.earlier = VoteCounter(self.slots), self.ranked
         return adapted
 
     def adaptation(self, base: Path | None, number: int) -> Adaptation:
@@ -315,7 +315,7 @@ class Session:
         share, views = SCRATCH, 0
         if members:
             views = sum(int(np.minimum(member.counts, self.settings.views).sum()) for member in members)
-            needed = SPARE * views * self.crew.seconds_per_view / self.crew.strength
+            needed = SPARE * views * self.crew.seconds_per_view / self.crew.num_alive
             share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
         seconds = (1 - share) * left
         if seconds < 3 * self.crew.startup:
@@ -329,7 +329,7 @@ class Session:
             adaptation=seconds,
             views=views,
             seconds_per_view=self.crew.seconds_per_view,
-            devices=self.crew.strength,
+            devices=self.crew.num_alive,
             startup=self.crew.startup,
         )
         return seconds
@@ -349,7 +349,7 @@ class Session:
             votes = self.publish()
             done = np.minimum(most, end).sum(axis=0)
             left = most.sum(axis=0) - done
-            still = ~settled(votes, done, left, self.settings.settle)[active]
+            still = ~is_decided(votes, done, left, self.settings.settle)[active]
             saved += int(left[active[~still]].sum())
             active = active[still]
             self.journal.content["views_saved"] = saved
@@ -377,11 +377,11 @@ class Session:
             units.append((str(member.candidates[0]), *list_views(slots, np.full(len(slots), begin), ends)))
         self.crew.work(self.cut(units), self.take, seconds)
 
-    def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], Unit | None]":
+    def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], WorkItem | None]":
         """What hands out the work of a round in units of a size that is asked for when it is needed."""
         queue = [list(part) for part in work]
 
-        def next_unit(size: int) -> Unit | None:
+        def next_unit(size: int) -> WorkItem | None:
             while queue and not len(queue[0][1]):
                 queue.pop(0)
             if not queue:
@@ -392,14 +392,14 @@ class Session:
 
         return next_unit
 
-    def unit(self, path: str, slots: np.ndarray, views: np.ndarray) -> Unit:
+    def unit(self, path: str, slots: np.ndarray, views: np.ndarray) -> WorkItem:
         """A unit of work with a number of its own."""
         self.units += 1
-        return Unit(self.units, path, slots, views)
+        return WorkItem(self.units, path, slots, views)
 
-    def take(self, unit: Unit, parts: list) -> None:
+    def take(self, unit: WorkItem, parts: list) -> None:
         """Count the votes of a unit, and write the file anew from time to time."""
-        self.ballot.add(unit.number, parts, unit.slots)
+        self.ballot.add(unit.number, parts, unit.test_indices)
         if self.clock.spent - self.written > max(PUBLISH, 20 * self.writing):
             self.publish()
 

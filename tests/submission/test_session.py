@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from submission.adaptation import ADAPTER as ADAPTATION
-from submission.ballot import Ballot, settled
 from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.page import show_page
 from submission.reading import read_challenges
 from submission.session import Session, Settings
+from submission.vote_counter import VoteCounter, is_decided
 from submission.worker import pack_predictions, unpack_predictions
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, patched, to_document, told, write_kaggle
 from trm_arc.common.errors import InputError
@@ -108,31 +108,31 @@ def test_limits_and_deadlines() -> None:
             find_limit(*wrong)
 
 
-def test_settled_means_that_no_outcome_changes_the_two_best() -> None:
+def test_decided_means_that_no_outcome_changes_the_two_best() -> None:
     """Against every way in which the views that are left can fall."""
     generator = np.random.default_rng(0)
     for _ in range(300):
         votes = -np.sort(-generator.integers(0, 6, 3))
         left = int(generator.integers(0, 5))
         changes = left > 0 and votes[2] + left >= votes[1]  # all for the third: a tie may fall either way
-        assert settled(votes[None], np.array([20]), np.array([left]))[0] == (not changes)
+        assert is_decided(votes[None], np.array([20]), np.array([left]))[0] == (not changes)
 
 
-def test_chance_settles_what_is_unlikely_to_change() -> None:
-    """More deviations settle less; a rule of many deviations is all but sure: simulated against draws of one rate."""
+def test_chance_decides_what_is_unlikely_to_change() -> None:
+    """More deviations decide less; a rule of many deviations is all but sure: simulated against draws of one rate."""
     generator = np.random.default_rng(0)
     shares, wrong, counts = np.array([0.5, 0.3, 0.2]), [], []
     for deviations in (1.0, 3.0):
-        settled_now = changed = 0
+        decided_now = changed = 0
         for _ in range(400):
             draws = generator.choice(3, 200, p=shares)
             votes = np.bincount(draws[:100], minlength=3)
             order = np.argsort(-votes)
-            if settled(votes[order][None], np.array([100]), np.array([100]), deviations)[0]:
-                settled_now += 1
+            if is_decided(votes[order][None], np.array([100]), np.array([100]), deviations)[0]:
+                decided_now += 1
                 changed += set(np.argsort(-np.bincount(draws, minlength=3))[:2]) != set(order[:2])
-        counts.append(settled_now)
-        wrong.append(changed / max(settled_now, 1))
+        counts.append(decided_now)
+        wrong.append(changed / max(decided_now, 1))
     assert counts[0] > counts[1] > 0
     assert wrong[1] <= 0.01
 
@@ -154,7 +154,7 @@ def test_the_order_of_arrival_plays_no_part() -> None:
     slots = np.zeros(4, np.int64)
     rest = table, slots, np.zeros(4, np.float32), np.ones(4, np.int32)
     parts = [Predictions(generator.integers(2, 4, (4, 1, 2)).astype(np.uint8), *rest) for _ in range(3)]
-    first, second = Ballot(1), Ballot(1)
+    first, second = VoteCounter(1), VoteCounter(1)
     for unit in (0, 1, 2):
         first.add(unit, [parts[unit]], slots)
     for unit in (2, 0, 1):
@@ -255,7 +255,7 @@ def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, ans
 
 def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answer: Callable) -> None:
     _, journal = answer(challenges, checkpoints=(base,), worker=[sys.executable, "-c", "raise SystemExit('broken')"])
-    assert "no worker lives any more" in told(journal)
+    assert "no worker is left" in told(journal)
     assert journal["result"]["without_answer"] == 4
 
 

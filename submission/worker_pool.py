@@ -41,7 +41,7 @@ for device in [f"{kind.type}:{i}" for i in range(torch.accelerator.device_count(
 
 
 @dataclass(eq=False)
-class Place:
+class DeviceSlot:
     """Where one worker at a time works: a device, or a share of one.
 
     Attributes:
@@ -58,22 +58,22 @@ class Place:
 
 
 @dataclass
-class Unit:
+class WorkItem:
     """Views to predict, as one order.
 
     Attributes:
-        number: of the unit.
+        number: of the item.
         checkpoint: whose.
-        slots: int64, the test input of each view.
+        test_indices: int64, the test input of each view.
         views: int64, which view of it.
         tried: where a worker died of it, or could not do it.
     """
 
     number: float
     checkpoint: str
-    slots: np.ndarray
+    test_indices: np.ndarray
     views: np.ndarray
-    tried: list[Place] = field(default_factory=list)
+    tried: list[DeviceSlot] = field(default_factory=list)
 
 
 class Event(NamedTuple):
@@ -86,7 +86,7 @@ class Event(NamedTuple):
         parts: predictions, if the answer has any.
     """
 
-    worker: "Handle"
+    worker: "WorkerProcess"
     kind: str
     header: dict[str, Any]
     parts: list[Predictions]
@@ -135,14 +135,14 @@ def machine_environment(devices: Sequence[str]) -> dict[str, str]:
     return environment
 
 
-def last_words(log: Any) -> str:
+def stderr_tail(log: Any) -> str:
     """The last line that a program wrote to its log, which mostly says what it died of."""
     try:
         log.seek(0)
         lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
     except (OSError, ValueError):
-        return "no last words"
-    return lines[-1][-300:] if lines else "no last words"
+        return "nothing on stderr"
+    return lines[-1][-300:] if lines else "nothing on stderr"
 
 
 def end(process: subprocess.Popen, patience: float = 0.0) -> None:
@@ -164,12 +164,12 @@ def reading_seconds(path: str) -> float:
         return 0.0
 
 
-class Handle:
+class WorkerProcess:
     """A running worker.
 
     Args:
-        place: where it works.
-        hello: its first line, without the device.
+        slot: where it works.
+        init_message: its first line, without the device.
         events: where its answers, and its end, are put.
         environment: of the program.
         command: the program.
@@ -177,34 +177,34 @@ class Handle:
 
     def __init__(
         self,
-        place: Place,
-        hello: dict[str, Any],
+        slot: DeviceSlot,
+        init_message: dict[str, Any],
         events: "queue.SimpleQueue[Event]",
         environment: dict[str, str],
         command: Sequence[str] = WORKER,
     ) -> None:
-        self.place, self.device, self.events = place, place.device, events
-        self.unit: Unit | None = None  # that it is at
+        self.slot, self.device, self.events = slot, slot.device, events
+        self.item: WorkItem | None = None  # that it is at
         self.born = self.heard = time.monotonic()
         self.ready = False  # its device has worked
         self.path = ""  # of the checkpoint that it holds
-        self.done = 0  # units
+        self.done = 0  # items
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the worker lives)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, start_new_session=True
         )
         self.alive = True
         self.outbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self.outbox.put(hello | {"device": self.device})
+        self.outbox.put(init_message | {"device": self.device})
         # In threads: a worker that neither reads nor writes must not hold up the others.
         self.threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._tell)]
         for thread in self.threads:
             thread.start()
 
-    def order(self, unit: Unit) -> None:
+    def order(self, item: WorkItem) -> None:
         """Give the worker something to do."""
-        self.unit, self.heard = unit, time.monotonic()
-        self.outbox.put({"unit": unit.number, "checkpoint": unit.checkpoint, "slots": unit.slots, "views": unit.views})
+        self.item, self.heard = item, time.monotonic()
+        self.outbox.put({"unit": item.number, "checkpoint": item.checkpoint, "slots": item.test_indices, "views": item.views})
 
     def end(self) -> None:
         """End the worker at once."""
@@ -244,7 +244,7 @@ class StoppedError(Exception):
     """The run must end, and says why: the time is up, someone asked for it, or nothing is left to work with."""
 
 
-class Crew:
+class WorkerPool:
     """All workers of a run, one for each device; those that die are replaced, and in the end by the CPU.
 
     Args:
@@ -265,30 +265,30 @@ class Crew:
     ) -> None:
         self.settings, self.clock, self.journal, self.stopping, self.reserve = settings, clock, journal, stopping, reserve
         options = ("precision", "steps", "batch_size", "window")
-        self.hello = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
+        self.init_message = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         share, most = self.PROBE
         seconds = min(most, share * max(0.0, clock.left))
         found = list_devices(settings.device, seconds, stopping, lambda what: journal.tell(what, loudly=True))
-        self.places = [Place(device) for device in found]
-        self.handles: list[Handle] = []
+        self.slots = [DeviceSlot(device) for device in found]
+        self.workers: list[WorkerProcess] = []
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.refused: dict[str, str] = {}
         self.complaints: set[str] = set()  # of workers whose work others took over
         self.given_up: set[int] = set()  # test inputs
         self.startup = self.seconds_per_view = 0.0
-        self.splits = itertools.count(2**-20, 2**-20)  # halves of a unit have numbers of their own, behind the whole's
+        self.splits = itertools.count(2**-20, 2**-20)  # halves of an item have numbers of their own, behind the whole's
         self._start()
 
     @property
     def devices(self) -> list[str]:
         """The devices to work on, whether they work or not."""
-        return [place.device for place in self.places]
+        return [slot.device for slot in self.slots]
 
     @property
-    def strength(self) -> int:
-        """Workers that live."""
-        return max(1, sum(handle.alive for handle in self.handles))
+    def num_alive(self) -> int:
+        """Number of running workers, at least 1."""
+        return max(1, sum(worker.alive for worker in self.workers))
 
     def check(self) -> None:
         """Raise StoppedError if the run must end now."""
@@ -298,12 +298,15 @@ class Crew:
             raise StoppedError("the time is up: the answers so far stand")
 
     def work(
-        self, source: Callable[[int], Unit | None], done: Callable[[Unit, list[Predictions]], None], seconds: float = math.inf
+        self,
+        source: Callable[[int], WorkItem | None],
+        done: Callable[[WorkItem, list[Predictions]], None],
+        seconds: float = math.inf,
     ) -> None:
-        """Do units of work until there are no more.
+        """Do items of work until there are no more.
 
         Args:
-            source: gives a unit of about as many views as it is asked for, or None.
+            source: gives an item of about as many views as it is asked for, or None.
             done: takes each with its predictions.
             seconds: after which no more are begun.
 
@@ -314,13 +317,13 @@ class Crew:
         while True:
             self.check()
             self._start()
-            for handle in self.handles:
-                if handle.alive and handle.unit is None:
+            for worker in self.workers:
+                if worker.alive and worker.item is None:
                     late = self.clock.spent - began >= seconds
-                    unit = self._left_over(handle, again) or (None if late else source(self._size()))
-                    if unit is not None:
-                        handle.order(unit)
-            if not any(handle.unit for handle in self.handles if handle.alive):
+                    item = self._left_over(worker, again) or (None if late else source(self._size()))
+                    if item is not None:
+                        worker.order(item)
+            if not any(worker.item for worker in self.workers if worker.alive):
                 return
             try:
                 event = self.events.get(timeout=0.1)
@@ -331,115 +334,115 @@ class Crew:
 
     def end(self) -> None:
         """End all workers."""
-        for handle in self.handles:
-            handle.end()
+        for worker in self.workers:
+            worker.end()
 
     def _start(self) -> None:
         """See that every device that is any good has a worker."""
-        self.handles = [handle for handle in self.handles if handle.alive]
-        manned = {id(handle.place) for handle in self.handles}
-        for place in self.places:
-            if id(place) not in manned and place.failures <= self.RESTARTS:
+        self.workers = [worker for worker in self.workers if worker.alive]
+        occupied = {id(worker.slot) for worker in self.workers}
+        for slot in self.slots:
+            if id(slot) not in occupied and slot.failures <= self.RESTARTS:
                 environment = machine_environment(self.devices)
-                self.handles.append(Handle(place, self.hello, self.events, environment, self.settings.worker))
-        if not self.handles:
+                self.workers.append(WorkerProcess(slot, self.init_message, self.events, environment, self.settings.worker))
+        if not self.workers:
             if "cpu" in self.devices:
-                raise StoppedError("no worker lives any more: the answers so far stand")
+                raise StoppedError("no worker is left: the answers so far stand")
             self.journal.tell(f"none of {', '.join(self.devices)} works any more: going on with the CPU", loudly=True)
-            self.places = [Place("cpu")]
+            self.slots = [DeviceSlot("cpu")]
             self._start()
 
-    def _elsewhere(self, unit: Unit) -> bool:
-        """Whether there is a device left that has not failed at a unit."""
-        return any(place not in unit.tried and place.failures <= self.RESTARTS for place in self.places)
+    def _elsewhere(self, item: WorkItem) -> bool:
+        """Whether there is a device left that has not failed at an item."""
+        return any(slot not in item.tried and slot.failures <= self.RESTARTS for slot in self.slots)
 
-    def _left_over(self, handle: Handle, again: list[Unit]) -> Unit | None:
-        """A unit to be done again that is for this worker, taken from those that there are."""
-        for number, unit in enumerate(again):  # the oldest first: of halves, both before their quarters
-            if handle.place not in unit.tried or not self._elsewhere(unit):
+    def _left_over(self, worker: WorkerProcess, again: list[WorkItem]) -> WorkItem | None:
+        """An item to be done again that is for this worker, taken from those that there are."""
+        for number, item in enumerate(again):  # the oldest first: of halves, both before their quarters
+            if worker.slot not in item.tried or not self._elsewhere(item):
                 return again.pop(number)
         return None
 
     def _size(self) -> int:
-        """Views of a unit: some seconds of work, less when little time is left."""
+        """Views of an item: some seconds of work, less when little time is left."""
         if not self.seconds_per_view:
             return 16
         target = min(20.0, max(0.5, self.clock.left / 40))
         return max(1, min(4 * self.settings.batch_size, int(target / self.seconds_per_view)))
 
-    def _take(self, event: Event, done: Callable[[Unit, list[Predictions]], None]) -> list[Unit]:
+    def _take(self, event: Event, done: Callable[[WorkItem, list[Predictions]], None]) -> list[WorkItem]:
         """Take an answer in; what is to be done again."""
-        handle, header = event.worker, event.header
-        handle.heard = time.monotonic()
+        worker, header = event.worker, event.header
+        worker.heard = time.monotonic()
         if "counts" in header:
             self.known[header["checkpoint"]] = tuple(np.array(header[name], np.int64) for name in ("counts", "cells"))
-            self.startup = max(self.startup, time.monotonic() - handle.born) if not handle.done else self.startup
-            handle.path, handle.place.loaded = header["checkpoint"], True
+            self.startup = max(self.startup, time.monotonic() - worker.born) if not worker.done else self.startup
+            worker.path, worker.slot.loaded = header["checkpoint"], True
             return []
         if "device" in header:
-            handle.ready = True
+            worker.ready = True
             return []
-        unit = handle.unit
-        if unit is None or header["unit"] != unit.number:
+        item = worker.item
+        if item is None or header["unit"] != item.number:
             return []
-        handle.unit = None
+        worker.item = None
         if "error" in header:
-            return self._pass_on(handle, unit, header["error"], header.get("checkpoint", False))
-        if len(unit.slots):
-            here = header["seconds"] / len(unit.slots)
-            if not self.seconds_per_view or handle.done == 1:  # a first unit warms up
+            return self._pass_on(worker, item, header["error"], header.get("checkpoint", False))
+        if len(item.test_indices):
+            here = header["seconds"] / len(item.test_indices)
+            if not self.seconds_per_view or worker.done == 1:  # a first item warms up
                 self.seconds_per_view = here
             else:
                 self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
-            handle.done += 1
-            handle.place.failures, handle.place.worked = 0, True
-        done(unit, event.parts)
+            worker.done += 1
+            worker.slot.failures, worker.slot.worked = 0, True
+        done(item, event.parts)
         return []
 
-    def _mourn(self, event: Event) -> list[Unit]:
+    def _mourn(self, event: Event) -> list[WorkItem]:
         """What is to be done again after a worker's end."""
-        handle, unit = event.worker, event.worker.unit
-        if not handle.alive:  # it was ended here, and counted
+        worker, item = event.worker, event.worker.item
+        if not worker.alive:  # it was ended here, and counted
             return []
-        handle.unit = None
-        what = f"the worker on {handle.device} ended with code {event.header['code']}: {last_words(handle.log)}"
-        handle.end()
-        handle.place.failures += 1
+        worker.item = None
+        what = f"the worker on {worker.device} ended with code {event.header['code']}: {stderr_tail(worker.log)}"
+        worker.end()
+        worker.slot.failures += 1
         self.journal.tell(what, loudly=True)
-        if unit is None:
+        if item is None:
             return []
-        if not handle.ready:  # it died of its device, before it began
-            return [unit]
-        unit.tried.append(handle.place)
-        if len(unit.tried) < 2 or self._elsewhere(unit):
-            return [unit]
+        if not worker.ready:  # it died of its device, before it began
+            return [item]
+        item.tried.append(worker.slot)
+        if len(item.tried) < 2 or self._elsewhere(item):
+            return [item]
         # Where no checkpoint was ever read, an accelerator may be at fault: at last the CPU tells.
-        if not len(unit.slots) and not any(place.loaded or place.device == "cpu" for place in unit.tried):
-            return [unit]
-        return self._blame(unit, "workers die of it")
+        if not len(item.test_indices) and not any(slot.loaded or slot.device == "cpu" for slot in item.tried):
+            return [item]
+        return self._blame(item, "workers die of it")
 
-    def _pass_on(self, handle: Handle, unit: Unit, why: str, of_checkpoint: bool) -> list[Unit]:
-        """What is to be done again of a unit that a worker could not do: all of it by another, or parts of it."""
-        place = handle.place
-        unit.tried.append(place)
-        place.failures += 1
-        if self._elsewhere(unit):
-            again = [unit]
-            self._complain(f"the worker on {place.device} leaves work to the others: {why}")
+    def _pass_on(self, worker: WorkerProcess, item: WorkItem, why: str, of_checkpoint: bool) -> list[WorkItem]:
+        """What is to be done again of an item that a worker could not do: all of it by another, or parts of it."""
+        slot = worker.slot
+        item.tried.append(slot)
+        slot.failures += 1
+        if self._elsewhere(item):
+            again = [item]
+            self._complain(f"the worker on {slot.device} leaves work to the others: {why}")
         elif of_checkpoint:
             again = []
-            self._forgive(unit)
-            self.refused[unit.checkpoint] = why
-            if len(unit.slots):
-                self._complain(f"{unit.checkpoint}: {why}")
+            self._forgive(item)
+            self.refused[item.checkpoint] = why
+            if len(item.test_indices):
+                self._complain(f"{item.checkpoint}: {why}")
         else:
-            again = self._blame(unit, why)
+            again = self._blame(item, why)
         # The CPU is kept where there is nothing else: it lives, and may do what is next.
-        others = any(other is not place and other.failures <= self.RESTARTS for other in self.places)
-        if place.failures > self.RESTARTS and (others or place.device != "cpu"):
-            what = f"the worker on {place.device} is done without: it could not do what it was given {place.failures} times"
+        others = any(other is not slot and other.failures <= self.RESTARTS for other in self.slots)
+        if slot.failures > self.RESTARTS and (others or slot.device != "cpu"):
+            what = f"the worker on {slot.device} is done without: it could not do what it was given {slot.failures} times"
             self.journal.tell(what, loudly=True)
-            handle.end()
+            worker.end()
         return again
 
     def _complain(self, what: str) -> None:
@@ -448,37 +451,37 @@ class Crew:
             self.complaints.add(what)
             self.journal.tell(what, loudly=True)
 
-    def _forgive(self, unit: Unit) -> None:
-        """Take back what the failures at a unit cost the devices: they were not at fault."""
-        for place in unit.tried:
-            place.failures = max(0, place.failures - 1)
+    def _forgive(self, item: WorkItem) -> None:
+        """Take back what the failures at an item cost the devices: they were not at fault."""
+        for slot in item.tried:
+            slot.failures = max(0, slot.failures - 1)
 
-    def _blame(self, unit: Unit, why: str) -> list[Unit]:
-        """Halve a unit that cannot be done, to find the view that it is for; give that one up."""
-        if len(unit.slots) > 1:
-            self._forgive(unit)
-            middle = len(unit.slots) // 2
-            numbers = unit.number + next(self.splits), unit.number + next(self.splits)
+    def _blame(self, item: WorkItem, why: str) -> list[WorkItem]:
+        """Halve an item that cannot be done, to find the view that it is for; give that one up."""
+        if len(item.test_indices) > 1:
+            self._forgive(item)
+            middle = len(item.test_indices) // 2
+            numbers = item.number + next(self.splits), item.number + next(self.splits)
             halves = (slice(None, middle), slice(middle, None))
             return [
-                Unit(number, unit.checkpoint, unit.slots[half], unit.views[half], list(unit.tried))
+                WorkItem(number, item.checkpoint, item.test_indices[half], item.views[half], list(item.tried))
                 for number, half in zip(numbers, halves, strict=True)
             ]
-        self.refused.setdefault(unit.checkpoint, why)
-        slot = int(unit.slots[0]) if len(unit.slots) else None
+        self.refused.setdefault(item.checkpoint, why)
+        index = int(item.test_indices[0]) if len(item.test_indices) else None
         # Where views of one test input after another fail, the device is at fault; not so a CPU that has done others.
-        if slot is None or slot in self.given_up or any(place.device == "cpu" and place.worked for place in unit.tried):
-            self._forgive(unit)
-        if slot is not None:
-            self.given_up.add(slot)
-            self.journal.tell(f"gave up view {unit.views[0]} of test input {slot}: {why}", loudly=True)
+        if index is None or index in self.given_up or any(slot.device == "cpu" and slot.worked for slot in item.tried):
+            self._forgive(item)
+        if index is not None:
+            self.given_up.add(index)
+            self.journal.tell(f"gave up view {item.views[0]} of test input {index}: {why}", loudly=True)
         return []
 
     def _end_hanging(self) -> None:
-        for handle in self.handles:
-            unit, silent = handle.unit, time.monotonic() - handle.heard
-            if not handle.alive or unit is None or silent <= self.PATIENCE + 30 * len(unit.slots) * self.seconds_per_view:
+        for worker in self.workers:
+            item, silent = worker.item, time.monotonic() - worker.heard
+            if not worker.alive or item is None or silent <= self.PATIENCE + 30 * len(item.test_indices) * self.seconds_per_view:
                 continue
-            if unit.checkpoint == handle.path or silent > self.PATIENCE + reading_seconds(unit.checkpoint):
-                self.journal.tell(f"the worker on {handle.device} has been silent for {silent:.0f} s", loudly=True)
-                end(handle.process)
+            if item.checkpoint == worker.path or silent > self.PATIENCE + reading_seconds(item.checkpoint):
+                self.journal.tell(f"the worker on {worker.device} has been silent for {silent:.0f} s", loudly=True)
+                end(worker.process)

@@ -1,4 +1,4 @@
-"""The crew of a submission: what fails is told apart (a device, a checkpoint, a view), and the rest of the work is done."""
+"""The pool of a submission: what fails is told apart (a device, a checkpoint, a view), and the rest of the work is done."""
 
 import signal
 import sys
@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from submission import crew as crews
-from submission.crew import Crew, StoppedError, Unit, list_devices
+from submission import worker_pool
 from submission.journal import Clock, Journal
+from submission.worker_pool import StoppedError, WorkerPool, WorkItem, list_devices
 from tests.helpers import WORKER, make_tasks, patched, told
 
 # A worker without torch, which begins at once; what it does on the way is put in for the names in braces.
@@ -48,18 +48,18 @@ def indent(code: str, depth: int) -> str:
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
-    """A crew of stand-in workers."""
+def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
+    """A pool of stand-in workers."""
     made = []
 
-    def call(start: str = "pass", load: str = "pass", work: str = "pass", device: str = "cpu", limit: float = 60.0) -> Crew:
+    def call(start: str = "pass", load: str = "pass", work: str = "pass", device: str = "cpu", limit: float = 60.0) -> WorkerPool:
         code = STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
         settings = SimpleNamespace(
             device=device, precision="float32", steps=None, batch_size=16, window="trained", worker=[sys.executable, "-c", code]
         )
         clock = Clock(None)
         clock.began, clock.limit = time.monotonic(), limit
-        made.append(Crew(settings, make_tasks(1, 5), clock, Journal(tmp_path / "run.json", clock), [], lambda: 0.0))
+        made.append(WorkerPool(settings, make_tasks(1, 5), clock, Journal(tmp_path / "run.json", clock), [], lambda: 0.0))
         return made[-1]
 
     yield call
@@ -67,24 +67,24 @@ def crew(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
         one.end()
 
 
-def do(crew: Crew, *units: Unit) -> list[tuple[int, int]]:
-    """Have units done; the views that were, sorted."""
-    order, found = list(units)[::-1], []
-    crew.work(
+def do(pool: WorkerPool, *items: WorkItem) -> list[tuple[int, int]]:
+    """Have items done; the views that were, sorted."""
+    order, found = list(items)[::-1], []
+    pool.work(
         lambda size: order.pop() if order else None,
-        lambda unit, parts: found.extend(zip(unit.slots.tolist(), unit.views.tolist(), strict=True)),
+        lambda item, parts: found.extend(zip(item.test_indices.tolist(), item.views.tolist(), strict=True)),
     )
     return sorted(found)
 
 
-def loading(path: str = "a") -> Unit:
-    return Unit(0, path, np.zeros(0, np.int64), np.zeros(0, np.int64))
+def loading(path: str = "a") -> WorkItem:
+    return WorkItem(0, path, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def views(count: int, size: int = 4) -> list[Unit]:
-    """Units of `size` views of one checkpoint, the first views of `count` test inputs."""
+def views(count: int, size: int = 4) -> list[WorkItem]:
+    """Work items of `size` views of one checkpoint, the first views of `count` test inputs."""
     slots = np.arange(count, dtype=np.int64)
-    return [Unit(1 + begin, "a", slots[begin : begin + size], np.zeros(size, np.int64)) for begin in range(0, count, size)]
+    return [WorkItem(1 + begin, "a", slots[begin : begin + size], np.zeros(size, np.int64)) for begin in range(0, count, size)]
 
 
 def whole(count: int) -> list[tuple[int, int]]:
@@ -104,9 +104,9 @@ def test_a_device_that_does_not_work_costs_no_checkpoint(base: Path, challenges:
     assert journal["result"]["views"] == 4
 
 
-def test_an_accelerator_that_dies_of_its_first_checkpoint_is_done_without(crew: Callable) -> None:
+def test_an_accelerator_that_dies_of_its_first_checkpoint_is_done_without(pool: Callable) -> None:
     """As with too little memory on it: the CPU decides whether the checkpoint is at fault."""
-    made = crew(load="if device != 'cpu': sys.exit('out of memory')", device="cuda:0")
+    made = pool(load="if device != 'cpu': sys.exit('out of memory')", device="cuda:0")
     assert do(made, loading()) == []
     assert "a" in made.known
     assert not made.refused
@@ -115,8 +115,8 @@ def test_an_accelerator_that_dies_of_its_first_checkpoint_is_done_without(crew: 
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu,cpu", "cuda:0,cuda:1"])
-def test_checkpoints_that_kill_on_load_leave_the_device_to_the_others(crew: Callable, device: str) -> None:
-    made = crew(load="if path != 'a': os.kill(os.getpid(), 9)", device=device)
+def test_checkpoints_that_kill_on_load_leave_the_device_to_the_others(pool: Callable, device: str) -> None:
+    made = pool(load="if path != 'a': os.kill(os.getpid(), 9)", device=device)
     if device.startswith("cuda"):
         do(made, loading("a"))  # these devices are known to work
     for path in "fedcb":
@@ -150,27 +150,27 @@ def wait():
     ],
     ids=["load", "views", "death"],
 )
-def test_what_one_worker_cannot_do_another_does(crew: Callable, tmp_path: Path, load: str, work: str) -> None:
-    made = crew(start=SECOND.format(str(tmp_path)), load=load, work=work, device="cpu,cpu")
+def test_what_one_worker_cannot_do_another_does(pool: Callable, tmp_path: Path, load: str, work: str) -> None:
+    made = pool(start=SECOND.format(str(tmp_path)), load=load, work=work, device="cpu,cpu")
     do(made, loading())
     assert do(made, *views(12, 1), *views(12, 1)) == sorted(2 * whole(12))
     assert not made.refused
     text = told(made.journal.content)
     assert "gave up" not in text
     assert text.count("too many open files") + text.count("not enough memory") <= 1
-    assert len([handle for handle in made.handles if handle.alive]) == 1
+    assert len([worker for worker in made.workers if worker.alive]) == 1
 
 
-def test_a_checkpoint_that_no_worker_can_read_is_told_once(crew: Callable, tmp_path: Path) -> None:
+def test_a_checkpoint_that_no_worker_can_read_is_told_once(pool: Callable, tmp_path: Path) -> None:
     gone = f"if os.path.exists({str(tmp_path / 'gone')!r}):\n    refuse('gone', checkpoint=True)\n    continue"
-    made = crew(load=gone, work=f"if slots: open({str(tmp_path / 'gone')!r}, 'w'); loaded = ''", device="cpu,cpu")
+    made = pool(load=gone, work=f"if slots: open({str(tmp_path / 'gone')!r}, 'w'); loaded = ''", device="cpu,cpu")
     do(made, loading())
     assert len(do(made, *views(12, 1))) <= 3
     assert told(made.journal.content).count("a: gone") == 1
 
 
-def test_an_accelerator_that_can_do_no_view_gives_way_to_the_cpu(crew: Callable) -> None:
-    made = crew(work="if slots and device != 'cpu':\n    refuse('not enough memory')\n    continue", device="cuda:0")
+def test_an_accelerator_that_can_do_no_view_gives_way_to_the_cpu(pool: Callable) -> None:
+    made = pool(work="if slots and device != 'cpu':\n    refuse('not enough memory')\n    continue", device="cuda:0")
     do(made, loading())
     assert len(do(made, *views(12))) >= 9  # three views were taken to be at fault
     assert made.devices == ["cpu"]
@@ -178,9 +178,9 @@ def test_an_accelerator_that_can_do_no_view_gives_way_to_the_cpu(crew: Callable)
 
 @pytest.mark.parametrize("bad", ["os._exit(9)", "refuse('no')\n    continue"], ids=["death", "answer"])
 @pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
-def test_views_that_cannot_be_done_are_given_up_alone(crew: Callable, bad: str, device: str) -> None:
+def test_views_that_cannot_be_done_are_given_up_alone(pool: Callable, bad: str, device: str) -> None:
     """However many follow one another."""
-    made = crew(work=f"if set(slots) & {{8, 9, 10, 11}}:\n    {bad}", device=device)
+    made = pool(work=f"if set(slots) & {{8, 9, 10, 11}}:\n    {bad}", device=device)
     do(made, loading())
     assert do(made, *views(12, 12)) == whole(8)
     assert told(made.journal.content).count("gave up") == 4
@@ -190,17 +190,17 @@ def test_views_that_cannot_be_done_are_given_up_alone(crew: Callable, bad: str, 
 # --- deaths in a row
 
 
-def test_work_done_forgives_deaths(crew: Callable, tmp_path: Path) -> None:
+def test_work_done_forgives_deaths(pool: Callable, tmp_path: Path) -> None:
     deaths = f"if slots and slots[0] % 2 and once({str(tmp_path)!r} + '/' + str(slots[0])): os.kill(os.getpid(), 9)"
-    made = crew(work=deaths)
+    made = pool(work=deaths)
     do(made, loading())
     assert do(made, *views(12, 1)) == whole(12)
     assert told(made.journal.content).count("ended with code -9") == 6
 
 
-def test_deaths_in_a_row_end_the_work(crew: Callable) -> None:
-    made = crew(start="sys.exit('broken')")
-    with pytest.raises(StoppedError, match="no worker lives"):
+def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
+    made = pool(start="sys.exit('broken')")
+    with pytest.raises(StoppedError, match="no worker is left"):
         do(made, loading())
     assert told(made.journal.content).count("broken") == 3
 
@@ -211,11 +211,11 @@ def test_deaths_in_a_row_end_the_work(crew: Callable) -> None:
 def test_the_devices_are_waited_for_within_reason(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """What has answered by then is taken; a signal ends the wait; no program is left behind."""
     said: list[str] = []
-    monkeypatch.setattr(crews, "_LIST_DEVICES", "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)")
+    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)")
     began = time.monotonic()
     assert list_devices("auto", 1.0, tell=said.append) == ["cuda:0"]
     assert len(said) == 1
-    monkeypatch.setattr(crews, "_LIST_DEVICES", "import time\ntime.sleep(60)")
+    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\ntime.sleep(60)")
     assert list_devices("auto", 0.5, tell=said.append) == ["cpu"]
     assert list_devices("auto", 60.0, [signal.SIGTERM]) == ["cpu"]
     stopping: list[float] = []
@@ -225,24 +225,24 @@ def test_the_devices_are_waited_for_within_reason(monkeypatch: pytest.MonkeyPatc
     assert len(said) == 2
 
 
-def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest.MonkeyPatch, crew: Callable) -> None:
-    monkeypatch.setattr(crews, "_LIST_DEVICES", "import time\ntime.sleep(60)")
+def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest.MonkeyPatch, pool: Callable) -> None:
+    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\ntime.sleep(60)")
     began = time.monotonic()
-    made = crew(device="auto", limit=8.0)
+    made = pool(device="auto", limit=8.0)
     assert time.monotonic() - began < 4
     assert "did not answer" in told(made.journal.content)
     do(made, loading())
     assert do(made, *views(4)) == whole(4)
 
 
-def test_a_large_checkpoint_gets_time_to_be_read(crew: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its size; a worker that is silent for longer is ended."""
-    monkeypatch.setattr(Crew, "PATIENCE", 0.5)
+    monkeypatch.setattr(WorkerPool, "PATIENCE", 0.5)
     for name, size in (("large", 60_000_000), ("small", 0)):
         (tmp_path / name).mkdir()
         with (tmp_path / name / "tensors.safetensors").open("wb") as file:
             file.truncate(size)
-    made = crew(load="time.sleep(1.5)")
+    made = pool(load="time.sleep(1.5)")
     do(made, loading(str(tmp_path / "large")))
     assert not made.refused
     do(made, loading(str(tmp_path / "small")))
@@ -256,5 +256,5 @@ def test_a_real_worker_says_that_its_device_works_before_it_reads(base: Path, ch
     _, journal = answer(challenges, checkpoints=(base,), worker=patched(WORKER, fails))
     text = told(journal)
     assert text.count("the first sum fails") == 3
-    assert "no worker lives any more" in text
+    assert "no worker is left" in text
     assert "cannot be used" not in text

@@ -1,0 +1,76 @@
+"""The votes of a submission as they come in, and which test inputs need no more views."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trm_arc.data.task import Grid
+from trm_arc.inference.votes import Predictions, tally
+
+LARGEST_ROUND = 64  # views of a test input
+
+
+def rounds(views: int) -> Iterator[tuple[int, int]]:
+    """First view, and the view after the last, of each round: each is twice as large as the one before, up to a limit."""
+    begin, size = 0, 1
+    while begin < views:
+        yield begin, min(begin + size, views)
+        begin, size = begin + size, min(2 * size, LARGEST_ROUND)
+
+
+class VoteCounter:
+    """All predictions so far."""
+
+    def __init__(self, test_inputs: int) -> None:
+        self.test_inputs = test_inputs
+        self.parts: dict[float, list[Predictions]] = {}  # by work item, so that the order of arrival does not matter
+        self.views = np.zeros(test_inputs, np.int64)  # done, of each test input
+
+    def add(self, item: float, parts: list[Predictions], test_indices: np.ndarray) -> None:
+        """Add the predictions of a work item.
+
+        Args:
+            item: its number, which breaks ties: the lower comes first.
+            parts: the predictions.
+            test_indices: int64 (n,), the test input of every view of the item, answered or not.
+        """
+        self.parts[item] = parts
+        np.add.at(self.views, test_indices, 1)
+
+    def rank(self) -> tuple[list[list[Grid]], np.ndarray]:
+        """The two best candidates of every test input, and the votes int64 (test inputs, 3) of its first three."""
+        ranked = tally([part for item in sorted(self.parts) for part in self.parts[item]], self.test_inputs, 3)
+        votes = np.zeros((self.test_inputs, 3), np.int64)
+        for index, candidates in enumerate(ranked):
+            votes[index, : len(candidates)] = [candidate.votes for candidate in candidates]
+        return [[candidate.grid for candidate in candidates[:2]] for candidates in ranked], votes
+
+
+def warm_up() -> None:
+    """Count one vote: what is compiled at the first call is compiled before the time of counting is measured."""
+    view = np.zeros((1, 11), np.uint8)
+    view[0, 1:] = np.arange(10)
+    nothing = np.zeros(1)
+    halting, steps, test_index = (nothing.astype(kind) for kind in (np.float32, np.int32, np.int64))
+    tally([Predictions(np.full((1, 1, 1), 2, np.uint8), view, test_index, halting, steps)], 1, 1)
+
+
+def is_decided(votes: np.ndarray, done: np.ndarray, left: np.ndarray, deviations: float | None = None) -> np.ndarray:
+    """Which test inputs need no more views, bool (n,): their two best candidates cannot change any more.
+
+    Args:
+        votes: int64 (n, 3), of the three best candidates, most first.
+        done: int64 (n,), views that were predicted.
+        left: int64 (n,), views that are left; should they all vote for the third, the second stays ahead.
+        deviations: also decide what is unlikely to change: the second's lead, extrapolated to the last view, is at least so
+            many standard deviations above zero (each view an independent draw, its rates estimated from the views done).
+    """
+    lead = votes[:, 1] - votes[:, 2]
+    sure = (lead > left) | (left <= 0)
+    if deviations is None:
+        return sure
+    share = lead / np.maximum(done, 1)
+    variance = np.maximum((votes[:, 1] + votes[:, 2]) / np.maximum(done, 1) - share**2, 1 / np.maximum(done, 1))
+    whole = done + np.maximum(left, 0)
+    spread = np.sqrt(variance * np.maximum(left, 1) * whole / np.maximum(done, 1))
+    return sure | (share * whole > deviations * spread)
