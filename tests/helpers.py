@@ -252,5 +252,5 @@ def patched(template: str, code: str) -> list[str]:
     return [sys.executable, "-c", template.format(code)]
 
 
-def told(journal: dict) -> str:
-    return "\n".join(event["what"] for event in journal["events"])
+def told(log: dict) -> str:
+    return "\n".join(event["what"] for event in log["events"])
