@@ -31,9 +31,7 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
     leave_out = listed(config.leave_out)
     unknown = [task_id for task_id in leave_out if task_id not in training]
     if unknown:
-        raise InputError(
-            f"{shorten(unknown)} is not in {training.name or 'the training data, which is empty'}", flag="leave_out"
-        )
+        raise InputError(f"{shorten(unknown)} is not in {training.name or 'the training data, which is empty'}", flag="leave_out")
     notes = [f"left out {task_id}, as set" for task_id in leave_out]
     training, dropped = guard(training.without(leave_out), evaluation, config.drop_leaks)
     if dropped:

@@ -23,7 +23,7 @@ from trm_arc.model.checkpoint import list_checkpoints
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
-from trm_arc.training.trainer import NotFiniteError, Trainer, Wish
+from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
@@ -116,14 +116,14 @@ def train(
             return agree(budget.has_time_for_step())
 
         go_on = not owed or score()
-        while go_on and trainer.step < trainer.steps and not trainer.agreed.stop:
+        while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now = time.monotonic()
             due = budget.wants_save() or (config.save_seconds is not None and now - saved >= config.save_seconds)
             over = not config.fit and budget.is_over()
             length = trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
             try:
-                log.add(trainer.train_step(Wish(bool(stopping) or over, due, length)))
+                log.add(trainer.train_step(StepRequest(bool(stopping) or over, due, length)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
             budget.add(time.monotonic() - now)
@@ -131,8 +131,10 @@ def train(
             if trainer.step % config.log_every == 0 or last:
                 log.write()
             by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
-            scores_now = evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.agreed.stop
-            if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
+            scores_now = (
+                evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.decision.stop
+            )
+            if by_steps or last or trainer.decision.save or trainer.decision.stop or scores_now:
                 now = time.monotonic()
                 save_state(trainer, out, config.keep, stale)
                 stale, saved = [], time.monotonic()

@@ -40,13 +40,13 @@ class Options(NamedTuple):
     skips: int = 20
 
 
-class Wish(NamedTuple):
-    """What a process asks for with a step; all do what one of them asks.
+class StepRequest(NamedTuple):
+    """What a process asks for with a step; all processes do what one of them asks.
 
     Attributes:
         stop: save after the step, and stop.
         save: save after the step.
-        steps: length of the run; the main process's word counts.  0: as it is.
+        steps: length of the run; the main process decides.  0: as it is.
     """
 
     stop: bool = False
@@ -54,7 +54,7 @@ class Wish(NamedTuple):
     steps: int = 0
 
 
-NO_WISH = Wish()
+NO_REQUEST = StepRequest()
 SMALL = 1e-3  # steps of task embeddings that bfloat16 loses where a coordinate is above one half
 
 
@@ -156,15 +156,15 @@ class Trainer:
         self.stages = config.training.depths()
         self.step = 0
         self.seconds = 0.0
-        self.agreed = Wish()  # what the processes asked for with the last step
+        self.decision = StepRequest()  # of all processes, with the last step
         self.skipped = 0  # steps so far whose loss or gradient was not finite
         self.skipped_in_a_row = 0
 
-    def train_step(self, wish: Wish = NO_WISH) -> Metrics:
+    def train_step(self, request: StepRequest = NO_REQUEST) -> Metrics:
         """Do one supervision step of every row in flight of one lane, and one step of the optimizers.
 
         Args:
-            wish: what this process asks for; `agreed` then is what all do.
+            request: what this process asks for; `decision` then is what all do.
 
         Returns:
             Metrics of the whole batch.
@@ -175,17 +175,17 @@ class Trainer:
         began = time.perf_counter()
         batch = self.examples.batch(self.step, self.config.training, self.part)
         lane = self.examples.turns.at(self.step)[0]
-        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, wish)
+        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, request)
         self.seconds += time.perf_counter() - began
         return metrics
 
-    def learn(self, batch: Batch, lane: int = 0, wish: Wish = NO_WISH) -> Metrics:
+    def learn(self, batch: Batch, lane: int = 0, request: StepRequest = NO_REQUEST) -> Metrics:
         """The step itself.
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
             lane: whose rows in flight go on.
-            wish: see `train_step`.
+            request: see `train_step`.
 
         Returns:
             As `train_step`.
@@ -202,8 +202,8 @@ class Trainer:
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
         carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
         after, metrics, vector_gradient = self._think(lane, carry, start, at_least, seeds)
-        metrics, vector_gradient, self.agreed = self._share(metrics, vector_gradient, wish)
-        self.steps = self.optimizers.steps = self.agreed.steps or self.steps
+        metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
+        self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
         size = torch.nn.utils.get_total_norm(gradients) + vector_gradient.abs().sum()
         self.step += 1
@@ -258,23 +258,23 @@ class Trainer:
         sums = Metrics(*(torch.stack(parts).sum(dim=0) for parts in zip(*metrics, strict=True)))
         return Carry.join(done), sums, torch.cat(gradients)
 
-    def _share(self, metrics: Metrics, vector_gradient: Tensor, wish: Wish) -> tuple[Metrics, Tensor, Wish]:
-        """Sum gradients and metrics over the processes, and agree on their wishes; undo the scale of the loss."""
+    def _share(self, metrics: Metrics, vector_gradient: Tensor, request: StepRequest) -> tuple[Metrics, Tensor, StepRequest]:
+        """Sum gradients and metrics over the processes, and decide on their requests; undo the scale of the loss."""
         parameters = [p for p in self.reasoner.parameters() if p.grad is not None]
         if self.processes.count > 1:
             wide = self.reasoner.halt_bias.dtype
-            asked = metrics.loss.new_tensor([wish.stop, wish.save, wish.steps * self.processes.is_main], dtype=wide)
+            asked = metrics.loss.new_tensor([request.stop, request.save, request.steps * self.processes.is_main], dtype=wide)
             told = torch.cat([torch.stack([m.to(wide) for m in metrics]), asked])
             flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), told]))
             *gradients, told = flat.split([*(p.numel() for p in parameters), len(told)])
             for p, gradient in zip(parameters, gradients, strict=True):
                 p.grad = gradient.view_as(p)
             metrics, (stop, save, steps) = Metrics(*told[:-3]), told[-3:].tolist()
-            wish = Wish(stop > 0, save > 0, round(steps))
+            request = StepRequest(stop > 0, save > 0, round(steps))
             vector_gradient = self.processes.gather(vector_gradient)
         if self.scale.value != 1 and parameters:  # none where the task embeddings learn alone
             torch._foreach_div_([p.grad for p in parameters], self.scale.value)
-        return metrics, vector_gradient, wish
+        return metrics, vector_gradient, request
 
     def _move(self, rows: Tensor, vector_gradient: Tensor, gradients: list[Tensor]) -> None:
         """Move weights, task embeddings and average by the gradients of the whole batch."""
