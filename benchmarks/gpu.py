@@ -303,7 +303,7 @@ def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
         turn = next(step for step in range(len(turns.lanes)) if turns.at(step)[0] == number)
         for _ in range(repeats + 1):
             began = time.perf_counter()
-            trainer.examples.batch(turn, config.training, trainer.part)
+            trainer.examples.batch(turn, config.training, trainer.shard)
             batches.append(time.perf_counter() - began)
             trainer.step = turn
             synchronize(trainer.device.device)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_memory
-from trm_arc.common.distributed import leave_processes
+from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, require_least
 from trm_arc.common.text import printable
@@ -202,7 +202,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """
     try:
         code = main(sys.argv[1:])
-        if leave_processes():  # all is saved; ending as usual, a program may be aborted by the threads of its talk
+        if leave_process_group():  # all is saved; ending as usual, a program may be aborted by the threads of its talk
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

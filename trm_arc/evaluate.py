@@ -8,7 +8,7 @@ import numpy as np
 
 from trm_arc.cli import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.common.device import Device, find_device
-from trm_arc.common.distributed import find_processes
+from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import (
     ANSWERS_FILE,
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     run_folder = run_of(checkpoint_path)
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
-    processes = find_processes(device.device.type == "cpu")
+    processes = find_process_group(device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
         print(f"{checkpoint_path}, step {checkpoint.step}: {describe(tasks)}")

@@ -17,7 +17,7 @@ from tests.helpers import SMALL, make_tasks, small_trainer, write_kaggle
 from trm_arc import train as command_line
 from trm_arc.cli import run
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.data.examples import step_seeds
 from trm_arc.data.family import ARC
@@ -426,7 +426,7 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
 # --- several processes
 
 
-class Beside(Processes):
+class Beside(ProcessGroup):
     """One of two processes, the other of which has the same rows."""
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from accelerate.utils import is_tensorboard_available
 
 from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, small_trainer, write_kaggle
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.results import read_predictions
@@ -120,11 +120,11 @@ def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    assert [Processes(rank, 4).part(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
+    assert [ProcessGroup(rank, 4).shard(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
     with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 3 processes"):
-        Processes(0, 3).part(8)
+        ProcessGroup(0, 3).shard(8)
     with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 16 processes"):
-        Processes(0, 16).part(8)
+        ProcessGroup(0, 16).shard(8)
 
 
 # --- interruptions

@@ -15,7 +15,7 @@ from trm_arc.common.errors import InputError
 _HALF = (torch.bfloat16, torch.float16)
 
 
-class Processes:
+class ProcessGroup:
     """Which process this is, of how many, and what they tell each other.
 
     Args:
@@ -31,7 +31,7 @@ class Processes:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
-    def part(self, rows: int) -> slice:
+    def shard(self, rows: int) -> slice:
         """The rows of a batch of `rows` that are this process's.
 
         Raises:
@@ -54,21 +54,21 @@ class Processes:
             return gather(tensor.contiguous().view(torch.uint8)).view(tensor.dtype)
         return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
 
-    def from_main(self, tensor: Tensor) -> Tensor:
+    def broadcast(self, tensor: Tensor) -> Tensor:
         """The main process's tensor."""
         return tensor if self.count == 1 else broadcast(tensor)
 
-    def main_says(self, yes: bool, device: torch.device) -> bool:
+    def broadcast_flag(self, yes: bool, device: torch.device) -> bool:
         """What the main process says, of a thing that it alone can know.
 
         Args:
             yes: this process's word.
             device: through which they talk.
         """
-        return yes if self.count == 1 else bool(self.from_main(torch.tensor(float(yes), device=device)))
+        return yes if self.count == 1 else bool(self.broadcast(torch.tensor(float(yes), device=device)))
 
 
-def leave_processes() -> bool:
+def leave_process_group() -> bool:
     """Part from the other processes when all are done; one that just ended would abort in its threads.
 
     Returns:
@@ -81,13 +81,13 @@ def leave_processes() -> bool:
     return several
 
 
-def find_processes(cpu: bool) -> Processes:
+def find_process_group(cpu: bool) -> ProcessGroup:
     """Join the processes that were launched together; a program started alone is alone.
 
     Args:
         cpu: whether they compute on the CPU.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Processes()
+        return ProcessGroup()
     state = PartialState(cpu=cpu)
-    return Processes(state.process_index, state.num_processes)
+    return ProcessGroup(state.process_index, state.num_processes)

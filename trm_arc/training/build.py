@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from trm_arc.common.device import Device
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.examples import Examples, prepare_examples
@@ -27,7 +27,7 @@ def build_trainer(
     config: Config,
     folder: Path | None,
     device: Device,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
     options: Options | None = None,
     *,
     fitting: bool = False,

@@ -93,7 +93,7 @@ def train(
     with log.bar, stop_signals() as stopping:
 
         def agree(yes: bool) -> bool:
-            return trainer.processes.main_says(yes, trainer.device.device)
+            return trainer.processes.broadcast_flag(yes, trainer.device.device)
 
         def look() -> None:
             # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
@@ -147,7 +147,7 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
     """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
     score = next(iter(scores.values()))
     log.write_scores(scores)
-    if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
+    if not trainer.processes.broadcast_flag(score > best, trainer.device.device):  # it knows the best of a run that goes on
         return best
     save_state(trainer, out / BEST, 1, list_checkpoints(out / BEST))
     return score

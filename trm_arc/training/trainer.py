@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trm_arc.common.device import NARROW, Device, free_memory, is_out_of_memory
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
@@ -117,7 +117,7 @@ class Trainer:
         examples: Examples,
         device: Device,
         steps: int,
-        processes: Processes | None = None,
+        processes: ProcessGroup | None = None,
         options: Options | None = None,
     ) -> None:
         self.options = options or Options()
@@ -131,9 +131,9 @@ class Trainer:
                 flag="--half-embeddings",
             )
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
-        self.processes = processes or Processes()
-        self.part = self.processes.part(config.training.batch_size)
-        piece = -(-(self.part.stop - self.part.start) // self.options.accumulation)
+        self.processes = processes or ProcessGroup()
+        self.shard = self.processes.shard(config.training.batch_size)
+        piece = -(-(self.shard.stop - self.shard.start) // self.options.accumulation)
         self.pieces = [piece] * len(examples.lanes)  # rows at a time; a lane of large windows may not have the memory for as many
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
@@ -173,7 +173,7 @@ class Trainer:
             InputError: too many steps in a row whose loss is not finite, it cannot be compiled, or no memory for a single row.
         """
         began = time.perf_counter()
-        batch = self.examples.batch(self.step, self.config.training, self.part)
+        batch = self.examples.batch(self.step, self.config.training, self.shard)
         lane = self.examples.turns.at(self.step)[0]
         metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, request)
         self.seconds += time.perf_counter() - began
@@ -191,7 +191,7 @@ class Trainer:
             As `train_step`.
         """
         config, latents = self.config.training, self.config.model.latents
-        whole, part = config.batch_size, self.part
+        whole, part = config.batch_size, self.shard
         for generator, seed in zip((self.host_generator, self.generator), step_seeds(config.seed, self.step), strict=True):
             generator.manual_seed(seed)
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
@@ -283,7 +283,7 @@ class Trainer:
             self.optimizers.step(self.step)
         if self.config.model.gradient_calls != 1 or self.config.model.thoughts == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
-            self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.from_main)
+            self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.broadcast)
         if self.average is not None:
             self.average.update()
         self.scale.succeed()
