@@ -71,7 +71,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     check(values)
     given = chosen_settings(values)
     settings = read_run_flags(values, values.out, started, fit="steps" not in given)
-    processes = find_process_group(find_device(values.device, values.precision).device.type == "cpu")
+    processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
         resumed = load_newest(settings.out) if settings.resume else None

@@ -202,7 +202,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """
     try:
         code = main(sys.argv[1:])
-        if leave_process_group():  # all is saved; ending as usual, a program may be aborted by the threads of its talk
+        if leave_process_group():  # all is saved; a normal end may be aborted by threads of the group
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

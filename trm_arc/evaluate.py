@@ -117,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     run_folder = run_of(checkpoint_path)
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
-    processes = find_process_group(device.device.type == "cpu")
+    processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
         print(f"{checkpoint_path}, step {checkpoint.step}: {describe(tasks)}")

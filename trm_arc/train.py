@@ -26,7 +26,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     values = parse_train_flags(arguments)
     given = chosen_settings(values)
     settings = read_run_flags(values, values.out or Path("runs") / (values.preset or DEFAULT_PRESET), started)
-    processes = find_process_group(find_device(values.device, values.precision).device.type == "cpu")
+    processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
         checkpoint = load_newest(settings.out) if settings.resume else None

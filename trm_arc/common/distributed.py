@@ -16,19 +16,14 @@ _HALF = (torch.bfloat16, torch.float16)
 
 
 class ProcessGroup:
-    """Which process this is, of how many, and what they tell each other.
-
-    Args:
-        rank: number of this process, from 0.
-        count: how many there are.
-    """
+    """The processes that train or answer together, seen from this one: the `rank`-th (from 0) of `count`."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def shard(self, rows: int) -> slice:
@@ -58,18 +53,13 @@ class ProcessGroup:
         """The main process's tensor."""
         return tensor if self.count == 1 else broadcast(tensor)
 
-    def broadcast_flag(self, yes: bool, device: torch.device) -> bool:
-        """What the main process says, of a thing that it alone can know.
-
-        Args:
-            yes: this process's word.
-            device: through which they talk.
-        """
-        return yes if self.count == 1 else bool(self.broadcast(torch.tensor(float(yes), device=device)))
+    def broadcast_flag(self, flag: bool, device: torch.device) -> bool:
+        """The main process's `flag`, sent through the device."""
+        return flag if self.count == 1 else bool(self.broadcast(torch.tensor(float(flag), device=device)))
 
 
 def leave_process_group() -> bool:
-    """Part from the other processes when all are done; one that just ended would abort in its threads.
+    """Leave the group when all processes are done; one that just ended would abort in its threads.
 
     Returns:
         Whether there were others.
@@ -81,12 +71,8 @@ def leave_process_group() -> bool:
     return several
 
 
-def find_process_group(cpu: bool) -> ProcessGroup:
-    """Join the processes that were launched together; a program started alone is alone.
-
-    Args:
-        cpu: whether they compute on the CPU.
-    """
+def find_process_group(*, cpu: bool) -> ProcessGroup:
+    """The group of processes that were launched together, which compute on the CPU or not; a program started alone is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessGroup()
     state = PartialState(cpu=cpu)

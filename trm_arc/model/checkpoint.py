@@ -132,8 +132,8 @@ class Checkpoint:
         """The model, with the averaged weights if there are any and `average` holds."""
         reasoner = Reasoner(self.config.model, torch.Generator())
         reasoner.embedding_rows = len(self.tensors.get("embedding.table", ()))
-        load_strictly(reasoner.state_dict(), self.shard("model"), f"{self.where}: model")
-        averaged = self.shard("average")  # none where the weights are the average already, as in a bundle's slim checkpoint
+        load_strictly(reasoner.state_dict(), self.part("model"), f"{self.where}: model")
+        averaged = self.part("average")  # none where the weights are the average already, as in a bundle's slim checkpoint
         if average and averaged:
             load_strictly(dict(reasoner.named_parameters()), averaged, f"{self.where}: average")
         return reasoner
