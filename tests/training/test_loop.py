@@ -178,7 +178,7 @@ class Slow:
 
     Args:
         trainer: of any settings.
-        first: seconds of the first step of every lane, which may have been compiled.
+        first: seconds of the first step of every bucket, which may have been compiled.
         per_operation: seconds, instead of the 17.
     """
 
@@ -188,10 +188,10 @@ class Slow:
 
         def train_step(request: StepRequest) -> Metrics:
             self.requests.append(request)
-            lane = trainer.examples.turns.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(lane, trainer.depth()) or 17
-            self.now += usual if lane in met else max(first, usual)
-            met.add(lane)
+            bucket = trainer.examples.schedule.at(trainer.step)[0]
+            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += usual if bucket in met else max(first, usual)
+            met.add(bucket)
             return step(request)
 
         def saved(*arguments: object) -> Path:
@@ -227,10 +227,10 @@ def test_a_time_limit_holds_where_steps_are_long(
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_a_time_limit_holds_in_lanes_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of the largest lane at the full depth take many times as long as the first ones."""
+    """Steps of the largest bucket at the full depth take many times as long as the first ones."""
     changes = {"window": "lanes", "lanes": "auto:3", "depth_curriculum": "1/1:0.3"}
     trainer = small_trainer(SMALL.override(changes), steps=1000)
-    longest = max(trainer.operations(lane, None) for lane in range(len(trainer.examples.lanes)))
+    longest = max(trainer.operations(bucket, None) for bucket in range(len(trainer.examples.buckets)))
     slow = Slow(trainer, monkeypatch, 0, 40 / longest)
     assert train(trainer, tmp_path, LoopConfig(deadline=Deadline(1200, 0.0), fit=fit), peak=1) == fit
     assert 1200 - 2 * 40 - 9 < slow.now <= 1200

@@ -549,7 +549,7 @@ def test_it_compiles_without_breaks_and_once(changes: dict, what: str, monkeypat
 
 @COMPILER
 def test_every_window_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch gives up after eight shapes; six lanes at three depths are eighteen."""
+    """PyTorch gives up after eight shapes; six buckets at three depths are eighteen."""
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     reasoner, seen = Reasoner(SMALL.model, torch.Generator().manual_seed(0)), []

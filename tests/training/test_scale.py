@@ -244,7 +244,7 @@ def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_pat
 
 
 def test_lanes_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
-    """After an export some lanes have had their turns and have no rows yet; a checkpoint of that moment is whole."""
+    """After an export some buckets have had their steps and have no rows yet; a checkpoint of that moment is whole."""
     config = SMALL.override({"window": "lanes", "lanes": "auto:3"})
     trainer = small_trainer(config)
     for _ in range(5):
@@ -325,9 +325,9 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
 
 def test_a_lane_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "4,6"}))
-    assert [lane.window.rows for lane in trainer.examples.lanes] == [4, 6]
+    assert [bucket.window.rows for bucket in trainer.examples.buckets] == [4, 6]
     out_of_memory_above(3, monkeypatch, trainer, side=6)
-    while set(trainer.examples.turns.lanes[: trainer.step].tolist()) != {0, 1}:
+    while set(trainer.examples.schedule.buckets[: trainer.step].tolist()) != {0, 1}:
         trainer.train_step()
     assert trainer.pieces == [8, 2]
 
@@ -418,7 +418,7 @@ def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_pa
 def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:
     code, text, error = command("train", *FLAGS, *data, "--steps", 50, "--dry-run", "--out", tmp_path / "run")
     assert code == 0, error
-    for words in ("lane      pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
+    for words in ("bucket    pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
         assert words in text
     assert not (tmp_path / "run").exists()
     full = ("--window", "full", "--dry-run", "--out", tmp_path / "run")

@@ -14,8 +14,8 @@ from augment import DrawnPlan, Plan, Window, smallest_window
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
-from trm_arc.data.lanes import expected_side
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.predictor import Predictor, list_views

@@ -93,7 +93,7 @@ def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> 
     others = len(examples.entries) - len(evaluation)
     what = f"those and {others} tasks of {training.name}" if others else "those alone"
     windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
-    many = "windows" if len(examples.lanes) > 1 else "window"
+    many = "windows" if len(examples.buckets) > 1 else "window"
     return (
         f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations\n"
         f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"

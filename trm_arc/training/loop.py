@@ -214,7 +214,7 @@ class _Log:
         """Take a step in."""
         self.since.append(metrics)
         step = self.trainer.step - 1
-        self.operations += self.trainer.operations(self.trainer.examples.turns.at(step)[0], self.trainer.depth(step))
+        self.operations += self.trainer.operations(self.trainer.examples.schedule.at(step)[0], self.trainer.depth(step))
         self.tell()
         self.bar.update()
 

@@ -134,7 +134,7 @@ class Trainer:
         self.processes = processes or ProcessGroup()
         self.shard = self.processes.shard(config.training.batch_size)
         piece = -(-(self.shard.stop - self.shard.start) // self.options.accumulation)
-        self.pieces = [piece] * len(examples.lanes)  # rows at a time; a lane of large windows may not have the memory for as many
+        self.pieces = [piece] * len(examples.buckets)  # samples at a time; fewer where a bucket needs the memory
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
@@ -151,7 +151,7 @@ class Trainer:
         # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
-        self.carries: list[Carry | None] = [None] * len(examples.lanes)
+        self.carries: list[Carry | None] = [None] * len(examples.buckets)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
         self.stages = config.training.depths()
         self.step = 0
@@ -161,7 +161,7 @@ class Trainer:
         self.skipped_in_a_row = 0
 
     def train_step(self, request: StepRequest = NO_REQUEST) -> Metrics:
-        """Do one supervision step of every row in flight of one lane, and one step of the optimizers.
+        """Do one supervision step of every row in flight of one bucket, and one step of the optimizers.
 
         Args:
             request: what this process asks for; `decision` then is what all do.
@@ -174,17 +174,17 @@ class Trainer:
         """
         began = time.perf_counter()
         batch = self.examples.batch(self.step, self.config.training, self.shard)
-        lane = self.examples.turns.at(self.step)[0]
-        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, request)
+        bucket = self.examples.schedule.at(self.step)[0]
+        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), bucket, request)
         self.seconds += time.perf_counter() - began
         return metrics
 
-    def learn(self, batch: Batch, lane: int = 0, request: StepRequest = NO_REQUEST) -> Metrics:
+    def learn(self, batch: Batch, bucket: int = 0, request: StepRequest = NO_REQUEST) -> Metrics:
         """The step itself.
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
-            lane: whose rows in flight go on.
+            bucket: whose rows in flight go on.
             request: see `train_step`.
 
         Returns:
@@ -200,38 +200,40 @@ class Trainer:
         at_least = at_least.to(self.device.device, non_blocking=True)
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
-        carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
-        after, metrics, vector_gradient = self._think(lane, carry, start, at_least, seeds)
+        carry = take_puzzles(self.carries[bucket] or first_carry(start, batch), batch)
+        after, metrics, vector_gradient = self._think(bucket, carry, start, at_least, seeds)
         metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
         self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
         size = torch.nn.utils.get_total_norm(gradients) + vector_gradient.abs().sum()
         self.step += 1
         if bool(torch.isfinite(metrics.loss + size)):  # the one wait for the device in a step
-            self.carries[lane] = after
+            self.carries[bucket] = after
             self._move(self.processes.gather(carry.batch.rows), vector_gradient, gradients)
             self.skipped_in_a_row = 0
         else:
-            self._skip(lane, carry, after, bool(torch.isfinite(metrics.loss)))
+            self._skip(bucket, carry, after, bool(torch.isfinite(metrics.loss)))
         return metrics
 
-    def _think(self, lane: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]) -> tuple[Carry, Metrics, Tensor]:
+    def _think(
+        self, bucket: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
+    ) -> tuple[Carry, Metrics, Tensor]:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._think_in_pieces(self.pieces[lane], carry, start, at_least, seeds)
+                return self._think_in_pieces(self.pieces[bucket], carry, start, at_least, seeds)
             except RuntimeError as error:
                 if self.options.compile_mode:
                     reraise_compile_error(error)
                 if not is_out_of_memory(error):
                     raise
-                if self.pieces[lane] == 1:
+                if self.pieces[bucket] == 1:
                     raise OwnError("not enough memory for a single row; lower --width, or use --window lanes") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
-            self.pieces[lane] = -(-self.pieces[lane] // 2)
+            self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
-            rows = f"{self.pieces[lane]} rows of {' x '.join(map(str, self.examples.lanes[lane].window))} at a time"
+            rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
             tqdm.write(f"out of memory at step {self.step + 1}: going on with {rows}, the batch as set")
 
     def _think_in_pieces(
@@ -288,14 +290,14 @@ class Trainer:
             self.average.update()
         self.scale.succeed()
 
-    def _skip(self, lane: int, carry: Carry, after: Carry, finite_loss: bool) -> None:
+    def _skip(self, bucket: int, carry: Carry, after: Carry, finite_loss: bool) -> None:
         """Leave the weights as they are after a step whose loss or gradient was not finite."""
         self.reasoner.zero_grad(set_to_none=True)
         self.skipped += 1
         self.skipped_in_a_row += 1
         self.scale.fail()
         # States that are not finite would stay so: all rows begin anew.
-        self.carries[lane] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
+        self.carries[bucket] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
         if self.skipped_in_a_row >= self.options.skips:
             raise NotFiniteError(self.step, carry.batch)
 
@@ -305,7 +307,7 @@ class Trainer:
         now = (stage for stage in self.stages if step < stage[0] * self.steps)
         return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
 
-    def operations(self, lane: int, depth: tuple[int, int] | None) -> float:
-        """Operations of the matrix products of a step of a lane, of all processes, at a depth of recursion."""
-        config, cells = self.config, self.examples.lanes[lane].window.cells
+    def operations(self, bucket: int, depth: tuple[int, int] | None) -> float:
+        """Operations of the matrix products of a step of a bucket, of all processes, at a depth of recursion."""
+        config, cells = self.config, self.examples.buckets[bucket].window.cells
         return config.training.batch_size * count_training(config.model, config.training, cells, depth)
