@@ -13,7 +13,7 @@ from tests.helpers import SMALL, assert_identical, everything, make_tasks, small
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import TrainingConfig
-from trm_arc.data.batch import NOT_SCORED
+from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.buckets import choose_sides, expected_side, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.task import Pair, Task, TaskSet
@@ -73,7 +73,7 @@ def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
     expected = np.repeat(bucket.tasks, np.diff(bucket.starts))
     assert sorted(tasks) == expected.tolist()
     for row in rows:  # no grid touches the far edge of its bucket: there is room for the marks
-        labels = row.labels.masked_fill(row.labels == NOT_SCORED, 0)
+        labels = row.labels.masked_fill(row.labels == IGNORE_INDEX, 0)
         assert (labels >= 2).any()
         assert not runs_into_edge(row.tokens.numpy()).any()
         assert not runs_into_edge(labels.numpy()).any()

@@ -14,7 +14,7 @@ from tests import naive
 from tests.helpers import SMALL, make_tasks, small_trainer
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.refinement import Thinking, think
 from trm_arc.model.checkpoint import load_checkpoint
@@ -404,10 +404,10 @@ def test_q_learning_targets_halting_after_the_last_step() -> None:
 def test_label_smoothing_is_pytorch_s(smoothing: float) -> None:
     logits = torch.randn(2, 3, 4, 12, generator=drawn(), dtype=torch.float64)
     labels = torch.randint(0, 12, (2, 3, 4), generator=drawn()).to(torch.uint8)
-    labels[0, 0] = NOT_SCORED
+    labels[0, 0] = IGNORE_INDEX
     ours = supervise(logits, torch.zeros(2, 2), labels, "softmax", smoothing).cells
     for row in range(2):
-        target = torch.where(labels[row] == NOT_SCORED, -100, labels[row].long()).flatten()
+        target = torch.where(labels[row] == IGNORE_INDEX, -100, labels[row].long()).flatten()
         theirs = F.cross_entropy(logits[row].flatten(0, 1), target, label_smoothing=smoothing)
         assert float(ours[row]) == pytest.approx(float(theirs), rel=1e-12)
 

@@ -17,7 +17,7 @@ from augment.canvas import transformed_shapes
 from augment.kernels import generator_seeds, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config, ModelConfig, TrainingConfig
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.buckets import EOS_MARGIN, BucketSchedule, SizeBucket, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.family import ARC, Family
 from trm_arc.data.leakage import trained_inputs
@@ -116,7 +116,7 @@ class Examples:
                 space = np.minimum(space + EOS_MARGIN, bucket.window)
             corners = corner_offsets(key(_PLACE, example), space, bucket.window, fixed | (not config.translate))
         tokens = self.family.paint(self.grids, index[:, 0], table, bucket.window, corners)
-        labels = self.family.paint(self.grids, index[:, 1], table, bucket.window, corners, empty=NOT_SCORED)
+        labels = self.family.paint(self.grids, index[:, 1], table, bucket.window, corners, empty=IGNORE_INDEX)
         return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
 
 
