@@ -77,7 +77,7 @@ def assert_close(first: Path, second: Path) -> None:
 
 
 def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
-    """The same weights, task embeddings and rows in flight, in float64; and a run moves between one process and two."""
+    """The same weights, task embeddings and active samples, in float64; and a run moves between one process and two."""
     flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
     flags += ["--noise", 0.1, "--random-start"]
     one, two = tmp_path / "one", tmp_path / "two"
@@ -95,7 +95,7 @@ def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None
 
 def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> None:
     flags = [*FLAGS, *data, "--precision", "bfloat16", "--steps", 3, "--out", tmp_path]
-    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose rows in flight travel as bytes
+    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose active samples travel as bytes
     answers = []
     for processes in (1, 2):
         out = tmp_path / f"answers{processes}"

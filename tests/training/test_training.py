@@ -411,9 +411,9 @@ TENSOR_DAMAGE = {
     "one moment missing": lambda t: t.pop("optimizer.0.1.m"),
     "no moments": lambda t: [t.pop(name) for name in list(t) if name.startswith("optimizer.")],
     "moment of another shape": lambda t: t.update({"optimizer.0.1.m": torch.zeros(3)}),
-    "no answers in flight": lambda t: t.pop("carry.0.y"),
-    "no rows in flight": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
-    "rows in flight of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
+    "no active answers": lambda t: t.pop("carry.0.y"),
+    "no active samples": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
+    "active samples of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
     "no counts": lambda t: t.pop("counts"),
     "no memory of what was trained on": lambda t: t.pop("trained"),
 }

@@ -127,7 +127,7 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
     full = count_training(config.model, config.training, config.model.board_rows * config.model.board_columns)
     length = sum(config.model.prefix + bucket.window.cells for bucket in examples.buckets)
     states = batch * config.model.latents * (1 + config.model.states)
-    in_flight = trainer.device.dtype.itemsize * states * config.model.width * length
+    carried = trainer.device.dtype.itemsize * states * config.model.width * length
     network = sum(p.numel() * p.element_size() for p in trainer.reasoner.parameters())
     table = trainer.embedding.table
     total = trainer.steps * batch * mean
@@ -137,7 +137,7 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
         f"operations a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
         f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
-        f"memory: rows in flight {_megabytes(in_flight)}, and what a step keeps for its backward pass",
+        f"memory: active samples {_megabytes(carried)}, and what a step keeps for its backward pass",
         f"steps: {trainer.steps:,} of {batch} rows, {total / 1e15:,.1f} PFLOP in all",
         f"time: {show_duration(total / peak / SHARE)}, an estimate: {SHARE:.0%} of {peak / 1e12:,.2f} TFLOP/s here",
     ]

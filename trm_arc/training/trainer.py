@@ -1,4 +1,4 @@
-"""One training run: model, optimizers and rows in flight, a step at a time; `trm_arc.training.state` saves and resumes it."""
+"""One training run: model, optimizers and active samples, a step at a time; `trm_arc.training.state` saves and resumes it."""
 
 import time
 from typing import NamedTuple
@@ -161,7 +161,7 @@ class Trainer:
         self.skipped_in_a_row = 0
 
     def train_step(self, request: StepRequest = NO_REQUEST) -> Metrics:
-        """Do one supervision step of every row in flight of one bucket, and one step of the optimizers.
+        """Do one supervision step of every active sample of one bucket, and one step of the optimizers.
 
         Args:
             request: what this process asks for; `decision` then is what all do.
@@ -184,7 +184,7 @@ class Trainer:
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
-            bucket: whose rows in flight go on.
+            bucket: whose active samples go on.
             request: see `train_step`.
 
         Returns:
