@@ -197,7 +197,7 @@ def test_times_and_sizes_as_people_write_them() -> None:
 
 
 def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
-    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, rows begin anew."""
+    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, active samples are left out."""
     flags = [*FLAGS, *data, "--width", 64, "--steps", 6, "--matrix-optimizer", "normuon", "--export-size", "64KiB"]
     code, text, error = command("train", *flags, "--out", tmp_path / "first")
     assert code == 0, error

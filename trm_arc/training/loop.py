@@ -155,14 +155,14 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
-    told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
     batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
             save_file(batch, out / BAD_BATCH)
     except (OSError, SafetensorError):
-        return f"{told}; go on from the last checkpoint with lower rates"
-    return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
+        return f"{problem}; go on from the last checkpoint with lower rates"
+    return f"{problem}; the last batch is in {out / BAD_BATCH}; train again with lower rates (--overwrite replaces this run)"
 
 
 def describe_progress(step: int, steps: int, seconds: float) -> str:
@@ -207,15 +207,15 @@ class _Log:
             bar_format="{desc}",
         )
         self.first = trainer.step, trainer.seconds
-        self.told = ""
+        self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
 
     def add(self, metrics: Metrics) -> None:
-        """Take a step in."""
+        """Count a step."""
         self.since.append(metrics)
         step = self.trainer.step - 1
         self.operations += self.trainer.operations(self.trainer.examples.schedule.at(step)[0], self.trainer.depth(step))
-        self.tell()
+        self.refresh()
         self.bar.update()
 
     def write(self) -> None:
@@ -243,17 +243,17 @@ class _Log:
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self._put(line)
-        self.told = describe_metrics(line, int(values["halted"].sum()))
-        self.tell()
+        self.measured = describe_metrics(line, int(values["halted"].sum()))
+        self.refresh()
 
-    def tell(self) -> None:
+    def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it now and then."""
         trainer, (step, seconds) = self.trainer, self.first
         left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
-        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.told, refresh=False)
+        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.measured, refresh=False)
 
     def write_scores(self, scores: dict[str, float]) -> None:
-        """Write a line for an evaluation, and say it."""
+        """Write a line for an evaluation, and print it."""
         self._put({"step": self.trainer.step, "seconds": self.trainer.seconds, **scores})
         if self.trainer.processes.is_main:
             tqdm.write(f"step {self.trainer.step}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))

@@ -148,7 +148,7 @@ class Trainer:
         )
         self.optimizers = Optimizers(self.reasoner, config.training, steps)
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
-        # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
+        # Seeded for each step, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
         self.carries: list[Carry | None] = [None] * len(examples.buckets)
@@ -266,12 +266,12 @@ class Trainer:
         if self.processes.count > 1:
             wide = self.reasoner.halt_bias.dtype
             asked = metrics.loss.new_tensor([request.stop, request.save, request.steps * self.processes.is_main], dtype=wide)
-            told = torch.cat([torch.stack([m.to(wide) for m in metrics]), asked])
-            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), told]))
-            *gradients, told = flat.split([*(p.numel() for p in parameters), len(told)])
+            shared = torch.cat([torch.stack([m.to(wide) for m in metrics]), asked])
+            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), shared]))
+            *gradients, shared = flat.split([*(p.numel() for p in parameters), len(shared)])
             for p, gradient in zip(parameters, gradients, strict=True):
                 p.grad = gradient.view_as(p)
-            metrics, (stop, save, steps) = Metrics(*told[:-3]), told[-3:].tolist()
+            metrics, (stop, save, steps) = Metrics(*shared[:-3]), shared[-3:].tolist()
             request = StepRequest(stop > 0, save > 0, round(steps))
             vector_gradient = self.processes.gather(vector_gradient)
         if self.scale.value != 1 and parameters:  # none where the task embeddings learn alone
@@ -296,7 +296,7 @@ class Trainer:
         self.skipped += 1
         self.skipped_in_a_row += 1
         self.scale.fail()
-        # States that are not finite would stay so: all rows begin anew.
+        # States that are not finite would stay so: all samples begin again.
         self.carries[bucket] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
         if self.skipped_in_a_row >= self.options.skips:
             raise NotFiniteError(self.step, carry.batch)
