@@ -25,7 +25,7 @@ class TimeBudget:
     def __init__(self, trainer: Trainer, deadline: Deadline) -> None:
         self.trainer, self.deadline, self.first = trainer, deadline, trainer.step
         self.began, self.half = time.monotonic(), deadline.left / 2
-        self.rates: list[deque[float]] = [deque(maxlen=_RECENT) for _ in trainer.examples.buckets]  # seconds an operation
+        self.rates: list[deque[float]] = [deque(maxlen=_RECENT) for _ in trainer.examples.buckets]  # seconds a FLOP
         self.stepping = 0.0  # seconds of all steps
         self.saving = self.evaluating = 0.0  # seconds of the last one
 
@@ -74,7 +74,7 @@ class TimeBudget:
         return few
 
     def _work(self, step: int) -> tuple[int, float]:
-        """The bucket of a step, and its operations."""
+        """The bucket of a step, and its FLOPs."""
         bucket = self.trainer.examples.schedule.at(step)[0]
         return bucket, self.trainer.operations(bucket, self.trainer.depth(step))
 
@@ -83,7 +83,7 @@ class TimeBudget:
         return max(map(self._rate, range(len(self.rates))))
 
     def _rate(self, bucket: int) -> float:
-        """Seconds an operation in a bucket; 0 where too little is known: a bucket's first step may have been compiled."""
+        """Seconds a FLOP in a bucket; 0 where too little is known: a bucket's first step may have been compiled."""
         rates = self.rates[bucket]
         return median_low(rates) if len(rates) > 1 else 0.0
 
@@ -134,7 +134,7 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
     times = f"{full / mean:.2f}"
     fewer = "" if times == "1.00" else f", {times} times fewer than on full boards"
     lines += [
-        f"operations a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
+        f"FLOPs of a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
         f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
         f"memory: active samples {_megabytes(carried)}, and what a step keeps for its backward pass",

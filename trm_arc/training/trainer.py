@@ -308,6 +308,6 @@ class Trainer:
         return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
 
     def operations(self, bucket: int, depth: tuple[int, int] | None) -> float:
-        """Operations of the matrix products of a step of a bucket, of all processes, at a depth of recursion."""
+        """FLOPs of a step of a bucket, of all processes, at a depth of recursion."""
         config, cells = self.config, self.examples.buckets[bucket].window.cells
         return config.training.batch_size * count_training(config.model, config.training, cells, depth)
