@@ -425,7 +425,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Pa
     flags = [flag for flag in FLAGS if flag not in ("--lanes", "auto:2")]
     code, text, error = command("train", *flags, *data, "--steps", 50, *full)
     assert code == 0, error
-    assert ("operations a step" in text, "than on full boards" in text) == (True, False)
+    assert ("FLOPs of a step" in text, "than on full boards" in text) == (True, False)
 
 
 def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: Path, command: Callable) -> None:
