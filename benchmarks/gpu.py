@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import common
-from trm_arc.cli import Parser, chosen_settings, run
+from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_flags, run
 from trm_arc.common.device import PRECISIONS, Device, find_device, synchronize
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
@@ -32,12 +32,11 @@ from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import made_family
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.model.compiling import BLOCK, STEP, may_break
+from trm_arc.model.compiling import BLOCK, STEP, is_unsafe
 from trm_arc.model.flops import count_training, measure_peak
 from trm_arc.model.reasoner import Reasoner, State
-from trm_arc.train import choose_options, parse
 from trm_arc.training.halting import first_carry
-from trm_arc.training.supervision import fused_step
+from trm_arc.training.supervision import compiled_step
 from trm_arc.training.trainer import Options, Trainer
 
 _PLAIN = ("trm", "trm-mlp", "sudoku-mlp", "sudoku-fast", "maze-fast", "arc1-fast", "arc1-parallel", "hrm")
@@ -68,7 +67,7 @@ TIMED = (
     "sudoku-fast --compile step",
     "maze-fast --compile step",
 )
-# Seconds that a case may take, by what is fused, in the order of asking; what has not as many left is not begun.
+# Seconds that a case may take, by compile mode, in the order of asking; what has not as many left is not begun.
 NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}
 MEANT = {"preset", "compile", "accumulation_steps", "embeddings", "half_embeddings", "precision"}  # flags that a case may have
 
@@ -80,8 +79,8 @@ class Timing(NamedTuple):
         case: the preset, with flags of training.
         rows: of a batch.
         piece: rows at a time of the largest windows, in the end; fewer where the memory was not enough.
-        first: seconds of the first step of every lane together, with all that is compiled and tried.
-        seconds: of a step, the median of each lane weighted by its share of the steps.
+        first: seconds of the first step of every bucket together, with all that is compiled and tried.
+        seconds: of a step, the median of each bucket weighted by its share of the steps.
         loading: share of that which the loader takes.
         share: operations a second, of those that the fastest matrix product does.
         megabytes: of the device's memory, at the most, once the pieces fit; 0 where that is not known.
@@ -108,7 +107,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
         InputError: there is no such preset or flag, or it would do nothing here.
     """
     arguments = ["--preset", *case.split()]
-    values = parse(arguments)
+    values = parse_train_flags(arguments)
     settings = chosen_settings(values)
     flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
     named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
@@ -129,7 +128,7 @@ def shrink(config: Config, small: bool) -> Config:
 # --- is it right
 
 
-def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str = "") -> tuple[Tensor, ...]:
+def answer(config: Config, device: torch.device, dtype: torch.dtype, mode: str = "") -> tuple[Tensor, ...]:
     """The answer y, the loss and all gradients of a supervision step on random puzzles, as float64 on the CPU.
 
     Weights, puzzles and initial states are drawn on the CPU in float64, so they are the same wherever the step is done.
@@ -138,7 +137,7 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
         config: of the model and the loss.
         device: where to compute.
         dtype: in which.
-        fused: STEP or BLOCK, to be fused; or nothing.
+        mode: what is compiled, STEP or BLOCK; or nothing.
     """
     generator = torch.Generator().manual_seed(0)
     model, training = config.model, replace(config.training, batch_size=2)
@@ -156,7 +155,7 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
     vectors = vectors.to(device, wide).requires_grad_()
     batch = Batch(*(part.to(device) for part in (tokens, labels, torch.arange(2), transforms)))
     carry = first_carry(start, batch)._replace(batch=batch)
-    step = fused_step(reasoner, fused)
+    step = compiled_step(reasoner, mode)
     loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
     loss.backward()
     gradients = [p.grad for p in (*reasoner.parameters(), vectors) if p.grad is not None]
@@ -164,32 +163,32 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
     return tuple(part.detach().double().cpu() for part in parts)
 
 
-def check(device: torch.device, small: bool, name: str, fused: str) -> Iterator[dict[str, Any]]:
+def check(device: torch.device, small: bool, name: str, mode: str) -> Iterator[dict[str, Any]]:
     """Compare the step of a preset's kind of network with float64 on the CPU, in float32 and bfloat16.
 
     Args:
         device: where to compute.
         small: see `shrink`.
         name: of the preset.
-        fused: what of the step is.
+        mode: what of the step is compiled.
     """
     cpu = torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, and not what is meant by float32
     # The best of several latents may be another where two are equally good, and noise is drawn by each device for itself.
     whole = shrink(PRESETS[name], small).override({"noise": 0.0, "latents": 1})
-    if may_break(fused, whole.model, device):
+    if is_unsafe(mode, whole.model, device):
         return
     shallow = whole.override(SHALLOW)
-    # A whole step of twenty calls is fused for minutes; of two, it is the same code.
-    for precision, config in (("float32", shallow if fused == STEP else whole), ("bfloat16", shallow)):
-        told = {"preset": name, "precision": precision, "fused": fused}
+    # A whole step of twenty calls is compiled for minutes; of two, it is the same code.
+    for precision, config in (("float32", shallow if mode == STEP else whole), ("bfloat16", shallow)):
+        told = {"preset": name, "precision": precision, "fused": mode}
         try:
             right = answer(config, cpu, torch.float64)
             bounds = [BOUND] * len(right)
             if precision == "bfloat16":
                 usual = differ(answer(config, cpu, torch.bfloat16), right)
                 bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
-            found = differ(answer(config, device, PRECISIONS[precision], fused), right)
+            found = differ(answer(config, device, PRECISIONS[precision], mode), right)
         except Exception as error:  # whatever it is, the other answers are worth as much without this one
             yield told | {"right": False, "error": str(error)}
             continue
@@ -254,27 +253,27 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
         device: where, and in which precision.
         peak: operations a second of the fastest matrix product.
         small: see `shrink`.
-        repeats: steps of each lane that count, after one that does not.
+        repeats: steps of each bucket that count, after one that does not.
 
     Raises:
-        InputError: there is no such preset or flag, or it cannot be fused.
+        InputError: there is no such preset or flag, or it cannot be compiled.
     """
     config, device, options = read_case(case, device)
     config, examples = make_examples(shrink(config, small), small)
     trainer = Trainer(config, examples, device, 1000, options=options)
-    lanes = time_lanes(trainer, repeats)
-    share = lanes.operations / lanes.seconds / peak
-    loading = lanes.loading / lanes.seconds
+    buckets = time_buckets(trainer, repeats)
+    share = buckets.operations / buckets.seconds / peak
+    loading = buckets.loading / buckets.seconds
     rows = config.training.batch_size
-    return Timing(case, rows, trainer.pieces[-1], lanes.first, lanes.seconds, loading, share, lanes.megabytes)
+    return Timing(case, rows, trainer.pieces[-1], buckets.first, buckets.seconds, loading, share, buckets.megabytes)
 
 
-class Lanes(NamedTuple):
+class BucketTimes(NamedTuple):
     """How the steps of a run go.
 
     Attributes:
-        first: seconds of the first step of every lane together.
-        seconds: of a step, the median of each lane weighted by its share of the steps.
+        first: seconds of the first step of every bucket together.
+        seconds: of a step, the median of each bucket weighted by its share of the steps.
         loading: of that, the loader's.
         operations: of a step.
         megabytes: of the device's memory, at the most, after the first steps.
@@ -287,24 +286,24 @@ class Lanes(NamedTuple):
     megabytes: float
 
 
-def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
-    """Time the steps of every lane, the largest windows first, as they need the most memory.
+def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
+    """Time the steps of every bucket, the largest windows first, as they need the most memory.
 
     Args:
         trainer: whose steps.
-        repeats: steps of each lane that count, after one that does not.
+        repeats: steps of each bucket that count, after one that does not.
     """
-    lanes, turns, config = trainer.examples.lanes, trainer.examples.turns, trainer.config
-    quotas = turns.before[-1] / turns.before[-1].sum()
+    buckets, schedule, config = trainer.examples.buckets, trainer.examples.schedule, trainer.config
+    quotas = schedule.before[-1] / schedule.before[-1].sum()
     memory = torch.get_device_module(trainer.device.device)
     known = hasattr(memory, "reset_peak_memory_stats")
     first = seconds = loading = operations = held = 0.0
-    for number in reversed(range(len(lanes))):
+    for number in reversed(range(len(buckets))):
         steps, batches = [], []
-        turn = next(step for step in range(len(turns.lanes)) if turns.at(step)[0] == number)
+        turn = next(step for step in range(len(schedule.buckets)) if schedule.at(step)[0] == number)
         for _ in range(repeats + 1):
             began = time.perf_counter()
-            trainer.examples.batch(turn, config.training, trainer.part)
+            trainer.examples.batch(turn, config.training, trainer.shard)
             batches.append(time.perf_counter() - began)
             trainer.step = turn
             synchronize(trainer.device.device)
@@ -317,10 +316,10 @@ def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
         first += steps[0]
         seconds += quotas[number] * statistics.median(steps[1:])
         loading += quotas[number] * statistics.median(batches[1:])
-        count = count_training(config.model, config.training, lanes[number].window.cells)
+        count = count_training(config.model, config.training, buckets[number].window.cells)
         operations += quotas[number] * config.training.batch_size * count
         held = max(held, memory.max_memory_allocated() / 2**20) if known else 0.0
-    return Lanes(first, seconds, loading, operations, held)
+    return BucketTimes(first, seconds, loading, operations, held)
 
 
 def measure_copy(device: Device, megabytes: int) -> float:
@@ -385,7 +384,7 @@ class Record:
 
 
 def measure(record: Record, device: Device, values: Namespace) -> bool:
-    """Ask everything: what is fused comes last, as a compiler takes long and may take the program with it.
+    """Ask everything: what is compiled comes last, as a compiler takes long and may take the program with it.
 
     Args:
         record: of the answers.
@@ -397,11 +396,11 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
     """
     right, told, peak = True, [], 0.0
     checks = CHECKED if values.check else ()
-    cases = [(case, read_case(case, device)[2].fused) for case in values.time or TIMED]
-    for fused in NEEDS:
-        for name in (name for name, what in checks if what == fused):
-            if record.has_time(f"the check of {name} {fused}", NEEDS[fused]):
-                for answered in check(device.device, values.small, name, fused):
+    cases = [(case, read_case(case, device)[2].compile_mode) for case in values.time or TIMED]
+    for mode in NEEDS:
+        for name in (name for name, what in checks if what == mode):
+            if record.has_time(f"the check of {name} {mode}", NEEDS[mode]):
+                for answered in check(device.device, values.small, name, mode):
                     record.add("checks", answered, many=True)
                     right &= answered["right"]
                     print(describe(answered), flush=True)
@@ -410,8 +409,8 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
             record.add("fastest matrix product, TFLOP/s", peak / 1e12)
             record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
             told.append(make_titles(record.values))
-        for case in (case for case, what in cases if what == fused):
-            if record.has_time(case, NEEDS[fused]):
+        for case in (case for case, what in cases if what == mode):
+            if record.has_time(case, NEEDS[mode]):
                 told.append(ask(case, record, device, peak, values))
                 print(told[-1], flush=True)
     print("\n".join(told))  # in one piece, whatever was printed in between
@@ -482,7 +481,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json")
     parser.add_argument("--seconds", type=float, default=480, help="that all may take; what may not fit is not begun")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
-    parser.add_argument("--repeats", type=int, default=5, help="steps of each lane, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=5, help="steps of each bucket, of which the median counts")
     parser.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare with float64 first")
     parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be given again")
     values = parser.parse(arguments)

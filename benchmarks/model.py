@@ -16,7 +16,7 @@ from trm_arc.cli import run
 from trm_arc.common.device import PRECISIONS, Device
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.data.batch import Batch
-from trm_arc.model.compiling import fuse
+from trm_arc.model.compiling import compile_operators
 from trm_arc.model.flops import count_forward, count_training, measure_peak
 from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
 from trm_arc.training.halting import first_carry
@@ -56,8 +56,8 @@ def original_step(
         return h
 
     board = F.embedding(tokens.flatten(1).int(), reasoner.embed_tokens.to(dtype))
-    slots = F.pad(vectors.to(dtype)[:, None], (0, 0, 0, config.prefix - 1))
-    x = config.width**0.5 * torch.cat((slots, board), dim=1)
+    prefix = F.pad(vectors.to(dtype)[:, None], (0, 0, 0, config.prefix - 1))
+    x = config.width**0.5 * torch.cat((prefix, board), dim=1)
     y, z = (start.to(dtype).expand(x.shape) for start in (reasoner.y_start[0], reasoner.z_start[0, 0]))
     grad = torch.is_grad_enabled()
     for cycle in range(config.cycles):
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
         "forward step, ours": (infer(ours), forward),
     }
     if values.compile:
-        compiled = fuse(supervision_step)
+        compiled = compile_operators(supervision_step)
         steps["training step, ours, compiled"] = (train(lambda: ours(compiled)), training)
     results = {"ceiling, GFLOP/s": ceiling / 1e9, "GFLOP an example, training": training / values.batch / 1e9}
     for name, (seconds, operations) in steps.items():

@@ -12,8 +12,7 @@ from submission.bundle import add_bundle_flags, bundle, verify
 from submission.reading import read_challenges
 from submission.run_log import Clock, RunLog, find_limit, leave_screen
 from submission.session import Session, Settings, ignore_signals
-from trm_arc.adapt import require_arc
-from trm_arc.cli import Parser, add_machine_flags, add_view_flags, run
+from trm_arc.cli import Parser, add_machine_flags, add_view_flags, make_train_parser, run
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import read_json, to_json
@@ -23,8 +22,7 @@ from trm_arc.data.task import TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks, score, score_table
 from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts
 from trm_arc.model.checkpoint import read_task_ids
-from trm_arc.train import DEFAULT_PRESET
-from trm_arc.train import make_parser as make_train_parser
+from trm_arc.training.adaptation import require_arc
 
 PAIR = (1, 2)  # a submission has two attempts, so pass@1 and pass@2 are all that it can be scored by
 
@@ -199,7 +197,7 @@ def make_parser() -> Parser:
     add_predict_flags(entry, kaggle.LIMIT)
     entry.set_defaults(work=answer_on_kaggle)
 
-    training, what = make_train_parser(DEFAULT_PRESET), "train across the sessions of a notebook"
+    training, what = make_train_parser(), "train across the sessions of a notebook"
     description = "Train for one session of a notebook, and go on with the run of the session before; all flags of trm_arc.train."
     entry = commands.add_parser("pretrain", help=what, description=description, parents=[training], add_help=False)
     return parser

@@ -13,13 +13,13 @@ from typing import Any
 from submission.reading import tasks_to_json
 from submission.run_log import RunLog
 from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
-from trm_arc.adapt import adaptation_config
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import PRESETS
 from trm_arc.data.task import TaskSet
 from trm_arc.model.checkpoint import list_checkpoints, read_config
+from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.loop import METRICS_FILE
 
 ADAPTER = (sys.executable, "-m", "submission.adapter")

@@ -4,10 +4,8 @@ The session holds the other end of the standard input, and never writes: the sys
 """
 
 import os
+import runpy
 import threading
-
-from trm_arc import adapt
-from trm_arc.cli import run
 
 
 def end_with_session() -> None:
@@ -19,4 +17,4 @@ def end_with_session() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_session, daemon=True).start()
-    run(adapt.main)
+    runpy.run_module("trm_arc.adapt", run_name="__main__")

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,13 +28,13 @@ import torch
 import trm_arc
 from augment import COLOURS
 from submission.reading import tasks_to_json
-from trm_arc.adapt import require_arc
 from trm_arc.cli import add_data_flag
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
+from trm_arc.training.adaptation import require_arc
 
 FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA = "manifest.json", "dataset-metadata.json"
@@ -156,7 +157,7 @@ def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
     """What predicting and adapting to unseen tasks need of a checkpoint: the averaged weights, the mean task embedding, and which
-    answers were trained on.  The embeddings of its own tasks, the optimizers' memory and the rows in flight stay behind."""
+    answers were trained on.  The embeddings of its own tasks, the optimizers' memory and the active samples stay behind."""
     weights = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
     mean = checkpoint.mean_embedding()
     tensors = weights | {
@@ -168,11 +169,11 @@ def slim(checkpoint: Checkpoint) -> Checkpoint:
         "trained": checkpoint.tensors["trained"],
     }
     tasks = [(f"(mean of the embeddings of {len(checkpoint.tasks)} tasks)", "")]
-    extra = checkpoint.extra | {"rows_in_flight": []}
+    metadata = replace(checkpoint.metadata, active_samples=())
     training = checkpoint.config.training
     data = ",".join(Path(name).name for name in listed(training.data))  # the folders of this machine say nothing elsewhere
     config = checkpoint.config.override({"data": data, "evaluation_data": Path(training.evaluation_data).name})
-    return Checkpoint(config, checkpoint.step, tasks, tensors, extra, checkpoint.where)
+    return Checkpoint(config, checkpoint.step, tasks, tensors, metadata, checkpoint.where)
 
 
 def build_wheel(folder: Path) -> str:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from submission.page import make_page, show_page
 from submission.reading import read_challenges, tasks_to_json
 from submission.run_log import Clock, find_limit, say
 from submission.worker_pool import list_devices
-from trm_arc.adapt import require_arc
-from trm_arc.common.durations import seconds_before, show_duration
+from trm_arc.cli import DEFAULT_PRESET
+from trm_arc.common.deadline import program_start
+from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data import sources
@@ -32,7 +34,7 @@ from trm_arc.evaluation.trained_on import refuse_trained
 from trm_arc.inference.attempts import read_attempts
 from trm_arc.model.checkpoint import EXPORT, list_checkpoints
 from trm_arc.model.export import load_newest
-from trm_arc.train import DEFAULT_PRESET
+from trm_arc.training.adaptation import require_arc
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
 USUAL_FILE = Path("submission.json")
@@ -251,7 +253,7 @@ def rehearsal_file(out: Path) -> Path:
 def _changed(values: argparse.Namespace, clock: Clock, **changes: Any) -> argparse.Namespace:
     """The flags of `predict` with what was found out, and the time that is left."""
     # predict's own clock counts from the start of this program too
-    changes |= {"time_limit": f"{max(1.0, clock.left + seconds_before()):.3f}s", "deadline": None}
+    changes |= {"time_limit": f"{max(1.0, clock.left + time.monotonic() - program_start()):.3f}s", "deadline": None}
     return argparse.Namespace(**vars(values) | changes)
 
 

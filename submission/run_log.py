@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from trm_arc.common.durations import parse_duration, seconds_before, seconds_until, show_duration
+from trm_arc.common.deadline import program_start
+from trm_arc.common.durations import parse_duration, seconds_until, show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.text import printable
@@ -21,7 +22,7 @@ class Clock:
     """
 
     def __init__(self, limit: float | None) -> None:
-        self.began = time.monotonic() - seconds_before()
+        self.began = program_start()
         self.limit = limit
 
     @property
@@ -49,7 +50,7 @@ def find_limit(time_limit: str | None, deadline: str | None) -> float | None:
         raise InputError("--time-limit and --deadline: give one of them")
     if not deadline:
         return parse_duration(time_limit) if time_limit else None
-    return seconds_until(deadline) + seconds_before()
+    return seconds_until(deadline) + time.monotonic() - program_start()
 
 
 def say(line: str, screen: TextIO | None = None) -> None:

@@ -29,12 +29,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ[CACHE_VARIABLE] = str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture(autouse=True)
-def no_time_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of the tests before is not a command's."""
-    monkeypatch.setattr("trm_arc.cli.note_start", lambda: None)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and reference arrays beside the project."""

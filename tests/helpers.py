@@ -19,7 +19,7 @@ from tests import naive
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
-from trm_arc.data.batch import NOT_SCORED
+from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import made_family
@@ -28,6 +28,7 @@ from trm_arc.evaluation.results import Results, make_results
 from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.state import save_state
 from trm_arc.training.trainer import Options, Trainer
 from trm_arc.upstream import load_official, to_official
 
@@ -118,7 +119,7 @@ def small_trainer(
 
 def everything(trainer: Trainer, folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a run, as its checkpoint has them."""
-    return load_checkpoint(trainer.save(folder, keep=9)).tensors
+    return load_checkpoint(save_state(trainer, folder, keep=9)).tensors
 
 
 def assert_identical(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -153,7 +154,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def labels_of(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.where(array < 0, NOT_SCORED, array))
+    return torch.from_numpy(np.where(array < 0, IGNORE_INDEX, array))
 
 
 def random_arc(seed: int, known: float = 1.0, count: int = 6) -> tuple[Results, list[list[Candidate]], list[list[tuple]]]:

@@ -59,9 +59,9 @@ def find_faults(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch, spoil: C
     """By precision, whether the CPU is right beside itself, its step being spoilt after the references are there."""
     real, cpu = gpu.answer, torch.device("cpu")
 
-    def asked(config: Config, device: torch.device, dtype: torch.dtype, fused: str | None = None) -> tuple[torch.Tensor, ...]:
-        parts = real(config, device, dtype, fused or "")
-        return parts if fused is None or spoil is None else spoil(*parts)
+    def asked(config: Config, device: torch.device, dtype: torch.dtype, mode: str | None = None) -> tuple[torch.Tensor, ...]:
+        parts = real(config, device, dtype, mode or "")
+        return parts if mode is None or spoil is None else spoil(*parts)
 
     monkeypatch.setattr(gpu, "answer", asked)
     return {one["precision"]: one["right"] for one in gpu.check(cpu, True, *case)}
@@ -119,7 +119,7 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(InputError, match="--time-limit: does nothing where steps are timed"):
         gpu.read_case("trm --time-limit 3m", device)
     _, where, options = gpu.read_case("trm --precision float32 --accumulation-steps 4 --compile block", device)
-    assert (where.dtype, options.accumulation, options.fused) == (torch.float32, 4, "block")
+    assert (where.dtype, options.accumulation, options.compile_mode) == (torch.float32, 4, "block")
     late = gpu.Record(tmp_path / "late.json", -1.0)
     assert not late.has_time("this", 0.0)
     late.write()

@@ -80,6 +80,14 @@ def test_imports_go_down_only(path: Path) -> None:
         assert below < here or home(other) == home(module), f"{path} imports {other}: not below it"
 
 
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_nothing_imports_a_command(path: Path) -> None:
+    commands = {module_of(p) for p in (ROOT / "trm_arc").glob("*.py") if p.stem not in ("cli", "__init__")}
+    for other in imports(path):
+        assert other not in commands, f"{path} imports a command"
+        assert not other.endswith("__main__"), f"{path} imports a command"
+
+
 def test_rules_import_without_torch() -> None:
     """`augment` and the puzzles' rules, solvers and generators, where torch cannot be imported."""
     inside = [module_of(path) for path in FILES if home(module_of(path)) in ("augment", "trm_arc.puzzles")]

@@ -1,98 +1,35 @@
 """Adapt a trained model to unseen tasks, by their demonstration pairs: python -m trm_arc.adapt --checkpoint C --challenges F"""
 
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from trm_arc.cli import Parser, add_machine_flags, add_settings, chosen_settings, run
-from trm_arc.common.distributed import Processes
+from trm_arc.cli import (
+    Parser,
+    add_machine_flags,
+    add_run_flags,
+    add_settings,
+    choose_options,
+    chosen_settings,
+    list_choices,
+    read_run_flags,
+    run,
+)
+from trm_arc.common.deadline import program_start
+from trm_arc.common.device import find_device
+from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
-from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, Config
-from trm_arc.data.family import ARC
+from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES
 from trm_arc.data.puzzle_examples import OF_PUZZLES
 from trm_arc.data.puzzle_sources import are_puzzles
-from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import load_checkpoint, read_family
+from trm_arc.evaluation.monitor import make_watchers
+from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.export import load_newest
-from trm_arc.train import add_run_flags, build_trainer, carry_out, check_run_flags, choose_options, list_choices
-from trm_arc.training.trainer import Trainer
-
-WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
-# Settings that were about the checkpoint's own data, with what they are for the tasks to adapt to.
-_FRESH = {"data": "", "leave_out": "", "drop_leaks": False, "smallest": 0, "lanes": "auto:6"}
-
-
-def adaptation_config(base: Config, recipe: str, challenges: str, trained: bool = True) -> Config:
-    """The settings of an adaptation.
-
-    Args:
-        base: of the checkpoint, or of a preset.
-        recipe: of `RECIPES`.
-        challenges: name or path of the tasks to adapt to.
-        trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
-    """
-    own: dict[str, Any] = {}
-    if trained:  # what a long run from scratch begins with is behind it
-        own = {"warmup_steps": min(base.training.warmup_steps, WARM_UP), "depth_curriculum": ""}
-    if recipe == "own" and base.model.mixer == "attention":
-        own["window"] = "lanes"  # the same gradient for a fraction of the cells
-    return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
-
-
-def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
-    """Refuse models and presets of Sudoku and mazes where ARC tasks are to be answered.
-
-    Args:
-        checkpoints: of models; one that cannot be read is left to whoever reads it.
-        preset: a name, if any.
-
-    Raises:
-        InputError: one is not for ARC.
-    """
-    if preset is not None and are_puzzles(PRESETS[preset].training.data):
-        raise InputError(f"--preset {preset}: is for Sudoku or mazes, not for ARC tasks")
-    for path in checkpoints:
-        try:
-            family = read_family(path)
-        except InputError:
-            continue
-        if family is not ARC:
-            raise InputError(f"answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
-
-
-def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:
-    """The adaptation that a command line describes, resumed if it says so.
-
-    Args:
-        values: the command line.
-        processes: this one and its like.
-
-    Returns:
-        As `trm_arc.train.build_trainer`.
-
-    Raises:
-        InputError: settings that do not go together, or tasks or a checkpoint that cannot be read.
-    """
-    resumed = load_newest(values.out) if values.resume else None
-    base = load_checkpoint(values.checkpoint) if values.checkpoint and resumed is None else None
-    if resumed is not None:
-        config = resumed.config
-    else:
-        settings = PRESETS[values.preset] if base is None else base.config
-        config = adaptation_config(settings, values.recipe, values.challenges, base is not None)
-    config = config.override(chosen_settings(values))
-    device, options = choose_options(values, resumed)
-    trainer, tasks, notes = build_trainer(config, values.data_folder, device, processes, options, fitting=True)
-    if resumed is not None:
-        trainer.load(resumed)
-        notes.append(f"resumed at step {trainer.step}")
-    elif base is not None:
-        trainer.adopt(base, values.start == "zero")
-        notes.append(f"adapting {base.where}, step {base.step}, by the recipe {values.recipe}")
-    else:
-        notes.append(f"from scratch, by the preset {values.preset} and the recipe {values.recipe}")
-    return trainer, tasks, notes
+from trm_arc.training.adaptation import adaptation_config, require_arc
+from trm_arc.training.build import Built, build_trainer
+from trm_arc.training.run import carry_out
+from trm_arc.training.state import init_from, load_state
 
 
 def make_parser() -> Parser:
@@ -113,13 +50,8 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Parse, build, loop.
-
-    Args:
-        arguments: the command line.
-    """
-    values = make_parser().parse(arguments)
+def check(values: Namespace) -> None:
+    """Raise InputError unless the flags say what to adapt, and to which tasks."""
     require_arc([values.checkpoint] if values.checkpoint else (), values.preset)
     if not values.resume and not values.challenges:
         raise InputError("name the tasks to adapt to", flag="--challenges")
@@ -127,10 +59,51 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--checkpoint names what to adapt, --preset what to train from scratch: give one of them")
     if values.challenges and are_puzzles(values.challenges):
         raise InputError(f"--challenges {values.challenges}: are Sudoku or mazes, not ARC tasks; trm_arc.train learns them")
-    check_run_flags(values)
-    values.fit = values.fit or (values.time_limit is not None and "steps" not in chosen_settings(values))
-    return carry_out(values, set_up)
+
+
+def main(arguments: Sequence[str], started: float | None = None) -> int:
+    """Parse, build, run.
+
+    Args:
+        started: when the time limit begins, by `time.monotonic`; now if None.
+    """
+    values = make_parser().parse(arguments)
+    check(values)
+    given = chosen_settings(values)
+    settings = read_run_flags(values, values.out, started, fit="steps" not in given)
+    processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
+
+    def build() -> Built:
+        resumed = load_newest(settings.out) if settings.resume else None
+        base = load_checkpoint(values.checkpoint) if values.checkpoint and resumed is None else None
+        if resumed is not None:
+            config = resumed.config
+        else:
+            source = PRESETS[values.preset] if base is None else base.config
+            config = adaptation_config(source, values.recipe, values.challenges, trained=base is not None)
+        device, options = choose_options(values, resumed)
+        config = config.override(given)
+        trainer, tasks, notes = build_trainer(config, values.data_folder, device, processes, options, fitting=True)
+        if resumed is not None:
+            load_state(trainer, resumed)
+            notes.append(f"resumed at step {trainer.step}")
+        elif base is not None:
+            init_from(trainer, base, from_zero=values.start == "zero")
+            notes.append(f"adapting {base.where}, step {base.step}, by the recipe {values.recipe}")
+        else:
+            notes.append(f"from scratch, by the preset {values.preset} and the recipe {values.recipe}")
+        return trainer, tasks, notes
+
+    watch = partial(
+        make_watchers,
+        settings=settings,
+        views=values.evaluate_views,
+        pool_votes=values.pool_votes,
+        tensorboard=values.tensorboard,
+    )
+    carry_out(settings, processes, build, watch)
+    return 0
 
 
 if __name__ == "__main__":
-    run(main)
+    run(partial(main, started=program_start()))

@@ -4,18 +4,28 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
-from trm_arc.common.device import PRECISIONS, is_out_of_memory
-from trm_arc.common.distributed import leave_processes
-from trm_arc.common.durations import note_start
-from trm_arc.common.errors import InputError, OwnError
+from trm_arc.common.deadline import Deadline
+from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_memory
+from trm_arc.common.distributed import leave_process_group
+from trm_arc.common.durations import parse_duration, parse_size
+from trm_arc.common.errors import InputError, OwnError, require_least
 from trm_arc.common.text import printable
-from trm_arc.config import VIEW_WINDOWS, Config, settings
+from trm_arc.config import PRESET_HELP, PRESETS, VIEW_WINDOWS, Config, settings
 from trm_arc.data.sources import DATA_VARIABLE
+from trm_arc.evaluation.monitor import EVALUATE_VIEWS
 from trm_arc.inference.refinement import Thinking
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
+from trm_arc.model.export import check_piece_size
+from trm_arc.training.loop import LoopConfig
+from trm_arc.training.run import RunConfig
+from trm_arc.training.trainer import Options
+
+DEFAULT_PRESET = "arc1"
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -190,10 +200,9 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Args:
         main: takes the arguments, returns the exit code.
     """
-    note_start()
     try:
         code = main(sys.argv[1:])
-        if leave_processes():  # all is saved; ending as usual, a program may be aborted by the threads of its talk
+        if leave_process_group():  # all is saved; a normal end may be aborted by threads of the group
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -223,3 +232,127 @@ def _speaker() -> str:
     """Which process speaks, if it is not the first."""
     rank = os.environ.get("RANK", "0")
     return "" if rank == "0" else f"process {rank}: "
+
+
+# --- training
+
+
+def list_choices(choices: Mapping[str, str]) -> str:
+    """Names and what they are, a line each, for the end of a help text."""
+    return "\n".join(f"{name:16}  {text}" for name, text in choices.items())
+
+
+def make_train_parser(preset: str = DEFAULT_PRESET) -> Parser:
+    """The command line of `trm_arc.train`; its help shows the preset's values as defaults."""
+    epilog = f"presets:\n{list_choices(PRESET_HELP)}"
+    description = "Train a recursive model on ARC tasks, Sudoku or mazes."
+    parser = Parser(prog="python -m trm_arc.train", description=description, epilog=epilog)
+    chosen = f"settings to start from, see below (default: {DEFAULT_PRESET})"
+    parser.add_argument("--preset", choices=tuple(PRESETS), metavar="NAME", help=chosen)
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    add_run_flags(parser)
+    add_machine_flags(parser)
+    add_settings(parser, PRESETS[preset])
+    return parser
+
+
+def parse_train_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of `trm_arc.train`.
+
+    Raises:
+        InputError: a flag or value is not known.
+    """
+    named = Parser(prog="python -m trm_arc.train", add_help=False)
+    named.add_argument("--preset", default=DEFAULT_PRESET)
+    preset = named.parse_known_args(arguments)[0].preset
+    return make_train_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
+
+
+def add_run_flags(parser: Parser) -> None:
+    """Flags of commands that train: how a run goes on, stops, saves and computes."""
+    default = LoopConfig()
+    flag = parser.add_argument
+    flag("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
+    flag("--overwrite", action="store_true", help="replace the run in --out")
+    flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
+    flag("--time-limit", metavar="TIME", help="save and stop after so long, as 11h30m, 45m or 90s")
+    flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
+    saving = "steps or time between checkpoints, as 1000 or 10m"
+    flag("--save-every", default=str(default.save_every), metavar="WHEN", help=saving)
+    flag("--keep", type=int, default=default.keep, metavar="N", help="checkpoints kept")
+    flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
+    flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
+    views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} of ARC, 1 of puzzles)"
+    flag("--evaluate-views", type=int, metavar="N", help=views)
+    flag("--pool-votes", action="store_true", help="score the votes of all evaluations since the program began together, too")
+    flag("--tensorboard", action="store_true", help="write the metrics for TensorBoard, too (needs tensorboard)")
+    flag("--accumulation-steps", type=int, metavar="N", help="pieces in which a batch is gone through (default: 1)")
+    skips = "stop after so many steps in a row without a finite loss"
+    flag("--max-skips", type=int, default=Options().skips, metavar="N", help=skips)
+    flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings lie")
+    flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
+    flag("--export-size", metavar="SIZE", help="at the end, write the run in pieces under a size, as 15MiB")
+    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
+    fuse = f"compile each {BLOCK} by torch.compile (seconds at first), or the whole {STEP} (minutes; if nothing is named)"
+    flag("--compile", **what, help=fuse)
+
+
+def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
+    """What the flags of `add_run_flags` say.
+
+    Args:
+        started: when the time limit begins, by `time.monotonic`; now if None.
+        fit: whether a run with a time limit is as long as that allows, if no flag says so.
+
+    Raises:
+        InputError: a value is out of its range, or does nothing.
+    """
+    for name in ("keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views"):
+        require_least(name, getattr(values, name))
+    require_least("evaluate_every", values.evaluate_every, 0)
+    for name in ("pool_votes", "evaluate_views"):
+        if getattr(values, name) and not values.evaluate_every:
+            raise InputError("does nothing without --evaluate-every", flag=f"--{name.replace('_', '-')}")
+    if values.fit and not values.time_limit:
+        raise InputError("does nothing without --time-limit", flag="--fit")
+    if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
+        raise InputError("lets the time limit say how many steps there are; leave --steps and --epochs out", flag="--fit")
+    limit = parse_duration(values.time_limit) if values.time_limit else None
+    export_size = parse_size(values.export_size) if values.export_size else 0
+    if export_size:
+        check_piece_size(export_size)
+    by_steps = values.save_every.isdecimal()
+    if by_steps:
+        require_least("save_every", int(values.save_every))
+    loop = LoopConfig(
+        save_every=int(values.save_every) if by_steps else 1,
+        save_seconds=None if by_steps else parse_duration(values.save_every),
+        keep=values.keep,
+        log_every=values.log_every,
+        evaluate_every=values.evaluate_every,
+        deadline=Deadline(limit) if started is None else Deadline(limit, started),
+        fit=values.fit or (fit and limit is not None),
+    )
+    resume, overwrite, dry_run = values.resume, values.overwrite, values.dry_run
+    return RunConfig(out=out, resume=resume, overwrite=overwrite, dry_run=dry_run, export_size=export_size, loop=loop)
+
+
+def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:
+    """Where and how a run computes: by its flags, else as before if it goes on from a checkpoint.
+
+    Raises:
+        InputError: a device or precision that is not available.
+    """
+    precision, why, before = values.precision, "asked for", Options()
+    if checkpoint is not None:  # each of these rounds otherwise, so a run that changes it does not go on exactly
+        before = checkpoint.metadata
+        if precision == "auto":
+            precision, why = before.precision, "as before"  # whatever this machine would choose
+    options = Options(
+        choose_compile_mode(values.compile, before.compile_mode),
+        before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
+        values.embeddings == "cpu",
+        before.half_embeddings if values.half_embeddings is None else values.half_embeddings,
+        values.max_skips,
+    )
+    return find_device(values.device, precision, why), options

@@ -8,7 +8,7 @@ import numpy as np
 
 from trm_arc.cli import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
 from trm_arc.common.device import Device, find_device
-from trm_arc.common.distributed import find_processes
+from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import (
     ANSWERS_FILE,
@@ -23,6 +23,7 @@ from trm_arc.common.files import (
     write_atomic,
 )
 from trm_arc.common.text import wants_colour
+from trm_arc.data.loading import load_evaluation
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.puzzle_sources import are_puzzles, families_of, load_puzzles
 from trm_arc.data.sources import load_tasks
@@ -36,7 +37,6 @@ from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
-from trm_arc.train import load_evaluation
 
 RUNS = Path("runs")
 
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     run_folder = run_of(checkpoint_path)
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
-    processes = find_processes(device.device.type == "cpu")
+    processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
         print(f"{checkpoint_path}, step {checkpoint.step}: {describe(tasks)}")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augment import COLOURS, SYMMETRIES
+from augment import COLOURS, SYMMETRIES, Window
 from trm_arc.cli import Parser, add_data_flag, run
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError, shorten
@@ -27,9 +27,10 @@ from trm_arc.data.puzzle_families import PuzzleFamily, find_family
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
 from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, prepare_folder, save_checkpoint
+from trm_arc.model.checkpoint import Checkpoint, Metadata, list_checkpoints, save_checkpoint
 from trm_arc.model.official import TABLE, Settings, official_config, official_training, read_official, read_settings, tell_source
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.run_folder import prepare_folder
 
 _BLOCK_NAMES = {
     "qkv": "self_attn.qkv_proj",
@@ -344,12 +345,12 @@ def main(arguments: Sequence[str]) -> int:
         "counts": torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
         "trained": torch.from_numpy(trained),
     }
-    board = [config.model.board_rows, config.model.board_columns]
-    extra = {"family": family.name, "windows": [board], "precision": precision}
-    prepare_folder(values.out, False, values.overwrite)
+    board = Window(config.model.board_rows, config.model.board_columns)
+    metadata = Metadata(windows=[board], precision=precision, domain=family.name)
+    prepare_folder(values.out, overwrite=values.overwrite)
     stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
     with exclusive(values.out):
-        target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, extra, str(values.out)), 1, stale)
+        target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, metadata, str(values.out)), 1, stale)
     print(f"{reasoner}\n  {note}")
     if not values.data:
         print("what it was trained on is not known here (--data), so evaluate cannot tell whether an answer was trained on")

@@ -366,7 +366,7 @@ def test_resuming_keeps_the_precision_unless_another_is_asked_for(
     shutil.rmtree(tmp_path / "checkpoint-00000006")
     assert command("train", "--resume", "--out", tmp_path, "--precision", "float32")[0] == 0
     loaded = load_checkpoint(tmp_path)
-    assert (loaded.extra["precision"], loaded.tensors["carry.0.y"].dtype) == ("float32", torch.float32)
+    assert (loaded.metadata.precision, loaded.tensors["carry.0.y"].dtype) == ("float32", torch.float32)
 
 
 def test_metrics_of_a_killed_run_are_mended(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
@@ -463,7 +463,7 @@ def test_checkpoints_of_two_kinds_are_refused_before_the_first_answers(trained: 
     other = tmp_path / "other"
     shutil.copytree(trained, other)
     header = list_checkpoints(other)[-1] / "checkpoint.json"
-    header.write_bytes(orjson.dumps(orjson.loads(header.read_bytes()) | {"family": "sudoku-4x4"}))
+    header.write_bytes(orjson.dumps(orjson.loads(header.read_bytes()) | {"domain": "sudoku-4x4"}))
     code, text, error = command("evaluate", "--checkpoint", trained, other, "--out", tmp_path / "out")
     assert (code, "answers sudoku-4x4, and eval_challenges.json holds ARC" in error) == (2, True), error
     assert "device:" not in text

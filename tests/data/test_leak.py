@@ -11,9 +11,9 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS
 from trm_arc.data.examples import draw_plans
 from trm_arc.data.leakage import find_leaks, guard
+from trm_arc.data.loading import load_training_tasks
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.train import load_training_tasks
 
 
 def test_the_same_task_leaks_whatever_its_id_and_the_order_of_its_pairs() -> None:

@@ -32,7 +32,8 @@ from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.solve import read_question
-from trm_arc.train import best_so_far
+from trm_arc.training.run_folder import best_so_far
+from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
@@ -75,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sudoku: PuzzleSet) -> Path
     trainer = Trainer(config, prepare_puzzles(training, training, config), CPU, 4)
     for _ in range(4):
         trainer.train_step()
-    trainer.save(folder / "run", 1)
+    save_state(trainer, folder / "run", 1)
     return folder / "run"
 
 
@@ -330,7 +331,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     code, _, error = command("submission", "bundle", "--checkpoint", trained, "--out", tmp_path / "bundle")
     assert "answers sudoku-4x4, not ARC tasks" in error
     code, _, error = command("adapt", "--preset", "maze", "--challenges", challenges)
-    assert "--preset maze: is for Sudoku or mazes" in error
+    assert "--preset: maze is for Sudoku or mazes" in error
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
     assert "answers sudoku-4x4, and c.json holds ARC" in error
 
@@ -420,9 +421,9 @@ def test_the_best_checkpoint_is_that_of_evaluations(files: Path, command: Callab
 def test_resuming_on_other_puzzles_is_refused(files: Path, sudoku: PuzzleSet) -> None:
     config = small_config(files)
     one, other = (sudoku.take(np.arange(*part)) for part in ((0, 12), (12, 24)))
-    saved = Trainer(config, prepare_puzzles(one, one, config), CPU, 2).save(files / "run", 1)
+    saved = save_state(Trainer(config, prepare_puzzles(one, one, config), CPU, 2), files / "run", 1)
     with pytest.raises(InputError, match="was trained on other tasks"):
-        Trainer(config, prepare_puzzles(other, other, config), CPU, 2).load(load_checkpoint(saved))
+        load_state(Trainer(config, prepare_puzzles(other, other, config), CPU, 2), load_checkpoint(saved))
 
 
 # --- thinking

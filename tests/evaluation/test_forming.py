@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment import Transform, pack_boards, pack_grids
+from augment import Transform, Window, pack_boards, pack_grids
 from tests.helpers import make_puzzles, make_tasks, mutate, quick, random_arc, random_puzzles, read_unless_refused
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
@@ -22,7 +22,7 @@ from trm_arc.evaluation.outcomes import judge_results
 from trm_arc.evaluation.traces import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
 from trm_arc.inference.answer import find_rows, make_predictor
 from trm_arc.inference.refinement import Moment
-from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.checkpoint import Checkpoint, Metadata
 from trm_arc.model.reasoner import Reasoner
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
@@ -60,8 +60,9 @@ def make_checkpoint(tasks: AnySet, changes: dict, windows: tuple[int, ...] = (7,
     else:
         tensors["plan.table"] = torch.zeros(1, 1)
     tensors["embedding.table"] = torch.randn(rows, config.model.width, generator=generator)
-    extra = {"family": tasks.family.name, "windows": [[side, side] for side in windows]}
-    return Checkpoint(config, 0, entries, tensors, extra, "here")
+    shapes = [Window(side, side) for side in windows]
+    metadata = Metadata(windows=shapes, precision="float32", domain=tasks.family.name)
+    return Checkpoint(config, 0, entries, tensors, metadata, "here")
 
 
 def on_board(name: str) -> dict:

@@ -180,7 +180,7 @@ def test_a_whole_checkpoint_stays_as_it_is(base: Path, tmp_path: Path, monkeypat
     before, after = load_checkpoint(base), load_checkpoint(path)
     assert before.tensors.keys() == after.tensors.keys()
     assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
-    assert (before.config, before.tasks, before.extra) == (after.config, after.tasks, after.extra)
+    assert (before.config, before.tasks, before.metadata) == (after.config, after.tasks, after.metadata)
 
 
 # --- what is attached
@@ -345,7 +345,7 @@ def test_checkpoints_that_cannot_answer_are_left_out(
     (other,) = (inputs / "b").glob("models/*/checkpoint-*")
     shutil.rmtree(lost)
     header = json.loads((other / "checkpoint.json").read_text())
-    (other / "checkpoint.json").write_text(json.dumps(header | {"family": "sudoku-4x4"}))
+    (other / "checkpoint.json").write_text(json.dumps(header | {"domain": "sudoku-4x4"}))
     assert kaggle.answer(values(), predict) == 0
     (call,) = asked
     assert call.checkpoint == list((inputs / "c").glob("models/*/checkpoint-*"))

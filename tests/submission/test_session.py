@@ -301,9 +301,9 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
 def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
     base: Path, challenges: Path, answer: Callable
 ) -> None:
-    poison = "import trm_arc.training.trainer as trainer\nfused_step = trainer.fused_step\n"
-    poison += "def spoiled(*a):\n    step = fused_step(*a)\n    def nan(*b):\n        loss, *rest = step(*b)\n"
-    poison += "        return loss * float('nan'), *rest\n    return nan\ntrainer.fused_step = spoiled"
+    poison = "import trm_arc.training.trainer as trainer\ncompiled_step = trainer.compiled_step\n"
+    poison += "def spoiled(*a):\n    step = compiled_step(*a)\n    def nan(*b):\n        loss, *rest = step(*b)\n"
+    poison += "        return loss * float('nan'), *rest\n    return nan\ntrainer.compiled_step = spoiled"
     _, log = answer(
         challenges,
         checkpoints=(base,),

@@ -16,18 +16,20 @@ from safetensors.torch import load_file
 from tests.helpers import SMALL, make_tasks, small_trainer, write_kaggle
 from trm_arc import train as command_line
 from trm_arc.cli import run
-from trm_arc.common.distributed import Processes
+from trm_arc.common.deadline import Deadline
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.data.examples import step_seeds
 from trm_arc.data.family import ARC
 from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
-from trm_arc.train import best_so_far, drop_later_metrics
-from trm_arc.training import loop
-from trm_arc.training.loop import BEST, Rhythm, describe_metrics, describe_progress, stop_signals, train
+from trm_arc.training import loop, run_folder
+from trm_arc.training.loop import BEST, LoopConfig, describe_metrics, describe_progress, stop_signals, train
+from trm_arc.training.run_folder import best_so_far, drop_later_metrics
+from trm_arc.training.state import load_state, save_state
 from trm_arc.training.supervision import Metrics
-from trm_arc.training.trainer import NotFiniteError, Options, Trainer, Wish
+from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
@@ -57,11 +59,11 @@ def scored(*scores: float) -> Callable:
 
 
 def test_a_resumed_run_keeps_its_best(tmp_path: Path) -> None:
-    rhythm = Rhythm(save_every=1, evaluate_every=1, log_every=1)
+    rhythm = LoopConfig(save_every=1, evaluate_every=1, log_every=1)
     train(small_trainer(steps=3), tmp_path, rhythm, peak=1, evaluate=scored(0.1, 0.5, 0.2))
     assert names(tmp_path / BEST) == ["02"]
     longer = small_trainer(steps=4)
-    longer.load(load_checkpoint(tmp_path))
+    load_state(longer, load_checkpoint(tmp_path))
     kept = drop_later_metrics(tmp_path, longer.step)
     assert best_so_far(tmp_path, kept, ARC.measure) == 0.5
     train(longer, tmp_path, rhythm, peak=1, evaluate=scored(0.3), best=best_so_far(tmp_path, kept, ARC.measure))
@@ -90,8 +92,8 @@ def test_the_best_is_kept_by_its_place_not_by_its_step(tmp_path: Path) -> None:
     later = small_trainer(steps=12)
     for _ in range(5):
         later.train_step()
-    later.save(tmp_path / BEST, 1)
-    train(small_trainer(steps=2), tmp_path, Rhythm(evaluate_every=2), peak=1, evaluate=scored(0.1))
+    save_state(later, tmp_path / BEST, 1)
+    train(small_trainer(steps=2), tmp_path, LoopConfig(evaluate_every=2), peak=1, evaluate=scored(0.1))
     assert names(tmp_path / BEST) == ["02"]
 
 
@@ -132,19 +134,19 @@ def test_resuming_goes_on_with_pieces_and_half_embeddings(data: list[str], tmp_p
     for file in ("tensors.safetensors", "checkpoint.json"):
         assert (resume() / file).read_bytes() == (whole / "checkpoint-00000004" / file).read_bytes(), file
     other = load_checkpoint(resume("--no-half-embeddings", "--accumulation-steps", 1))
-    assert (other.extra["half_embeddings"], other.extra["accumulation"]) == (False, 1)
+    assert (other.metadata.half_embeddings, other.metadata.accumulation) == (False, 1)
     assert other.tensors["embedding.table"].dtype == torch.float32
 
 
 def test_older_checkpoints_say_nothing_of_pieces(tmp_path: Path) -> None:
-    saved = small_trainer().save(tmp_path, 1)
+    saved = save_state(small_trainer(), tmp_path, 1)
     header = orjson.loads((saved / "checkpoint.json").read_bytes())
     del header["half_embeddings"], header["accumulation"]
     (saved / "checkpoint.json").write_bytes(orjson.dumps(header))
-    assert load_checkpoint(saved).extra["accumulation"] == 1
+    assert load_checkpoint(saved).metadata.accumulation == 1
     for name, value in (("half_embeddings", 3), ("accumulation", 0), ("accumulation", True)):
         (saved / "checkpoint.json").write_bytes(orjson.dumps(header | {name: value}))
-        with pytest.raises(InputError, match=rf"damaged \({name}\)"):
+        with pytest.raises(InputError, match=rf"{name}.*the checkpoint is damaged"):
             load_checkpoint(saved)
 
 
@@ -164,7 +166,7 @@ def test_a_stop_does_not_wait_for_an_evaluation(why: str, tmp_path: Path, capsys
                 os.kill(os.getpid(), signal.SIGTERM)
 
     limit = 1.0 if why == "time" else None
-    rhythm = Rhythm(evaluate_every=2, time_limit=limit)
+    rhythm = LoopConfig(evaluate_every=2, deadline=Deadline(limit))
     assert not train(trainer, tmp_path, rhythm, peak=1, evaluate=evaluate)
     assert looks
     assert (trainer.step, names(tmp_path)) == (2, ["02"])
@@ -176,28 +178,28 @@ class Slow:
 
     Args:
         trainer: of any settings.
-        first: seconds of the first step of every lane, which may have been compiled.
+        first: seconds of the first step of every bucket, which may have been compiled.
         per_operation: seconds, instead of the 17.
     """
 
     def __init__(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch, first: int = 17, per_operation: float = 0) -> None:
-        self.trainer, self.now, self.wishes, self.scored = trainer, 0.0, [], []
-        step, save, met = trainer.train_step, trainer.save, set()
+        self.trainer, self.now, self.requests, self.scored = trainer, 0.0, [], []
+        step, save, met = trainer.train_step, loop.save_state, set()
 
-        def train_step(wish: Wish) -> Metrics:
-            self.wishes.append(wish)
-            lane = trainer.examples.turns.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(lane, trainer.depth()) or 17
-            self.now += usual if lane in met else max(first, usual)
-            met.add(lane)
-            return step(wish)
+        def train_step(request: StepRequest) -> Metrics:
+            self.requests.append(request)
+            bucket = trainer.examples.schedule.at(trainer.step)[0]
+            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += usual if bucket in met else max(first, usual)
+            met.add(bucket)
+            return step(request)
 
         def saved(*arguments: object) -> Path:
             self.now += 9
             return save(*arguments)
 
         monkeypatch.setattr(trainer, "train_step", train_step)
-        monkeypatch.setattr(trainer, "save", saved)
+        monkeypatch.setattr(loop, "save_state", saved)
         monkeypatch.setattr(loop.time, "monotonic", lambda: self.now)
 
     def evaluate(self, look: Callable) -> dict[str, float]:
@@ -216,31 +218,31 @@ def test_a_time_limit_holds_where_steps_are_long(
 ) -> None:
     trainer = small_trainer(steps=100)
     slow = Slow(trainer, monkeypatch, first)
-    assert train(trainer, tmp_path, Rhythm(save_every=save_every, time_limit=600, fit=fit), peak=1) == fit
+    assert train(trainer, tmp_path, LoopConfig(save_every=save_every, deadline=Deadline(600, 0.0), fit=fit), peak=1) == fit
     assert 600 - 2 * 17 - 9 < slow.now <= 600, "neither too long nor for nothing"
     assert load_checkpoint(tmp_path).step == trainer.step
-    lengths = [wish.steps for wish in slow.wishes][2:]
+    lengths = [request.steps for request in slow.requests][2:]
     assert not fit or max(lengths) - min(lengths) <= 4, "the schedule hardly moves"
 
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_a_time_limit_holds_in_lanes_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of the largest lane at the full depth take many times as long as the first ones."""
+    """Steps of the largest bucket at the full depth take many times as long as the first ones."""
     changes = {"window": "lanes", "lanes": "auto:3", "depth_curriculum": "1/1:0.3"}
     trainer = small_trainer(SMALL.override(changes), steps=1000)
-    longest = max(trainer.operations(lane, None) for lane in range(len(trainer.examples.lanes)))
+    longest = max(trainer.operations(bucket, None) for bucket in range(len(trainer.examples.buckets)))
     slow = Slow(trainer, monkeypatch, 0, 40 / longest)
-    assert train(trainer, tmp_path, Rhythm(time_limit=1200, fit=fit), peak=1) == fit
+    assert train(trainer, tmp_path, LoopConfig(deadline=Deadline(1200, 0.0), fit=fit), peak=1) == fit
     assert 1200 - 2 * 40 - 9 < slow.now <= 1200
     if fit:  # the length that was planned early is about that of the run, though its steps were quick
-        assert slow.wishes[len(slow.wishes) // 4].steps == pytest.approx(trainer.step, rel=0.15)
+        assert slow.requests[len(slow.requests) // 4].steps == pytest.approx(trainer.step, rel=0.15)
 
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_a_time_limit_holds_with_evaluations(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer(steps=100)
     slow = Slow(trainer, monkeypatch)
-    rhythm = Rhythm(evaluate_every=10, time_limit=620, fit=fit)
+    rhythm = LoopConfig(evaluate_every=10, deadline=Deadline(620, 0.0), fit=fit)
     assert train(trainer, tmp_path, rhythm, peak=1, evaluate=slow.evaluate) == fit
     assert 620 - 100 - 2 * 17 - 9 < slow.now <= 620
     assert not fit or slow.scored[-1] == trainer.step, "the last weights of a run that fits are scored"
@@ -251,29 +253,29 @@ def test_of_several_processes_the_main_one_says_how_long_a_run_that_fits_is(
 ) -> None:
     trainer = small_trainer(steps=100)
     slow = Slow(trainer, monkeypatch)
-    train(trainer, tmp_path, Rhythm(time_limit=200, fit=True), peak=1)
-    assert not any(wish.stop for wish in slow.wishes), "any process can stop all"
+    train(trainer, tmp_path, LoopConfig(deadline=Deadline(200, 0.0), fit=True), peak=1)
+    assert not any(request.stop for request in slow.requests), "any process can stop all"
 
 
 def test_a_run_that_fits_is_as_long_when_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SMALL.override({"decay_share": 0.5, "depth_curriculum": "1/1:0.5"})
     trainer = small_trainer(config, steps=100)
     Slow(trainer, monkeypatch)
-    trainer.train_step(Wish(steps=20))
+    trainer.train_step(StepRequest(steps=20))
     for _ in range(14):
-        trainer.train_step(Wish())
-    trainer.save(tmp_path, 1)
+        trainer.train_step(StepRequest())
+    save_state(trainer, tmp_path, 1)
     resumed = small_trainer(config, steps=100)
-    resumed.load(load_checkpoint(tmp_path))
+    load_state(resumed, load_checkpoint(tmp_path))
     assert (resumed.step, resumed.steps, resumed.depth()) == (15, 20, None)
     assert resumed.optimizers.schedule(16) == trainer.optimizers.schedule(16) == 0.5
     other = tmp_path / "on"
     slow = Slow(resumed, monkeypatch)
-    assert train(resumed, other, Rhythm(time_limit=300, fit=True), peak=1)
+    assert train(resumed, other, LoopConfig(deadline=Deadline(300, 0.0), fit=True), peak=1)
     assert 300 - 2 * 17 - 9 < slow.now <= 300
     done = small_trainer(config, steps=100)
-    done.load(load_checkpoint(other))
-    assert train(done, other, Rhythm(), peak=1), "it is complete, and does not go on to 100"
+    load_state(done, load_checkpoint(other))
+    assert train(done, other, LoopConfig(), peak=1), "it is complete, and does not go on to 100"
     assert done.step == resumed.step
 
 
@@ -294,10 +296,10 @@ def test_the_metrics_of_a_run_that_is_replaced_stay_until_the_new_one_is_saved(d
     old, kept = tmp_path / "metrics.jsonl", tmp_path / "metrics-before.jsonl"
     old.write_bytes(b'{"step":2}\n')
     for _ in range(2):  # twice in a row a run that replaces it ends before it has saved
-        command_line.set_metrics_aside(tmp_path, overwrite=True)
+        run_folder.set_metrics_aside(tmp_path, overwrite=True)
         assert (old.exists(), kept.read_bytes()) == (False, b'{"step":2}\n')
         old.write_bytes(b'{"step":1}\n')
-    command_line.set_metrics_aside(tmp_path, overwrite=False)
+    run_folder.set_metrics_aside(tmp_path, overwrite=False)
     assert (old.read_bytes(), kept.exists()) == (b'{"step":2}\n', False)
     flags = [*FLAGS, *data, "--steps", "2", "--out", str(tmp_path), "--overwrite"]
     assert command_line.main([str(flag) for flag in flags]) == 0
@@ -325,7 +327,7 @@ def test_the_two_streams_of_a_step_differ() -> None:
 
 def test_operations_follow_the_curriculum(tmp_path: Path) -> None:
     trainer = small_trainer(SMALL.override({"depth_curriculum": "1/1:0.5"}), steps=4)
-    train(trainer, tmp_path, Rhythm(log_every=1), peak=1)
+    train(trainer, tmp_path, LoopConfig(log_every=1), peak=1)
     lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
     operations = [line["operations"] for line in lines]
     assert operations == [trainer.operations(0, depth) for depth in ((1, 1), (1, 1), None, None)]
@@ -373,7 +375,7 @@ def test_the_forecast_leaves_evaluations_out(tmp_path: Path, monkeypatch: pytest
         time.sleep(2)
         return {ARC.measure: 0.0}
 
-    train(trainer, tmp_path, Rhythm(evaluate_every=3, log_every=1), peak=1, evaluate=evaluate)
+    train(trainer, tmp_path, LoopConfig(evaluate_every=3, log_every=1), peak=1, evaluate=evaluate)
     assert told[-1] == 0
     assert max(told) < 2
 
@@ -389,13 +391,13 @@ def test_lost_metrics_do_not_end_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(loop, "append_line", full_disk)
-    assert train(small_trainer(steps=4), tmp_path, Rhythm(log_every=1), peak=1)
+    assert train(small_trainer(steps=4), tmp_path, LoopConfig(log_every=1), peak=1)
     assert names(tmp_path) == ["04"]
     assert capsys.readouterr().out.count("No space left on device); the run goes on, lines of metrics are lost") == 1
 
 
 def test_metrics_without_later_lines_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "write_atomic", full_disk)
+    monkeypatch.setattr(run_folder, "write_atomic", full_disk)
     assert drop_later_metrics(tmp_path, 3) == []
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step":1,"loss":1.0}\n{"step":3,"loss":0.5}\n')
     assert [line["step"] for line in drop_later_metrics(tmp_path, 3)] == [1, 3]
@@ -406,7 +408,7 @@ def test_metrics_without_later_lines_are_left_alone(tmp_path: Path, monkeypatch:
 def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer()
     trainer.train_step()
-    trainer.save(tmp_path, 1)
+    save_state(trainer, tmp_path, 1)
 
     def save_file(_tensors: dict, path: Path) -> None:
         path.write_bytes(b"half")
@@ -416,7 +418,7 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     trainer.train_step()
     with pytest.raises(InputError, match=rf"it needs 0\.\d MB, 1\.0 MB are free on {tmp_path}; older ones are untouched"):
-        trainer.save(tmp_path, 1)
+        save_state(trainer, tmp_path, 1)
     assert names(tmp_path) == ["01"]
     load_checkpoint(tmp_path)
 
@@ -424,7 +426,7 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
 # --- several processes
 
 
-class Beside(Processes):
+class Beside(ProcessGroup):
     """One of two processes, the other of which has the same rows."""
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -442,7 +444,7 @@ def test_the_main_process_writes_the_whole_bad_batch(rank: int, tmp_path: Path, 
     monkeypatch.setattr(trainer, "train_step", fail)
     trainer.processes = Beside(rank, 2)
     with pytest.raises(InputError, match="the last batch is in"):
-        train(trainer, tmp_path, Rhythm(), peak=1)
+        train(trainer, tmp_path, LoopConfig(), peak=1)
     path = tmp_path / "bad-batch.safetensors"
     assert path.exists() == (rank == 0)
     if rank == 0:

@@ -14,15 +14,16 @@ from tests import naive
 from tests.helpers import SMALL, make_tasks, small_trainer
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.refinement import Thinking, think
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.compiling import BLOCK, STEP, chosen, fuse
-from trm_arc.model.reasoner import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
+from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
+from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
 from trm_arc.training.loss import continue_loss, supervise
 from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
+from trm_arc.training.state import inference_state, save_state
 from trm_arc.training.supervision import supervision_step
 from trm_arc.training.trainer import Options
 
@@ -146,7 +147,7 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
     trainer = small_trainer(SMALL.override({"random_start": True}), dtype=torch.float64)
     tasks = make_tasks(3, 2, "eval")
     results = [
-        predict_tasks(trainer.snapshot(), tasks, trainer.device, views=3, steps=2, batch_size=size, quiet=True)[0]
+        predict_tasks(inference_state(trainer), tasks, trainer.device, views=3, steps=2, batch_size=size, quiet=True)[0]
         for size in (5, batch_size)
     ]
     np.testing.assert_array_equal(results[0].canvases, results[1].canvases)
@@ -210,12 +211,12 @@ def test_norm_swiglu_keeps_the_scale() -> None:
 def test_convolution_leaves_the_prefix_alone() -> None:
     inner = torch.randn(2, 3 + 12, 8, generator=drawn())
     kernel = torch.randn(8, 3, 3, generator=drawn(1))
-    out = _convolve(inner, kernel, Place(3, 3, 4, None))
+    out = _convolve(inner, kernel, TokenLayout(3, 3, 4, None))
     assert torch.equal(out[:, :3], inner[:, :3])
     assert out.shape == inner.shape
     centre = torch.zeros(8, 3, 3)
     centre[:, 1, 1] = 1  # a kernel that sees one cell is the activation alone
-    torch.testing.assert_close(_convolve(inner, centre, Place(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
+    torch.testing.assert_close(_convolve(inner, centre, TokenLayout(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
 
 
 def test_random_states_are_normal_seeded_and_differ_from_row_to_row() -> None:
@@ -403,10 +404,10 @@ def test_q_learning_targets_halting_after_the_last_step() -> None:
 def test_label_smoothing_is_pytorch_s(smoothing: float) -> None:
     logits = torch.randn(2, 3, 4, 12, generator=drawn(), dtype=torch.float64)
     labels = torch.randint(0, 12, (2, 3, 4), generator=drawn()).to(torch.uint8)
-    labels[0, 0] = NOT_SCORED
+    labels[0, 0] = IGNORE_INDEX
     ours = supervise(logits, torch.zeros(2, 2), labels, "softmax", smoothing).cells
     for row in range(2):
-        target = torch.where(labels[row] == NOT_SCORED, -100, labels[row].long()).flatten()
+        target = torch.where(labels[row] == IGNORE_INDEX, -100, labels[row].long()).flatten()
         theirs = F.cross_entropy(logits[row].flatten(0, 1), target, label_smoothing=smoothing)
         assert float(ours[row]) == pytest.approx(float(theirs), rel=1e-12)
 
@@ -507,7 +508,7 @@ def test_matrices_have_an_optimizer_of_their_own(kind: str, other: str) -> None:
     assert type(second).__name__ == {"adamw": "AdamW", "adam-atan2": "AdamAtan2"}[other]
 
 
-# --- fused: the whole step, or each block
+# --- compiled: the whole step, or each block
 
 
 # PyTorch's compiler hides this warning of its own, which here would be an error
@@ -530,7 +531,9 @@ def test_it_compiles_without_breaks_and_once(changes: dict, what: str, monkeypat
     """No graph breaks (fullgraph), no second compilation when rows halt, and the same numbers."""
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain, compiled = (small_trainer(SMALL.override(changes), dtype=torch.float64, options=Options(fused=f)) for f in ("", what))
+    plain, compiled = (
+        small_trainer(SMALL.override(changes), dtype=torch.float64, options=Options(compile_mode=f)) for f in ("", what)
+    )
     for trainer in (plain, compiled):
         trainer.reasoner.double()
         trainer.optimizers = Optimizers(trainer.reasoner, trainer.config.training, 12)
@@ -545,13 +548,13 @@ def test_it_compiles_without_breaks_and_once(changes: dict, what: str, monkeypat
 
 
 @COMPILER
-def test_every_window_is_fused_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch gives up after eight shapes; six lanes at three depths are eighteen."""
+def test_every_window_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch gives up after eight shapes; six buckets at three depths are eighteen."""
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     reasoner, seen = Reasoner(SMALL.model, torch.Generator().manual_seed(0)), []
     with torch._dynamo.config.patch(recompile_limit=8):
-        reasoner.run_block = fuse(Block.forward)
+        reasoner.run_block = compile_operators(Block.forward)
         for side in range(1, 11):
             tokens = torch.ones(1, side, side, dtype=torch.uint8)
             state = reasoner.start(1, side, side, torch.float32, torch.Generator())
@@ -561,23 +564,23 @@ def test_every_window_is_fused_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_compiled_trainer_compiles(tmp_path: Path) -> None:
-    """`Options.fused` replaces the step, the checkpoint remembers it, and a run that resumes it compiles again."""
-    trainer = small_trainer(options=Options(fused=STEP))
+    """`Options.compile_mode` replaces the step, the checkpoint remembers it, and a run that resumes it compiles again."""
+    trainer = small_trainer(options=Options(compile_mode=STEP))
     assert trainer.supervision_step is not supervision_step
     assert trainer.supervision_step._torchdynamo_orig_callable is supervision_step
     assert small_trainer().supervision_step is supervision_step
-    saved = trainer.save(tmp_path, keep=1)
-    assert load_checkpoint(saved).extra["fused"] == STEP
+    saved = save_state(trainer, tmp_path, keep=1)
+    assert load_checkpoint(saved).metadata.compile_mode == STEP
     header = saved / "checkpoint.json"
     as_written = header.read_text()
-    assert '"fused": "step"' in as_written
-    header.write_text(as_written.replace('"fused": "step"', '"compiled": true'))  # the first checkpoints had no other way
-    assert load_checkpoint(saved).extra["fused"] == STEP
-    header.write_text(as_written.replace('"fused": "step"', '"fused": "all"'))
-    with pytest.raises(InputError, match=r"the checkpoint is damaged \(fused\)"):
+    assert '"compile_mode": "step"' in as_written
+    header.write_text(as_written.replace('"compile_mode": "step"', '"compiled": true'))  # the first checkpoints had no other way
+    assert load_checkpoint(saved).metadata.compile_mode == STEP
+    header.write_text(as_written.replace('"compile_mode": "step"', '"compile_mode": "all"'))
+    with pytest.raises(InputError, match=r"compile_mode: must be one of .*the checkpoint is damaged"):
         load_checkpoint(saved)
-    fused = small_trainer(options=Options(fused=BLOCK)).reasoner.run_block
-    assert fused._torchdynamo_orig_callable is Block.forward
+    compiled = small_trainer(options=Options(compile_mode=BLOCK)).reasoner.run_block
+    assert compiled._torchdynamo_orig_callable is Block.forward
 
 
 @COMPILER
@@ -586,15 +589,19 @@ def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         raise RuntimeError("no C++ compiler")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
-    with pytest.raises(InputError, match=r"--compile: PyTorch cannot fuse it here \(.*no C\+\+ compiler\); take --compile none"):
-        small_trainer(options=Options(fused=BLOCK)).train_step()
-    assert (chosen(None, STEP), chosen("none", STEP), chosen(BLOCK, STEP)) == (STEP, "", BLOCK)
+    with pytest.raises(InputError, match=r"--compile: PyTorch cannot compile here \(.*no C\+\+ compiler\); take --compile none"):
+        small_trainer(options=Options(compile_mode=BLOCK)).train_step()
+    assert (choose_compile_mode(None, STEP), choose_compile_mode("none", STEP), choose_compile_mode(BLOCK, STEP)) == (
+        STEP,
+        "",
+        BLOCK,
+    )
 
 
 def test_noise_is_refused_with_compilation() -> None:
     with pytest.raises(InputError, match=r"noise: torch\.compile cannot draw from a generator of our own"):
-        small_trainer(SMALL.override({"noise": 0.1}), options=Options(fused=STEP))
-    small_trainer(SMALL.override({"noise": 0.1}), options=Options(fused=BLOCK))
+        small_trainer(SMALL.override({"noise": 0.1}), options=Options(compile_mode=STEP))
+    small_trainer(SMALL.override({"noise": 0.1}), options=Options(compile_mode=BLOCK))
 
 
 def test_print_tells_the_family_and_counts_the_parameters() -> None:
@@ -617,8 +624,8 @@ def test_a_compiler_that_damages_memory_is_not_used(monkeypatch: pytest.MonkeyPa
     changes = {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(InputError, match="--compile step: with the MLP mixer, torch's compiler may damage memory"):
-        small_trainer(SMALL.override(changes), options=Options(fused=STEP))
-    small_trainer(SMALL, options=Options(fused=STEP))
-    small_trainer(SMALL.override(changes), options=Options(fused=BLOCK))
+        small_trainer(SMALL.override(changes), options=Options(compile_mode=STEP))
+    small_trainer(SMALL, options=Options(compile_mode=STEP))
+    small_trainer(SMALL.override(changes), options=Options(compile_mode=BLOCK))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    small_trainer(SMALL.override(changes), options=Options(fused=STEP))
+    small_trainer(SMALL.override(changes), options=Options(compile_mode=STEP))

@@ -17,7 +17,7 @@ import torch
 from accelerate.utils import is_tensorboard_available
 
 from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, small_trainer, write_kaggle
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.results import read_predictions
@@ -25,6 +25,7 @@ from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.model.export import export_pieces, load_newest
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.training import trainer as trainers
+from trm_arc.training.state import full_state, load_state, save_state
 from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
 
 FLAGS = (
@@ -76,7 +77,7 @@ def assert_close(first: Path, second: Path) -> None:
 
 
 def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
-    """The same weights, task embeddings and rows in flight, in float64; and a run moves between one process and two."""
+    """The same weights, task embeddings and active samples, in float64; and a run moves between one process and two."""
     flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
     flags += ["--noise", 0.1, "--random-start"]
     one, two = tmp_path / "one", tmp_path / "two"
@@ -94,7 +95,7 @@ def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None
 
 def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> None:
     flags = [*FLAGS, *data, "--precision", "bfloat16", "--steps", 3, "--out", tmp_path]
-    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose rows in flight travel as bytes
+    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose active samples travel as bytes
     answers = []
     for processes in (1, 2):
         out = tmp_path / f"answers{processes}"
@@ -119,11 +120,11 @@ def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    assert [Processes(rank, 4).part(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
+    assert [ProcessGroup(rank, 4).shard(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
     with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 3 processes"):
-        Processes(0, 3).part(8)
+        ProcessGroup(0, 3).shard(8)
     with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 16 processes"):
-        Processes(0, 16).part(8)
+        ProcessGroup(0, 16).shard(8)
 
 
 # --- interruptions
@@ -196,7 +197,7 @@ def test_times_and_sizes_as_people_write_them() -> None:
 
 
 def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
-    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, rows begin anew."""
+    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, active samples are left out."""
     flags = [*FLAGS, *data, "--width", 64, "--steps", 6, "--matrix-optimizer", "normuon", "--export-size", "64KiB"]
     code, text, error = command("train", *flags, "--out", tmp_path / "first")
     assert code == 0, error
@@ -243,17 +244,17 @@ def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_pat
 
 
 def test_lanes_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
-    """After an export some lanes have had their turns and have no rows yet; a checkpoint of that moment is whole."""
+    """After an export some buckets have had their steps and have no rows yet; a checkpoint of that moment is whole."""
     config = SMALL.override({"window": "lanes", "lanes": "auto:3"})
     trainer = small_trainer(config)
     for _ in range(5):
         trainer.train_step()
-    export_pieces(trainer.whole(), tmp_path, 1 << 20)
+    export_pieces(full_state(trainer), tmp_path, 1 << 20)
     elsewhere, again = small_trainer(config), small_trainer(config)
-    elsewhere.load(load_newest(tmp_path))
+    load_state(elsewhere, load_newest(tmp_path))
     elsewhere.train_step()
     assert sum(carry is not None for carry in elsewhere.carries) == 1
-    again.load(load_checkpoint(elsewhere.save(tmp_path / "elsewhere", keep=1)))
+    load_state(again, load_checkpoint(save_state(elsewhere, tmp_path / "elsewhere", keep=1)))
     for _ in range(3):
         elsewhere.train_step()
         again.train_step()
@@ -280,8 +281,8 @@ def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, c
 def test_the_pieces_are_not_read_where_a_checkpoint_is_newer(tmp_path: Path) -> None:
     trainer = small_trainer()
     trainer.train_step()
-    export_pieces(trainer.whole(), tmp_path, 1 << 20)
-    trainer.save(tmp_path, keep=1)
+    export_pieces(full_state(trainer), tmp_path, 1 << 20)
+    save_state(trainer, tmp_path, keep=1)
     for piece in (tmp_path / "export").glob("piece-*"):
         piece.unlink()
     assert load_newest(tmp_path).step == 1
@@ -324,9 +325,9 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
 
 def test_a_lane_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "4,6"}))
-    assert [lane.window.rows for lane in trainer.examples.lanes] == [4, 6]
+    assert [bucket.window.rows for bucket in trainer.examples.buckets] == [4, 6]
     out_of_memory_above(3, monkeypatch, trainer, side=6)
-    while set(trainer.examples.turns.lanes[: trainer.step].tolist()) != {0, 1}:
+    while set(trainer.examples.schedule.buckets[: trainer.step].tolist()) != {0, 1}:
         trainer.train_step()
     assert trainer.pieces == [8, 2]
 
@@ -366,7 +367,7 @@ def test_a_step_without_a_finite_loss_is_skipped(monkeypatch: pytest.MonkeyPatch
     assert np.isfinite(float(metrics.loss))
     assert (trainer.skipped, trainer.skipped_in_a_row) == (2, 0)
     resumed = small_trainer()
-    resumed.load(load_checkpoint(trainer.save(tmp_path, keep=1)))
+    load_state(resumed, load_checkpoint(save_state(trainer, tmp_path, keep=1)))
     assert resumed.skipped == 2
 
 
@@ -411,20 +412,20 @@ def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_pa
         assert float(b.loss) == pytest.approx(float(a.loss), rel=1e-3)
     assert other.embedding.table.dtype == (torch.bfloat16 if options.half_embeddings else torch.float32)
     torch.testing.assert_close(other.embedding.table.float(), plain.embedding.table, rtol=0.02, atol=2e-3)
-    small_trainer(options=options).load(load_checkpoint(other.save(tmp_path, keep=1)))
+    load_state(small_trainer(options=options), load_checkpoint(save_state(other, tmp_path, keep=1)))
 
 
 def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:
     code, text, error = command("train", *FLAGS, *data, "--steps", 50, "--dry-run", "--out", tmp_path / "run")
     assert code == 0, error
-    for words in ("lane      pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
+    for words in ("bucket    pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
         assert words in text
     assert not (tmp_path / "run").exists()
     full = ("--window", "full", "--dry-run", "--out", tmp_path / "run")
     flags = [flag for flag in FLAGS if flag not in ("--lanes", "auto:2")]
     code, text, error = command("train", *flags, *data, "--steps", 50, *full)
     assert code == 0, error
-    assert ("operations a step" in text, "than on full boards" in text) == (True, False)
+    assert ("FLOPs of a step" in text, "than on full boards" in text) == (True, False)
 
 
 def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: Path, command: Callable) -> None:

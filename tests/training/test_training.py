@@ -10,11 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers import by_their_names, labels_of, load_original, make_puzzles, make_tasks, read_arrays, relative
-from trm_arc.adapt import adaptation_config
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.examples import draw_plans, prepare_examples
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_sources import are_puzzles
@@ -23,10 +22,12 @@ from trm_arc.inference.answer import find_rows
 from trm_arc.model import checkpoint as checkpoints
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.model.embedding import TaskEmbedding
-from trm_arc.train import total_steps
+from trm_arc.training.adaptation import adaptation_config
+from trm_arc.training.build import total_steps
 from trm_arc.training.halting import decide, draw_minimum
 from trm_arc.training.loss import log_stablemax, supervise
 from trm_arc.training.optim import AdamAtan2, MovingAverage, Optimizers
+from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
 
 from tests import naive  # isort: skip
@@ -111,11 +112,11 @@ def test_stablemax_equals_its_definition_with_finite_gradients() -> None:
 def test_losses_by_hand(loss: str) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 2, 3, 12, generator=generator, dtype=torch.float64)
-    labels = torch.tensor([[[2, 3, NOT_SCORED], [1, 0, 5]], [[NOT_SCORED] * 3, [NOT_SCORED] * 3]], dtype=torch.uint8)
+    labels = torch.tensor([[[2, 3, IGNORE_INDEX], [1, 0, 5]], [[IGNORE_INDEX] * 3, [IGNORE_INDEX] * 3]], dtype=torch.uint8)
     halting = torch.tensor([[0.3, 0.0], [-1.2, 0.0]])
     losses = supervise(logits, halting, labels, loss)
     log_probability = naive.log_stablemax(logits.numpy()) if loss == "stablemax" else torch.log_softmax(logits, -1).numpy()
-    cells = [(r, c) for r in range(2) for c in range(3) if labels[0, r, c] != NOT_SCORED]
+    cells = [(r, c) for r in range(2) for c in range(3) if labels[0, r, c] != IGNORE_INDEX]
     expected = -np.mean([log_probability[0, r, c, labels[0, r, c]] for r, c in cells])
     np.testing.assert_allclose(losses.cells, [expected, 0], rtol=1e-12)
     right = [int(logits[0, r, c].argmax()) == int(labels[0, r, c]) for r, c in cells]
@@ -198,7 +199,7 @@ def test_one_pair_a_visit_keeps_the_corner_and_pairs_move_together() -> None:
     config = SMALL.override({"window": "full"})
     trainer = small_trainer(config)
     batch = trainer.examples.batch(0, replace(config.training, batch_size=len(trainer.examples.pairs)))
-    colour_in, colour_out = batch.tokens.numpy() >= 2, (batch.labels.numpy() >= 2) & (batch.labels.numpy() != NOT_SCORED)
+    colour_in, colour_out = batch.tokens.numpy() >= 2, (batch.labels.numpy() >= 2) & (batch.labels.numpy() != IGNORE_INDEX)
     corners = [np.argwhere(canvas).min(axis=0) for canvas in colour_in]
     np.testing.assert_array_equal(corners, [np.argwhere(canvas).min(axis=0) for canvas in colour_out])
     at_corner = np.array([(corner == 0).all() for corner in corners])
@@ -244,9 +245,9 @@ def test_runs_repeat_and_resume_bit_for_bit(changes: dict, dtype: torch.dtype, t
     for _ in range(5):
         first.train_step()
         second.train_step()
-    half = second.save(tmp_path / "half", keep=1)
+    half = save_state(second, tmp_path / "half", keep=1)
     resumed = small_trainer(config, dtype=dtype)
-    resumed.load(load_checkpoint(half))
+    load_state(resumed, load_checkpoint(half))
     for _ in range(5):
         first.train_step()
         second.train_step()
@@ -311,7 +312,7 @@ def test_a_small_model_learns() -> None:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer = small_trainer()
     trainer.train_step()
-    return trainer.save(tmp_path_factory.mktemp("run"), keep=2)
+    return save_state(trainer, tmp_path_factory.mktemp("run"), keep=2)
 
 
 def copied(saved: Path, target: Path) -> Path:
@@ -339,7 +340,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     trainer = small_trainer()
     for _ in range(4):
         trainer.train_step()
-        trainer.save(tmp_path, keep=2)
+        save_state(trainer, tmp_path, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000003", "checkpoint-00000004"]
     assert newest_checkpoint(tmp_path).name == "checkpoint-00000004"
     with pytest.raises(InputError, match="no checkpoint here; train one"):
@@ -349,7 +350,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer()
     trainer.train_step()
-    old = trainer.save(tmp_path, keep=1)
+    old = save_state(trainer, tmp_path, keep=1)
     before = {file.name: file.read_bytes() for file in old.iterdir()}
     trainer.train_step()
 
@@ -360,11 +361,11 @@ def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "save_file", full_disk)
         with pytest.raises(InputError, match=r"No space left on device.*older ones are untouched: free space"):
-            trainer.save(tmp_path, keep=1)
+            save_state(trainer, tmp_path, keep=1)
     assert list(tmp_path.iterdir()) == [old]
     assert {file.name: file.read_bytes() for file in old.iterdir()} == before
     (tmp_path / ".writing-checkpoint-00000002-1").mkdir()  # what a killed run leaves behind
-    trainer.save(tmp_path, keep=1)
+    save_state(trainer, tmp_path, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002"]
 
 
@@ -410,9 +411,9 @@ TENSOR_DAMAGE = {
     "one moment missing": lambda t: t.pop("optimizer.0.1.m"),
     "no moments": lambda t: [t.pop(name) for name in list(t) if name.startswith("optimizer.")],
     "moment of another shape": lambda t: t.update({"optimizer.0.1.m": torch.zeros(3)}),
-    "no answers in flight": lambda t: t.pop("carry.0.y"),
-    "no rows in flight": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
-    "rows in flight of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
+    "no active answers": lambda t: t.pop("carry.0.y"),
+    "no active samples": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
+    "active samples of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
     "no counts": lambda t: t.pop("counts"),
     "no memory of what was trained on": lambda t: t.pop("trained"),
 }
@@ -430,7 +431,7 @@ def use(path: Path) -> None:
     checkpoint = load_checkpoint(path)
     find_rows(checkpoint, make_tasks(3, 2, "eval"))
     checkpoint.reasoner()
-    small_trainer().load(checkpoint)
+    load_state(small_trainer(), checkpoint)
 
 
 @pytest.mark.parametrize("damage", TENSOR_DAMAGE)
@@ -468,16 +469,16 @@ def test_an_answer_alone_trains_without_its_task() -> None:
 def test_resuming_something_else_is_refused(saved: Path) -> None:
     loaded = load_checkpoint(saved)
     with pytest.raises(InputError, match=r"other settings .*seed 0 there, 5 here"):
-        small_trainer(SMALL.override({"seed": 5})).load(loaded)
+        load_state(small_trainer(SMALL.override({"seed": 5})), loaded)
     examples, _ = prepare_examples(make_tasks(4, 1, "train"), make_tasks(3, 2, "eval"), SMALL)
     with pytest.raises(InputError, match="trained on other tasks"):
-        Trainer(SMALL, examples, CPU, 12).load(loaded)
+        load_state(Trainer(SMALL, examples, CPU, 12), loaded)
 
 
 def test_saving_is_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot be written"):
-        save_checkpoint(tmp_path / "file", load_checkpoint(small_trainer().save(tmp_path / "run", keep=1)), keep=1)
+        save_checkpoint(tmp_path / "file", load_checkpoint(save_state(small_trainer(), tmp_path / "run", keep=1)), keep=1)
 
 
 # --- recipes of adaptation

@@ -1,15 +1,11 @@
 """Durations and sizes as a person writes them."""
 
-import os
 import re
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from trm_arc.common.errors import InputError
 
-_IMPORTED = time.monotonic()
-_start = 0.0  # seconds that a program took to import itself
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -63,23 +59,6 @@ def parse_size(text: str) -> int:
     if size <= 0:
         raise InputError(f"{text!r} is no size: write 15MiB or 20MB")
     return size
-
-
-def note_start() -> None:
-    """Called by a program when its imports are done: they count towards its time limit."""
-    global _start
-    imported = time.monotonic() - _IMPORTED
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        age = imported
-    _start = age if imported <= age < imported + 60 else imported  # some sandboxes make the system's figures up
-
-
-def seconds_before() -> float:
-    """Seconds from the start of this program to its first own line; 0 where it was called from another."""
-    return _start
 
 
 def show_duration(seconds: float) -> str:

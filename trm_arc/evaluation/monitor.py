@@ -13,8 +13,13 @@ from trm_arc.evaluation.score import pass_at, ranks
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import fill_all
 from trm_arc.inference.votes import Predictions, tally
+from trm_arc.training.build import Built
 from trm_arc.training.loop import Evaluation, Tracker
+from trm_arc.training.run import RunConfig
+from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
+
+EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training
 
 
 def make_tracker(out: Path) -> Tracker:
@@ -51,7 +56,7 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
 
     def evaluate(look: Callable[[], object]) -> dict[str, float]:
         parts = predict_tasks(
-            trainer.snapshot(),
+            inference_state(trainer),
             tasks,
             trainer.device,
             views=views,
@@ -78,3 +83,23 @@ def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
     grids = [[c.grid for c in candidates] for candidates in answers]
     per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, grids)), 2)
     return {tasks.family.measure: per_output.value, "pass@2 of tasks": per_task.value}
+
+
+def make_watchers(
+    built: Built, settings: RunConfig, *, views: int | None, pool_votes: bool, tensorboard: bool
+) -> tuple[Evaluation | None, Tracker | None]:
+    """What scores a run, and what writes its metrics for TensorBoard; each only if it is asked for.
+
+    Args:
+        views: of a test input at most; None: as many as usual for what is answered.
+
+    Raises:
+        InputError: no solutions are known, or TensorBoard is not installed.
+    """
+    trainer, tasks, _ = built
+    evaluate = track = None
+    if settings.loop.evaluate_every:
+        evaluate = make_evaluation(trainer, tasks, views or min(EVALUATE_VIEWS, tasks.family.usual_views), pool_votes)
+    if tensorboard and trainer.processes.is_main:
+        track = make_tracker(settings.out)
+    return evaluate, track

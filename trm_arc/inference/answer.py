@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from augment import DrawnPlan, Plan, Window, smallest_window
 from trm_arc.common.device import Device
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
-from trm_arc.data.lanes import expected_side
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.predictor import Predictor, list_views
@@ -84,7 +84,7 @@ def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[li
     model = checkpoint.config.model
     if isinstance(tasks, PuzzleSet):
         return [Window(*tasks.family.shape)] * len(tasks), []
-    board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
+    board, trained = Window(model.board_rows, model.board_columns), checkpoint.metadata.windows
     if model.mixer == "mlp":
         if kind == "lanes":
             raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
@@ -116,7 +116,7 @@ def refuse_large(checkpoint: Checkpoint, tasks: AnySet) -> None:
     """
     if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
         return
-    board = checkpoint.extra["windows"][-1]
+    board = checkpoint.metadata.windows[-1]
     large = [task.id for task in tasks.without_solutions() if task.side > min(board)]
     if large:
         raise InputError(f"the MLP mixer's board of {tuple(board)} does not hold {shorten(large)}; use one with attention")
@@ -166,7 +166,7 @@ def predict_tasks(
     device: Device,
     *,
     views: int,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
     quiet: bool = False,
     look: Callable[[], object] = lambda: None,
     **options: Any,
@@ -186,7 +186,7 @@ def predict_tasks(
     Raises:
         InputError: as `make_predictor`, or a task that the MLP mixer cannot hold.
     """
-    processes = processes or Processes()
+    processes = processes or ProcessGroup()
     quiet = quiet or not processes.is_main
     require_least("views", views)
     predictor, unseen = make_predictor(checkpoint, tasks, device, **options)
@@ -222,7 +222,7 @@ def predict_tasks(
 
 
 def gather_predictions(
-    parts: list[Predictions], canvas: Window, row_bytes: int, processes: Processes, device: Device
+    parts: list[Predictions], canvas: Window, row_bytes: int, processes: ProcessGroup, device: Device
 ) -> Predictions:
     """The predictions of all processes on canvases of one size, as tensors of one length; nothing is pickled.
 

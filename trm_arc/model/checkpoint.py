@@ -2,7 +2,7 @@
 
     checkpoint-00001200/
         checkpoint.json       format, version, step, config, the tasks and how far their rows reach
-        tensors.safetensors   weights, average, optimizers, task embeddings, plan, rows in flight
+        tensors.safetensors   weights, average, optimizers, task embeddings, plan, active samples
 
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
 """
@@ -11,31 +11,86 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from augment import BOARD, Plan
+from augment import BOARD, Plan, Window
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import check_writable, read_json, share, to_json, write_atomic
+from trm_arc.common.files import read_json, share, to_json, write_atomic
+from trm_arc.common.records import load_record
 from trm_arc.config import Config
 from trm_arc.data.family import ARC, Family
 from trm_arc.data.puzzle_families import find_family
-from trm_arc.model.compiling import BLOCK, STEP
+from trm_arc.model.compiling import STEP
 from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
-USUAL = {"fused": "", "half_embeddings": False, "accumulation": 1}  # of checkpoints that do not say otherwise
-_YOUNGER = {"rows_in_flight": [], "family": ARC.name, "length": 0}  # parts of a header that the first checkpoints lacked
+# Names that earlier versions wrote, and today's.
+_OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
+_DAMAGED = "the checkpoint is damaged; use an older one"
 EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a checkpoint says of its run beside the settings.  Fields that the first checkpoints lacked have defaults.
+
+    Attributes:
+        windows: the canvas of every size bucket.
+        precision: of the computation, a name of `PRECISIONS`.
+        domain: the name of the kind of puzzle.
+        compile_mode: what torch.compile compiled; empty: nothing.
+        half_embeddings: whether the task embeddings were kept in bfloat16.
+        accumulation: pieces in which a process went through its samples.
+        length: steps that the run is to have; 0: as its settings say.
+        active_samples: the size buckets whose active samples are among the tensors.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    windows: list[Window]
+    precision: str
+    domain: str = ARC.name
+    compile_mode: Literal["", "block", "step"] = ""
+    half_embeddings: bool = False
+    accumulation: int = 1
+    length: int = 0
+    active_samples: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.accumulation < 1 or self.length < 0:
+            raise InputError(f"accumulation {self.accumulation} or length {self.length} is too small")
+        if not self.windows or not all(1 <= side <= BOARD for window in self.windows for side in window):
+            raise InputError(f"windows of 1 to {BOARD} rows and columns are needed, got {[*map(tuple, self.windows)]}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header(Metadata):
+    """All of `checkpoint.json`."""
+
+    format: Literal["trm_arc checkpoint"] = FORMAT
+    version: int = VERSION
+    step: int
+    config: dict[str, Any]
+    tasks: list[tuple[str, str]]
+    tensors: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.step < 0:
+            raise InputError(f"step {self.step} is below 0")
 
 
 @dataclass
@@ -48,8 +103,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: family, windows, how the run computed (precision and `USUAL`), how many steps it is to have (0: as its settings
-            say), and the lanes with rows in flight.
+        metadata: what else is to be known of the run.
         where: its folder, for errors.
     """
 
@@ -57,21 +111,16 @@ class Checkpoint:
     step: int
     tasks: list[tuple[str, str]]
     tensors: dict[str, Tensor]
-    extra: dict[str, Any]
+    metadata: Metadata
     where: str
 
     @property
     def family(self) -> Family:
         """The kind of puzzle that it answers."""
-        return find_family(self.extra["family"])
+        return find_family(self.metadata.domain)
 
     def require_family(self, family: Family, name: str) -> None:
-        """Raise InputError unless it answers this kind of puzzle.
-
-        Args:
-            family: of what is to be answered.
-            name: of what is to be answered, for the error.
-        """
+        """Raise InputError unless it answers the puzzles of `name`, which are of this kind."""
         if self.family is not family:
             raise InputError(f"{self.where}: answers {self.family.title}, and {name} holds {family.title}")
 
@@ -80,11 +129,7 @@ class Checkpoint:
         return {name.removeprefix(f"{prefix}."): t for name, t in self.tensors.items() if name.startswith(f"{prefix}.")}
 
     def reasoner(self, average: bool = True) -> Reasoner:
-        """The model, with the averaged weights if there are any and `average` holds.
-
-        Raises:
-            InputError: the tensors do not fit the config.
-        """
+        """The model, with the averaged weights if there are any and `average` holds."""
         reasoner = Reasoner(self.config.model, torch.Generator())
         reasoner.embedding_rows = len(self.tensors.get("embedding.table", ()))
         load_strictly(reasoner.state_dict(), self.part("model"), f"{self.where}: model")
@@ -108,21 +153,12 @@ class Checkpoint:
 
 @torch.no_grad()
 def load_strictly(into: dict[str, Tensor], tensors: dict[str, Tensor], what: str) -> None:
-    """Copy tensors into others of the same names and shapes; none may be missing, and none too many.
-
-    Args:
-        into: what to overwrite.
-        tensors: what was saved.
-        what: checkpoint and part, for the error.
-
-    Raises:
-        InputError: names or shapes that do not match, named.
-    """
+    """Copy tensors into others of the same names and shapes; raise InputError, with `what` they are, if those differ."""
     expected = {name: tuple(t.shape) for name, t in into.items()}
     given = {name: tuple(t.shape) for name, t in tensors.items()}
     if expected != given:
-        odd = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
-        raise InputError(f"{what} does not fit the checkpoint's config ({', '.join(odd[:5])}); the checkpoint is damaged")
+        wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
+        raise InputError(f"{what} does not fit the checkpoint's config ({', '.join(wrong[:5])}); the checkpoint is damaged")
     for name, tensor in into.items():
         tensor.copy_(tensors[name])
 
@@ -136,7 +172,8 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
         "config": checkpoint.config.to_dict(),
         "tasks": checkpoint.tasks,
         "tensors": len(checkpoint.tensors),
-        **checkpoint.extra,
+        **asdict(checkpoint.metadata),
+        "windows": [list(window) for window in checkpoint.metadata.windows],
     }
 
 
@@ -216,12 +253,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def pool_checkpoints(paths: Sequence[Path], count: int) -> list[Path]:
-    """The checkpoints that vote together: the newest `count` of each run, and those that are named themselves.
-
-    Args:
-        paths: runs, or single checkpoints.
-        count: of each run at most.
-    """
+    """The checkpoints that vote together: the newest `count` of each run, and those that are named themselves."""
     return [one for path in paths for one in (list_checkpoints(path)[::-1][:count] or [path])]
 
 
@@ -237,37 +269,11 @@ def newest_checkpoint(runs: Path) -> Path:
     return max(found, key=lambda path: ((path / _JSON).stat().st_mtime_ns if (path / _JSON).exists() else 0, path.name))
 
 
-def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
-    """See that a run may write into its folder, before any work.
-
-    Args:
-        out: the folder.
-        resume: go on with what is there.
-        overwrite: remove what is there.
-
-    Raises:
-        InputError: it cannot be written, or holds another run, or has nothing to resume.
-    """
-    check_writable(out)
-    there = list_checkpoints(out)
-    if resume and overwrite:
-        raise InputError("--resume and --overwrite: give one of them")
-    if resume and not there and not (out / EXPORT).is_file():
-        if (out / EXPORT.name).is_file():
-            raise InputError(
-                f"these are the pieces of a run; put them into a folder RUN/{EXPORT.parent}, and resume RUN", file=out
-            )
-        raise InputError("no checkpoint to resume; leave --resume out to start the run", file=out)
-    if there and not resume and not overwrite:
-        advice = "go on with --resume, replace it with --overwrite, or name another --out"
-        raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
-
-
 def _peek(path: Path, part: str) -> Any:
     """A part of the header of a checkpoint, or of the newest of a run."""
     there = list_checkpoints(path)
     header = read_json((there[-1] if there else path) / _JSON)
-    return header.get(part) if isinstance(header, dict) else None
+    return _rename(header).get(part) if isinstance(header, dict) else None
 
 
 def run_of(path: Path) -> Path:
@@ -285,21 +291,13 @@ def read_step(path: Path) -> int | None:
 
 
 def read_config(path: Path) -> Config:
-    """The settings of a checkpoint, or of the newest of a run, without its tensors.
-
-    Raises:
-        InputError: not a checkpoint.
-    """
+    """The settings of a checkpoint, or of the newest of a run, without its tensors."""
     return Config.from_dict(_peek(path, "config") or {}, str(path))
 
 
 def read_family(path: Path) -> Family:
-    """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors.
-
-    Raises:
-        InputError: not a checkpoint.
-    """
-    return find_family(str(_peek(path, "family") or ARC.name))
+    """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors."""
+    return find_family(str(_peek(path, "domain") or ARC.name))
 
 
 def read_task_ids(path: Path) -> set[str]:
@@ -327,7 +325,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if header.get("version") != VERSION:
         raise InputError(
             f"a checkpoint of version {header.get('version')}; this trm_arc reads version {VERSION}: use the trm_arc "
-            "that wrote it, or train anew",
+            "that wrote it, or train again",
             file=path,
         )
     try:
@@ -337,67 +335,56 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return check_header(header, tensors, str(path))
 
 
+def _rename(header: dict[str, Any]) -> dict[str, Any]:
+    """A header by today's names."""
+    if header.get("compiled") is True:  # of the first checkpoints, which compiled whole steps or nothing
+        header = {"compile_mode": STEP} | header
+    return {_OLD_NAMES.get(name, name): value for name, value in header.items() if name != "compiled"}
+
+
+def _parse_window(value: object) -> Window:
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(type(side) is int for side in value):
+        raise ValueError(f"must be rows and columns, got {value!r}")
+    return Window(*value)
+
+
 def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Checkpoint:
     """A checkpoint of its header and tensors, if they are whole.
 
     Args:
-        header: from `make_header`, read back.
-        tensors: by name.
-        where: for errors.
+        header: from `make_header`, read back; the names may be those of an earlier version.
 
     Raises:
-        InputError: something is missing, or holds what nothing of ours has written.
+        InputError: something is missing, or has a value that no checkpoint has.
     """
-    needed = {"step", "config", "tasks", "tensors", "windows", "precision"}
-    if not needed <= header.keys():
-        raise InputError(f"{', '.join(sorted(needed - header.keys()))} is missing; the checkpoint is damaged", file=where)
-    if len(tensors) != header["tensors"]:
-        raise InputError(f"holds {len(tensors)} tensors, not {header['tensors']}; the checkpoint is damaged", file=where)
-    if header.get("compiled") is True:  # the word of the first checkpoints
-        header = {"fused": STEP} | header
-    _check(header, tensors, where)
-    usual = USUAL | _YOUNGER
-    extra = usual | {name: header[name] for name in ("windows", "precision", *usual) if name in header}
-    tasks = [tuple(task) for task in header["tasks"]]
-    return Checkpoint(Config.from_dict(header["config"], where), header["step"], tasks, tensors, extra, where)
+    read = load_record(_Header, _rename(header), where, {Window: _parse_window}, _DAMAGED)
+    if len(tensors) != read.tensors:
+        raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {_DAMAGED}", file=where)
+    _check_tensors(tensors, len(read.tasks), find_family(read.domain), where)
+    metadata = Metadata(**{f.name: getattr(read, f.name) for f in fields(Metadata)})
+    return Checkpoint(Config.from_dict(read.config, where), read.step, read.tasks, tensors, metadata, where)
 
 
-def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> None:
-    """Refuse values that nothing of ours has written."""
-
-    def is_list(value: object, kind: type, length: int) -> bool:
-        return isinstance(value, list) and len(value) == length and all(type(v) is kind for v in value)
-
-    def tensor(name: str, dtype: torch.dtype, dimensions: int) -> Tensor | None:
-        t = tensors.get(name)
-        return t if t is not None and t.dtype == dtype and t.ndim == dimensions else None
-
-    tasks, windows, in_flight = header["tasks"], header["windows"], header.get("rows_in_flight", [])
-    starts, table = tensor("plan.starts", torch.int64, 1), tensor("plan.table", torch.uint8, 2)
-    sound = {
-        "step": type(header["step"]) is int and header["step"] >= 0,
-        "length": type(header.get("length", 0)) is int and header.get("length", 0) >= 0,
-        "tasks": isinstance(tasks, list) and all(is_list(task, str, 2) for task in tasks),
-        "windows": isinstance(windows, list)
-        and len(windows) > 0
-        and all(is_list(window, int, 2) and all(1 <= side <= BOARD for side in window) for window in windows),
-        "precision": header["precision"] in tuple(PRECISIONS),
-        **{name: type(header.get(name, value)) is type(value) for name, value in USUAL.items()},
-        "rows_in_flight": isinstance(in_flight, list) and all(type(lane) is int for lane in in_flight),
-        "trained": tensor("trained", torch.int64, 1) is not None,
-        "counts": tensor("counts", torch.float64, 1) is not None and len(tensors["counts"]) == 3,
+def _check_tensors(tensors: dict[str, Tensor], tasks: int, family: Family, where: str) -> None:
+    """Refuse tensors of another type or shape where nothing else would."""
+    kinds = {
+        "trained": (torch.int64, 1),
+        "counts": (torch.float64, 1),
+        "plan.table": (torch.uint8, 2),
+        "plan.starts": (torch.int64, 1),
     }
-    sound["fused"] = header.get("fused", "") in ("", STEP, BLOCK)
-    sound["accumulation"] = sound["accumulation"] and header.get("accumulation", 1) >= 1
-    family = find_family(str(header.get("family", ARC.name)))
-    sound["plan.table"] = table is not None and table.shape[1] == family.row_bytes and family.are_transforms(table.numpy())
-    sound["plan.starts"] = sound["plan.table"] and sound["tasks"] and starts is not None and len(starts) == len(tasks) + 1
-    if sound["plan.starts"]:
-        ends = int(starts[0]) == 0 and int(starts[-1]) == len(table)
-        sound["plan.starts"] = ends and bool((starts.diff() > 0).all())
-    broken = [name for name, fine in sound.items() if not fine]
-    if broken:
-        raise InputError(f"the checkpoint is damaged ({', '.join(broken)}); use an older one", file=where)
+    wrong = [name for name, kind in kinds.items() if name not in tensors or (tensors[name].dtype, tensors[name].ndim) != kind]
+    if not wrong:
+        table, starts = tensors["plan.table"], tensors["plan.starts"]
+        reaches = len(starts) == tasks + 1 and int(starts[0]) == 0 and int(starts[-1]) == len(table)
+        sound = {
+            "counts": len(tensors["counts"]) == 3,
+            "plan.table": table.shape[1] == family.row_bytes and family.are_transforms(table.numpy()),
+            "plan.starts": reaches and bool((starts.diff() > 0).all()),
+        }
+        wrong = [name for name, holds in sound.items() if not holds]
+    if wrong:
+        raise InputError(f"{', '.join(wrong)}: {_DAMAGED}", file=where)
 
 
 def check_rows(checkpoint: Checkpoint) -> Tensor:
@@ -409,5 +396,5 @@ def check_rows(checkpoint: Checkpoint) -> Tensor:
     table = checkpoint.tensors.get("embedding.table")
     rows = len(checkpoint.tasks) if checkpoint.config.model.transform_slots else len(checkpoint.tensors["plan.table"])
     if table is None or tuple(table.shape) != (rows, checkpoint.config.model.width):
-        raise InputError("the checkpoint is damaged (embedding.table); use an older one", file=checkpoint.where)
+        raise InputError(f"embedding.table: {_DAMAGED}", file=checkpoint.where)
     return table

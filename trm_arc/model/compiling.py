@@ -1,7 +1,7 @@
-"""Operators fused by torch.compile: those of a whole training step, or those of a block, which all calls of the network share.
+"""Compile modes: torch.compile for a whole training step, or for a block, which all calls of the network share.
 
-A whole step is a graph of T (n + 1) network calls, fused for a minute or two in each window and at each depth; it also fuses what
-lies between blocks.  A block is fused in seconds.  LOG.md has what either gains.
+A whole step is a graph of T (n + 1) network calls, compiled for a minute or two in each window and at each depth; it also fuses
+what lies between blocks.  A block is compiled in seconds.  LOG.md has what either gains.
 """
 
 from collections.abc import Callable
@@ -15,65 +15,45 @@ STEP, BLOCK, NONE = "step", "block", "none"
 LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit is 8, and the ninth would end the run
 
 
-def chosen(what: str | None, before: str = "") -> str:
-    """What is to be fused, by the command line.
-
-    Args:
-        what: STEP, BLOCK or NONE, if it says so.
-        before: what the run that goes on has fused.
-    """
-    return before if what is None else "" if what == NONE else what
+def choose_compile_mode(flag: str | None, before: str = "") -> str:
+    """The compile mode: what the flag says (STEP, BLOCK or NONE), else that of the run that goes on; empty for none."""
+    return before if flag is None else "" if flag == NONE else flag
 
 
-def explain(error: RuntimeError) -> None:
-    """Raise InputError with a sentence if an error is the compiler's.
-
-    Args:
-        error: of a step that is fused.
-    """
-    from torch._dynamo.exc import TorchDynamoException  # a second, only here
+def reraise_compile_error(error: RuntimeError) -> None:
+    """Raise InputError with a sentence if an error is the compiler's."""
+    from torch._dynamo.exc import TorchDynamoException  # takes a second, so it is imported only here
 
     if isinstance(error, TorchDynamoException):
         reason = " ".join(str(error).split("\n\n")[0].split())
         advice = f"take --compile {NONE}, or install what it needs"
-        raise InputError(f"PyTorch cannot fuse it here ({reason}); {advice}", flag="--compile") from None
+        raise InputError(f"PyTorch cannot compile here ({reason}); {advice}", flag="--compile") from None
 
 
-def fuse(function: Callable) -> Callable:
-    """A function with its operators fused, anew for every shape of its arguments.
+def compile_operators(function: Callable) -> Callable:
+    """A function with its operators fused, compiled again for every shape of its arguments.
 
     Args:
-        function: without branches on what tensors hold.
+        function: without branches on the values of tensors.
     """
     torch._dynamo.config.recompile_limit = max(LIMIT, torch._dynamo.config.recompile_limit)
     return torch.compile(function, fullgraph=True, dynamic=False)
 
 
-def may_break(what: str, model: ModelConfig, device: torch.device) -> bool:
-    """Whether what is fused may break: seen with torch 2.13, `double free or corruption` within some steps (LOG.md).
-
-    Args:
-        what: STEP or BLOCK; or nothing.
-        model: its settings.
-        device: where it is to run.
-    """
-    return what == STEP and device.type == "cpu" and model.mixer == "mlp" and torch.get_num_threads() > 1
+def is_unsafe(mode: str, model: ModelConfig, device: torch.device) -> bool:
+    """Whether compiled code may damage memory: seen with torch 2.13, `double free or corruption` within some steps (LOG.md)."""
+    return mode == STEP and device.type == "cpu" and model.mixer == "mlp" and torch.get_num_threads() > 1
 
 
-def check_fusing(what: str, model: ModelConfig, device: torch.device) -> None:
-    """Raise InputError where something cannot be fused.
-
-    Args:
-        what: see `may_break`.
-        model: its settings.
-        device: where it is to run.
-    """
-    if what == STEP and model.noise:
+def check_compile_mode(mode: str, model: ModelConfig, device: torch.device) -> None:
+    """Raise InputError where a compile mode cannot be used."""
+    if mode == STEP and model.noise:
         raise InputError(
             "torch.compile cannot draw from a generator of our own; take --compile block, or leave one out", flag="noise"
         )
-    if may_break(what, model, device):
+    if is_unsafe(mode, model, device):
         raise InputError(
-            "--compile step: with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; take --compile "
-            "block, or set OMP_NUM_THREADS=1"
+            "with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; take --compile block, or set "
+            "OMP_NUM_THREADS=1",
+            flag="--compile step",
         )

@@ -4,13 +4,14 @@
         export.json             the checkpoint's header, and which piece holds which part of which tensor
         piece-0001.safetensors  ...
 
-Weights stay as they are; their average, what the optimizers remember and the task embeddings are rounded to bfloat16.  Rows in
-flight stay behind: a run that goes on from an export begins with new puzzles, so it is not the same to the last bit.
+Weights stay as they are; their average, what the optimizers remember and the task embeddings are rounded to bfloat16.  Active
+samples are left out: a run that goes on from an export begins with new puzzles, so it is not the same to the last bit.
 """
 
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     """Write a checkpoint in pieces below `folder/export`, whole or not at all.
 
     Args:
-        checkpoint: of a run; its rows in flight are left out.
+        checkpoint: of a run; its active samples are left out.
         folder: of the run.
         size: of a piece at most, in bytes.
 
@@ -59,9 +60,10 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     """
     check_piece_size(size)
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
+    left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
     temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER
     index: dict[str, Any] = {
-        "checkpoint": make_header(checkpoint) | {"tensors": len(tensors), "rows_in_flight": []},
+        "checkpoint": make_header(left),
         "tensors": {name: {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)} for name, t in tensors.items()},
         "pieces": {},
     }

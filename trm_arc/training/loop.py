@@ -6,22 +6,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.model.checkpoint import list_checkpoints
-from trm_arc.training.pace import Pace
+from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
-from trm_arc.training.trainer import NotFiniteError, Trainer, Wish
+from trm_arc.training.time_budget import TimeBudget
+from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
@@ -34,8 +36,9 @@ class _AbandonedError(Exception):
     """An evaluation was given up, as the run has to stop."""
 
 
-class Rhythm(NamedTuple):
-    """How often what happens.
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How often a run saves, logs and evaluates, and when it ends.
 
     Attributes:
         save_every: steps between checkpoints.
@@ -43,8 +46,8 @@ class Rhythm(NamedTuple):
         keep: checkpoints kept.
         log_every: steps between lines of metrics.
         evaluate_every: steps between evaluations; 0: none.
-        time_limit: seconds after which the run saves and stops; None: none.
-        fit: let the run be as long as the time limit allows, with all that depends on its length.
+        deadline: when the run has to be saved and stop.
+        fit: let the run have as many steps as there is time for, with all that depends on its length.
     """
 
     save_every: int = 1000
@@ -52,14 +55,14 @@ class Rhythm(NamedTuple):
     keep: int = 2
     log_every: int = 10
     evaluate_every: int = 0
-    time_limit: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     fit: bool = False
 
 
 def train(
     trainer: Trainer,
     out: Path,
-    rhythm: Rhythm,
+    config: LoopConfig,
     *,
     peak: float,
     stale: Sequence[Path] = (),
@@ -71,9 +74,6 @@ def train(
     """Run a trainer to its last step; a signal to stop, or the end of the time, saves first, and ends an evaluation.
 
     Args:
-        trainer: perhaps resumed.
-        out: folder of the run.
-        rhythm: how often to log, save and evaluate.
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
         best: the best score so far, of a run that goes on.
@@ -87,56 +87,58 @@ def train(
     Raises:
         InputError: nothing can be written, or too many steps in a row came to nothing.
     """
-    began = saved = time.monotonic()
+    saved = time.monotonic()
     log = _Log(trainer, out, peak, track)
-    pace = Pace(trainer, began, rhythm.time_limit)
+    budget = TimeBudget(trainer, config.deadline)
     with log.bar, stop_signals() as stopping:
 
         def agree(yes: bool) -> bool:
-            return trainer.processes.main_says(yes, trainer.device.device)
+            return trainer.processes.broadcast_flag(yes, trainer.device.device)
 
         def look() -> None:
             # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
-            if trainer.processes.count == 1 and (stopping or not pace.has_time(time.monotonic(), 0)):
+            if trainer.processes.count == 1 and (stopping or config.deadline.has_passed):
                 raise _AbandonedError
 
         def score() -> bool:
             """Score the step, which is saved, if there is time; whether there is some left to go on."""
             nonlocal best
             before = time.monotonic()
-            ahead = 2 if rhythm.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
-            if not agree(pace.has_time(before, ahead * pace.evaluating)):
+            ahead = 2 if config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
+            if not agree(budget.has_time(ahead * budget.evaluating)):
                 return True
             try:
                 best = _note_scores(trainer, out, log, evaluate(look), best)
             except _AbandonedError:
                 tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
                 return False
-            pace.evaluating = time.monotonic() - before
-            return agree(pace.has_time_for_step(time.monotonic()))
+            budget.evaluating = time.monotonic() - before
+            return agree(budget.has_time_for_step())
 
         go_on = not owed or score()
-        while go_on and trainer.step < trainer.steps and not trainer.agreed.stop:
+        while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now = time.monotonic()
-            due = pace.wants_save(now) or (rhythm.save_seconds is not None and now - saved >= rhythm.save_seconds)
-            over = not rhythm.fit and pace.is_over(now)
-            length = trainer.step + pace.count_steps(now, pace.evaluating) if rhythm.fit else 0
+            due = budget.wants_save() or (config.save_seconds is not None and now - saved >= config.save_seconds)
+            over = not config.fit and budget.is_over()
+            length = trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
             try:
-                log.add(trainer.train_step(Wish(bool(stopping) or over, due, length)))
+                log.add(trainer.train_step(StepRequest(bool(stopping) or over, due, length)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
-            pace.add(time.monotonic() - now)
+            budget.add(time.monotonic() - now)
             last = trainer.step == trainer.steps
-            if trainer.step % rhythm.log_every == 0 or last:
+            if trainer.step % config.log_every == 0 or last:
                 log.write()
-            by_steps = rhythm.save_seconds is None and trainer.step % rhythm.save_every == 0
-            scores_now = evaluate is not None and (last or trainer.step % rhythm.evaluate_every == 0) and not trainer.agreed.stop
-            if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
+            by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
+            scores_now = (
+                evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.decision.stop
+            )
+            if by_steps or last or trainer.decision.save or trainer.decision.stop or scores_now:
                 now = time.monotonic()
-                trainer.save(out, rhythm.keep, stale)
+                save_state(trainer, out, config.keep, stale)
                 stale, saved = [], time.monotonic()
-                pace.saving = saved - now
+                budget.saving = saved - now
             go_on = not scores_now or score()
     return trainer.step == trainer.steps
 
@@ -145,22 +147,22 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
     """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
     score = next(iter(scores.values()))
     log.write_scores(scores)
-    if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
+    if not trainer.processes.broadcast_flag(score > best, trainer.device.device):  # it knows the best of a run that goes on
         return best
-    trainer.save(out / BEST, 1, list_checkpoints(out / BEST))
+    save_state(trainer, out / BEST, 1, list_checkpoints(out / BEST))
     return score
 
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
-    told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
     batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
             save_file(batch, out / BAD_BATCH)
     except (OSError, SafetensorError):
-        return f"{told}; go on from the last checkpoint with lower rates"
-    return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
+        return f"{problem}; go on from the last checkpoint with lower rates"
+    return f"{problem}; the last batch is in {out / BAD_BATCH}; train again with lower rates (--overwrite replaces this run)"
 
 
 def describe_progress(step: int, steps: int, seconds: float) -> str:
@@ -205,15 +207,15 @@ class _Log:
             bar_format="{desc}",
         )
         self.first = trainer.step, trainer.seconds
-        self.told = ""
+        self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
 
     def add(self, metrics: Metrics) -> None:
-        """Take a step in."""
+        """Count a step."""
         self.since.append(metrics)
         step = self.trainer.step - 1
-        self.operations += self.trainer.operations(self.trainer.examples.turns.at(step)[0], self.trainer.depth(step))
-        self.tell()
+        self.operations += self.trainer.operations(self.trainer.examples.schedule.at(step)[0], self.trainer.depth(step))
+        self.refresh()
         self.bar.update()
 
     def write(self) -> None:
@@ -241,17 +243,17 @@ class _Log:
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self._put(line)
-        self.told = describe_metrics(line, int(values["halted"].sum()))
-        self.tell()
+        self.measured = describe_metrics(line, int(values["halted"].sum()))
+        self.refresh()
 
-    def tell(self) -> None:
+    def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it now and then."""
         trainer, (step, seconds) = self.trainer, self.first
         left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
-        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.told, refresh=False)
+        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.measured, refresh=False)
 
     def write_scores(self, scores: dict[str, float]) -> None:
-        """Write a line for an evaluation, and say it."""
+        """Write a line for an evaluation, and print it."""
         self._put({"step": self.trainer.step, "seconds": self.trainer.seconds, **scores})
         if self.trainer.processes.is_main:
             tqdm.write(f"step {self.trainer.step}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))

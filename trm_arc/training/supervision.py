@@ -1,4 +1,4 @@
-"""One supervision step of training, from rows in flight to a loss: pure, no wait for the device, so that it can be fused."""
+"""One supervision step of training, from active samples to a loss: pure, no wait for the device, so that it can be compiled."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trm_arc.config import TrainingConfig
-from trm_arc.model.compiling import BLOCK, STEP, fuse
+from trm_arc.model.compiling import BLOCK, STEP, compile_operators
 from trm_arc.model.reasoner import Output, Reasoner, State
 from trm_arc.training.halting import Carry, decide, restart
 from trm_arc.training.loss import continue_loss, supervise
@@ -42,7 +42,7 @@ def supervision_step(
     Args:
         reasoner: the model.
         config: loss and halting.
-        carry: rows in flight; those that halted have their new puzzle already, and take the initial state here.
+        carry: active samples; those that halted have their new puzzle already, and take the initial state here.
         vectors: (B, D) task embeddings of the rows.
         start: initial states, (B K, L, D) each.
         at_least: (B,) steps that a row must do, from `draw_minimum`.
@@ -91,13 +91,8 @@ def supervision_step(
     return loss, Carry(kept or output.state, batch, steps, halted), metrics
 
 
-def fused_step(reasoner: Reasoner, fused: str) -> Callable[..., tuple[Tensor, Carry, Metrics]]:
-    """`supervision_step`, fused as a whole, or with the blocks of the model fused.
-
-    Args:
-        reasoner: the model; changed where its blocks are.
-        fused: STEP, BLOCK, or nothing.
-    """
-    if fused == BLOCK:
-        reasoner.run_block = fuse(reasoner.run_block)
-    return fuse(supervision_step) if fused == STEP else supervision_step
+def compiled_step(reasoner: Reasoner, mode: str) -> Callable[..., tuple[Tensor, Carry, Metrics]]:
+    """`supervision_step` in a compile mode: STEP, or BLOCK, which changes the model; or as it is."""
+    if mode == BLOCK:
+        reasoner.run_block = compile_operators(reasoner.run_block)
+    return compile_operators(supervision_step) if mode == STEP else supervision_step

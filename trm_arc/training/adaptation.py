@@ -1,0 +1,51 @@
+"""The settings of an adaptation: those of the checkpoint or preset, changed by a recipe, for the tasks to adapt to."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from trm_arc.common.errors import InputError
+from trm_arc.config import PRESETS, RECIPES, Config
+from trm_arc.data.family import ARC
+from trm_arc.data.puzzle_sources import are_puzzles
+from trm_arc.model.checkpoint import read_family
+
+WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
+# Settings that were about the checkpoint's own data, with what they are for the tasks to adapt to.
+_FRESH = {"data": "", "leave_out": "", "drop_leaks": False, "smallest": 0, "lanes": "auto:6"}
+
+
+def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bool = True) -> Config:
+    """The settings of an adaptation.
+
+    Args:
+        base: of the checkpoint, or of a preset.
+        recipe: of `RECIPES`.
+        challenges: name or path of the tasks to adapt to.
+        trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
+    """
+    own: dict[str, Any] = {}
+    if trained:  # what a long run from scratch begins with is behind it
+        own = {"warmup_steps": min(base.training.warmup_steps, WARM_UP), "depth_curriculum": ""}
+    if recipe == "own" and base.model.mixer == "attention":
+        own["window"] = "lanes"  # the same gradient for a fraction of the cells
+    return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
+
+
+def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
+    """Refuse models and presets of Sudoku and mazes where ARC tasks are to be answered.
+
+    A checkpoint that cannot be read is left to whoever reads it.
+
+    Raises:
+        InputError: one is not for ARC.
+    """
+    if preset is not None and are_puzzles(PRESETS[preset].training.data):
+        raise InputError(f"{preset} is for Sudoku or mazes, not for ARC tasks", flag="--preset")
+    for path in checkpoints:
+        try:
+            family = read_family(path)
+        except InputError:
+            continue
+        if family is not ARC:
+            raise InputError(f"answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)

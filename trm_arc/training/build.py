@@ -1,0 +1,114 @@
+"""Build a run: load its data, choose its length, make its trainer."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from trm_arc.common.device import Device
+from trm_arc.common.distributed import ProcessGroup
+from trm_arc.common.errors import InputError, shorten
+from trm_arc.config import Config, ModelConfig, TrainingConfig
+from trm_arc.data.examples import Examples, prepare_examples
+from trm_arc.data.loading import load_training_tasks
+from trm_arc.data.puzzle_examples import prepare_puzzles
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.task import TaskSet
+from trm_arc.training.trainer import Options, Trainer
+
+
+def total_steps(config: TrainingConfig, pairs: int) -> int:
+    """Optimizer steps of a run: as set, or as many as the epochs take at `pairs` examples an epoch."""
+    return config.steps or max(1, config.epochs * pairs // config.batch_size)
+
+
+Built = tuple[Trainer, AnySet, list[str]]
+
+
+def build_trainer(
+    config: Config,
+    folder: Path | None,
+    device: Device,
+    processes: ProcessGroup | None = None,
+    options: Options | None = None,
+    *,
+    fitting: bool = False,
+) -> Built:
+    """Load the data and set up a run.
+
+    Args:
+        folder: where to look for named sets first.
+        fitting: leave out tasks to answer that are too large for the model's board, and lower a batch size that is larger than
+            the data, where otherwise both are refused.
+
+    Returns:
+        The trainer, the tasks to answer with their solutions if known, and sentences on what a user should know of the data.
+
+    Raises:
+        InputError: see `load_training_tasks`.
+    """
+    training, evaluation, notes = load_training_tasks(config.training, folder)
+    if isinstance(training, PuzzleSet):
+        examples, left_out = prepare_puzzles(training, evaluation, config), []
+    else:
+        evaluation = _drop_large(evaluation, config.model, notes) if fitting else evaluation
+        examples, left_out = prepare_examples(training, evaluation, config)
+    if config.training.batch_size > examples.distinct:
+        if not fitting:
+            raise InputError(
+                f"{config.training.batch_size} rows are more than the {examples.distinct} examples of this run, its "
+                "pairs under their transforms; lower it, or use more --augmentations",
+                flag="batch_size",
+            )
+        sharers = processes.count if processes else 1
+        config = config.override({"batch_size": max(1, examples.distinct // sharers) * sharers})
+        notes.append(f"a batch of {config.training.batch_size} rows, as there are {examples.distinct} examples")
+    steps = total_steps(config.training, len(examples.pairs))
+    trainer = Trainer(config, examples, device, steps, processes, options)
+    if left_out:
+        notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
+    notes += [
+        _describe_data(training, evaluation, examples),
+        repr(trainer.reasoner),
+        f"device: {device.reason}" + (f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""),
+    ]
+    return trainer, evaluation, notes
+
+
+def _drop_large(evaluation: TaskSet, model: ModelConfig, notes: list[str]) -> TaskSet:
+    """The tasks that fit the model's board, if any do."""
+    board = min(model.board_rows, model.board_columns)
+    large = [task.id for task in evaluation if task.side > board]
+    if not 0 < len(large) < len(evaluation):
+        return evaluation
+    notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
+    return evaluation.without(large)
+
+
+def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> str:
+    if isinstance(training, PuzzleSet):
+        images = f"each under {examples.plan.count} symmetries" if examples.plan.count > 1 else "as they are"
+        return (
+            f"learning {len(training):,} puzzles of {training.name} ({training.family.name}), {images}; "
+            f"answering {len(evaluation):,} of {evaluation.name}"
+        )
+    others = len(examples.entries) - len(evaluation)
+    what = f"those and {others} tasks of {training.name}" if others else "those alone"
+    windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
+    many = "windows" if len(examples.buckets) > 1 else "window"
+    return (
+        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations\n"
+        f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
+    )
+
+
+def refuse_idle_settings(given: Collection[str], training: TrainingConfig) -> None:
+    """Raise InputError for a setting that was given and does nothing beside the others."""
+    idle = {
+        "matrix_learning_rate": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
+        "matrix_weight_decay": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
+        "halt_exploration": (training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
+        "lanes": (training.window != "lanes", "--window lanes"),
+        "epochs": (training.steps > 0, "--steps 0"),
+    }
+    for name, (does_nothing, needs) in idle.items():
+        if name in given and does_nothing:
+            raise InputError(f"does nothing without {needs}", flag=f"--{name.replace('_', '-')}")

@@ -1,0 +1,109 @@
+"""Carry out a run in its folder: check the folder, build, train, save, export."""
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trm_arc.common.distributed import ProcessGroup
+from trm_arc.common.files import exclusive
+from trm_arc.model.checkpoint import checkpoint_name, list_checkpoints, remove_unfinished
+from trm_arc.model.export import FOLDER, export_pieces
+from trm_arc.model.flops import measure_peak
+from trm_arc.training.build import Built
+from trm_arc.training.loop import Evaluation, LoopConfig, Tracker, train
+from trm_arc.training.run_folder import (
+    best_so_far,
+    drop_later_metrics,
+    list_stale,
+    owes_scores,
+    prepare_folder,
+    set_metrics_aside,
+)
+from trm_arc.training.state import full_state, save_state
+from trm_arc.training.time_budget import describe_plan
+
+Watchers = tuple[Evaluation | None, Tracker | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What is to be done with a run, beside its settings.
+
+    Attributes:
+        out: its folder.
+        resume: go on from what is there.
+        overwrite: replace what is there.
+        dry_run: say what the run would do and cost, and no more.
+        export_size: bytes of a piece of the export at the end; 0: none.
+        loop: how often to save, log and evaluate, and when to end.
+    """
+
+    out: Path
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    export_size: int = 0
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def carry_out(
+    config: RunConfig, processes: ProcessGroup, build: Callable[[], Built], watch: Callable[[Built], Watchers] | None = None
+) -> None:
+    """Train, save and export, as `config` says; print what a user should know.
+
+    Args:
+        build: makes the run, resumed if it is to be; called when the folder is known to be this run's alone.
+        watch: gives what scores the run, and what takes its metrics.
+
+    Raises:
+        InputError: the folder holds another run, or cannot be written; or from `build`, `watch` or the steps themselves.
+    """
+    if config.dry_run:
+        trainer, _, notes = build()
+        if processes.is_main:
+            print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+        return
+    if processes.is_main:
+        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite)
+    with exclusive(config.out) if processes.is_main else nullcontext():
+        complete = _train_in_folder(config, processes, build(), watch)
+    if processes.is_main:
+        why = "trained" if complete else "stopped as asked, saved; go on with --resume"
+        print(f"{why}: {list_checkpoints(config.out)[-1]}")
+
+
+def _train_in_folder(config: RunConfig, processes: ProcessGroup, built: Built, watch: Callable[[Built], Watchers] | None) -> bool:
+    """All that is done while no other run may write; whether the run is complete."""
+    (trainer, _, notes), out = built, config.out
+    evaluate, track = watch(built) if watch else (None, None)  # before anything of an old run is touched
+    best, owed = -math.inf, False  # the main process knows
+    if processes.is_main:
+        best, owed = _restore_history(config, built, scored=evaluate is not None)
+        print("\n".join(notes))
+    peak = measure_peak(trainer.device) * processes.count
+    stale = list_stale(out) if config.overwrite else []
+    done_before = trainer.step == trainer.steps
+    owed = processes.broadcast_flag(owed, trainer.device.device)
+    complete = train(trainer, out, config.loop, peak=peak, stale=stale, best=best, owed=owed, evaluate=evaluate, track=track)
+    saved = (out / checkpoint_name(trainer.step)).is_dir()
+    if done_before and not processes.broadcast_flag(saved, trainer.device.device):  # resumed from pieces
+        save_state(trainer, out, config.loop.keep)
+    exported = full_state(trainer) if config.export_size else None
+    if exported and processes.is_main:
+        pieces = export_pieces(exported, out, config.export_size)
+        size = sum(piece.stat().st_size for piece in pieces) / 1e6
+        print(f"exported {len(pieces)} pieces, {size:,.1f} MB: {out / FOLDER}")
+    return complete
+
+
+def _restore_history(config: RunConfig, built: Built, *, scored: bool) -> tuple[float, bool]:
+    """Bring metrics and time spent to the step that the run goes on from; its best score, and whether a score is missing."""
+    (trainer, evaluation, _), out = built, config.out
+    remove_unfinished(out)
+    set_metrics_aside(out, overwrite=config.overwrite)
+    kept, measure = drop_later_metrics(out, trainer.step), evaluation.family.measure
+    trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
+    owed = scored and owes_scores(trainer.step, trainer.steps, config.loop.evaluate_every, kept, measure)
+    return best_so_far(out, kept, measure), owed

@@ -1,0 +1,101 @@
+"""The folder of a run: what may be written there, and which of its lines and scores belong to the run that goes on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import RESULT_FILES, check_writable, read_lines, to_json, write_atomic
+from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+from trm_arc.model.export import FOLDER
+from trm_arc.training.loop import BEST, METRICS_FILE, OLD_METRICS
+
+
+def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Check that a run may write into its folder, before any work.
+
+    Args:
+        resume: the run in the folder is to go on.
+        overwrite: the run in the folder is to be replaced.
+
+    Raises:
+        InputError: it cannot be written, or holds another run, or has nothing to resume.
+    """
+    check_writable(out)
+    there = list_checkpoints(out)
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite: give one of them")
+    if resume and not there and not (out / EXPORT).is_file():
+        if (out / EXPORT.name).is_file():
+            raise InputError(
+                f"these are the pieces of a run; put them into a folder RUN/{EXPORT.parent}, and resume RUN", file=out
+            )
+        raise InputError("no checkpoint to resume; leave --resume out to start the run", file=out)
+    if there and not resume and not overwrite:
+        advice = "go on with --resume, replace it with --overwrite, or name another --out"
+        raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
+
+
+def set_metrics_aside(out: Path, *, overwrite: bool) -> None:
+    """Keep the lines of a run that is to be replaced until the first checkpoint of the new one is whole, or take them back.
+
+    Args:
+        overwrite: whether the folder's run is to be replaced; if not, an earlier attempt at that may have ended before it saved.
+
+    Raises:
+        InputError: the files cannot be moved.
+    """
+    now, old = out / METRICS_FILE, out / OLD_METRICS
+    try:
+        if overwrite and now.exists() and not old.exists():
+            now.replace(old)
+        elif overwrite:
+            now.unlink(missing_ok=True)
+        elif old.exists():
+            old.replace(now)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error})", file=out) from None
+
+
+def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
+    """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
+
+    Args:
+        step: last step to keep; 0 forgets all.
+
+    Returns:
+        The lines up to there.  The time that training took is in them and not in the checkpoint, so that equal runs have equal
+        checkpoints.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
+    path = out / METRICS_FILE
+    kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
+    data = b"".join(map(to_json, kept))
+    if data != (path.read_bytes() if path.exists() else b""):  # a full disk must not keep a run from going on
+        write_atomic(path, data)
+    return kept
+
+
+def best_so_far(out: Path, lines: Sequence[Mapping[str, float]], measure: str) -> float:
+    """The best score of a run, whose checkpoint is kept; minus infinity if there is none."""
+    scores = [line[measure] for line in lines if measure in line]
+    return max(scores, default=-math.inf) if list_checkpoints(out / BEST) else -math.inf
+
+
+def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, float]], measure: str) -> bool:
+    """Whether the step that a run of `steps` goes on from was to be evaluated, and there was no time for it.
+
+    Args:
+        every: steps between evaluations.
+        lines: the run's metrics.
+        measure: the score that counts.
+    """
+    due = step > 0 and (step % every == 0 or step == steps)
+    return due and not any(measure in line for line in lines if line["step"] == step)
+
+
+def list_stale(out: Path) -> list[Path]:
+    """What there is of a run that is to be replaced, to be removed when the first checkpoint of the new one is saved."""
+    return [out / OLD_METRICS, *list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER, BEST))]
