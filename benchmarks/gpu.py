@@ -79,8 +79,8 @@ class Timing(NamedTuple):
         case: the preset, with flags of training.
         rows: of a batch.
         piece: rows at a time of the largest windows, in the end; fewer where the memory was not enough.
-        first: seconds of the first step of every lane together, with all that is compiled and tried.
-        seconds: of a step, the median of each lane weighted by its share of the steps.
+        first: seconds of the first step of every bucket together, with all that is compiled and tried.
+        seconds: of a step, the median of each bucket weighted by its share of the steps.
         loading: share of that which the loader takes.
         share: operations a second, of those that the fastest matrix product does.
         megabytes: of the device's memory, at the most, once the pieces fit; 0 where that is not known.
@@ -253,7 +253,7 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
         device: where, and in which precision.
         peak: operations a second of the fastest matrix product.
         small: see `shrink`.
-        repeats: steps of each lane that count, after one that does not.
+        repeats: steps of each bucket that count, after one that does not.
 
     Raises:
         InputError: there is no such preset or flag, or it cannot be compiled.
@@ -261,19 +261,19 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
     config, device, options = read_case(case, device)
     config, examples = make_examples(shrink(config, small), small)
     trainer = Trainer(config, examples, device, 1000, options=options)
-    lanes = time_lanes(trainer, repeats)
-    share = lanes.operations / lanes.seconds / peak
-    loading = lanes.loading / lanes.seconds
+    buckets = time_buckets(trainer, repeats)
+    share = buckets.operations / buckets.seconds / peak
+    loading = buckets.loading / buckets.seconds
     rows = config.training.batch_size
-    return Timing(case, rows, trainer.pieces[-1], lanes.first, lanes.seconds, loading, share, lanes.megabytes)
+    return Timing(case, rows, trainer.pieces[-1], buckets.first, buckets.seconds, loading, share, buckets.megabytes)
 
 
-class Lanes(NamedTuple):
+class BucketTimes(NamedTuple):
     """How the steps of a run go.
 
     Attributes:
-        first: seconds of the first step of every lane together.
-        seconds: of a step, the median of each lane weighted by its share of the steps.
+        first: seconds of the first step of every bucket together.
+        seconds: of a step, the median of each bucket weighted by its share of the steps.
         loading: of that, the loader's.
         operations: of a step.
         megabytes: of the device's memory, at the most, after the first steps.
@@ -286,24 +286,24 @@ class Lanes(NamedTuple):
     megabytes: float
 
 
-def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
-    """Time the steps of every lane, the largest windows first, as they need the most memory.
+def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
+    """Time the steps of every bucket, the largest windows first, as they need the most memory.
 
     Args:
         trainer: whose steps.
-        repeats: steps of each lane that count, after one that does not.
+        repeats: steps of each bucket that count, after one that does not.
     """
-    lanes, turns, config = trainer.examples.lanes, trainer.examples.turns, trainer.config
-    quotas = turns.before[-1] / turns.before[-1].sum()
+    buckets, schedule, config = trainer.examples.buckets, trainer.examples.schedule, trainer.config
+    quotas = schedule.before[-1] / schedule.before[-1].sum()
     memory = torch.get_device_module(trainer.device.device)
     known = hasattr(memory, "reset_peak_memory_stats")
     first = seconds = loading = operations = held = 0.0
-    for number in reversed(range(len(lanes))):
+    for number in reversed(range(len(buckets))):
         steps, batches = [], []
-        turn = next(step for step in range(len(turns.lanes)) if turns.at(step)[0] == number)
+        turn = next(step for step in range(len(schedule.buckets)) if schedule.at(step)[0] == number)
         for _ in range(repeats + 1):
             began = time.perf_counter()
-            trainer.examples.batch(turn, config.training, trainer.part)
+            trainer.examples.batch(turn, config.training, trainer.shard)
             batches.append(time.perf_counter() - began)
             trainer.step = turn
             synchronize(trainer.device.device)
@@ -316,10 +316,10 @@ def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
         first += steps[0]
         seconds += quotas[number] * statistics.median(steps[1:])
         loading += quotas[number] * statistics.median(batches[1:])
-        count = count_training(config.model, config.training, lanes[number].window.cells)
+        count = count_training(config.model, config.training, buckets[number].window.cells)
         operations += quotas[number] * config.training.batch_size * count
         held = max(held, memory.max_memory_allocated() / 2**20) if known else 0.0
-    return Lanes(first, seconds, loading, operations, held)
+    return BucketTimes(first, seconds, loading, operations, held)
 
 
 def measure_copy(device: Device, megabytes: int) -> float:
@@ -481,7 +481,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json")
     parser.add_argument("--seconds", type=float, default=480, help="that all may take; what may not fit is not begun")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
-    parser.add_argument("--repeats", type=int, default=5, help="steps of each lane, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=5, help="steps of each bucket, of which the median counts")
     parser.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare with float64 first")
     parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be given again")
     values = parser.parse(arguments)

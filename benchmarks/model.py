@@ -56,8 +56,8 @@ def original_step(
         return h
 
     board = F.embedding(tokens.flatten(1).int(), reasoner.embed_tokens.to(dtype))
-    slots = F.pad(vectors.to(dtype)[:, None], (0, 0, 0, config.prefix - 1))
-    x = config.width**0.5 * torch.cat((slots, board), dim=1)
+    prefix = F.pad(vectors.to(dtype)[:, None], (0, 0, 0, config.prefix - 1))
+    x = config.width**0.5 * torch.cat((prefix, board), dim=1)
     y, z = (start.to(dtype).expand(x.shape) for start in (reasoner.y_start[0], reasoner.z_start[0, 0]))
     grad = torch.is_grad_enabled()
     for cycle in range(config.cycles):

@@ -1,4 +1,4 @@
-"""Training steps of the published network on the real ARC-AGI-1 mix: lanes and full boards, the loader, processes, the start."""
+"""Training steps of the published network on the real ARC-AGI-1 mix: size buckets, full boards, loader, processes, start."""
 
 import os
 import statistics
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import common
-from benchmarks.gpu import time_lanes
+from benchmarks.gpu import time_buckets
 from trm_arc.cli import run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least
@@ -52,14 +52,14 @@ def time_presets(names: list[str], folder: Path | None, batch: int, repeats: int
         names: of presets.
         folder: where to look for named sets first.
         batch: rows of a step.
-        repeats: steps of each lane, of which the median counts.
+        repeats: steps of each bucket, of which the median counts.
         peak: operations a second of the fastest matrix product.
     """
     results = {}
     for name in names:
         config = PRESETS[name].override({"batch_size": batch, "augmentations": 20, "depth_curriculum": ""})
         trainer, _, _ = build_trainer(config, folder, find_device("cpu"))
-        timed = time_lanes(trainer, repeats)
+        timed = time_buckets(trainer, repeats)
         cost = f"{timed.operations / batch / 1e9:,.0f} GFLOP an example, {batch / timed.seconds:.2f} examples/s"
         results[name] = f"{cost}, {timed.operations / timed.seconds / peak:.0%} of peak"
     return results
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = common.parser("train_step", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the ARC-AGI-1 and ConceptARC files")
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")
-    parser.add_argument("--repeats", type=int, default=3, help="steps of each lane, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="steps of each bucket, of which the median counts")
     only = "time the steps of these presets, and nothing else"
     parser.add_argument("--presets", nargs="+", choices=tuple(PRESETS), metavar="NAME", help=only)
     values = parser.parse(arguments)
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     for window in ("full", "lanes"):
         config = PRESETS["trm"].override({"window": window, "batch_size": values.batch, "augmentations": 20})
         trainer, _, _ = build_trainer(config, values.data_folder, device)
-        timed = time_lanes(trainer, values.repeats)
+        timed = time_buckets(trainer, values.repeats)
         rates[window] = values.batch / timed.seconds
         results |= {
             f"{window}: windows": ", ".join(str(w.rows) for w in trainer.examples.windows),

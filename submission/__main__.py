@@ -9,8 +9,8 @@ from pathlib import Path
 
 from submission import kaggle
 from submission.bundle import add_bundle_flags, bundle, verify
-from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.reading import read_challenges
+from submission.run_log import Clock, RunLog, find_limit, leave_screen
 from submission.session import Session, Settings, ignore_signals
 from trm_arc.cli import Parser, add_machine_flags, add_view_flags, make_train_parser, run
 from trm_arc.common.device import PRECISIONS
@@ -63,7 +63,7 @@ def predict(values: argparse.Namespace) -> int:
         settle=values.settle,
         work_folder=values.work_folder,
     )
-    session = Session(challenges, settings, clock, Journal(out.with_name(f"{out.stem}-run.json"), clock))
+    session = Session(challenges, settings, clock, RunLog(out.with_name(f"{out.stem}-run.json"), clock))
     valid = session.run()
     if session.stopping:
         ignore_signals()  # the program is at its end; a repeat must not make a failure of it

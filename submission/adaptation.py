@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from submission.journal import Journal
 from submission.reading import tasks_to_json
+from submission.run_log import RunLog
 from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
@@ -35,16 +35,14 @@ class Adaptation:
     Args:
         crew: the worker pool; knows the clock, and when to stop.
         settings: of the session.
-        journal: where it is told.
+        log: where it is told.
         tasks: what to adapt to.
         base: the checkpoint; None from scratch.
         folder: of the adapted run; what to adapt to lies beside it.
     """
 
-    def __init__(
-        self, crew: WorkerPool, settings: Any, journal: Journal, tasks: TaskSet, base: Path | None, folder: Path
-    ) -> None:
-        self.crew, self.settings, self.journal, self.base = crew, settings, journal, base
+    def __init__(self, crew: WorkerPool, settings: Any, log: RunLog, tasks: TaskSet, base: Path | None, folder: Path) -> None:
+        self.crew, self.settings, self.log, self.base = crew, settings, log, base
         self.folder, self.challenges = folder, folder.with_name("challenges.json")
         self.told = 0.0
         write_atomic(self.challenges, to_json(tasks_to_json(tasks)))
@@ -72,14 +70,14 @@ class Adaptation:
             code, words = self._attempt(devices, left - saving, ends)
             if code == 0:
                 break
-            self.journal.tell(f"adaptation on {', '.join(devices)} ended with code {code}: {words}", loudly=True)
+            self.log.warn(f"adaptation on {', '.join(devices)} ended with code {code}: {words}")
             if code == 2:  # its own sentence on what is wrong; another try would end the same way
                 break
             devices = list_devices(self.settings.device, min(120.0, max(0.0, ends - time.monotonic()) / 4), self.crew.stopping)
             devices = devices if attempt == 0 else devices[:1] if attempt == 1 else ["cpu"]
         there = list_checkpoints(self.folder)
         if there:
-            self.journal.tell(f"adapted: {there[-1].name}{self._describe()}")
+            self.log.info(f"adapted: {there[-1].name}{self._describe()}")
         return self.folder if there else None
 
     def _attempt(self, devices: list[str], left: float, ends: float) -> tuple[int, str]:
@@ -138,7 +136,7 @@ class Adaptation:
             self.told = time.monotonic()
             left = ends - self.told
             until = f", {show_duration(max(left, 0))} left" if left < float("inf") else ""
-            self.journal.tell(f"adapting{self._describe()}{until}")
+            self.log.info(f"adapting{self._describe()}{until}")
 
 
 def _environments(devices: list[str]) -> list[dict[str, str]]:

@@ -157,7 +157,7 @@ def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
     """What predicting and adapting to unseen tasks need of a checkpoint: the averaged weights, the mean task embedding, and which
-    answers were trained on.  The embeddings of its own tasks, the optimizers' memory and the rows in flight stay behind."""
+    answers were trained on.  The embeddings of its own tasks, the optimizers' memory and the active samples stay behind."""
     weights = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
     mean = checkpoint.mean_embedding()
     tensors = weights | {

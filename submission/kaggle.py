@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from submission.bundle import DATA, MANIFEST, find_damage, read_manifest
-from submission.journal import Clock, find_limit, say
 from submission.page import make_page, show_page
 from submission.reading import read_challenges, tasks_to_json
+from submission.run_log import Clock, find_limit, say
 from submission.worker_pool import list_devices
 from trm_arc.cli import DEFAULT_PRESET
 from trm_arc.common.deadline import program_start

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from submission.adaptation import Adaptation
-from submission.journal import Clock, Journal
 from submission.reading import Challenges
+from submission.run_log import Clock, RunLog
 from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
 from submission.worker_pool import WORKER, StoppedError, WorkerPool, WorkItem
 from trm_arc.common.durations import show_duration
@@ -140,11 +140,11 @@ class Session:
         challenges: what there is to answer.
         settings: how.
         clock: of the run.
-        journal: where it is told.
+        log: where it is told.
     """
 
-    def __init__(self, challenges: Challenges, settings: Settings, clock: Clock, journal: Journal) -> None:
-        self.challenges, self.settings, self.clock, self.journal = challenges, settings, clock, journal
+    def __init__(self, challenges: Challenges, settings: Settings, clock: Clock, log: RunLog) -> None:
+        self.challenges, self.settings, self.clock, self.log = challenges, settings, clock, log
         self.slots = challenges.tasks.outputs
         self.ballot = VoteCounter(self.slots)
         self.crew: WorkerPool | None = None
@@ -168,9 +168,9 @@ class Session:
             try:
                 self.begin()
             except StoppedError as error:
-                self.journal.tell(str(error))
+                self.log.info(str(error))
             except KeyboardInterrupt:  # a second signal, see `stop_signals`
-                self.journal.tell(STOPPED)
+                self.log.info(STOPPED)
             except Exception as error:
                 self.note(error)
             finally:
@@ -186,18 +186,18 @@ class Session:
         """Everything from the guesses to the last round."""
         self.publish()
         if self.current:
-            self.journal.tell(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks, to begin with")
+            self.log.info(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks, to begin with")
         for note in self.challenges.notes:
-            self.journal.tell(note, loudly=True)
+            self.log.warn(note)
         if self.slots:
-            self.crew = WorkerPool(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
+            self.crew = WorkerPool(self.settings, self.challenges.tasks, self.clock, self.log, self.stopping, self.reserve)
             warm_up()  # while the workers begin
             self.work()
 
     def note(self, error: Exception) -> None:
         """Tell of an error that was not foreseen."""
-        self.journal.content["traceback"] = "\n".join(map(printable, traceback.format_exc().splitlines()))
-        self.journal.tell(f"{type(error).__name__}: {error}", loudly=True)
+        self.log.content["traceback"] = "\n".join(map(printable, traceback.format_exc().splitlines()))
+        self.log.warn(f"{type(error).__name__}: {error}")
 
     def end(self) -> None:
         """End the workers, and remove what is not kept."""
@@ -208,20 +208,20 @@ class Session:
 
     def conclude(self) -> None:
         """Say what came of it."""
-        journal, views = self.journal, int(self.ballot.views.sum())
+        log, views = self.log, int(self.ballot.views.sum())
         silent = sum(not grids for grids in self.ranked) + len(self.challenges.guessed)
-        journal.content["result"] = {"views": views, "tests": self.slots, "without_answer": silent, "seconds": self.clock.spent}
+        log.content["result"] = {"views": views, "tests": self.slots, "without_answer": silent, "seconds": self.clock.spent}
         # of this program, and of the largest that it started
         memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        journal.content["result"]["peak_megabytes"] = [round(size) for size in memory]
-        journal.tell(f"{views} views of {self.slots} test inputs" + (f"; {silent} got guesses alone" if silent else ""))
+        log.content["result"]["peak_megabytes"] = [round(size) for size in memory]
+        log.info(f"{views} views of {self.slots} test inputs" + (f"; {silent} got guesses alone" if silent else ""))
         if not self.current:
             older = f"{self.out} holds older answers, of {show_duration(self.written)} after the start"
-            journal.tell(f"the last answers could not be written: {older}" if self.written else NOTHING, loudly=True)
+            log.warn(f"the last answers could not be written: {older}" if self.written else NOTHING)
             return
         if self.out != self.settings.out:
-            journal.tell(f"{self.settings.out} could not be written last: what it holds, if anything, is older", loudly=True)
-        journal.tell(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
+            log.warn(f"{self.settings.out} could not be written last: what it holds, if anything, is older")
+        log.info(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
 
     def reserve(self) -> float:
         """Seconds that must be left for the last counting and writing."""
@@ -253,7 +253,7 @@ class Session:
             except StoppedError:
                 raise
             except Exception as error:  # a full disk, for one: the checkpoint can vote as it is
-                self.journal.tell(f"no adaptation: {type(error).__name__}: {error}", loudly=True)
+                self.log.warn(f"no adaptation: {type(error).__name__}: {error}")
                 folder = None
             if folder is not None:
                 adapted += find_members([folder], self.settings.pool)
@@ -268,7 +268,7 @@ class Session:
         """The adaptation of a checkpoint."""
         self.folder = self.folder or self.make_folder()
         folder = self.folder / f"adapted-{number}"
-        return Adaptation(self.crew, self.settings, self.journal, self.challenges.tasks, base, folder)
+        return Adaptation(self.crew, self.settings, self.log, self.challenges.tasks, base, folder)
 
     def make_folder(self) -> Path:
         """A folder that no other session writes to, in the one that was asked for or, if there can be none, a temporary one."""
@@ -278,7 +278,7 @@ class Session:
                 wanted.mkdir(parents=True, exist_ok=True)
                 return Path(tempfile.mkdtemp(prefix="session-", dir=wanted))
             except OSError as error:
-                self.journal.tell(f"{wanted}: cannot be written ({error.strerror}): no adapted run is kept", loudly=True)
+                self.log.warn(f"{wanted}: cannot be written ({error.strerror}): no adapted run is kept")
         return Path(tempfile.mkdtemp(prefix="trm_arc-"))
 
     def load(self, member: Member) -> bool:
@@ -291,10 +291,10 @@ class Session:
                 member.counts, member.cells = self.crew.known[path]
                 if not member.counts.all():
                     number = int((member.counts == 0).sum())
-                    self.journal.tell(f"{path}: {number} of {self.slots} test inputs do not fit its board", loudly=True)
+                    self.log.warn(f"{path}: {number} of {self.slots} test inputs do not fit its board")
             else:
                 why = self.crew.refused.get(path, "no worker could read it")
-                self.journal.tell(f"{path}: cannot be used: {why}", loudly=True)
+                self.log.warn(f"{path}: cannot be used: {why}")
                 member.candidates.pop(0)
         return bool(member.candidates)
 
@@ -305,7 +305,7 @@ class Session:
         self.round(members, order, 0, 1, seconds)
         self.publish()
         done = int(self.ballot.views.sum())
-        self.journal.tell(f"first look: {done} views, {1000 * self.crew.seconds_per_view:,.1f} ms each on a device")
+        self.log.info(f"first look: {done} views, {1000 * self.crew.seconds_per_view:,.1f} ms each on a device")
 
     def plan(self, members: list[Member]) -> float:
         """Divide what is left between adaptation and views; the seconds of adaptation, 0 for none, infinity without a limit."""
@@ -320,10 +320,10 @@ class Session:
         seconds = (1 - share) * left
         if seconds < 3 * self.crew.startup:
             what = f"no adaptation: {show_duration(max(left, 0))} are left, and starting it takes a good part of them"
-            self.journal.plan(what, left=left, startup=self.crew.startup)
+            self.log.plan(what, left=left, startup=self.crew.startup)
             return 0.0
         what = f"{show_duration(seconds)} of adaptation, {show_duration(left - seconds)} for up to {views or 'all'} views"
-        self.journal.plan(
+        self.log.plan(
             what,
             left=left,
             adaptation=seconds,
@@ -337,13 +337,13 @@ class Session:
     def vote(self, members: list[Member]) -> None:
         """Rounds of views of all test inputs that are not settled, until there are no more views or no more time."""
         if not members:
-            self.journal.tell("there is no model to answer with: the guesses stay", loudly=True)
+            self.log.warn("there is no model to answer with: the guesses stay")
             return
         most = np.stack([np.minimum(member.counts, self.settings.views) for member in members])
         active, saved = np.arange(self.slots), 0
         if self.clock.limit is not None:
             left = max(0.0, self.clock.left - self.reserve())
-            self.journal.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
+            self.log.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
         for begin, end in rounds(int(most.max())):
             self.round(members, active, begin, end)
             votes = self.publish()
@@ -352,12 +352,12 @@ class Session:
             still = ~is_decided(votes, done, left, self.settings.settle)[active]
             saved += int(left[active[~still]].sum())
             active = active[still]
-            self.journal.content["views_saved"] = saved
+            self.log.content["views_saved"] = saved
             rate = 1000 * self.crew.seconds_per_view
-            self.journal.tell(f"{end} views of each; {self.slots - len(active)} of {self.slots} settled; {rate:,.1f} ms a view")
+            self.log.info(f"{end} views of each; {self.slots - len(active)} of {self.slots} settled; {rate:,.1f} ms a view")
             if not len(active):
                 break
-        self.journal.tell(f"all views are done; {saved} of {most.sum()} were not needed")
+        self.log.info(f"all views are done; {saved} of {most.sum()} were not needed")
 
     def round(self, members: list[Member], slots: np.ndarray, begin: int, end: int, seconds: float = float("inf")) -> None:
         """Predict a range of views of some test inputs by every member, on all devices.
@@ -418,7 +418,7 @@ class Session:
                 write_atomic(place, data)
             except (OSError, InputError) as error:
                 if str(error) not in self.failing:
-                    self.journal.tell(str(error), loudly=True)
+                    self.log.warn(str(error))
                 self.failing.add(str(error))
                 continue
             self.out, self.current = place, True

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from submission.journal import Clock, Journal
 from submission.reading import tasks_to_json
+from submission.run_log import Clock, RunLog
 from submission.worker import unpack_predictions
 from trm_arc.common.files import to_json
 from trm_arc.data.task import TaskSet
@@ -251,7 +251,7 @@ class WorkerPool:
         settings: of the session.
         tasks: what to answer.
         clock: of the run.
-        journal: where trouble is told.
+        log: where trouble is told.
         stopping: signals that asked for an end; filled by a handler.
         reserve: tells the seconds that must be left at the end.
     """
@@ -261,15 +261,15 @@ class WorkerPool:
     PATIENCE = 120.0  # seconds without an answer after which a worker is taken for dead, beside many times what it should take
 
     def __init__(
-        self, settings: Any, tasks: TaskSet, clock: Clock, journal: Journal, stopping: list[int], reserve: Callable[[], float]
+        self, settings: Any, tasks: TaskSet, clock: Clock, log: RunLog, stopping: list[int], reserve: Callable[[], float]
     ) -> None:
-        self.settings, self.clock, self.journal, self.stopping, self.reserve = settings, clock, journal, stopping, reserve
+        self.settings, self.clock, self.log, self.stopping, self.reserve = settings, clock, log, stopping, reserve
         options = ("precision", "steps", "batch_size", "window")
         self.init_message = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         share, most = self.PROBE
         seconds = min(most, share * max(0.0, clock.left))
-        found = list_devices(settings.device, seconds, stopping, lambda what: journal.tell(what, loudly=True))
+        found = list_devices(settings.device, seconds, stopping, log.warn)
         self.slots = [DeviceSlot(device) for device in found]
         self.workers: list[WorkerProcess] = []
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -348,7 +348,7 @@ class WorkerPool:
         if not self.workers:
             if "cpu" in self.devices:
                 raise StoppedError("no worker is left: the answers so far stand")
-            self.journal.tell(f"none of {', '.join(self.devices)} works any more: going on with the CPU", loudly=True)
+            self.log.warn(f"none of {', '.join(self.devices)} works any more: going on with the CPU")
             self.slots = [DeviceSlot("cpu")]
             self._start()
 
@@ -408,7 +408,7 @@ class WorkerPool:
         what = f"the worker on {worker.device} ended with code {event.header['code']}: {stderr_tail(worker.log)}"
         worker.end()
         worker.slot.failures += 1
-        self.journal.tell(what, loudly=True)
+        self.log.warn(what)
         if item is None:
             return []
         if not worker.ready:  # it died of its device, before it began
@@ -441,7 +441,7 @@ class WorkerPool:
         others = any(other is not slot and other.failures <= self.RESTARTS for other in self.slots)
         if slot.failures > self.RESTARTS and (others or slot.device != "cpu"):
             what = f"the worker on {slot.device} is done without: it could not do what it was given {slot.failures} times"
-            self.journal.tell(what, loudly=True)
+            self.log.warn(what)
             worker.end()
         return again
 
@@ -449,7 +449,7 @@ class WorkerPool:
         """Tell of a trouble once, however often it comes."""
         if what not in self.complaints:
             self.complaints.add(what)
-            self.journal.tell(what, loudly=True)
+            self.log.warn(what)
 
     def _forgive(self, item: WorkItem) -> None:
         """Take back what the failures at an item cost the devices: they were not at fault."""
@@ -474,7 +474,7 @@ class WorkerPool:
             self._forgive(item)
         if index is not None:
             self.given_up.add(index)
-            self.journal.tell(f"gave up view {item.views[0]} of test input {index}: {why}", loudly=True)
+            self.log.warn(f"gave up view {item.views[0]} of test input {index}: {why}")
         return []
 
     def _end_hanging(self) -> None:
@@ -483,5 +483,5 @@ class WorkerPool:
             if not worker.alive or item is None or silent <= self.PATIENCE + 30 * len(item.test_indices) * self.seconds_per_view:
                 continue
             if item.checkpoint == worker.path or silent > self.PATIENCE + reading_seconds(item.checkpoint):
-                self.journal.tell(f"the worker on {worker.device} has been silent for {silent:.0f} s", loudly=True)
+                self.log.warn(f"the worker on {worker.device} has been silent for {silent:.0f} s")
                 end(worker.process)

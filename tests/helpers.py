@@ -19,7 +19,7 @@ from tests import naive
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
-from trm_arc.data.batch import NOT_SCORED
+from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import made_family
@@ -154,7 +154,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def labels_of(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.where(array < 0, NOT_SCORED, array))
+    return torch.from_numpy(np.where(array < 0, IGNORE_INDEX, array))
 
 
 def random_arc(seed: int, known: float = 1.0, count: int = 6) -> tuple[Results, list[list[Candidate]], list[list[tuple]]]:
@@ -253,5 +253,5 @@ def patched(template: str, code: str) -> list[str]:
     return [sys.executable, "-c", template.format(code)]
 
 
-def told(journal: dict) -> str:
-    return "\n".join(event["what"] for event in journal["events"])
+def told(log: dict) -> str:
+    return "\n".join(event["what"] for event in log["events"])

@@ -18,7 +18,7 @@ from trm_arc.cli import (
 )
 from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
-from trm_arc.common.distributed import find_processes
+from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, load_preset
 from trm_arc.data.puzzle_examples import OF_PUZZLES
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     check(values)
     given = chosen_settings(values)
     settings = read_run_flags(values, values.out, started, fit="steps" not in given)
-    processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
+    processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
         resumed = load_newest(settings.out) if settings.resume else None

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_memory
-from trm_arc.common.distributed import leave_processes
+from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, require_least
 from trm_arc.common.text import printable
@@ -231,7 +231,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """
     try:
         code = main(sys.argv[1:])
-        if leave_processes():  # all is saved; ending as usual, a program may be aborted by the threads of its talk
+        if leave_process_group():  # all is saved; a normal end may be aborted by threads of the group
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -299,7 +299,7 @@ def parse_train_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 def add_run_flags(parser: Parser) -> None:
     """Flags of commands that train: how a run goes on, stops, saves and computes."""
-    usual = LoopConfig()
+    default = LoopConfig()
     flag = parser.add_argument
     flag("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
     flag("--overwrite", action="store_true", help="replace the run in --out")
@@ -307,9 +307,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--time-limit", metavar="TIME", help="save and stop after so long, as 11h30m, 45m or 90s")
     flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
     saving = "steps or time between checkpoints, as 1000 or 10m"
-    flag("--save-every", default=str(usual.save_every), metavar="WHEN", help=saving)
-    flag("--keep", type=int, default=usual.keep, metavar="N", help="checkpoints kept")
-    flag("--log-every", type=int, default=usual.log_every, metavar="STEPS", help="steps between lines of metrics")
+    flag("--save-every", default=str(default.save_every), metavar="WHEN", help=saving)
+    flag("--keep", type=int, default=default.keep, metavar="N", help="checkpoints kept")
+    flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
     views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} of ARC, 1 of puzzles)"
     flag("--evaluate-views", type=int, metavar="N", help=views)

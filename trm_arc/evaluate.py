@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trm_arc.cli import RUNS, Parser, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference, run
 from trm_arc.common.device import Device, find_device
-from trm_arc.common.distributed import find_processes
+from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
 from trm_arc.common.text import wants_colour
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     views = tasks.family.usual_views if values.views is None else values.views
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
-    processes = find_processes(device.device.type == "cpu")
+    processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
         print(f"{named[0]}, step {checkpoint.step}: {describe_tests(tasks)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from trm_arc.cli import DEFAULT_PRESET, RUNS, choose_options, chosen_settings, parse_train_flags, read_run_flags, run
 from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
-from trm_arc.common.distributed import find_processes
+from trm_arc.common.distributed import find_process_group
 from trm_arc.config import load_preset
 from trm_arc.data.puzzle_examples import fit_to_data
 from trm_arc.evaluation.monitor import make_watchers
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     values = parse_train_flags(arguments)
     given = chosen_settings(values)
     settings = read_run_flags(values, values.out or RUNS / Path(values.preset or DEFAULT_PRESET).stem, started)
-    processes = find_processes(find_device(values.device, values.precision).device.type == "cpu")
+    processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
         checkpoint = load_newest(settings.out) if settings.resume else None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from submission.journal import Clock, Journal
 from submission.reading import read_challenges
+from submission.run_log import Clock, RunLog
 from submission.session import Session, Settings
 from tests.helpers import make_tasks, write_kaggle
 from trm_arc.inference.attempts import find_faults
@@ -20,7 +20,7 @@ def challenges(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
-    """Run a session; gives the document that it wrote, and its journal."""
+    """Run a session; gives the document that it wrote, and its log."""
 
     def call(challenges: Path, limit: float | None = None, **settings: object) -> tuple[dict, dict]:
         monkeypatch.chdir(tmp_path)
@@ -28,7 +28,7 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         usual = {"out": tmp_path / "submission.json", "device": "cpu", "precision": "float32", "work_folder": tmp_path / "work"}
         clock = Clock(limit)
         session = Session(
-            read_challenges(str(challenges)), Settings(**usual | settings), clock, Journal(tmp_path / "run.json", clock)
+            read_challenges(str(challenges)), Settings(**usual | settings), clock, RunLog(tmp_path / "run.json", clock)
         )
         assert session.run()
         assert limit is None or clock.spent < limit

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from submission.adaptation import ADAPTER as ADAPTATION
-from submission.journal import Clock, Journal, find_limit, leave_screen
 from submission.page import show_page
 from submission.reading import read_challenges
+from submission.run_log import Clock, RunLog, find_limit, leave_screen
 from submission.session import Session, Settings
 from submission.vote_counter import VoteCounter, is_decided
 from submission.worker import pack_predictions, unpack_predictions
@@ -167,13 +167,13 @@ def test_the_order_of_arrival_plays_no_part() -> None:
 
 
 def test_all_views_give_what_evaluate_gives(base: Path, challenges: Path, answer: Callable, command: Callable) -> None:
-    document, journal = answer(challenges, checkpoints=(base,), precision="float64")  # other batches round otherwise
+    document, log = answer(challenges, checkpoints=(base,), precision="float64")  # other batches round otherwise
     out = base.parent / "evaluated"
     machine = ("--device", "cpu", "--precision", "float64")
     code, _, error = command("evaluate", "--checkpoint", base, "--data", challenges, "--out", out, *machine)
     assert code == 0, error
     assert document == json.loads((out / "submission.json").read_text())
-    assert journal["result"]["views"] == 4 * 5
+    assert log["result"]["views"] == 4 * 5
 
 
 def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
@@ -192,30 +192,30 @@ def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_pat
 
 
 def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    _, journal = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
-    text = told(journal)
+    _, log = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
+    text = told(log)
     assert "first look: 4 views" in text
     assert "of adaptation" in text
     assert "adapted: checkpoint-" in text
-    assert journal["plans"][0]["seconds_per_view"] > 0
-    assert journal["result"]["views"] >= 4
+    assert log["plans"][0]["seconds_per_view"] > 0
+    assert log["result"]["views"] >= 4
 
 
 def test_from_scratch_and_ensembles(base: Path, challenges: Path, answer: Callable) -> None:
     flags = ("--steps", "2", "--width", "16", "--batch-size", "8", "--augmentations", "4")
-    _, journal = answer(challenges, preset="demo", recipe="own", adaptation_flags=flags, pool=2, views=3)
-    assert "adapted: checkpoint-00000002" in told(journal)
+    _, log = answer(challenges, preset="demo", recipe="own", adaptation_flags=flags, pool=2, views=3)
+    assert "adapted: checkpoint-00000002" in told(log)
     _, alone = answer(challenges, checkpoints=(base,), views=3)
     _, pooled = answer(challenges, checkpoints=(base,), views=3, pool=3)
     _, together = answer(challenges, checkpoints=(base, base / "checkpoint-00000002"), views=3)
-    views = [journal["result"]["views"] for journal in (alone, pooled, together)]
+    views = [log["result"]["views"] for log in (alone, pooled, together)]
     assert views == [12, 36, 24]
 
 
 def test_a_slow_model_never_runs_over(base: Path, challenges: Path, answer: Callable) -> None:
     slow = "def do(self, order):\n    time.sleep(1.5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
-    document, journal = answer(challenges, limit=12, checkpoints=(base,), worker=patched(WORKER, slow))
-    assert "the time is up" in told(journal)
+    document, log = answer(challenges, limit=12, checkpoints=(base,), worker=patched(WORKER, slow))
+    assert "the time is up" in told(log)
     assert len(document) == 3
 
 
@@ -223,8 +223,8 @@ def test_a_slow_model_never_runs_over(base: Path, challenges: Path, answer: Call
 @pytest.mark.parametrize("limit", [30, 60, 300])
 def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer: Callable) -> None:
     slow = "def do(self, order):\n    time.sleep(5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
-    _, journal = answer(challenges, limit=limit, checkpoints=(base,), recipe="own", worker=patched(WORKER, slow))
-    assert journal["result"]["seconds"] < limit
+    _, log = answer(challenges, limit=limit, checkpoints=(base,), recipe="own", worker=patched(WORKER, slow))
+    assert log["result"]["seconds"] < limit
 
 
 # --- faults
@@ -233,38 +233,38 @@ def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer
 def test_a_worker_that_dies_is_replaced(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
     dies = f"{ONCE}def do(self, order):\n    if order['slots'] and once({str(tmp_path / 'died')!r}):\n        os._exit(9)\n"
     dies += "    Do(self, order)\nworker.Worker.do = do"
-    _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, dies))
-    assert "the worker on cpu ended with code 9" in told(journal)
-    assert journal["result"]["views"] == 8
+    _, log = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, dies))
+    assert "the worker on cpu ended with code 9" in told(log)
+    assert log["result"]["views"] == 8
 
 
 def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Callable) -> None:
     dies = "def do(self, order):\n    if 2 in order['slots']:\n        os._exit(9)\n    Do(self, order)\nworker.Worker.do = do"
-    _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, dies))
-    assert "gave up view 0 of test input 2" in told(journal)
-    assert journal["result"]["views"] == 3
+    _, log = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, dies))
+    assert "gave up view 0 of test input 2" in told(log)
+    assert log["result"]["views"] == 3
 
 
 def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, answer: Callable) -> None:
-    _, journal = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
-    text = told(journal)
+    _, log = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
+    text = told(log)
     assert "--device cuda:7: not on this machine" in text
     assert "none of cuda:7 works any more: going on with the CPU" in text
-    assert journal["result"]["views"] == 4
+    assert log["result"]["views"] == 4
 
 
 def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answer: Callable) -> None:
-    _, journal = answer(challenges, checkpoints=(base,), worker=[sys.executable, "-c", "raise SystemExit('broken')"])
-    assert "no worker is left" in told(journal)
-    assert journal["result"]["without_answer"] == 4
+    _, log = answer(challenges, checkpoints=(base,), worker=[sys.executable, "-c", "raise SystemExit('broken')"])
+    assert "no worker is left" in told(log)
+    assert log["result"]["without_answer"] == 4
 
 
 def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
     short = "import torch, trm_arc.inference.predictor as p\nthink = p.think\n"
     short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
     short += "    return think(r, tokens, *rest)\np.think = scarce"
-    _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
-    assert journal["result"]["views"] == 8
+    _, log = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
+    assert log["result"]["views"] == 8
 
 
 def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
@@ -272,17 +272,17 @@ def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges
     shutil.copytree(base, run)
     newest = run / "checkpoint-00000006" / "tensors.safetensors"
     newest.write_bytes(newest.read_bytes()[:1000])
-    _, journal = answer(challenges, checkpoints=(run,), views=1)
-    assert "checkpoint-00000006: cannot be used" in told(journal)
-    assert journal["result"]["views"] == 4
+    _, log = answer(challenges, checkpoints=(run,), views=1)
+    assert "checkpoint-00000006: cannot be used" in told(log)
+    assert log["result"]["views"] == 4
 
 
 def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
     poison = "import trm_arc.inference.predictor as p\nthink = p.think\n"
     poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
     poison += "p.think = nan"
-    _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
-    assert journal["result"]["without_answer"] == 4
+    _, log = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
+    assert log["result"]["without_answer"] == 4
 
 
 def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
@@ -290,10 +290,10 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
     dies += f"def log(self):\n    if self.trainer.step > 5 and once({str(tmp_path / 'died')!r}):\n        os._exit(137)\n"
     dies += "    write(self)\nloop._Log.write = log"
     flags = ("--steps", "20", "--save-every", "5")
-    _, journal = answer(
+    _, log = answer(
         challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=flags, adapter=patched(ADAPTER, dies)
     )
-    text = told(journal)
+    text = told(log)
     assert "adaptation on cpu ended with code 137" in text
     assert "adapted: checkpoint-00000020" in text
 
@@ -304,7 +304,7 @@ def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
     poison = "import trm_arc.training.trainer as trainer\ncompiled_step = trainer.compiled_step\n"
     poison += "def spoiled(*a):\n    step = compiled_step(*a)\n    def nan(*b):\n        loss, *rest = step(*b)\n"
     poison += "        return loss * float('nan'), *rest\n    return nan\ntrainer.compiled_step = spoiled"
-    _, journal = answer(
+    _, log = answer(
         challenges,
         checkpoints=(base,),
         recipe="own",
@@ -312,26 +312,24 @@ def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
         adapter=patched(ADAPTER, poison),
         adaptation_flags=("--max-skips", "3"),
     )
-    text = told(journal)
+    text = told(log)
     assert "ended with code 2" in text
     assert "not finite" in text
-    assert journal["result"]["views"] >= 4
+    assert log["result"]["views"] >= 4
 
 
 def test_two_devices_share_the_work(base: Path, challenges: Path, answer: Callable) -> None:
     document, _ = answer(challenges, checkpoints=(base,), precision="float64")
     shared, _ = answer(challenges, checkpoints=(base,), precision="float64", device="cpu,cpu")
     assert shared == document
-    _, journal = answer(
-        challenges, checkpoints=(base,), device="cpu,cpu", recipe="own", views=1, adaptation_flags=("--steps", "3")
-    )
-    assert "adapted: checkpoint-00000003" in told(journal), told(journal)
+    _, log = answer(challenges, checkpoints=(base,), device="cpu,cpu", recipe="own", views=1, adaptation_flags=("--steps", "3"))
+    assert "adapted: checkpoint-00000003" in told(log), told(log)
 
 
 def test_places_that_cannot_be_written(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    document, journal = answer(challenges, checkpoints=(base,), views=1, out=tmp_path / "file" / "submission.json")
-    assert "cannot be written" in told(journal)
+    document, log = answer(challenges, checkpoints=(base,), views=1, out=tmp_path / "file" / "submission.json")
+    assert "cannot be written" in told(log)
     assert (tmp_path / "submission.json").exists()
     assert len(document) == 3
 
@@ -366,9 +364,9 @@ def test_a_task_too_large_for_an_mlp_gets_guesses_alone(
     document["large"]["test"] = [{"input": [[1] * 20] * 20}]
     path = tmp_path / "mixed.json"
     path.write_text(json.dumps(document))
-    _, journal = answer(path, checkpoints=(tmp_path / "mlp",), views=2)
-    assert "1 of 5 test inputs do not fit its board" in told(journal)
-    assert journal["result"]["views"] == 8
+    _, log = answer(path, checkpoints=(tmp_path / "mlp",), views=2)
+    assert "1 of 5 test inputs do not fit its board" in told(log)
+    assert log["result"]["views"] == 8
     code, _, error = command("evaluate", "--checkpoint", tmp_path / "mlp", "--data", path)
     assert (code, "does not hold large" in error) == (2, True)
 
@@ -382,7 +380,7 @@ def session(challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     clock, broken = Clock(None), (sys.executable, "-c", "raise SystemExit('broken')")
     settings = Settings(out=tmp_path / "out" / "submission.json", device="cpu", worker=broken)
-    return Session(read_challenges(str(challenges)), settings, clock, Journal(tmp_path / "out" / "run.json", clock))
+    return Session(read_challenges(str(challenges)), settings, clock, RunLog(tmp_path / "out" / "run.json", clock))
 
 
 @pytest.fixture
@@ -409,20 +407,20 @@ def test_a_disk_that_is_full_for_a_moment(session: Session, full: Callable, tmp_
     session.publish()
     session.publish()
     assert session.out == tmp_path / "submission.json"
-    assert told(session.journal.content).count("No space left") == 1
+    assert told(session.log.content).count("No space left") == 1
     full()
     session.publish()
     assert session.out == tmp_path / "out" / "submission.json"
     full("/out/")
     assert session.run()
-    assert f"wrote {tmp_path / 'submission.json'} (checked)" in told(session.journal.content)
-    assert f"{tmp_path / 'out' / 'submission.json'} could not be written" in told(session.journal.content)
+    assert f"wrote {tmp_path / 'submission.json'} (checked)" in told(session.log.content)
+    assert f"{tmp_path / 'out' / 'submission.json'} could not be written" in told(session.log.content)
 
 
 def test_answers_that_are_not_written_last_are_told(session: Session, full: Callable, tmp_path: Path) -> None:
     full("submission.json", after=1)
     assert not session.run()
-    text = told(session.journal.content)
+    text = told(session.log.content)
     assert "holds older answers" in text
     assert "(checked)" not in text
     assert not find_faults(json.loads((tmp_path / "out" / "submission.json").read_text()), session.challenges.counts, "these")
@@ -431,7 +429,7 @@ def test_answers_that_are_not_written_last_are_told(session: Session, full: Call
 def test_nothing_written_at_all_is_told(session: Session, full: Callable) -> None:
     full("submission.json")
     assert not session.run()
-    assert "no submission could be written" in told(session.journal.content)
+    assert "no submission could be written" in told(session.log.content)
 
 
 def test_a_folder_that_is_gone_matters_only_where_it_is_needed(session: Session, tmp_path: Path) -> None:
@@ -444,25 +442,25 @@ def test_a_folder_that_is_gone_matters_only_where_it_is_needed(session: Session,
 
 
 def test_the_log_is_tried_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "folder" / "run.json", Clock(None))
+    log = RunLog(tmp_path / "folder" / "run.json", Clock(None))
     (tmp_path / "folder").write_text("")
-    journal.tell("one")
-    journal.tell("two")
-    assert told(journal.content).count("on the screen alone") == 1
+    log.info("one")
+    log.info("two")
+    assert told(log.content).count("is only printed for now") == 1
     (tmp_path / "folder").unlink()
-    journal.tell("three, of ev\ud800")
-    assert "three, of ev\\ud800" in told(json.loads(journal.path.read_text()))
+    log.info("three, of ev\ud800")
+    assert "three, of ev\\ud800" in told(json.loads(log.path.read_text()))
 
 
 def test_screens_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    journal = Journal(tmp_path / "run.json", Clock(None))
+    log = RunLog(tmp_path / "run.json", Clock(None))
     with open("/dev/full", "w") as no_room, os.fdopen(writer, "w") as no_reader:
         for screen in (no_room, no_reader, ascii_only, None):
             monkeypatch.setattr(sys, "stdout", screen)
-            journal.tell("räume")
+            log.info("räume")
             leave_screen()
     assert b"r\\xe4ume" in ascii_only.buffer.getvalue()
 
@@ -508,10 +506,10 @@ FEW_STEPS = ("--steps", "2")
 def test_a_work_folder_that_cannot_be_written(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     flags = {"checkpoints": (base,), "recipe": "own", "views": 1, "adaptation_flags": FEW_STEPS}
-    _, journal = answer(challenges, work_folder=tmp_path / "file" / "work", **flags)
-    assert "cannot be written" in told(journal)
-    assert "adapted: checkpoint-00000002" in told(journal)
-    assert journal["result"]["views"] == 4
+    _, log = answer(challenges, work_folder=tmp_path / "file" / "work", **flags)
+    assert "cannot be written" in told(log)
+    assert "adapted: checkpoint-00000002" in told(log)
+    assert log["result"]["views"] == 4
 
 
 def test_an_adaptation_that_cannot_begin_leaves_the_checkpoint_as_it_is(
@@ -521,9 +519,9 @@ def test_an_adaptation_that_cannot_begin_leaves_the_checkpoint_as_it_is(
         raise InputError(f"{path}: cannot be written (No space left on device)")
 
     monkeypatch.setattr("submission.adaptation.write_atomic", fail)
-    _, journal = answer(challenges, checkpoints=(base,), recipe="own", views=2)
-    assert "no adaptation: " in told(journal)
-    assert journal["result"]["views"] == 4 + 8  # the first look's, too
+    _, log = answer(challenges, checkpoints=(base,), recipe="own", views=2)
+    assert "no adaptation: " in told(log)
+    assert log["result"]["views"] == 4 + 8  # the first look's, too
 
 
 def test_every_session_has_a_folder_of_its_own(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:

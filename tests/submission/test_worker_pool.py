@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from submission import worker_pool
-from submission.journal import Clock, Journal
+from submission.run_log import Clock, RunLog
 from submission.worker_pool import StoppedError, WorkerPool, WorkItem, list_devices
 from tests.helpers import WORKER, make_tasks, patched, told
 
@@ -59,7 +59,7 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
         )
         clock = Clock(None)
         clock.began, clock.limit = time.monotonic(), limit
-        made.append(WorkerPool(settings, make_tasks(1, 5), clock, Journal(tmp_path / "run.json", clock), [], lambda: 0.0))
+        made.append(WorkerPool(settings, make_tasks(1, 5), clock, RunLog(tmp_path / "run.json", clock), [], lambda: 0.0))
         return made[-1]
 
     yield call
@@ -96,12 +96,12 @@ def whole(count: int) -> list[tuple[int, int]]:
 
 def test_a_device_that_does_not_work_costs_no_checkpoint(base: Path, challenges: Path, answer: Callable) -> None:
     """Nor does it leave guesses alone where there is one checkpoint."""
-    _, journal = answer(challenges, checkpoints=(base / "checkpoint-00000006",), views=1, device="cuda:7")
-    text = told(journal)
+    _, log = answer(challenges, checkpoints=(base / "checkpoint-00000006",), views=1, device="cuda:7")
+    text = told(log)
     assert "--device cuda:7: not on this machine" in text
     assert "going on with the CPU" in text
     assert "cannot be used" not in text
-    assert journal["result"]["views"] == 4
+    assert log["result"]["views"] == 4
 
 
 def test_an_accelerator_that_dies_of_its_first_checkpoint_is_done_without(pool: Callable) -> None:
@@ -155,7 +155,7 @@ def test_what_one_worker_cannot_do_another_does(pool: Callable, tmp_path: Path, 
     do(made, loading())
     assert do(made, *views(12, 1), *views(12, 1)) == sorted(2 * whole(12))
     assert not made.refused
-    text = told(made.journal.content)
+    text = told(made.log.content)
     assert "gave up" not in text
     assert text.count("too many open files") + text.count("not enough memory") <= 1
     assert len([worker for worker in made.workers if worker.alive]) == 1
@@ -166,7 +166,7 @@ def test_a_checkpoint_that_no_worker_can_read_is_told_once(pool: Callable, tmp_p
     made = pool(load=gone, work=f"if slots: open({str(tmp_path / 'gone')!r}, 'w'); loaded = ''", device="cpu,cpu")
     do(made, loading())
     assert len(do(made, *views(12, 1))) <= 3
-    assert told(made.journal.content).count("a: gone") == 1
+    assert told(made.log.content).count("a: gone") == 1
 
 
 def test_an_accelerator_that_can_do_no_view_gives_way_to_the_cpu(pool: Callable) -> None:
@@ -183,7 +183,7 @@ def test_views_that_cannot_be_done_are_given_up_alone(pool: Callable, bad: str, 
     made = pool(work=f"if set(slots) & {{8, 9, 10, 11}}:\n    {bad}", device=device)
     do(made, loading())
     assert do(made, *views(12, 12)) == whole(8)
-    assert told(made.journal.content).count("gave up") == 4
+    assert told(made.log.content).count("gave up") == 4
     assert do(made, *views(8)) == whole(8)
 
 
@@ -195,14 +195,14 @@ def test_work_done_forgives_deaths(pool: Callable, tmp_path: Path) -> None:
     made = pool(work=deaths)
     do(made, loading())
     assert do(made, *views(12, 1)) == whole(12)
-    assert told(made.journal.content).count("ended with code -9") == 6
+    assert told(made.log.content).count("ended with code -9") == 6
 
 
 def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
     made = pool(start="sys.exit('broken')")
     with pytest.raises(StoppedError, match="no worker is left"):
         do(made, loading())
-    assert told(made.journal.content).count("broken") == 3
+    assert told(made.log.content).count("broken") == 3
 
 
 # --- waiting
@@ -230,7 +230,7 @@ def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest
     began = time.monotonic()
     made = pool(device="auto", limit=8.0)
     assert time.monotonic() - began < 4
-    assert "did not answer" in told(made.journal.content)
+    assert "did not answer" in told(made.log.content)
     do(made, loading())
     assert do(made, *views(4)) == whole(4)
 
@@ -246,15 +246,15 @@ def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path,
     do(made, loading(str(tmp_path / "large")))
     assert not made.refused
     do(made, loading(str(tmp_path / "small")))
-    assert "silent" in told(made.journal.content)
+    assert "silent" in told(made.log.content)
     assert set(made.refused) == {str(tmp_path / "small")}
 
 
 def test_a_real_worker_says_that_its_device_works_before_it_reads(base: Path, challenges: Path, answer: Callable) -> None:
     """A device that fails in its first sum is at fault, not the checkpoint."""
     fails = "import torch\ntorch.ones = lambda *a, **b: (_ for _ in ()).throw(RuntimeError('the first sum fails'))"
-    _, journal = answer(challenges, checkpoints=(base,), worker=patched(WORKER, fails))
-    text = told(journal)
+    _, log = answer(challenges, checkpoints=(base,), worker=patched(WORKER, fails))
+    text = told(log)
     assert text.count("the first sum fails") == 3
     assert "no worker is left" in text
     assert "cannot be used" not in text

@@ -17,7 +17,7 @@ from tests.helpers import SMALL, make_tasks, small_trainer, write_kaggle
 from trm_arc import train as command_line
 from trm_arc.cli import run
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.data.examples import step_seeds
 from trm_arc.data.family import ARC
@@ -29,7 +29,7 @@ from trm_arc.training.loop import BEST, LoopConfig, describe_metrics, describe_p
 from trm_arc.training.run_folder import best_so_far, drop_later_metrics
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.supervision import Metrics
-from trm_arc.training.trainer import NotFiniteError, Options, Trainer, Wish
+from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
@@ -178,21 +178,21 @@ class Slow:
 
     Args:
         trainer: of any settings.
-        first: seconds of the first step of every lane, which may have been compiled.
+        first: seconds of the first step of every bucket, which may have been compiled.
         per_operation: seconds, instead of the 17.
     """
 
     def __init__(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch, first: int = 17, per_operation: float = 0) -> None:
-        self.trainer, self.now, self.wishes, self.scored = trainer, 0.0, [], []
+        self.trainer, self.now, self.requests, self.scored = trainer, 0.0, [], []
         step, save, met = trainer.train_step, loop.save_state, set()
 
-        def train_step(wish: Wish) -> Metrics:
-            self.wishes.append(wish)
-            lane = trainer.examples.turns.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(lane, trainer.depth()) or 17
-            self.now += usual if lane in met else max(first, usual)
-            met.add(lane)
-            return step(wish)
+        def train_step(request: StepRequest) -> Metrics:
+            self.requests.append(request)
+            bucket = trainer.examples.schedule.at(trainer.step)[0]
+            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += usual if bucket in met else max(first, usual)
+            met.add(bucket)
+            return step(request)
 
         def saved(*arguments: object) -> Path:
             self.now += 9
@@ -221,21 +221,21 @@ def test_a_time_limit_holds_where_steps_are_long(
     assert train(trainer, tmp_path, LoopConfig(save_every=save_every, deadline=Deadline(600, 0.0), fit=fit), peak=1) == fit
     assert 600 - 2 * 17 - 9 < slow.now <= 600, "neither too long nor for nothing"
     assert load_checkpoint(tmp_path).step == trainer.step
-    lengths = [wish.steps for wish in slow.wishes][2:]
+    lengths = [request.steps for request in slow.requests][2:]
     assert not fit or max(lengths) - min(lengths) <= 4, "the schedule hardly moves"
 
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_a_time_limit_holds_in_lanes_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of the largest lane at the full depth take many times as long as the first ones."""
+    """Steps of the largest bucket at the full depth take many times as long as the first ones."""
     changes = {"window": "lanes", "lanes": "auto:3", "depth_curriculum": "1/1:0.3"}
     trainer = small_trainer(SMALL.override(changes), steps=1000)
-    longest = max(trainer.operations(lane, None) for lane in range(len(trainer.examples.lanes)))
+    longest = max(trainer.operations(bucket, None) for bucket in range(len(trainer.examples.buckets)))
     slow = Slow(trainer, monkeypatch, 0, 40 / longest)
     assert train(trainer, tmp_path, LoopConfig(deadline=Deadline(1200, 0.0), fit=fit), peak=1) == fit
     assert 1200 - 2 * 40 - 9 < slow.now <= 1200
     if fit:  # the length that was planned early is about that of the run, though its steps were quick
-        assert slow.wishes[len(slow.wishes) // 4].steps == pytest.approx(trainer.step, rel=0.15)
+        assert slow.requests[len(slow.requests) // 4].steps == pytest.approx(trainer.step, rel=0.15)
 
 
 @pytest.mark.parametrize("fit", [False, True])
@@ -254,16 +254,16 @@ def test_of_several_processes_the_main_one_says_how_long_a_run_that_fits_is(
     trainer = small_trainer(steps=100)
     slow = Slow(trainer, monkeypatch)
     train(trainer, tmp_path, LoopConfig(deadline=Deadline(200, 0.0), fit=True), peak=1)
-    assert not any(wish.stop for wish in slow.wishes), "any process can stop all"
+    assert not any(request.stop for request in slow.requests), "any process can stop all"
 
 
 def test_a_run_that_fits_is_as_long_when_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SMALL.override({"decay_share": 0.5, "depth_curriculum": "1/1:0.5"})
     trainer = small_trainer(config, steps=100)
     Slow(trainer, monkeypatch)
-    trainer.train_step(Wish(steps=20))
+    trainer.train_step(StepRequest(steps=20))
     for _ in range(14):
-        trainer.train_step(Wish())
+        trainer.train_step(StepRequest())
     save_state(trainer, tmp_path, 1)
     resumed = small_trainer(config, steps=100)
     load_state(resumed, load_checkpoint(tmp_path))
@@ -426,7 +426,7 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
 # --- several processes
 
 
-class Beside(Processes):
+class Beside(ProcessGroup):
     """One of two processes, the other of which has the same rows."""
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:

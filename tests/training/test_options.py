@@ -14,13 +14,13 @@ from tests import naive
 from tests.helpers import SMALL, make_tasks, small_trainer
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import think
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
-from trm_arc.model.reasoner import CONTINUE, Block, Place, Reasoner, State, _convolve, _gated
+from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
 from trm_arc.training.loss import continue_loss, supervise
 from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
@@ -212,12 +212,12 @@ def test_norm_swiglu_keeps_the_scale() -> None:
 def test_convolution_leaves_the_prefix_alone() -> None:
     inner = torch.randn(2, 3 + 12, 8, generator=drawn())
     kernel = torch.randn(8, 3, 3, generator=drawn(1))
-    out = _convolve(inner, kernel, Place(3, 3, 4, None))
+    out = _convolve(inner, kernel, TokenLayout(3, 3, 4, None))
     assert torch.equal(out[:, :3], inner[:, :3])
     assert out.shape == inner.shape
     centre = torch.zeros(8, 3, 3)
     centre[:, 1, 1] = 1  # a kernel that sees one cell is the activation alone
-    torch.testing.assert_close(_convolve(inner, centre, Place(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
+    torch.testing.assert_close(_convolve(inner, centre, TokenLayout(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
 
 
 def test_random_states_are_normal_seeded_and_differ_from_row_to_row() -> None:
@@ -405,10 +405,10 @@ def test_q_learning_targets_halting_after_the_last_step() -> None:
 def test_label_smoothing_is_pytorch_s(smoothing: float) -> None:
     logits = torch.randn(2, 3, 4, 12, generator=drawn(), dtype=torch.float64)
     labels = torch.randint(0, 12, (2, 3, 4), generator=drawn()).to(torch.uint8)
-    labels[0, 0] = NOT_SCORED
+    labels[0, 0] = IGNORE_INDEX
     ours = supervise(logits, torch.zeros(2, 2), labels, "softmax", smoothing).cells
     for row in range(2):
-        target = torch.where(labels[row] == NOT_SCORED, -100, labels[row].long()).flatten()
+        target = torch.where(labels[row] == IGNORE_INDEX, -100, labels[row].long()).flatten()
         theirs = F.cross_entropy(logits[row].flatten(0, 1), target, label_smoothing=smoothing)
         assert float(ours[row]) == pytest.approx(float(theirs), rel=1e-12)
 
@@ -550,7 +550,7 @@ def test_it_compiles_without_breaks_and_once(changes: dict, what: str, monkeypat
 
 @COMPILER
 def test_every_window_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch gives up after eight shapes; six lanes at three depths are eighteen."""
+    """PyTorch gives up after eight shapes; six buckets at three depths are eighteen."""
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     reasoner, seen = Reasoner(SMALL.model, torch.Generator().manual_seed(0)), []

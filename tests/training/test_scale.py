@@ -17,7 +17,7 @@ import torch
 from accelerate.utils import is_tensorboard_available
 
 from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, small_trainer, write_kaggle
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.results import read_predictions
@@ -77,7 +77,7 @@ def assert_close(first: Path, second: Path) -> None:
 
 
 def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
-    """The same weights, task embeddings and rows in flight, in float64; and a run moves between one process and two."""
+    """The same weights, task embeddings and active samples, in float64; and a run moves between one process and two."""
     flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
     flags += ["--noise", 0.1, "--random-start"]
     one, two = tmp_path / "one", tmp_path / "two"
@@ -95,7 +95,7 @@ def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None
 
 def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> None:
     flags = [*FLAGS, *data, "--precision", "bfloat16", "--steps", 3, "--out", tmp_path]
-    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose rows in flight travel as bytes
+    finish(start("trm_arc.train", *flags, processes=2))  # in half precision, whose active samples travel as bytes
     answers = []
     for processes in (1, 2):
         out = tmp_path / f"answers{processes}"
@@ -120,11 +120,11 @@ def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    assert [Processes(rank, 4).part(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
+    assert [ProcessGroup(rank, 4).shard(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
     with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 3 processes"):
-        Processes(0, 3).part(8)
+        ProcessGroup(0, 3).shard(8)
     with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 16 processes"):
-        Processes(0, 16).part(8)
+        ProcessGroup(0, 16).shard(8)
 
 
 # --- interruptions
@@ -197,7 +197,7 @@ def test_times_and_sizes_as_people_write_them() -> None:
 
 
 def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
-    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, rows begin anew."""
+    """Small files alone carry a run to another folder; weights are exact, the rest is rounded, active samples are left out."""
     flags = [*FLAGS, *data, "--width", 64, "--steps", 6, "--matrix-optimizer", "normuon", "--export-size", "64KiB"]
     code, text, error = command("train", *flags, "--out", tmp_path / "first")
     assert code == 0, error
@@ -244,7 +244,7 @@ def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_pat
 
 
 def test_lanes_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
-    """After an export some lanes have had their turns and have no rows yet; a checkpoint of that moment is whole."""
+    """After an export some buckets have had their steps and have no rows yet; a checkpoint of that moment is whole."""
     config = SMALL.override({"window": "lanes", "lanes": "auto:3"})
     trainer = small_trainer(config)
     for _ in range(5):
@@ -325,9 +325,9 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
 
 def test_a_lane_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "4,6"}))
-    assert [lane.window.rows for lane in trainer.examples.lanes] == [4, 6]
+    assert [bucket.window.rows for bucket in trainer.examples.buckets] == [4, 6]
     out_of_memory_above(3, monkeypatch, trainer, side=6)
-    while set(trainer.examples.turns.lanes[: trainer.step].tolist()) != {0, 1}:
+    while set(trainer.examples.schedule.buckets[: trainer.step].tolist()) != {0, 1}:
         trainer.train_step()
     assert trainer.pieces == [8, 2]
 
@@ -418,14 +418,14 @@ def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_pa
 def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:
     code, text, error = command("train", *FLAGS, *data, "--steps", 50, "--dry-run", "--out", tmp_path / "run")
     assert code == 0, error
-    for words in ("lane      pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
+    for words in ("bucket    pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
         assert words in text
     assert not (tmp_path / "run").exists()
     full = ("--window", "full", "--dry-run", "--out", tmp_path / "run")
     flags = [flag for flag in FLAGS if flag not in ("--lanes", "auto:2")]
     code, text, error = command("train", *flags, *data, "--steps", 50, *full)
     assert code == 0, error
-    assert ("operations a step" in text, "than on full boards" in text) == (True, False)
+    assert ("FLOPs of a step" in text, "than on full boards" in text) == (True, False)
 
 
 def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: Path, command: Callable) -> None:

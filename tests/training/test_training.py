@@ -13,7 +13,7 @@ from tests.helpers import by_their_names, labels_of, load_original, make_puzzles
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.examples import draw_plans, prepare_examples
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_sources import are_puzzles
@@ -112,11 +112,11 @@ def test_stablemax_equals_its_definition_with_finite_gradients() -> None:
 def test_losses_by_hand(loss: str) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 2, 3, 12, generator=generator, dtype=torch.float64)
-    labels = torch.tensor([[[2, 3, NOT_SCORED], [1, 0, 5]], [[NOT_SCORED] * 3, [NOT_SCORED] * 3]], dtype=torch.uint8)
+    labels = torch.tensor([[[2, 3, IGNORE_INDEX], [1, 0, 5]], [[IGNORE_INDEX] * 3, [IGNORE_INDEX] * 3]], dtype=torch.uint8)
     halting = torch.tensor([[0.3, 0.0], [-1.2, 0.0]])
     losses = supervise(logits, halting, labels, loss)
     log_probability = naive.log_stablemax(logits.numpy()) if loss == "stablemax" else torch.log_softmax(logits, -1).numpy()
-    cells = [(r, c) for r in range(2) for c in range(3) if labels[0, r, c] != NOT_SCORED]
+    cells = [(r, c) for r in range(2) for c in range(3) if labels[0, r, c] != IGNORE_INDEX]
     expected = -np.mean([log_probability[0, r, c, labels[0, r, c]] for r, c in cells])
     np.testing.assert_allclose(losses.cells, [expected, 0], rtol=1e-12)
     right = [int(logits[0, r, c].argmax()) == int(labels[0, r, c]) for r, c in cells]
@@ -199,7 +199,7 @@ def test_one_pair_a_visit_keeps_the_corner_and_pairs_move_together() -> None:
     config = SMALL.override({"window": "full"})
     trainer = small_trainer(config)
     batch = trainer.examples.batch(0, replace(config.training, batch_size=len(trainer.examples.pairs)))
-    colour_in, colour_out = batch.tokens.numpy() >= 2, (batch.labels.numpy() >= 2) & (batch.labels.numpy() != NOT_SCORED)
+    colour_in, colour_out = batch.tokens.numpy() >= 2, (batch.labels.numpy() >= 2) & (batch.labels.numpy() != IGNORE_INDEX)
     corners = [np.argwhere(canvas).min(axis=0) for canvas in colour_in]
     np.testing.assert_array_equal(corners, [np.argwhere(canvas).min(axis=0) for canvas in colour_out])
     at_corner = np.array([(corner == 0).all() for corner in corners])
@@ -411,9 +411,9 @@ TENSOR_DAMAGE = {
     "one moment missing": lambda t: t.pop("optimizer.0.1.m"),
     "no moments": lambda t: [t.pop(name) for name in list(t) if name.startswith("optimizer.")],
     "moment of another shape": lambda t: t.update({"optimizer.0.1.m": torch.zeros(3)}),
-    "no answers in flight": lambda t: t.pop("carry.0.y"),
-    "no rows in flight": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
-    "rows in flight of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
+    "no active answers": lambda t: t.pop("carry.0.y"),
+    "no active samples": lambda t: [t.pop(name) for name in list(t) if name.startswith("carry.")],
+    "active samples of another shape": lambda t: t.update({"carry.0.y": t["carry.0.y"][:2].clone()}),
     "no counts": lambda t: t.pop("counts"),
     "no memory of what was trained on": lambda t: t.pop("trained"),
 }

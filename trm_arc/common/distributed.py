@@ -15,23 +15,18 @@ from trm_arc.common.errors import InputError
 _HALF = (torch.bfloat16, torch.float16)
 
 
-class Processes:
-    """Which process this is, of how many, and what they tell each other.
-
-    Args:
-        rank: number of this process, from 0.
-        count: how many there are.
-    """
+class ProcessGroup:
+    """The processes that train or answer together, seen from this one: the `rank`-th (from 0) of `count`."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def part(self, rows: int) -> slice:
+    def shard(self, rows: int) -> slice:
         """The rows of a batch of `rows` that are this process's.
 
         Raises:
@@ -54,22 +49,17 @@ class Processes:
             return gather(tensor.contiguous().view(torch.uint8)).view(tensor.dtype)
         return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
 
-    def from_main(self, tensor: Tensor) -> Tensor:
+    def broadcast(self, tensor: Tensor) -> Tensor:
         """The main process's tensor."""
         return tensor if self.count == 1 else broadcast(tensor)
 
-    def main_says(self, yes: bool, device: torch.device) -> bool:
-        """What the main process says, of a thing that it alone can know.
-
-        Args:
-            yes: this process's word.
-            device: through which they talk.
-        """
-        return yes if self.count == 1 else bool(self.from_main(torch.tensor(float(yes), device=device)))
+    def broadcast_flag(self, flag: bool, device: torch.device) -> bool:
+        """The main process's `flag`, sent through the device."""
+        return flag if self.count == 1 else bool(self.broadcast(torch.tensor(float(flag), device=device)))
 
 
-def leave_processes() -> bool:
-    """Part from the other processes when all are done; one that just ended would abort in its threads.
+def leave_process_group() -> bool:
+    """Leave the group when all processes are done; one that just ended would abort in its threads.
 
     Returns:
         Whether there were others.
@@ -81,13 +71,9 @@ def leave_processes() -> bool:
     return several
 
 
-def find_processes(cpu: bool) -> Processes:
-    """Join the processes that were launched together; a program started alone is alone.
-
-    Args:
-        cpu: whether they compute on the CPU.
-    """
+def find_process_group(*, cpu: bool) -> ProcessGroup:
+    """The group of processes that were launched together, which compute on the CPU or not; a program started alone is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Processes()
+        return ProcessGroup()
     state = PartialState(cpu=cpu)
-    return Processes(state.process_index, state.num_processes)
+    return ProcessGroup(state.process_index, state.num_processes)

@@ -17,9 +17,9 @@ from augment.canvas import transformed_shapes
 from augment.kernels import generator_seeds, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config, ModelConfig, TrainingConfig
-from trm_arc.data.batch import NOT_SCORED, Batch
+from trm_arc.data.batch import IGNORE_INDEX, Batch
+from trm_arc.data.buckets import EOS_MARGIN, BucketSchedule, SizeBucket, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.family import ARC, Family
-from trm_arc.data.lanes import MARK, Lane, Turns, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.sources import join_tasks
 from trm_arc.data.task import Task, TaskSet, grid_key
@@ -38,8 +38,8 @@ class Examples:
         grids: all grids of all tasks; the number of a task indexes `pair_starts`, `keys` and `plan.starts`.
         pairs: int64 (pairs, 2), input and output grid of every pair.
         pair_starts: int64 (tasks + 1,), the pairs of each task.
-        lanes: the pairs by the window that they are shown in.
-        turns: which lane a step trains.
+        buckets: the pairs by the window that they are shown in.
+        schedule: which bucket a step trains.
         keys: uint64 (tasks,), a number for every task id.
         plan: the transforms.
         kept_plan: those that a checkpoint keeps, one entry for each of `entries`.
@@ -52,8 +52,8 @@ class Examples:
     grids: PackedGrids
     pairs: np.ndarray
     pair_starts: np.ndarray
-    lanes: list[Lane]
-    turns: Turns
+    buckets: list[SizeBucket]
+    schedule: BucketSchedule
     keys: np.ndarray
     plan: Plan | DrawnPlan
     kept_plan: Plan
@@ -72,14 +72,14 @@ class Examples:
 
     @property
     def windows(self) -> list[Window]:
-        """The window of each lane."""
-        return [lane.window for lane in self.lanes]
+        """The window of each bucket."""
+        return [bucket.window for bucket in self.buckets]
 
     def batch(self, step: int, config: TrainingConfig, part: slice = slice(None)) -> Batch:
-        """The batch of step `step` (from 0), all of one lane, as tensors in host memory.
+        """The batch of step `step` (from 0), all of one bucket, as tensors in host memory.
 
-        A lane's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
-        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike; in lanes with
+        A bucket's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
+        pairs under it.  One pair a visit keeps the corner, the others are translated, input and output alike; in buckets with
         their marks, on full boards as the original does.
 
         Args:
@@ -87,13 +87,13 @@ class Examples:
             config: batch size, translation and seed.
             part: rows of the batch to make, for one of several processes.
         """
-        number, turn = self.turns.at(step)
-        lane = self.lanes[number]
+        number, turn = self.schedule.at(step)
+        bucket = self.buckets[number]
         position = turn * config.batch_size + np.arange(config.batch_size)[part]
-        epoch, place = np.divmod(position, len(lane.pairs))
+        epoch, place = np.divmod(position, len(bucket.pairs))
         pair = np.empty_like(place)
         for one in np.unique(epoch):
-            pair[epoch == one] = _locate(lane, int(one), place[epoch == one], config.seed)
+            pair[epoch == one] = _locate(bucket, int(one), place[epoch == one], config.seed)
         task = np.searchsorted(self.pair_starts, pair, side="right") - 1
         example = pair - self.pair_starts[task]
         count = self.pair_starts[task + 1] - self.pair_starts[task]
@@ -113,20 +113,20 @@ class Examples:
         if self.family is ARC:
             space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
             if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
-                space = np.minimum(space + MARK, lane.window)
-            corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
-        tokens = self.family.paint(self.grids, index[:, 0], table, lane.window, corners)
-        labels = self.family.paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
+                space = np.minimum(space + EOS_MARGIN, bucket.window)
+            corners = corner_offsets(key(_PLACE, example), space, bucket.window, fixed | (not config.translate))
+        tokens = self.family.paint(self.grids, index[:, 0], table, bucket.window, corners)
+        labels = self.family.paint(self.grids, index[:, 1], table, bucket.window, corners, empty=IGNORE_INDEX)
         return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
 
 
-def _locate(lane: Lane, epoch: int, place: np.ndarray, seed: int) -> np.ndarray:
-    """The pair at each place of one epoch of a lane's stream."""
-    order = _order(len(lane.tasks), seed, epoch)
-    counts = np.diff(lane.starts)[order]
+def _locate(bucket: SizeBucket, epoch: int, place: np.ndarray, seed: int) -> np.ndarray:
+    """The pair at each place of one epoch of a bucket's stream."""
+    order = _order(len(bucket.tasks), seed, epoch)
+    counts = np.diff(bucket.starts)[order]
     ends = np.cumsum(counts)
     visit = np.searchsorted(ends, place, side="right")
-    return lane.pairs[lane.starts[order[visit]] + place - (ends - counts)[visit]]
+    return bucket.pairs[bucket.starts[order[visit]] + place - (ends - counts)[visit]]
 
 
 @lru_cache(maxsize=4)  # of millions of puzzles each is large
@@ -162,7 +162,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             grids += pair
     counts = [len(_known_pairs(task)) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
-    lanes = _choose_lanes(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
+    buckets = _choose_buckets(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
     plan = draw_plans(tasks, config.augmentations, config.seed)
     return (
         Examples(
@@ -171,8 +171,8 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             packed,
             pairs,
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            lanes,
-            take_turns([len(lane.pairs) for lane in lanes]),
+            buckets,
+            make_schedule([len(bucket.pairs) for bucket in buckets]),
             np.array([task_key(task.id) for task in tasks], np.uint64),
             plan,
             plan,
@@ -195,7 +195,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
     check_vocabulary(model, ARC)
     if model.mixer == "mlp" and settings.training.window == "lanes":
         raise InputError(
-            "the MLP mixer has a weight for every position of its board, so there are no lanes for it", flag="window"
+            "the MLP mixer has a weight for every position of its board, so there are no buckets for it", flag="window"
         )
     window = Window(side, side) if settings.training.window == "fit" else board
     if model.mixer == "mlp" and window != board:
@@ -207,12 +207,12 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
     return window
 
 
-def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, settings: Config) -> list[Lane]:
-    """The lanes of a run: one of the whole window, or several, by the sides of the pairs."""
+def _choose_buckets(sides: np.ndarray, owners: np.ndarray, window: Window, settings: Config) -> list[SizeBucket]:
+    """The buckets of a run: one of the whole window, or several, by the sides of the pairs."""
     if settings.training.window != "lanes":
-        return [lane._replace(window=window) for lane in sort_into_lanes(owners, sides, [max(window)])]
-    needs = np.minimum(sides + MARK, min(window))
-    return sort_into_lanes(owners, needs, parse_lanes(settings.training.lanes, needs, min(window)))
+        return [bucket._replace(window=window) for bucket in sort_into_buckets(owners, sides, [max(window)])]
+    needs = np.minimum(sides + EOS_MARGIN, min(window))
+    return sort_into_buckets(owners, needs, parse_sides(settings.training.lanes, needs, min(window)))
 
 
 def check_vocabulary(model: ModelConfig, family: Family) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from augment import Plan, Window, pack_boards
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
+from trm_arc.data.buckets import make_schedule, sort_into_buckets
 from trm_arc.data.examples import Examples, check_vocabulary
-from trm_arc.data.lanes import sort_into_lanes, take_turns
 from trm_arc.data.puzzle_families import PuzzleFamily
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import are_puzzles, families_of, test_of
@@ -92,7 +92,7 @@ def prepare_puzzles(training: PuzzleSet, evaluation: PuzzleSet, settings: Config
         raise InputError(f"{family.name} needs {family.shape[0]}, and as many columns, got {model.board_rows}", flag="board_rows")
     count = len(training)
     everything = np.arange(count + 1)
-    [lane] = sort_into_lanes(everything[:-1], np.full(count, max(family.shape)), [max(family.shape)])
+    [bucket] = sort_into_buckets(everything[:-1], np.full(count, max(family.shape)), [max(family.shape)])
     plan = family.make_plan(training.questions, config.augmentations + 1, config.seed)
     return Examples(
         family,
@@ -100,8 +100,8 @@ def prepare_puzzles(training: PuzzleSet, evaluation: PuzzleSet, settings: Config
         pack_boards(np.concatenate([training.questions, training.answers])),
         np.stack([everything[:-1], everything[:-1] + count], axis=1),
         everything,
-        [lane._replace(window=Window(*family.shape))],
-        take_turns([count]),
+        [bucket._replace(window=Window(*family.shape))],
+        make_schedule([count]),
         plan.keys,
         plan,
         Plan.concatenate([family.identity()[None]]),

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from augment import DrawnPlan, Plan, Window, smallest_window
 from trm_arc.common.device import Device
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
-from trm_arc.data.lanes import expected_side
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.config import DEFAULT, InferenceConfig
@@ -152,7 +152,7 @@ def predict_tasks(
     config: InferenceConfig = DEFAULT,
     *,
     views: int,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
     quiet: bool = False,
     on_batch: Callable[[], object] = lambda: None,
 ) -> list[Predictions]:
@@ -167,7 +167,7 @@ def predict_tasks(
     Raises:
         InputError: as `make_predictor`, or a task that the MLP mixer cannot hold.
     """
-    processes = processes or Processes()
+    processes = processes or ProcessGroup()
     quiet = quiet or not processes.is_main
     require_least("views", views)
     predictor, unseen = make_predictor(checkpoint, tasks, device, config)
@@ -203,7 +203,7 @@ def predict_tasks(
 
 
 def gather_predictions(
-    parts: list[Predictions], canvas: Window, row_bytes: int, processes: Processes, device: Device
+    parts: list[Predictions], canvas: Window, row_bytes: int, processes: ProcessGroup, device: Device
 ) -> Predictions:
     """The predictions of all processes on canvases of one size, as tensors of one length; nothing is pickled.
 

@@ -4,8 +4,8 @@
         export.json             the checkpoint's header, and which piece holds which part of which tensor
         piece-0001.safetensors  ...
 
-Weights stay as they are; their average, what the optimizers remember and the task embeddings are rounded to bfloat16.  Rows in
-flight stay behind: a run that goes on from an export begins with new puzzles, so it is not the same to the last bit.
+Weights stay as they are; their average, what the optimizers remember and the task embeddings are rounded to bfloat16.  Active
+samples are left out: a run that goes on from an export begins with new puzzles, so it is not the same to the last bit.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     """Write a checkpoint in pieces below `folder/export`, whole or not at all.
 
     Args:
-        checkpoint: of a run; its rows in flight are left out.
+        checkpoint: of a run; its active samples are left out.
         folder: of the run.
         size: of a piece at most, in bytes.
 

@@ -1,4 +1,4 @@
-"""What a step costs: operations counted from the settings, and the rate of matrix products that the device reaches."""
+"""FLOPs of a step, counted from the settings, and the rate of matrix products that the device reaches."""
 
 import statistics
 import time
@@ -15,12 +15,7 @@ CALL_TIMES_FORWARD = 3  # a call with gradient costs its forward pass and twice 
 
 
 def count_call(config: ModelConfig, cells: int) -> float:
-    """Operations of the matrix products of one network call on one example.
-
-    Args:
-        config: the model.
-        cells: of the window.
-    """
+    """FLOPs of the matrix products of one network call on one example, on a window of so many cells."""
     length, width = config.prefix + cells, config.width
     inner = inner_width(config.expansion, width)
     if config.mixer == "attention":
@@ -31,10 +26,9 @@ def count_call(config: ModelConfig, cells: int) -> float:
 
 
 def count_forward(config: ModelConfig, cells: int, depth: tuple[int, int] | None = None) -> float:
-    """Operations of a supervision step of one example without gradient, all its latents included.
+    """FLOPs of a supervision step of one example without gradient, all its latents included.
 
     Args:
-        config: the model.
         cells: of the window.
         depth: T and n, if not the model's own.
     """
@@ -44,11 +38,9 @@ def count_forward(config: ModelConfig, cells: int, depth: tuple[int, int] | None
 
 
 def count_training(config: ModelConfig, training: TrainingConfig, cells: int, depth: tuple[int, int] | None = None) -> float:
-    """Operations of a training step of one example: forward, backward, and what latents and Q-learning add.
+    """FLOPs of a training step of one example: forward, backward, and what latents and Q-learning add.
 
     Args:
-        config: the model.
-        training: the halting rule.
         cells: of the window.
         depth: T and n, if not the model's own.
     """

@@ -10,7 +10,7 @@ n = 0 a cycle is one call, y <- net(y + x): T = 1 is the recursion-free baseline
 Gradient flows through the last `gradient_calls` network calls; states are detached between supervision steps.
 
 Shapes:
-    B rows, H x W the window of the board, P prefix slots, L = P + H * W tokens, D width, V vocabulary, k states
+    B rows, H x W the window of the board, P prefix tokens, L = P + H * W tokens, D width, V vocabulary, k states
     K parallel latents: K rows of states a puzzle, one behind the other
     tokens (B, H, W)   task vectors (B, D)   x, y, z_i (B, L, D)   logits (B, H, W, V)   halting logits (B, 2)
 
@@ -39,8 +39,8 @@ _JOINT = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("m
 HALT, CONTINUE = 0, 1  # rows of the halting head
 
 
-class Place(NamedTuple):
-    """Where the tokens are: P prefix slots, then rows x columns of the window; cosine and sine of each token's rotation."""
+class TokenLayout(NamedTuple):
+    """Where the tokens are: P prefix tokens, then rows x columns of the window; cosine and sine of each token's rotation."""
 
     prefix: int
     rows: int
@@ -115,17 +115,17 @@ class Block(nn.Module):
                 cast |= zip(parts, matrix.split([unit * share for share in shares]), strict=True)
         return cast
 
-    def forward(self, h: Tensor, weights: dict[str, Tensor], place: Place) -> Tensor:
+    def forward(self, h: Tensor, weights: dict[str, Tensor], layout: TokenLayout) -> Tensor:
         """h (B, L, D) -> (B, L, D), with the weights of `cast`."""
         if self.mixer == "attention":
-            h = _norm(self._attend(h, weights, place.rotary).add_(h))
+            h = _norm(self._attend(h, weights, layout.rotary).add_(h))
         else:  # the norm of the MLP mixer runs over the tokens, as in the original
             h = h.transpose(1, 2)  # (B, D, L)
             mixed = _gated(h, weights["mix_gate"], weights["mix_up"], self.gating)
             h = _norm(F.linear(mixed, weights["mix_down"]).add_(h)).transpose(1, 2)
         inner = _gated(h, weights["gate"], weights["up"], self.gating)
         if "kernel" in weights:
-            inner = _convolve(inner, weights["kernel"], place)
+            inner = _convolve(inner, weights["kernel"], layout)
         return _norm(F.linear(inner, weights["down"]).add_(h))
 
     def _attend(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -169,11 +169,11 @@ class Reasoner(nn.Module):
         self.reset(generator)
 
     def __repr__(self) -> str:
-        config, usual = self.config, ModelConfig()
+        config, default = self.config, ModelConfig()
         network = sum(p.numel() for p in self.parameters())
         rows = self.embedding_rows
         table = f"{rows * config.width:,} parameters, {rows:,} rows" if rows else "none attached"
-        changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name)]
+        changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(default, f.name)]
         lines = (
             f"Reasoner: {config.variant}, width {config.width}, {config.layers} blocks, T {config.cycles}, n {config.thoughts}",
             f"  network          {network:,} parameters",
@@ -184,7 +184,7 @@ class Reasoner(nn.Module):
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator) -> None:
-        """Draw every weight anew; this is the whole initialisation.
+        """Draw every weight again; this is the whole initialisation.
 
         embed_tokens, slots  truncated normal, std 1 / sqrt(D): scaled by sqrt(D) when used
         matrices, head       truncated normal, std 1 / sqrt(columns) (LeCun)
@@ -239,24 +239,24 @@ class Reasoner(nn.Module):
             state: from `start` or the step before.
             tokens: (B, H, W) integers below the vocabulary; the window starts at the board's corner.
             task_vectors: (B, D).
-            transforms: (B, 11) rows of a plan, which the transform slots tell; not read without them.
+            transforms: (B, 11) rows of a plan, for the prefix tokens of symmetry and palette; not read without them.
             depth: T and n, if not the config's.
             generators: (B), each draws the noise of its row's network calls; without them there is none.
             watch: called with logits and halting logits after every cycle but the last, whose are returned.
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
-        place = Place(config.prefix, rows, columns, self._rotary(rows, columns, dtype))
+        layout = TokenLayout(config.prefix, rows, columns, self._rotary(rows, columns, dtype))
         weights = [[block.cast(dtype) for block in network] for network in self.networks]
         x = self._embed(tokens, task_vectors, transforms, dtype)
         y, z = state.y, list(state.z)
 
         def call(network: int, old: Tensor, h: Tensor) -> Tensor:
             for block, block_weights in zip(self.networks[network], weights[network], strict=True):
-                h = self.run_block(block, h, block_weights, place)
+                h = self.run_block(block, h, block_weights, layout)
             if config.damping < 1:
                 h = torch.lerp(old, h, config.damping)
-            if config.noise and generators is not None:  # row by row, so that it is the same in whatever pieces a batch goes
+            if config.noise and generators is not None:  # sample by sample, so that it is the same in any pieces of a batch
                 drawn = [torch.randn(h.shape[1:], dtype=dtype, device=h.device, generator=each) for each in generators]
                 h = h + config.noise * torch.stack(drawn)
             return h
@@ -293,7 +293,7 @@ class Reasoner(nn.Module):
         embedding = self.embed_tokens.to(dtype)
         parts = [task_vectors.to(dtype)[:, None]]
         if self.config.transform_slots:
-            # A slot for each colour of the untransformed task says which token stands for it now, for attention to look up.
+            # A prefix token for each colour of the untransformed task says which token stands for it now; attention looks it up.
             became = F.embedding(transforms[:, 1:].int() + FIRST_COLOUR, embedding)
             parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_slot.to(dtype)))
             parts.append((became + self.palette_slots.to(dtype)) * 0.5**0.5)
@@ -319,9 +319,9 @@ class Reasoner(nn.Module):
             indexing="ij",
         )
         if config.positions == "rotary-1d":  # prefix and board in one line, cells where the full board has them
-            slots = torch.arange(config.prefix, dtype=torch.float64, device=device)
-            place = torch.cat((slots, config.prefix + (row * config.board_columns + column).flatten()))[:, None]
-            angles = place * _frequencies(head_width, device)
+            prefix = torch.arange(config.prefix, dtype=torch.float64, device=device)
+            position = torch.cat((prefix, config.prefix + (row * config.board_columns + column).flatten()))[:, None]
+            angles = position * _frequencies(head_width, device)
         elif config.positions == "rotary-2d":  # half of the frequencies turn with the row, half with the column
             frequencies = _frequencies(head_width // 2, device)
             board = torch.cat((row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies), dim=1)
@@ -364,7 +364,7 @@ def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
     """The inner activations of a gated MLP."""
     g, u = F.linear(h, gate), F.linear(h, up)
     if gating == "swiglu":
-        # In place where no gradient needs g: these are the largest tensors of all.
+        # In layout where no gradient needs g: these are the largest tensors of all.
         return F.silu(g) * u if torch.is_grad_enabled() else F.silu(g, inplace=True).mul_(u)
     if gating == "norm-swiglu":
         # Muon's steps are of one size for every matrix, so the product g u outgrows the rest unless it is normed.
@@ -373,15 +373,15 @@ def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
     raise ValueError(f"no such gate: {gating}")
 
 
-def _convolve(inner: Tensor, kernel: Tensor, place: Place) -> Tensor:
-    """ConvSwiGLU: the silu of a depthwise convolution over the board; prefix slots have no neighbours and pass as they are.
+def _convolve(inner: Tensor, kernel: Tensor, layout: TokenLayout) -> Tensor:
+    """ConvSwiGLU: the silu of a depthwise convolution over the board; prefix tokens have no neighbours and pass as they are.
 
     Source: Gao et al., "Universal Reasoning Model", arXiv 2512.14693, where it runs over the line of tokens.
     """
-    slots, board = inner.split([place.prefix, place.rows * place.columns], dim=1)
-    board = board.unflatten(1, (place.rows, place.columns)).permute(0, 3, 1, 2)  # (B, inner, H, W), channels last in memory
+    prefix, board = inner.split([layout.prefix, layout.rows * layout.columns], dim=1)
+    board = board.unflatten(1, (layout.rows, layout.columns)).permute(0, 3, 1, 2)  # (B, inner, H, W), channels last in memory
     board = F.conv2d(board, kernel[:, None], padding=kernel.shape[-1] // 2, groups=len(kernel))
-    return torch.cat((slots, F.silu(board).permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
+    return torch.cat((prefix, F.silu(board).permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
 
 
 def _frequencies(width: int, device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from trm_arc.common.device import Device
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.examples import Examples, prepare_examples
@@ -27,7 +27,7 @@ def build_trainer(
     config: Config,
     folder: Path | None,
     device: Device,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
     options: Options | None = None,
     *,
     fitting: bool = False,
@@ -93,7 +93,7 @@ def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> 
     others = len(examples.entries) - len(evaluation)
     what = f"those and {others} tasks of {training.name}" if others else "those alone"
     windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
-    many = "windows" if len(examples.lanes) > 1 else "window"
+    many = "windows" if len(examples.buckets) > 1 else "window"
     return (
         f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations\n"
         f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"

@@ -1,4 +1,4 @@
-"""Rows in flight: a row that halted takes the next puzzle, the others go on with theirs (adaptive computation time)."""
+"""Active samples: one that halted takes the next puzzle, the others go on with theirs (adaptive computation time)."""
 
 from typing import NamedTuple
 

@@ -23,7 +23,7 @@ from trm_arc.model.checkpoint import list_checkpoints
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
-from trm_arc.training.trainer import NotFiniteError, Trainer, Wish
+from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
@@ -93,7 +93,7 @@ def train(
     with log.bar, stop_signals() as stopping:
 
         def agree(yes: bool) -> bool:
-            return trainer.processes.main_says(yes, trainer.device.device)
+            return trainer.processes.broadcast_flag(yes, trainer.device.device)
 
         def look() -> None:
             # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
@@ -116,14 +116,14 @@ def train(
             return agree(budget.has_time_for_step())
 
         go_on = not owed or score()
-        while go_on and trainer.step < trainer.steps and not trainer.agreed.stop:
+        while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
             # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
             now = time.monotonic()
             due = budget.wants_save() or (config.save_seconds is not None and now - saved >= config.save_seconds)
             over = not config.fit and budget.is_over()
             length = trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
             try:
-                log.add(trainer.train_step(Wish(bool(stopping) or over, due, length)))
+                log.add(trainer.train_step(StepRequest(bool(stopping) or over, due, length)))
             except NotFiniteError as error:
                 raise InputError(_save_bad_batch(out, error, trainer)) from None
             budget.add(time.monotonic() - now)
@@ -131,8 +131,10 @@ def train(
             if trainer.step % config.log_every == 0 or last:
                 log.write()
             by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
-            scores_now = evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.agreed.stop
-            if by_steps or last or trainer.agreed.save or trainer.agreed.stop or scores_now:
+            scores_now = (
+                evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.decision.stop
+            )
+            if by_steps or last or trainer.decision.save or trainer.decision.stop or scores_now:
                 now = time.monotonic()
                 save_state(trainer, out, config.keep, stale)
                 stale, saved = [], time.monotonic()
@@ -145,7 +147,7 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
     """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
     score = next(iter(scores.values()))
     log.write_scores(scores)
-    if not trainer.processes.main_says(score > best, trainer.device.device):  # it knows the best of a run that goes on
+    if not trainer.processes.broadcast_flag(score > best, trainer.device.device):  # it knows the best of a run that goes on
         return best
     save_state(trainer, out / BEST, 1, list_checkpoints(out / BEST))
     return score
@@ -153,14 +155,14 @@ def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, flo
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
-    told = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
+    problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
     batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
             save_file(batch, out / BAD_BATCH)
     except (OSError, SafetensorError):
-        return f"{told}; go on from the last checkpoint with lower rates"
-    return f"{told}; the last batch is in {out / BAD_BATCH}; start anew with lower rates (--overwrite replaces this run)"
+        return f"{problem}; go on from the last checkpoint with lower rates"
+    return f"{problem}; the last batch is in {out / BAD_BATCH}; train again with lower rates (--overwrite replaces this run)"
 
 
 def describe_progress(step: int, steps: int, seconds: float) -> str:
@@ -205,15 +207,15 @@ class _Log:
             bar_format="{desc}",
         )
         self.first = trainer.step, trainer.seconds
-        self.told = ""
+        self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
 
     def add(self, metrics: Metrics) -> None:
-        """Take a step in."""
+        """Count a step."""
         self.since.append(metrics)
         step = self.trainer.step - 1
-        self.operations += self.trainer.operations(self.trainer.examples.turns.at(step)[0], self.trainer.depth(step))
-        self.tell()
+        self.operations += self.trainer.operations(self.trainer.examples.schedule.at(step)[0], self.trainer.depth(step))
+        self.refresh()
         self.bar.update()
 
     def write(self) -> None:
@@ -241,17 +243,17 @@ class _Log:
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self._put(line)
-        self.told = describe_metrics(line, int(values["halted"].sum()))
-        self.tell()
+        self.measured = describe_metrics(line, int(values["halted"].sum()))
+        self.refresh()
 
-    def tell(self) -> None:
+    def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it now and then."""
         trainer, (step, seconds) = self.trainer, self.first
         left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
-        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.told, refresh=False)
+        self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.measured, refresh=False)
 
     def write_scores(self, scores: dict[str, float]) -> None:
-        """Write a line for an evaluation, and say it."""
+        """Write a line for an evaluation, and print it."""
         self._put({"step": self.trainer.step, "seconds": self.trainer.seconds, **scores})
         if self.trainer.processes.is_main:
             tqdm.write(f"step {self.trainer.step}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))

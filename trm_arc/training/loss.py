@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm_arc.data.batch import NOT_SCORED
+from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.model.reasoner import CONTINUE, HALT
 
 
@@ -40,14 +40,14 @@ def supervise(logits: Tensor, halting: Tensor, labels: Tensor, loss: str, label_
     Args:
         logits: (B, H, W, V).
         halting: (B, 2), see `trm_arc.model.reasoner`.
-        labels: (B, H, W) tokens; NOT_SCORED where nothing is asked.
+        labels: (B, H, W) tokens; IGNORE_INDEX where nothing is asked.
         loss: "stablemax", "stablemax-float64" or "softmax".
         label_smoothing: share of the target that is spread over all V tokens.
     """
     at_least = torch.float64 if loss == "stablemax-float64" else torch.float32
     wide = logits.flatten(1, 2).to(torch.promote_types(logits.dtype, at_least))
     target = labels.flatten(1).long()
-    scored = target != NOT_SCORED
+    scored = target != IGNORE_INDEX
     count = scored.sum(dim=1).clamp(min=1)
     if loss in ("stablemax", "stablemax-float64"):
         log_probability = log_stablemax(wide)

@@ -138,11 +138,11 @@ class Optimizers:
             kind = {"muon": torch.optim.Muon, "normuon": NorMuon}[config.matrix_optimizer]
             matrices = [rest.pop(name) for name in hidden]
             self.members.append(kind(matrices, lr=config.matrix_learning_rate, weight_decay=config.matrix_weight_decay))
-        usual = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2), "weight_decay": config.weight_decay}
+        shared = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2), "weight_decay": config.weight_decay}
         if config.optimizer == "adam-atan2":
-            self.members.append(AdamAtan2(rest.values(), **usual))
+            self.members.append(AdamAtan2(rest.values(), **shared))
         elif config.optimizer == "adamw":
-            self.members.append(torch.optim.AdamW(rest.values(), foreach=True, **usual))
+            self.members.append(torch.optim.AdamW(rest.values(), foreach=True, **shared))
         else:
             raise ValueError(f"no such optimizer: {config.optimizer}")
         self.base_rates = [group["lr"] for member in self.members for group in member.param_groups]

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.files import exclusive
 from trm_arc.config import SETTINGS_FILE, write_preset
 from trm_arc.model.checkpoint import checkpoint_name, list_checkpoints, remove_unfinished
@@ -50,7 +50,7 @@ class RunConfig:
 
 
 def carry_out(
-    config: RunConfig, processes: Processes, build: Callable[[], Built], watch: Callable[[Built], Watchers] | None = None
+    config: RunConfig, processes: ProcessGroup, build: Callable[[], Built], watch: Callable[[Built], Watchers] | None = None
 ) -> None:
     """Train, save and export, as `config` says; print what a user should know.
 
@@ -75,7 +75,7 @@ def carry_out(
         print(f"{why}: {list_checkpoints(config.out)[-1]}")
 
 
-def _train_in_folder(config: RunConfig, processes: Processes, built: Built, watch: Callable[[Built], Watchers] | None) -> bool:
+def _train_in_folder(config: RunConfig, processes: ProcessGroup, built: Built, watch: Callable[[Built], Watchers] | None) -> bool:
     """All that is done while no other run may write; whether the run is complete."""
     (trainer, _, notes), out = built, config.out
     evaluate, track = watch(built) if watch else (None, None)  # before anything of an old run is touched
@@ -87,10 +87,10 @@ def _train_in_folder(config: RunConfig, processes: Processes, built: Built, watc
     peak = measure_peak(trainer.device) * processes.count
     stale = list_stale(out) if config.overwrite else []
     done_before = trainer.step == trainer.steps
-    owed = processes.main_says(owed, trainer.device.device)
+    owed = processes.broadcast_flag(owed, trainer.device.device)
     complete = train(trainer, out, config.loop, peak=peak, stale=stale, best=best, owed=owed, evaluate=evaluate, track=track)
     saved = (out / checkpoint_name(trainer.step)).is_dir()
-    if done_before and not processes.main_says(saved, trainer.device.device):  # resumed from pieces
+    if done_before and not processes.broadcast_flag(saved, trainer.device.device):  # resumed from pieces
         save_state(trainer, out, config.loop.keep)
     exported = full_state(trainer) if config.export_size else None
     if exported and processes.is_main:

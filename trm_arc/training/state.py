@@ -152,7 +152,7 @@ def _load_carries(trainer: Trainer, tensors: dict[str, Tensor], active: Sequence
             if found[name].shape != tensor.shape or (found[name].dtype != tensor.dtype and not all(kinds)):
                 raise ValueError(f"carry.{prefix}{name}")
         whole = _carry_from({name: found[name].to(device, t.dtype) for name, t in expected.items()})
-        trainer.carries[number] = whole.take(trainer.part, trainer.config.model.latents)
+        trainer.carries[number] = whole.take(trainer.shard, trainer.config.model.latents)
 
 
 def _carry_tensors(carry: Carry) -> dict[str, Tensor]:

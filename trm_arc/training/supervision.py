@@ -1,4 +1,4 @@
-"""One supervision step of training, from rows in flight to a loss: pure, no wait for the device, so that it can be compiled."""
+"""One supervision step of training, from active samples to a loss: pure, no wait for the device, so that it can be compiled."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -42,7 +42,7 @@ def supervision_step(
     Args:
         reasoner: the model.
         config: loss and halting.
-        carry: rows in flight; those that halted have their new puzzle already, and take the initial state here.
+        carry: active samples; those that halted have their new puzzle already, and take the initial state here.
         vectors: (B, D) task embeddings of the rows.
         start: initial states, (B K, L, D) each.
         at_least: (B,) steps that a row must do, from `draw_minimum`.

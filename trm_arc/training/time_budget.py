@@ -10,7 +10,7 @@ from trm_arc.common.durations import show_duration
 from trm_arc.model.flops import count_training
 from trm_arc.training.trainer import Trainer
 
-_RECENT = 8  # steps of a lane
+_RECENT = 8  # steps of a bucket
 SHARE = 0.3  # of the rate of matrix products that a training step reaches, for an estimate of its time
 
 
@@ -25,14 +25,14 @@ class TimeBudget:
     def __init__(self, trainer: Trainer, deadline: Deadline) -> None:
         self.trainer, self.deadline, self.first = trainer, deadline, trainer.step
         self.began, self.half = time.monotonic(), deadline.left / 2
-        self.rates: list[deque[float]] = [deque(maxlen=_RECENT) for _ in trainer.examples.lanes]  # seconds an operation
+        self.rates: list[deque[float]] = [deque(maxlen=_RECENT) for _ in trainer.examples.buckets]  # seconds a FLOP
         self.stepping = 0.0  # seconds of all steps
         self.saving = self.evaluating = 0.0  # seconds of the last one
 
     def add(self, seconds: float) -> None:
         """Take in how long the last step took."""
-        lane, operations = self._work(self.trainer.step - 1)
-        self.rates[lane].append(seconds / operations)
+        bucket, operations = self._work(self.trainer.step - 1)
+        self.rates[bucket].append(seconds / operations)
         self.stepping += seconds
 
     def wants_save(self) -> bool:
@@ -74,35 +74,35 @@ class TimeBudget:
         return few
 
     def _work(self, step: int) -> tuple[int, float]:
-        """The lane of a step, and its operations."""
-        lane = self.trainer.examples.turns.at(step)[0]
-        return lane, self.trainer.operations(lane, self.trainer.depth(step))
+        """The bucket of a step, and its FLOPs."""
+        bucket = self.trainer.examples.schedule.at(step)[0]
+        return bucket, self.trainer.operations(bucket, self.trainer.depth(step))
 
     def _slowest(self) -> float:
-        """The rate of the slowest lane that is known; 0 if none is."""
+        """The rate of the slowest bucket that is known; 0 if none is."""
         return max(map(self._rate, range(len(self.rates))))
 
-    def _rate(self, lane: int) -> float:
-        """Seconds an operation in a lane; 0 where too little is known: a lane's first step may have been compiled."""
-        rates = self.rates[lane]
+    def _rate(self, bucket: int) -> float:
+        """Seconds a FLOP in a bucket; 0 where too little is known: a bucket's first step may have been compiled."""
+        rates = self.rates[bucket]
         return median_low(rates) if len(rates) > 1 else 0.0
 
     def _seconds(self, step: int) -> float:
-        """How long a step will take; a lane that is not known is taken for the slowest of the others."""
-        lane, operations = self._work(step)
-        return (self._rate(lane) or self._slowest()) * operations
+        """How long a step will take; a bucket that is not known is taken for the slowest of the others."""
+        bucket, operations = self._work(step)
+        return (self._rate(bucket) or self._slowest()) * operations
 
     def _seconds_of(self, count: int, now: float) -> float:
         """How long so many further steps will take, in a run that they complete, with what has lain between steps so far."""
         trainer, step = self.trainer, self.trainer.step
-        total, before = step + count, trainer.examples.turns.before[-1]
+        total, before = step + count, trainer.examples.schedule.before[-1]
         between = (now - self.began - self.stepping) / max(1, step - self.first)
         seconds, begin = count * between, 0.0
         for share, *depth in (*trainer.stages, (1.0,)):  # of the depth curriculum
             steps = max(0.0, share * total - max(step, begin * total))
-            for lane, turns in enumerate(before):
-                rate = self._rate(lane) or self._slowest()
-                seconds += steps * turns / before.sum() * rate * trainer.operations(lane, tuple(depth) or None)
+            for bucket, count_before in enumerate(before):
+                rate = self._rate(bucket) or self._slowest()
+                seconds += steps * count_before / before.sum() * rate * trainer.operations(bucket, tuple(depth) or None)
             begin = share
         return seconds
 
@@ -116,28 +116,28 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
     config, examples = trainer.config, trainer.examples
     rows, batch = len(examples.pairs), config.training.batch_size
     area = examples.grids.shapes[examples.pairs].max(axis=1).prod(axis=1)  # the cells that both grids of a pair need
-    lines, mean = ["lane      pairs   share   wasted cells   GFLOP an example"], 0.0
-    for lane in examples.lanes:
-        share, cells = len(lane.pairs) / rows, lane.window.cells
+    lines, mean = ["bucket    pairs   share   wasted cells   GFLOP an example"], 0.0
+    for bucket in examples.buckets:
+        share, cells = len(bucket.pairs) / rows, bucket.window.cells
         operations = count_training(config.model, config.training, cells)
         mean += share * operations
-        wasted = 1 - area[lane.pairs].mean() / cells
-        name = f"{lane.window.rows} x {lane.window.columns}"
-        lines.append(f"{name:8} {len(lane.pairs):6}   {share:5.1%}   {wasted:12.1%}   {operations / 1e9:16,.1f}")
+        wasted = 1 - area[bucket.pairs].mean() / cells
+        name = f"{bucket.window.rows} x {bucket.window.columns}"
+        lines.append(f"{name:8} {len(bucket.pairs):6}   {share:5.1%}   {wasted:12.1%}   {operations / 1e9:16,.1f}")
     full = count_training(config.model, config.training, config.model.board_rows * config.model.board_columns)
-    length = sum(config.model.prefix + lane.window.cells for lane in examples.lanes)
+    length = sum(config.model.prefix + bucket.window.cells for bucket in examples.buckets)
     states = batch * config.model.latents * (1 + config.model.states)
-    in_flight = trainer.device.dtype.itemsize * states * config.model.width * length
+    carried = trainer.device.dtype.itemsize * states * config.model.width * length
     network = sum(p.numel() * p.element_size() for p in trainer.reasoner.parameters())
     table = trainer.embedding.table
     total = trainer.steps * batch * mean
     times = f"{full / mean:.2f}"
     fewer = "" if times == "1.00" else f", {times} times fewer than on full boards"
     lines += [
-        f"operations a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
+        f"FLOPs of a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
         f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
-        f"memory: rows in flight {_megabytes(in_flight)}, and what a step keeps for its backward pass",
+        f"memory: active samples {_megabytes(carried)}, and what a step keeps for its backward pass",
         f"steps: {trainer.steps:,} of {batch} rows, {total / 1e15:,.1f} PFLOP in all",
         f"time: {show_duration(total / peak / SHARE)}, an estimate: {SHARE:.0%} of {peak / 1e12:,.2f} TFLOP/s here",
     ]

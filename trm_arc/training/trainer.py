@@ -1,4 +1,4 @@
-"""One training run: model, optimizers and rows in flight, a step at a time; `trm_arc.training.state` saves and resumes it."""
+"""One training run: model, optimizers and active samples, a step at a time; `trm_arc.training.state` saves and resumes it."""
 
 import time
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trm_arc.common.device import NARROW, Device, free_memory, is_out_of_memory
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
@@ -40,13 +40,13 @@ class Options(NamedTuple):
     skips: int = 20
 
 
-class Wish(NamedTuple):
-    """What a process asks for with a step; all do what one of them asks.
+class StepRequest(NamedTuple):
+    """What a process asks for with a step; all processes do what one of them asks.
 
     Attributes:
         stop: save after the step, and stop.
         save: save after the step.
-        steps: length of the run; the main process's word counts.  0: as it is.
+        steps: length of the run; the main process decides.  0: as it is.
     """
 
     stop: bool = False
@@ -54,7 +54,7 @@ class Wish(NamedTuple):
     steps: int = 0
 
 
-NO_WISH = Wish()
+NO_REQUEST = StepRequest()
 SMALL = 1e-3  # steps of task embeddings that bfloat16 loses where a coordinate is above one half
 
 
@@ -117,7 +117,7 @@ class Trainer:
         examples: Examples,
         device: Device,
         steps: int,
-        processes: Processes | None = None,
+        processes: ProcessGroup | None = None,
         options: Options | None = None,
     ) -> None:
         self.options = options or Options()
@@ -131,10 +131,10 @@ class Trainer:
                 flag="--half-embeddings",
             )
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
-        self.processes = processes or Processes()
-        self.part = self.processes.part(config.training.batch_size)
-        piece = -(-(self.part.stop - self.part.start) // self.options.accumulation)
-        self.pieces = [piece] * len(examples.lanes)  # rows at a time; a lane of large windows may not have the memory for as many
+        self.processes = processes or ProcessGroup()
+        self.shard = self.processes.shard(config.training.batch_size)
+        piece = -(-(self.shard.stop - self.shard.start) // self.options.accumulation)
+        self.pieces = [piece] * len(examples.buckets)  # samples at a time; fewer where a bucket needs the memory
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
@@ -148,23 +148,23 @@ class Trainer:
         )
         self.optimizers = Optimizers(self.reasoner, config.training, steps)
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
-        # Seeded for each step anew, so nothing of them is saved, and all processes draw the same for the whole batch.
+        # Seeded for each step, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
-        self.carries: list[Carry | None] = [None] * len(examples.lanes)
+        self.carries: list[Carry | None] = [None] * len(examples.buckets)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
         self.stages = config.training.depths()
         self.step = 0
         self.seconds = 0.0
-        self.agreed = Wish()  # what the processes asked for with the last step
+        self.decision = StepRequest()  # of all processes, with the last step
         self.skipped = 0  # steps so far whose loss or gradient was not finite
         self.skipped_in_a_row = 0
 
-    def train_step(self, wish: Wish = NO_WISH) -> Metrics:
-        """Do one supervision step of every row in flight of one lane, and one step of the optimizers.
+    def train_step(self, request: StepRequest = NO_REQUEST) -> Metrics:
+        """Do one supervision step of every active sample of one bucket, and one step of the optimizers.
 
         Args:
-            wish: what this process asks for; `agreed` then is what all do.
+            request: what this process asks for; `decision` then is what all do.
 
         Returns:
             Metrics of the whole batch.
@@ -173,25 +173,25 @@ class Trainer:
             InputError: too many steps in a row whose loss is not finite, it cannot be compiled, or no memory for a single row.
         """
         began = time.perf_counter()
-        batch = self.examples.batch(self.step, self.config.training, self.part)
-        lane = self.examples.turns.at(self.step)[0]
-        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), lane, wish)
+        batch = self.examples.batch(self.step, self.config.training, self.shard)
+        bucket = self.examples.schedule.at(self.step)[0]
+        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), bucket, request)
         self.seconds += time.perf_counter() - began
         return metrics
 
-    def learn(self, batch: Batch, lane: int = 0, wish: Wish = NO_WISH) -> Metrics:
+    def learn(self, batch: Batch, bucket: int = 0, request: StepRequest = NO_REQUEST) -> Metrics:
         """The step itself.
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
-            lane: whose rows in flight go on.
-            wish: see `train_step`.
+            bucket: whose active samples go on.
+            request: see `train_step`.
 
         Returns:
             As `train_step`.
         """
         config, latents = self.config.training, self.config.model.latents
-        whole, part = config.batch_size, self.part
+        whole, part = config.batch_size, self.shard
         for generator, seed in zip((self.host_generator, self.generator), step_seeds(config.seed, self.step), strict=True):
             generator.manual_seed(seed)
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
@@ -200,38 +200,40 @@ class Trainer:
         at_least = at_least.to(self.device.device, non_blocking=True)
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
-        carry = take_puzzles(self.carries[lane] or first_carry(start, batch), batch)
-        after, metrics, vector_gradient = self._think(lane, carry, start, at_least, seeds)
-        metrics, vector_gradient, self.agreed = self._share(metrics, vector_gradient, wish)
-        self.steps = self.optimizers.steps = self.agreed.steps or self.steps
+        carry = take_puzzles(self.carries[bucket] or first_carry(start, batch), batch)
+        after, metrics, vector_gradient = self._think(bucket, carry, start, at_least, seeds)
+        metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
+        self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
         size = torch.nn.utils.get_total_norm(gradients) + vector_gradient.abs().sum()
         self.step += 1
         if bool(torch.isfinite(metrics.loss + size)):  # the one wait for the device in a step
-            self.carries[lane] = after
+            self.carries[bucket] = after
             self._move(self.processes.gather(carry.batch.rows), vector_gradient, gradients)
             self.skipped_in_a_row = 0
         else:
-            self._skip(lane, carry, after, bool(torch.isfinite(metrics.loss)))
+            self._skip(bucket, carry, after, bool(torch.isfinite(metrics.loss)))
         return metrics
 
-    def _think(self, lane: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]) -> tuple[Carry, Metrics, Tensor]:
+    def _think(
+        self, bucket: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
+    ) -> tuple[Carry, Metrics, Tensor]:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._think_in_pieces(self.pieces[lane], carry, start, at_least, seeds)
+                return self._think_in_pieces(self.pieces[bucket], carry, start, at_least, seeds)
             except RuntimeError as error:
                 if self.options.compile_mode:
                     reraise_compile_error(error)
                 if not is_out_of_memory(error):
                     raise
-                if self.pieces[lane] == 1:
+                if self.pieces[bucket] == 1:
                     raise OwnError("not enough memory for a single row; lower --width, or use --window lanes") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
-            self.pieces[lane] = -(-self.pieces[lane] // 2)
+            self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
-            rows = f"{self.pieces[lane]} rows of {' x '.join(map(str, self.examples.lanes[lane].window))} at a time"
+            rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
             tqdm.write(f"out of memory at step {self.step + 1}: going on with {rows}, the batch as set")
 
     def _think_in_pieces(
@@ -258,23 +260,23 @@ class Trainer:
         sums = Metrics(*(torch.stack(parts).sum(dim=0) for parts in zip(*metrics, strict=True)))
         return Carry.join(done), sums, torch.cat(gradients)
 
-    def _share(self, metrics: Metrics, vector_gradient: Tensor, wish: Wish) -> tuple[Metrics, Tensor, Wish]:
-        """Sum gradients and metrics over the processes, and agree on their wishes; undo the scale of the loss."""
+    def _share(self, metrics: Metrics, vector_gradient: Tensor, request: StepRequest) -> tuple[Metrics, Tensor, StepRequest]:
+        """Sum gradients and metrics over the processes, and decide on their requests; undo the scale of the loss."""
         parameters = [p for p in self.reasoner.parameters() if p.grad is not None]
         if self.processes.count > 1:
             wide = self.reasoner.halt_bias.dtype
-            asked = metrics.loss.new_tensor([wish.stop, wish.save, wish.steps * self.processes.is_main], dtype=wide)
-            told = torch.cat([torch.stack([m.to(wide) for m in metrics]), asked])
-            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), told]))
-            *gradients, told = flat.split([*(p.numel() for p in parameters), len(told)])
+            asked = metrics.loss.new_tensor([request.stop, request.save, request.steps * self.processes.is_main], dtype=wide)
+            shared = torch.cat([torch.stack([m.to(wide) for m in metrics]), asked])
+            flat = self.processes.sum(torch.cat([*(p.grad.flatten() for p in parameters), shared]))
+            *gradients, shared = flat.split([*(p.numel() for p in parameters), len(shared)])
             for p, gradient in zip(parameters, gradients, strict=True):
                 p.grad = gradient.view_as(p)
-            metrics, (stop, save, steps) = Metrics(*told[:-3]), told[-3:].tolist()
-            wish = Wish(stop > 0, save > 0, round(steps))
+            metrics, (stop, save, steps) = Metrics(*shared[:-3]), shared[-3:].tolist()
+            request = StepRequest(stop > 0, save > 0, round(steps))
             vector_gradient = self.processes.gather(vector_gradient)
         if self.scale.value != 1 and parameters:  # none where the task embeddings learn alone
             torch._foreach_div_([p.grad for p in parameters], self.scale.value)
-        return metrics, vector_gradient, wish
+        return metrics, vector_gradient, request
 
     def _move(self, rows: Tensor, vector_gradient: Tensor, gradients: list[Tensor]) -> None:
         """Move weights, task embeddings and average by the gradients of the whole batch."""
@@ -283,19 +285,19 @@ class Trainer:
             self.optimizers.step(self.step)
         if self.config.model.gradient_calls != 1 or self.config.model.thoughts == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
-            self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.from_main)
+            self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.broadcast)
         if self.average is not None:
             self.average.update()
         self.scale.succeed()
 
-    def _skip(self, lane: int, carry: Carry, after: Carry, finite_loss: bool) -> None:
+    def _skip(self, bucket: int, carry: Carry, after: Carry, finite_loss: bool) -> None:
         """Leave the weights as they are after a step whose loss or gradient was not finite."""
         self.reasoner.zero_grad(set_to_none=True)
         self.skipped += 1
         self.skipped_in_a_row += 1
         self.scale.fail()
-        # States that are not finite would stay so: all rows begin anew.
-        self.carries[lane] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
+        # States that are not finite would stay so: all samples begin again.
+        self.carries[bucket] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
         if self.skipped_in_a_row >= self.options.skips:
             raise NotFiniteError(self.step, carry.batch)
 
@@ -305,7 +307,7 @@ class Trainer:
         now = (stage for stage in self.stages if step < stage[0] * self.steps)
         return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
 
-    def operations(self, lane: int, depth: tuple[int, int] | None) -> float:
-        """Operations of the matrix products of a step of a lane, of all processes, at a depth of recursion."""
-        config, cells = self.config, self.examples.lanes[lane].window.cells
+    def operations(self, bucket: int, depth: tuple[int, int] | None) -> float:
+        """FLOPs of a step of a bucket, of all processes, at a depth of recursion."""
+        config, cells = self.config, self.examples.buckets[bucket].window.cells
         return config.training.batch_size * count_training(config.model, config.training, cells, depth)

@@ -1,4 +1,4 @@
-"""What a submission's run did and when: told as it happens, and kept in a JSON file beside the submission."""
+"""What a submission's run did and when: printed as it happens, and kept in a JSON file beside the submission."""
 
 import os
 import sys
@@ -79,47 +79,44 @@ def leave_screen() -> None:
                     os.dup2(os.open(os.devnull, os.O_WRONLY), screen.fileno())
 
 
-class Journal:
-    """Tells what happens, line by line, and keeps it.
-
-    Args:
-        path: the JSON file; that it cannot be written is no reason to stop.
-        clock: of the run.
-    """
+class RunLog:
+    """Prints what a run does, line by line, and keeps it in a JSON file; a file that cannot be written does not stop the run."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self.clock, self.kept = path, clock, True
+        self.path, self.clock, self._saved = path, clock, True
         self.content: dict[str, Any] = {"time_limit": clock.limit, "plans": [], "events": [], "result": {}}
 
-    def tell(self, what: str, loudly: bool = False) -> None:
-        """Say and keep what happened.
+    def info(self, what: str) -> None:
+        """Print and keep a sentence on what happened."""
+        self._add(what, {}, "", sys.stdout)
 
-        Args:
-            what: a sentence.
-            loudly: something went wrong.
-        """
-        spent, what = self.clock.spent, printable(what)
-        self.content["events"].append({"seconds": round(spent, 2), "what": what, **({"wrong": True} if loudly else {})})
-        say(f"[{show_duration(spent):>12}] {'WARNING: ' if loudly else ''}{what}", sys.stderr if loudly else sys.stdout)
-        self.keep()
+    def warn(self, what: str) -> None:
+        """Print and keep a sentence on what went wrong."""
+        self._add(what, {"wrong": True}, "WARNING: ", sys.stderr)
 
     def plan(self, what: str, **numbers: float) -> None:
-        """Say and keep how the time that is left will be spent.
+        """Print and keep how the time that is left will be spent.
 
         Args:
             what: a sentence.
-            numbers: what it follows from.
+            numbers: what the plan follows from.
         """
         self.content["plans"].append({"seconds": round(self.clock.spent, 2), **{n: round(v, 6) for n, v in numbers.items()}})
-        self.tell(f"plan: {what}")
+        self.info(f"plan: {what}")
 
-    def keep(self) -> None:
-        """Write the file; that it cannot be written is told once, until it can be again."""
-        kept = self.kept
+    def save(self) -> None:
+        """Write the file; one warning if that fails, until it succeeds again."""
+        saved = self._saved
         try:
             write_atomic(self.path, to_json(self.content, pretty=True))
-            self.kept = True
+            self._saved = True
         except (OSError, ValueError, TypeError) as error:  # the last two are orjson's, too
-            self.kept = False
-            if kept:
-                self.tell(f"the run's log is kept on the screen alone for now: {error}", loudly=True)
+            self._saved = False
+            if saved:
+                self.warn(f"the run's log is only printed for now: {error}")
+
+    def _add(self, what: str, more: dict[str, bool], mark: str, screen: TextIO | None) -> None:
+        spent, what = self.clock.spent, printable(what)
+        self.content["events"].append({"seconds": round(spent, 2), "what": what, **more})
+        say(f"[{show_duration(spent):>12}] {mark}{what}", screen)
+        self.save()

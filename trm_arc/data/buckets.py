@@ -1,7 +1,7 @@
-"""Lanes: windows of a few sizes, so that small grids do not pay for the empty cells of large ones.
+"""Size buckets: windows of a few sizes, so that small grids do not pay for the empty cells of large ones.
 
-A pair of grids belongs to the smallest lane that holds both and their end-of-grid marks under every symmetry.  Each lane has
-rows in flight of its own, and a step trains one lane; the lanes take turns in proportion to their pairs.
+A pair of grids belongs to the smallest bucket that holds both and their end-of-grid tokens under every symmetry.  Each bucket has
+active samples of its own, and a step trains one bucket; the buckets are interleaved in proportion to their pairs.
 """
 
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from augment import Window
 from trm_arc.common.errors import InputError
 from trm_arc.data.task import Task
 
-PATTERN = 1000  # steps after which the turns of the lanes repeat
-MARK = 1  # cells behind a grid's edge that its marks take
+PATTERN = 1000  # steps after which the schedule repeats
+EOS_MARGIN = 1  # cells beyond a grid's edge that its end-of-grid tokens take
 
 
-class Lane(NamedTuple):
+class SizeBucket(NamedTuple):
     """The pairs of one window.
 
     Attributes:
@@ -32,29 +32,29 @@ class Lane(NamedTuple):
     starts: np.ndarray
 
 
-class Turns(NamedTuple):
-    """Whose turn it is.
+class BucketSchedule(NamedTuple):
+    """Which bucket each step trains.
 
     Attributes:
-        lanes: int64 (n,), the lane of each step of a pattern that repeats.
-        before: int64 (n + 1, lanes), how often each lane had its turn before a step of the pattern.
+        buckets: int64 (n,), the bucket of each step of a pattern that repeats.
+        before: int64 (n + 1, buckets), how many steps each bucket had before a step of the pattern.
     """
 
-    lanes: np.ndarray
+    buckets: np.ndarray
     before: np.ndarray
 
     def at(self, step: int) -> tuple[int, int]:
-        """The lane of a step (from 0), and how many turns it had before."""
-        lane = int(self.lanes[step % len(self.lanes)])
-        return lane, int(self.taken(step)[lane])
+        """The bucket of a step (from 0), and how many steps it had before."""
+        bucket = int(self.buckets[step % len(self.buckets)])
+        return bucket, int(self.count(step)[bucket])
 
-    def taken(self, step: int) -> np.ndarray:
-        """How many turns each lane had before a step, int64 (lanes,)."""
-        rounds, place = divmod(step, len(self.lanes))
+    def count(self, step: int) -> np.ndarray:
+        """How many steps each bucket had before a step, int64 (buckets,)."""
+        rounds, place = divmod(step, len(self.buckets))
         return rounds * self.before[-1] + self.before[place]
 
 
-def sort_into_lanes(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -> list[Lane]:
+def sort_into_buckets(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -> list[SizeBucket]:
     """Sort pairs into the smallest windows that hold them.
 
     Args:
@@ -66,21 +66,21 @@ def sort_into_lanes(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -> 
         InputError: a window that no pair needs.
     """
     chosen = np.searchsorted(sides, needs)
-    lanes = []
+    buckets = []
     for number, side in enumerate(sides):
         pairs = np.flatnonzero(chosen == number)
         if not len(pairs):
             raise InputError(f"no pair needs the window of {side} x {side}; leave it out, or use --lanes auto", flag="lanes")
         tasks, counts = np.unique(owners[pairs], return_counts=True)
-        lanes.append(Lane(Window(side, side), tasks, pairs, np.concatenate([[0], np.cumsum(counts)])))
-    return lanes
+        buckets.append(SizeBucket(Window(side, side), tasks, pairs, np.concatenate([[0], np.cumsum(counts)])))
+    return buckets
 
 
-def take_turns(pairs: list[int]) -> Turns:
-    """Turns in proportion to the lanes' pairs, each as evenly spread as can be.
+def make_schedule(pairs: list[int]) -> BucketSchedule:
+    """A schedule in proportion to the buckets' pairs, each as evenly spread as possible.
 
     Args:
-        pairs: how many each lane has; a share of a lane is rounded to a thousandth, and is never none.
+        pairs: how many each bucket has; a share of a bucket is rounded to a thousandth, and is never none.
     """
     shares = np.array(pairs) / sum(pairs)
     length = 1 if len(pairs) == 1 else PATTERN
@@ -91,17 +91,17 @@ def take_turns(pairs: list[int]) -> Turns:
             1 if quotas.sum() < length else -1
         )
     before = np.zeros((length + 1, len(pairs)), np.int64)
-    lanes = np.zeros(length, np.int64)
+    buckets = np.zeros(length, np.int64)
     for step in range(length):
-        # the lane that is furthest behind its share, of those with turns left
+        # the bucket that is furthest behind its share, of those with steps left
         behind = np.where(before[step] < quotas, quotas * (step + 1) / length - before[step], -np.inf)
-        lanes[step] = np.argmax(behind)
+        buckets[step] = np.argmax(behind)
         before[step + 1] = before[step]
-        before[step + 1, lanes[step]] += 1
-    return Turns(lanes, before)
+        before[step + 1, buckets[step]] += 1
+    return BucketSchedule(buckets, before)
 
 
-def parse_lanes(text: str, needs: np.ndarray, board: int) -> list[int]:
+def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
     """Sides of the windows, ascending.
 
     Args:
@@ -177,4 +177,4 @@ def expected_side(task: Task, number: int) -> int:
         expected = next(iter(outputs))
     else:
         expected = (task.side, task.side)
-    return int(np.ceil(max(*given, *expected))) + MARK
+    return int(np.ceil(max(*given, *expected))) + EOS_MARGIN

@@ -1,4 +1,4 @@
-"""Lanes: every pair in the smallest window that holds it and its marks, every task with its share of the steps."""
+"""Size buckets: every pair in the smallest window that holds it and its marks, every task with its share of the steps."""
 
 import itertools
 from dataclasses import replace
@@ -13,9 +13,9 @@ from tests.helpers import SMALL, assert_identical, everything, make_tasks, small
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import TrainingConfig
-from trm_arc.data.batch import NOT_SCORED
+from trm_arc.data.batch import IGNORE_INDEX
+from trm_arc.data.buckets import choose_sides, expected_side, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.examples import Examples, prepare_examples
-from trm_arc.data.lanes import choose_sides, expected_side, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.inference.answer import choose_windows, predict_tasks
 from trm_arc.inference.config import InferenceConfig
@@ -35,46 +35,46 @@ def lanes_of(sides: str = "4,6,30"):
 
 def test_every_pair_is_in_the_smallest_window_that_holds_it_and_its_marks() -> None:
     examples = lanes_of()
-    assert [lane.window for lane in examples.lanes] == [Window(4, 4), Window(6, 6), Window(30, 30)]
+    assert [bucket.window for bucket in examples.buckets] == [Window(4, 4), Window(6, 6), Window(30, 30)]
     needs = examples.grids.shapes[examples.pairs].max(axis=(1, 2)) + 1
     seen = []
-    for lane, below in zip(examples.lanes, (0, 4, 6), strict=True):
-        assert (needs[lane.pairs] <= lane.window.rows).all()
-        assert (needs[lane.pairs] > below).all()
-        owners = np.searchsorted(examples.pair_starts, lane.pairs, side="right") - 1
-        np.testing.assert_array_equal(np.repeat(lane.tasks, np.diff(lane.starts)), owners)
-        seen += lane.pairs.tolist()
+    for bucket, below in zip(examples.buckets, (0, 4, 6), strict=True):
+        assert (needs[bucket.pairs] <= bucket.window.rows).all()
+        assert (needs[bucket.pairs] > below).all()
+        owners = np.searchsorted(examples.pair_starts, bucket.pairs, side="right") - 1
+        np.testing.assert_array_equal(np.repeat(bucket.tasks, np.diff(bucket.starts)), owners)
+        seen += bucket.pairs.tolist()
     assert sorted(seen) == list(range(len(examples.pairs)))
 
 
 def test_every_pair_keeps_its_share_of_the_steps() -> None:
-    """Over many steps each pair is shown as often as any other, to the thousandth that turns are rounded to."""
+    """Over many steps each pair is shown as often as any other, to the thousandth that shares are rounded to."""
     examples = lanes_of()
     config = replace(LANES.training, batch_size=3)
     shown = np.zeros(len(examples.pairs))
     for step in range(1000):
-        number, turn = examples.turns.at(step)
-        lane = examples.lanes[number]
-        place = (turn * 3 + np.arange(3)) % len(lane.pairs)
-        np.add.at(shown, lane.pairs[place], 1)  # every epoch of a lane shows each of its pairs once
+        number, turn = examples.schedule.at(step)
+        bucket = examples.buckets[number]
+        place = (turn * 3 + np.arange(3)) % len(bucket.pairs)
+        np.add.at(shown, bucket.pairs[place], 1)  # every epoch of a bucket shows each of its pairs once
     assert shown.sum() == 3000
     np.testing.assert_allclose(shown, shown.mean(), rtol=0.05)
     batch = examples.batch(0, config)
-    assert batch.tokens.shape[1:] == examples.lanes[examples.turns.at(0)[0]].window
+    assert batch.tokens.shape[1:] == examples.buckets[examples.schedule.at(0)[0]].window
 
 
 def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
     examples = lanes_of()
     number = 1
-    lane = examples.lanes[number]
-    steps = [step for step in range(1000) if examples.turns.at(step)[0] == number][: len(lane.pairs)]
+    bucket = examples.buckets[number]
+    steps = [step for step in range(1000) if examples.schedule.at(step)[0] == number][: len(bucket.pairs)]
     config = replace(LANES.training, batch_size=1)
     rows = [examples.batch(step, config) for step in steps]
     tasks = [int(np.searchsorted(examples.plan.starts, row.rows.numpy(), side="right")[0]) - 1 for row in rows]
-    expected = np.repeat(lane.tasks, np.diff(lane.starts))
+    expected = np.repeat(bucket.tasks, np.diff(bucket.starts))
     assert sorted(tasks) == expected.tolist()
-    for row in rows:  # no grid touches the far edge of its lane: there is room for the marks
-        labels = row.labels.masked_fill(row.labels == NOT_SCORED, 0)
+    for row in rows:  # no grid touches the far edge of its bucket: there is room for the marks
+        labels = row.labels.masked_fill(row.labels == IGNORE_INDEX, 0)
         assert (labels >= 2).any()
         assert not runs_into_edge(row.tokens.numpy()).any()
         assert not runs_into_edge(labels.numpy()).any()
@@ -92,28 +92,28 @@ def test_translated_grids_keep_their_marks_in_lanes_and_not_on_full_boards() -> 
     small = SMALL.override({"window": "full", "board_rows": 10, "board_columns": 10})
     examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), small)
     assert touch(examples, small.training)
-    lanes = small.override({"window": "lanes", "lanes": "4,9", "board_rows": 9, "board_columns": 9})
-    examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), lanes)
-    assert touch(examples, lanes.training)
+    buckets = small.override({"window": "lanes", "lanes": "4,9", "board_rows": 9, "board_columns": 9})
+    examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), buckets)
+    assert touch(examples, buckets.training)
 
 
 @pytest.mark.parametrize("pairs", [[5], [7, 1], [100, 50, 25, 3], [1, 1, 1], [10_000, 1]])
 def test_turns_are_fair_at_every_moment(pairs: list[int]) -> None:
-    turns = take_turns(pairs)
+    schedule = make_schedule(pairs)
     shares = np.array(pairs) / sum(pairs)
-    length = len(turns.lanes)
-    quotas = turns.before[-1]
+    length = len(schedule.buckets)
+    quotas = schedule.before[-1]
     assert quotas.sum() == length
     assert (quotas >= 1).all()
     assert np.abs(quotas / length - shares).max() <= 1e-3 + 1e-12
     for step in (*range(50), length - 1, length, 3 * length + 17):
-        lane, before = turns.at(step)
-        expected = [turns.at(s)[0] for s in range(step)] if step <= length else None
+        bucket, before = schedule.at(step)
+        expected = [schedule.at(s)[0] for s in range(step)] if step <= length else None
         if expected is not None:
-            assert before == expected.count(lane)
-        assert turns.taken(step).sum() == step
-        assert np.abs(turns.taken(step) - quotas * step / length).max() < 1.5
-    first, second = turns.at(length + 5), turns.at(5)
+            assert before == expected.count(bucket)
+        assert schedule.count(step).sum() == step
+        assert np.abs(schedule.count(step) - quotas * step / length).max() < 1.5
+    first, second = schedule.at(length + 5), schedule.at(5)
     assert first[0] == second[0]
     assert first[1] == second[1] + quotas[first[0]]
 
@@ -152,7 +152,7 @@ def test_odd_lanes_are_refused(text: str, message: str) -> None:
 
 
 def test_lanes_need_attention() -> None:
-    with pytest.raises(InputError, match="there are no lanes for it"):
+    with pytest.raises(InputError, match="there are no buckets for it"):
         small_trainer(LANES.override({"mixer": "mlp", "positions": "none"}))
 
 
@@ -174,11 +174,11 @@ def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Pa
 
 
 def test_lanes_of_one_window_are_the_full_board() -> None:
-    """With the board as the only lane, and every grid at its corner, the run is that of window full."""
+    """With the board as the only bucket, and every grid at its corner, the run is that of window full."""
     still = SMALL.override({"translate": False})
-    full, lane = (small_trainer(still.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
+    full, bucket = (small_trainer(still.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
     for _ in range(3):
-        a, b = full.train_step(), lane.train_step()
+        a, b = full.train_step(), bucket.train_step()
         assert float(a.loss) == float(b.loss)
 
 
@@ -222,7 +222,7 @@ def trained_in(tmp_path: Path, window: str):
 
 
 def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
-    """A model trained on full boards answers in lanes and the other way round; every view is predicted once."""
+    """A model trained on full boards answers in buckets and the other way round; every view is predicted once."""
     tasks = make_tasks(3, 2, "eval")
     for trained in ("full", "lanes"):
         checkpoint = trained_in(tmp_path, trained)
@@ -274,7 +274,7 @@ def test_tasks_that_no_lane_holds_get_the_board() -> None:
 
 
 def test_lanes_are_sorted_by_hand() -> None:
-    lanes = sort_into_lanes(np.array([0, 0, 1, 2]), np.array([3, 5, 4, 9]), [4, 9])
-    assert [lane.pairs.tolist() for lane in lanes] == [[0, 2], [1, 3]]
-    assert [lane.tasks.tolist() for lane in lanes] == [[0, 1], [0, 2]]
-    assert parse_lanes("9,4", np.array([3, 9]), 30) == [4, 9]
+    buckets = sort_into_buckets(np.array([0, 0, 1, 2]), np.array([3, 5, 4, 9]), [4, 9])
+    assert [bucket.pairs.tolist() for bucket in buckets] == [[0, 2], [1, 3]]
+    assert [bucket.tasks.tolist() for bucket in buckets] == [[0, 1], [0, 2]]
+    assert parse_sides("9,4", np.array([3, 9]), 30) == [4, 9]
