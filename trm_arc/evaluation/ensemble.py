@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trm_arc.common.device import Device
-from trm_arc.common.distributed import Processes
+from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.evaluation.results import Results, make_results
@@ -58,7 +58,7 @@ class Ensemble:
         return tasks
 
     def evaluate(
-        self, tasks: AnySet, device: Device, config: InferenceConfig, *, views: int, processes: Processes
+        self, tasks: AnySet, device: Device, config: InferenceConfig, *, views: int, processes: ProcessGroup
     ) -> Results | None:
         """Answer tasks, and count the votes.
 
