@@ -255,7 +255,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
         answer[:, :7, :7] = 5
         return answer, torch.ones(len(tokens)), torch.ones(len(tokens), dtype=torch.int32)
 
-    monkeypatch.setattr(predict, "think", fills_small_windows)
+    monkeypatch.setattr(predict, "refine", fills_small_windows)
     parts = predict_tasks(checkpoint, tasks, CPU, InferenceConfig(steps=1, batch_size=3), views=2, quiet=True)
     kept = [part for part in parts if len(part.slots)]
     assert all(min(part.canvases.shape[1:]) > 7 for part in kept)

@@ -22,7 +22,7 @@ from trm_arc.evaluation.outcomes import judge_results
 from trm_arc.evaluation.traces import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
 from trm_arc.inference.answer import find_rows, make_predictor
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import Moment
+from trm_arc.inference.refinement import RefinementStep
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.reasoner import Reasoner
 
@@ -145,13 +145,13 @@ def test_watching_changes_nothing(changes: dict, rollouts: int) -> None:
     checkpoint = make_checkpoint(TASKS, changes)
     predictor, _ = make_predictor(checkpoint, TASKS, CPU, InferenceConfig(steps=3, rollouts=rollouts))
     views = np.zeros(9, np.int64) + np.arange(9) % 3, np.arange(9) // 3
-    (unseen,), moments = predictor.predict(*views), []
-    predictor.watch = moments.append
+    (unseen,), seen_steps = predictor.predict(*views), []
+    predictor.callback = seen_steps.append
     (seen,) = predictor.predict(*views)
     for name in ("canvases", "table", "slots", "halting", "steps"):
         np.testing.assert_array_equal(getattr(seen, name), getattr(unseen, name))
-    assert len(moments) == 9
-    assert {len(moment.answers) for moment in moments} == {9 * rollouts * changes.get("latents", 1)}
+    assert len(seen_steps) == 9
+    assert {len(step.answers) for step in seen_steps} == {9 * rollouts * changes.get("latents", 1)}
 
 
 @pytest.mark.parametrize("changes", [{}, {"latents": 2}])
@@ -160,10 +160,10 @@ def test_a_view_that_is_run_again_on_a_larger_window_shows_its_last_run_alone(ch
     predictor, _ = make_predictor(checkpoint, TASKS, CPU, InferenceConfig(steps=2))
     larger = 0
     for slot, one in enumerate(watch_forming(checkpoint, TASKS, range(3), "abc", CPU, InferenceConfig(steps=2))):
-        moments: list[Moment] = []
-        predictor.watch = moments.append
+        seen_steps: list[RefinementStep] = []
+        predictor.callback = seen_steps.append
         predictor.predict(np.array([slot]), np.array([0]))
-        larger += len({moment.answers.shape for moment in moments}) > 1
+        larger += len({step.answers.shape for step in seen_steps}) > 1
         assert [frame[:3] for frame in one.frames] == [(s, c, c == 3) for s in (1, 2) for c in (1, 2, 3)]
         assert (one.frames[-1].grid.tolist(), one.frames[-1].halting) == predicted(checkpoint, TASKS, slot, steps=2)
     assert larger

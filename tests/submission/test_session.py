@@ -260,9 +260,9 @@ def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answe
 
 
 def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
-    short = "import torch, trm_arc.inference.predictor as p\nthink = p.think\n"
+    short = "import torch, trm_arc.inference.predictor as p\nrefine = p.refine\n"
     short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
-    short += "    return think(r, tokens, *rest)\np.think = scarce"
+    short += "    return refine(r, tokens, *rest)\np.refine = scarce"
     _, journal = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
     assert journal["result"]["views"] == 8
 
@@ -278,9 +278,9 @@ def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges
 
 
 def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    poison = "import trm_arc.inference.predictor as p\nthink = p.think\n"
-    poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
-    poison += "p.think = nan"
+    poison = "import trm_arc.inference.predictor as p\nrefine = p.refine\n"
+    poison += "def nan(*a):\n    refined = refine(*a)\n    return refined._replace(halting=refined.halting * float('nan'))\n"
+    poison += "p.refine = nan"
     _, journal = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
     assert journal["result"]["without_answer"] == 4
 

@@ -19,7 +19,7 @@ from trm_arc.evaluation.results import Results, name_tests
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor
-from trm_arc.inference.refinement import Moment
+from trm_arc.inference.refinement import RefinementStep
 from trm_arc.model.checkpoint import Checkpoint
 
 FORMAT, VERSION = "trm_arc forming", 1
@@ -27,7 +27,7 @@ USUAL, MOST = 4, 50  # test inputs that are watched, if none are named, and at m
 
 
 class Frame(NamedTuple):
-    """The answer at a moment.
+    """The answer at a now.
 
     Attributes:
         step: of supervision, from 1.
@@ -94,13 +94,13 @@ class _Watcher:
         self.family, self.row = predictor.family, row
         self.frames: list[Frame] = []
 
-    def __call__(self, moment: Moment) -> None:
-        if (moment.step, moment.cycle) == (1, 1):  # the first look, or another one on a larger canvas
+    def __call__(self, now: RefinementStep) -> None:
+        if (now.step, now.cycle) == (1, 1):  # the first look, or another one on a larger canvas
             self.frames.clear()
-        surest = int(moment.halting.argmax())  # of parallel latents
-        canvas = moment.answers[surest].cpu().numpy()
-        halting = float(moment.halting[surest].float().sigmoid())
-        self.frames.append(Frame(moment.step, moment.cycle, moment.last, self.family.undo(canvas, self.row), halting))
+        surest = int(now.halting.argmax())  # of parallel latents
+        canvas = now.answers[surest].cpu().numpy()
+        halting = float(now.halting[surest].float().sigmoid())
+        self.frames.append(Frame(now.step, now.cycle, now.last, self.family.undo(canvas, self.row), halting))
 
 
 def watch_forming(
@@ -132,7 +132,7 @@ def watch_forming(
         if not predictor.view_counts[slot]:
             continue
         watcher = _Watcher(predictor, predictor.plan.rows(predictor.first_rows[[slot]])[0])
-        predictor.watch = watcher
+        predictor.callback = watcher
         predictor.predict(np.array([slot]), np.array([0]))
         if np.isfinite([frame.halting for frame in watcher.frames]).all():
             formed.append(Forming(names[slot], watcher.frames))

@@ -1,4 +1,4 @@
-"""Prediction: every test input under many views, each with its own task embedding, sixteen steps of thought."""
+"""Prediction: every test input under many views, each with its own task embedding, refined for as many steps as in training."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,13 +13,13 @@ from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import Thought, Watch, think
+from trm_arc.inference.refinement import Callback, Refined, refine
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.reasoner import Reasoner
 
 
 class Predictor:
-    """A model at work on the test inputs of some tasks.
+    """Answers the test inputs of some tasks.
 
     Args:
         reasoner: the model, on `device`.
@@ -45,7 +45,7 @@ class Predictor:
     ) -> None:
         self.reasoner, self.vectors, self.plan = reasoner.eval(), vectors, plan
         self.windows, self.larger = [Window(*window) for window in windows], larger
-        self.watch: Watch | None = None  # looks at every step of thought
+        self.callback: Callback | None = None  # called after every cycle
         self.device, self.config, self.batch_size = device, config, max(1, config.batch_size // config.rollouts)
         self.family = tasks.family
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
@@ -81,7 +81,7 @@ class Predictor:
         while waiting:
             canvas = min(waiting)
             index = np.concatenate(waiting.pop(canvas), axis=1)
-            answers, halting, steps = self._think(*index, canvas, progress)
+            answers, halting, steps = self._refine(*index, canvas, progress)
             kept, again = np.isfinite(halting), np.zeros(len(halting), bool)
             beyond = next((window for window in self.larger if window > canvas), None)
             if beyond is not None:
@@ -94,7 +94,7 @@ class Predictor:
             parts.append(Predictions(answers[kept], self.plan.rows(row), slot, halting[kept], steps[kept]))
         return parts
 
-    def _think(
+    def _refine(
         self, slots: np.ndarray, rows: np.ndarray, canvas: Window, progress: Callable[[int], object]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The answers (n, *canvas) of views on one canvas, their halting probabilities (n,) and the steps they took (n,)."""
@@ -104,8 +104,8 @@ class Predictor:
         while begin < len(slots):
             piece = slice(begin, begin + self.batch_size)
             try:
-                thought = self._batch(slots[piece], rows[piece], canvas)
-                answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in thought)
+                refined = self._batch(slots[piece], rows[piece], canvas)
+                answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in refined)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -119,13 +119,13 @@ class Predictor:
             progress(len(halting[piece]))
         return answers, halting, steps
 
-    def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> Thought:
+    def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> Refined:
         table = self.plan.rows(rows)
         painted = self.family.paint(self.inputs, slots, table, canvas)
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([slots, rows], axis=1))
-        return think(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.watch)
+        return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
 
 
 def list_views(slots: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
