@@ -20,7 +20,7 @@ from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.evaluation.compare import name_tests
 from trm_arc.evaluation.outcomes import judge_results
 from trm_arc.evaluation.traces import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
-from trm_arc.inference.answer import find_rows, make_predictor
+from trm_arc.inference.answer import find_view_embeddings, make_predictor
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import RefinementStep
 from trm_arc.model.checkpoint import Checkpoint
@@ -73,7 +73,7 @@ def on_board(name: str) -> dict:
 def by_hand(checkpoint: Checkpoint, tasks: AnySet, slot: int, steps: int, device: Device) -> list[tuple]:
     """Step, cycle, answer and halting probability: every cycle is a forward pass of its own, as deep as that."""
     reasoner, config, family = checkpoint.reasoner(), checkpoint.config.model, tasks.family
-    rows = find_rows(checkpoint, tasks)
+    rows = find_view_embeddings(checkpoint, tasks)
     if isinstance(tasks, PuzzleSet):
         first, grids = int(rows.plan.starts[slot]), pack_boards(tasks.questions)
     else:

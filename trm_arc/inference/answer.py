@@ -1,4 +1,4 @@
-"""From a checkpoint and tasks to ranked answers: rows of the plan, their embeddings, views, votes."""
+"""From a checkpoint and tasks to predictions: the transforms of each task, their embeddings, canvases, views."""
 
 import sys
 from collections.abc import Callable
@@ -27,12 +27,12 @@ LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a checkpoint knows of some tasks.
+class ViewEmbeddings:
+    """The views of some tasks, with their task embeddings in a checkpoint.
 
     Attributes:
         plan: transforms, an entry a task.
-        vectors: (rows of the plan, D), their task embeddings.
+        vectors: (rows of the plan, D).
         unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
     """
 
@@ -41,15 +41,15 @@ class Rows:
     unseen: list[str]
 
 
-def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
+def find_view_embeddings(checkpoint: Checkpoint, tasks: AnySet) -> ViewEmbeddings:
     """Find the transforms and embeddings of tasks in a checkpoint.
 
-    A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
-    of all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
+    A task is recognised by its id and its visible grids.  An unknown one gets newly sampled transforms, each with the mean of
+    all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
     """
     if isinstance(tasks, PuzzleSet):
         drawn = tasks.family.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
-        return Rows(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
+        return ViewEmbeddings(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
     mean = checkpoint.mean_embedding()
@@ -66,7 +66,7 @@ def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
             tables.append(plan.table[rows])
             shared = checkpoint.config.model.transform_slots
             vectors.append(table[number].expand(len(tables[-1]), -1) if shared else table[rows])
-    return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
+    return ViewEmbeddings(Plan.concatenate(tables), torch.cat(vectors), unseen)
 
 
 def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[list[Window], list[Window]]:
@@ -140,9 +140,9 @@ def make_predictor(
     checkpoint.require_family(tasks.family, tasks.name)
     check_vocabulary(checkpoint.config.model, tasks.family)
     windows, larger = choose_windows(checkpoint, tasks, config.canvas)
-    rows = find_rows(checkpoint, tasks)
+    embeddings = find_view_embeddings(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
-    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, config), rows.unseen
+    return Predictor(reasoner, embeddings.vectors, tasks, embeddings.plan, windows, larger, device, config), embeddings.unseen
 
 
 def predict_tasks(
