@@ -30,20 +30,22 @@ def test_tally_and_views_are_their_naive_twins(seed: int, slots: int, views: int
     for candidates, counts, views_of_slot in zip(tally(parts, slots, keep=99), looked.tolist(), undone, strict=True):
         expected = naive.vote(views_of_slot, 8)
         assert counts == [sum(way == number for _, _, way in views_of_slot) for number in range(8)]  # empty grids, too
-        assert [(c.votes, list(c.orientations)) for c in candidates] == [(votes, by_way) for _, votes, _, by_way in expected]
-        assert all(sum(c.orientations) == c.votes for c in candidates)
+        assert [(c.votes, list(c.symmetry_votes)) for c in candidates] == [
+            (votes, by_symmetry) for _, votes, _, by_symmetry in expected
+        ]
+        assert all(sum(c.symmetry_votes) == c.votes for c in candidates)
         for candidate, (right, _, mean, _) in zip(candidates, expected, strict=True):
             np.testing.assert_array_equal(candidate.grid, right)
             assert candidate.halting == pytest.approx(mean)
 
 
-def test_families_without_orientations_count_views_in_one_number() -> None:
+def test_families_without_symmetry_votes_count_views_in_one_number() -> None:
     family, boards = find_family("maze-5x5"), np.zeros((3, 5, 5), np.uint8)
     plan = family.make_plan(boards[:1], 8, 0)
     one = Predictions(boards, plan.rows(np.arange(3)), np.array([0, 2, 2]), np.ones(3, np.float32), np.ones(3, np.int32))
     assert count_views([one, one.take(np.array([1]))], 3, family).tolist() == [[1], [0], [3]]
     assert count_views([], 2, family).tolist() == [[0], [0]]
-    assert [c.orientations for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
+    assert [c.symmetry_votes for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
 
 
 def test_tally_without_anything() -> None:

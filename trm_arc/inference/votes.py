@@ -39,13 +39,13 @@ class Candidate:
         grid: uint8 (rows, columns).
         votes: how many views gave it.
         halting: their mean halting probability.
-        orientations: the votes by the family's orientations; empty where it has none.
+        symmetry_votes: the votes per symmetry; empty for a kind of puzzle whose votes are not counted so.
     """
 
     grid: np.ndarray
     votes: int
     halting: float
-    orientations: tuple[int, ...] = ()
+    symmetry_votes: tuple[int, ...] = ()
 
 
 def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
@@ -79,32 +79,34 @@ def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC)
     first = order[starts]
     rank = np.lexsort((first, -mean, -votes, slot[first]))
     bounds = np.searchsorted(slot[first][rank], np.arange(slots + 1))
-    ways = len(family.orientations)
-    by_way = np.empty((len(starts), 0), np.int64)
-    if ways:
-        way = np.concatenate([family.orient(part.table) for part in parts])[filled]
+    symmetries = len(family.orientations)
+    symmetry_votes = np.empty((len(starts), 0), np.int64)
+    if symmetries:
+        symmetry = np.concatenate([family.orient(part.table) for part in parts])[filled]
         group = np.repeat(np.arange(len(starts)), votes)
-        by_way = np.bincount(group * ways + way[order], minlength=len(starts) * ways).reshape(-1, ways)
+        counts = np.bincount(group * symmetries + symmetry[order], minlength=len(starts) * symmetries)
+        symmetry_votes = counts.reshape(-1, symmetries)
 
     def candidate(number: int) -> Candidate:
         view = first[number]
         part, at = parts[owner[view]], index[view]
         grid = family.undo(part.canvases[at], part.table[at])
-        return Candidate(grid, int(votes[number]), float(mean[number]), tuple(by_way[number].tolist()))
+        return Candidate(grid, int(votes[number]), float(mean[number]), tuple(symmetry_votes[number].tolist()))
 
     return [[candidate(number) for number in rank[begin : min(end, begin + keep)]] for begin, end in pairwise(bounds)]
 
 
 def count_views(parts: list[Predictions], slots: int, family: Family = ARC) -> np.ndarray:
-    """How many views of each test input were predicted, by the family's orientations; int64 (slots, orientations or 1).
+    """How many views of each test input were predicted, per symmetry; int64 (slots, symmetries or 1).
 
     Args:
         parts: predictions, in any number of pieces.
         slots: number of test inputs.
         family: of the puzzles.
     """
-    ways = len(family.orientations) or 1
-    counts = np.zeros((slots, ways), np.int64)
+    symmetries = len(family.orientations) or 1
+    counts = np.zeros((slots, symmetries), np.int64)
     for part in parts:
-        counts += np.bincount(part.slots * ways + family.orient(part.table), minlength=slots * ways).reshape(slots, ways)
+        cell = part.slots * symmetries + family.orient(part.table)
+        counts += np.bincount(cell, minlength=counts.size).reshape(counts.shape)
     return counts

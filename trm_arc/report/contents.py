@@ -291,7 +291,7 @@ def _candidate(answered: Answered, rank: int) -> dict[str, Any]:
     candidate = answered.candidates[rank]
     right = answered.right is not None and answered.right.rank == rank
     shown = {"grid": encode(candidate.grid), "votes": candidate.votes, "halting": round(candidate.halting, 4), "right": right}
-    return shown | {"orientations": candidate.orientations}
+    return shown | {"orientations": candidate.symmetry_votes}
 
 
 def _beyond(answered: Answered) -> dict[str, Any] | None:
