@@ -228,7 +228,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
         for window in ("trained", "full", "lanes"):
             config = InferenceConfig(steps=2, batch_size=4, canvas=window)
             parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
-            slots = np.concatenate([part.slots for part in parts])
+            slots = np.concatenate([part.test_index for part in parts])
             assert np.bincount(slots).tolist() == [3, 3, 3, 3]
             sizes = {part.canvases.shape[1:] for part in parts}
             if window == "full" or (window == "trained" and trained == "full"):
@@ -257,9 +257,9 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
 
     monkeypatch.setattr(predict, "refine", fills_small_windows)
     parts = predict_tasks(checkpoint, tasks, CPU, InferenceConfig(steps=1, batch_size=3), views=2, quiet=True)
-    kept = [part for part in parts if len(part.slots)]
+    kept = [part for part in parts if len(part.test_index)]
     assert all(min(part.canvases.shape[1:]) > 7 for part in kept)
-    assert np.bincount(np.concatenate([part.slots for part in kept])).tolist() == [2, 2, 2, 2]
+    assert np.bincount(np.concatenate([part.test_index for part in kept])).tolist() == [2, 2, 2, 2]
     assert any(min(window) <= 7 for window in windows)
 
 

@@ -108,7 +108,7 @@ def whole(formed: list[Forming]) -> list[tuple]:
 def predicted(checkpoint: Checkpoint, tasks: AnySet, slot: int, device: Device = CPU, **options) -> tuple[list, float]:
     """What a predictor says of a test input under its first view."""
     predictor, _ = make_predictor(checkpoint, tasks, device, InferenceConfig(**options))
-    (part,) = (part for part in predictor.predict(np.array([slot]), np.array([0])) if len(part.slots))
+    (part,) = (part for part in predictor.predict(np.array([slot]), np.array([0])) if len(part.test_index))
     return tasks.family.undo(part.canvases[0], part.table[0]).tolist(), float(part.halting[0])
 
 
@@ -148,7 +148,7 @@ def test_watching_changes_nothing(changes: dict, rollouts: int) -> None:
     (unseen,), seen_steps = predictor.predict(*views), []
     predictor.callback = seen_steps.append
     (seen,) = predictor.predict(*views)
-    for name in ("canvases", "table", "slots", "halting", "steps"):
+    for name in ("canvases", "table", "test_index", "halting", "steps"):
         np.testing.assert_array_equal(getattr(seen, name), getattr(unseen, name))
     assert len(seen_steps) == 9
     assert {len(step.answers) for step in seen_steps} == {9 * rollouts * changes.get("latents", 1)}

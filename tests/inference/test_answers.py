@@ -23,13 +23,13 @@ from trm_arc.inference.votes import Predictions, count_views, tally
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60))
-def test_tally_and_views_are_their_naive_twins(seed: int, slots: int, views: int) -> None:
-    parts, undone = random_predictions(seed, slots, views)
-    looked = count_views(parts, slots)
+def test_tally_and_views_are_their_naive_twins(seed: int, tests: int, views: int) -> None:
+    parts, undone = random_predictions(seed, tests, views)
+    looked = count_views(parts, tests)
     # A palette may move colours that the grid has; undoing must bring back the very grid.
-    for candidates, counts, views_of_slot in zip(tally(parts, slots, keep=99), looked.tolist(), undone, strict=True):
-        expected = naive.vote(views_of_slot, 8)
-        assert counts == [sum(way == number for _, _, way in views_of_slot) for number in range(8)]  # empty grids, too
+    for candidates, counts, views_of_test in zip(tally(parts, tests, keep=99), looked.tolist(), undone, strict=True):
+        expected = naive.vote(views_of_test, 8)
+        assert counts == [sum(way == number for _, _, way in views_of_test) for number in range(8)]  # empty grids, too
         assert [(c.votes, list(c.symmetry_votes)) for c in candidates] == [
             (votes, by_symmetry) for _, votes, _, by_symmetry in expected
         ]
@@ -119,12 +119,12 @@ def test_guesses_follow_the_stated_order() -> None:
 
 def test_submission_has_every_id_and_input_in_order() -> None:
     tasks = make_tasks(5, 1)
-    ranked = [[] if slot % 2 else [grid([slot % 10]), grid([9, 9])] for slot in range(tasks.outputs)]
+    ranked = [[] if test % 2 else [grid([test % 10]), grid([9, 9])] for test in range(tasks.outputs)]
     document = to_submission(tasks, ranked)
     assert list(document) == [task.id for task in tasks]
     assert {task_id: len(answers) for task_id, answers in document.items()} == tasks.test_counts
     flat = [answer for answers in document.values() for answer in answers]
-    assert [a["attempt_1"].tolist() for a in flat][::2] == [[[slot % 10]] for slot in range(0, tasks.outputs, 2)]
+    assert [a["attempt_1"].tolist() for a in flat][::2] == [[[test % 10]] for test in range(0, tasks.outputs, 2)]
     plain = orjson.loads(to_json(document))
     assert find_faults(plain, tasks.test_counts, "made") == []
     attempts, broken = read_attempts(plain, tasks.test_counts, "here")

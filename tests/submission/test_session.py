@@ -144,7 +144,7 @@ def test_predictions_travel_unchanged() -> None:
     part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32), np.arange(3, dtype=np.int32))
     back = unpack_predictions(pack_predictions([part, part]))
     assert len(back) == 2
-    for name in ("canvases", "table", "slots", "halting", "steps"):
+    for name in ("canvases", "table", "test_index", "halting", "steps"):
         assert np.array_equal(getattr(back[1], name), getattr(part, name))
 
 

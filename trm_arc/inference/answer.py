@@ -180,7 +180,7 @@ def predict_tasks(
     counts = np.minimum(predictor.view_counts, views)
     if not counts.all() and not quiet:
         print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")
-    slots, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
+    test_index, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
     here = numbers % processes.count == processes.rank
     with tqdm(
         total=int(here.sum()),
@@ -195,7 +195,7 @@ def predict_tasks(
             bar.update(done)
             on_batch()
 
-        parts = predictor.predict(slots[here], numbers[here], progress)
+        parts = predictor.predict(test_index[here], numbers[here], progress)
     if processes.count == 1:
         return parts
     canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.family.row_bytes
@@ -218,7 +218,7 @@ def gather_predictions(
     columns = (
         np.concatenate([np.zeros((0, *canvas), np.uint8), *(part.canvases for part in here)]),
         np.concatenate([np.zeros((0, row_bytes), np.uint8), *(part.table for part in here)]),
-        np.concatenate([np.zeros(0, np.int64), *(part.slots for part in here)]),
+        np.concatenate([np.zeros(0, np.int64), *(part.test_index for part in here)]),
         np.concatenate([np.zeros(0, np.float32), *(part.halting for part in here)]),
         np.concatenate([np.zeros(0, np.int32), *(part.steps for part in here)]),
     )
