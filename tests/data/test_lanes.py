@@ -17,7 +17,7 @@ from trm_arc.data.batch import NOT_SCORED
 from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.lanes import choose_sides, expected_side, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.inference.answer import choose_windows, predict_tasks
+from trm_arc.inference.answer import choose_canvases, predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import runs_into_edge
 from trm_arc.model.checkpoint import load_checkpoint
@@ -238,7 +238,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
 def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
     assert trainer.examples.windows == [Window(6, 6)]
-    windows, larger = choose_windows(trainer.snapshot(), make_tasks(3, 2, "eval"), "trained")
+    windows, larger = choose_canvases(trainer.snapshot(), make_tasks(3, 2, "eval"), "trained")
     assert set(windows) == {Window(6, 6)}
     assert larger == [Window(6, 6), Window(30, 30)]
 
@@ -247,7 +247,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
     checkpoint, tasks = trained_in(tmp_path, "lanes"), make_tasks(3, 2, "eval")
     from trm_arc.inference import predictor as predict
 
-    windows, larger = choose_windows(checkpoint, tasks, "trained")
+    windows, larger = choose_canvases(checkpoint, tasks, "trained")
     assert larger[-1] == Window(30, 30)
 
     def fills_small_windows(reasoner: object, tokens: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
@@ -267,7 +267,7 @@ def test_tasks_that_no_lane_holds_get_the_board() -> None:
     examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), LANES.override({"lanes": "auto:2"}))
     trainer = Trainer(LANES.override({"lanes": "auto:2"}), examples, CPU, 2)
     large = make_tasks(2, 5, "large", 20)
-    windows, _ = choose_windows(trainer.snapshot(), large, "trained")
+    windows, _ = choose_canvases(trainer.snapshot(), large, "trained")
     for window, (task, number) in zip(windows, large.tests, strict=True):
         assert min(window) >= max(task.test[number].input.shape)
 

@@ -152,7 +152,7 @@ def test_every_fault_is_listed() -> None:
     assert sorted(faults[3:]) == [
         "task c, test input 0: attempt_2 is missing",
         "task d, test input 0, attempt_2, row 1: 1 cells, but row 0 has 2; rows are equally long",
-        "task d, test input 0: attempt_3 is no part of an answer",
+        "task d, test input 0: unknown key attempt_3",
         'task e, test input 0: an answer is an object with "attempt_1" and "attempt_2", got list',
     ]
     assert find_faults([], expected, "the tasks") == ["a submission is an object of task ids, got list"]

@@ -22,13 +22,11 @@ class Predictor:
     """Answers the test inputs of some tasks.
 
     Args:
-        reasoner: the model, on `device`.
         vectors: (rows of the plan, D), the task embedding of each row.
         tasks: what to answer; only the test inputs are read.
         plan: transforms, one entry a task in the order of `tasks`.
         windows: the canvas of each test input, which must hold it.
         larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
-        device: where, and in which precision.
         config: how views are answered; its steps are a number.
     """
 
@@ -113,7 +111,7 @@ class Predictor:
                     raise OwnError("not enough memory for a single view; use a smaller model, or another --device") from None
                 self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
                 free_memory()
-                tqdm.write(f"out of memory: going on with {self.batch_size} views at a time")
+                tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
                 continue
             begin += self.batch_size
             progress(len(halting[piece]))
@@ -142,6 +140,6 @@ def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tu
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:
-    """Which canvases (uint8 (n, rows, columns)) have a colour in their last row or column, which is the marks'; bool (n,)."""
+    """Whether each canvas (uint8 (n, rows, columns)) has a colour in its last row or column, where marks belong; bool (n,)."""
     coloured = canvases >= FIRST_COLOUR
     return coloured[:, -1].any(axis=1) | coloured[:, :, -1].any(axis=1)

@@ -52,10 +52,9 @@ def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC)
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
-        parts: predictions, in any number of pieces.
+        parts: in any number of pieces.
         tests: number of test inputs.
-        keep: how many candidates of a test input to return at most.
-        family: of the puzzles.
+        keep: candidates of a test input to return at most.
 
     Returns:
         For every test input its candidates, best first; none where every view gave an empty grid.
@@ -97,13 +96,7 @@ def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC)
 
 
 def count_views(parts: list[Predictions], tests: int, family: Family = ARC) -> np.ndarray:
-    """How many views of each test input were predicted, per symmetry; int64 (tests, symmetries or 1).
-
-    Args:
-        parts: predictions, in any number of pieces.
-        tests: number of test inputs.
-        family: of the puzzles.
-    """
+    """How many views of each test input were predicted, per symmetry; int64 (tests, symmetries or 1)."""
     symmetries = len(family.orientations) or 1
     counts = np.zeros((tests, symmetries), np.int64)
     for part in parts:
