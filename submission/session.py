@@ -60,7 +60,7 @@ class Settings:
         precision: "auto", or a name.
         batch_size: views at a time.
         steps: supervision steps; None for as many as in training.
-        window: see `trm_arc.inference.answer.choose_windows`.
+        window: see `trm_arc.inference.answer.choose_canvases`.
         settle: see `submission.vote_counter.is_decided`; None to stop by count alone.
         work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
         worker: the program of a worker.

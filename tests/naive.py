@@ -118,8 +118,8 @@ def mixed_columns(columns: list[int]) -> int:
     return word
 
 
-def vote(predictions: list[tuple[np.ndarray, float, int]], ways: int = 0) -> list[tuple[np.ndarray, int, float, list[int]]]:
-    """Distinct grids of one test input with votes, mean halting probability and votes by `ways` orientations, best first.
+def vote(predictions: list[tuple[np.ndarray, float, int]], symmetries: int = 0) -> list[tuple[np.ndarray, int, float, list[int]]]:
+    """Distinct grids of one test input with votes, mean halting probability and votes by `symmetries`, best first.
 
     Predictions are grid, halting probability and orientation; empty grids do not count.
     """
@@ -129,26 +129,26 @@ def vote(predictions: list[tuple[np.ndarray, float, int]], ways: int = 0) -> lis
             continue
         group = next((group for group in groups if np.array_equal(group[0], grid)), None)
         if group is None:
-            group = (grid, [], [0] * ways)
+            group = (grid, [], [0] * symmetries)
             groups.append(group)
         group[1].append(halting)
-        if ways:
+        if symmetries:
             group[2][way] += 1
     # sorted() is stable, so the first view decides between equals
-    counted = ((g, len(p), sum(p) / len(p), by_way) for g, p, by_way in groups)
+    counted = ((g, len(p), sum(p) / len(p), by_symmetry) for g, p, by_symmetry in groups)
     return sorted(counted, key=lambda entry: (-entry[1], -entry[2]))
 
 
 def miss(truth: np.ndarray | None, attempts: list[np.ndarray], ranked: list[tuple], tried: set[int]) -> tuple[str, str | None]:
-    """Outcome and fault of a test input of ARC, of its two attempts and all that `vote` gave; `tried` are its orientations."""
+    """Outcome and fault of a test input of ARC, of its two attempts and all that `vote` gave; `tried` are its symmetries."""
     if truth is None:
         return "unknown", None
     for attempt, name in zip(attempts, ("first", "second"), strict=False):
         if np.array_equal(attempt, truth):
             return name, None
-    for grid, _, _, by_way in ranked:
+    for grid, _, _, by_symmetry in ranked:
         if np.array_equal(grid, truth):
-            return "outvoted", "rank" if {way for way, votes in enumerate(by_way) if votes} == tried else "views"
+            return "outvoted", "rank" if {way for way, votes in enumerate(by_symmetry) if votes} == tried else "views"
     if not ranked:
         return "never", "silent"
     return "never", "cells" if truth.shape in [attempt.shape for attempt in attempts[:2]] else "size"

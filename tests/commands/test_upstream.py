@@ -359,14 +359,14 @@ def test_named_task_embeddings_are_kept_and_evaluated(
 def test_the_answers_are_those_of_the_original_s_embeddings(upstream_files: tuple[Path, list], command: Callable) -> None:
     """A view under a transform uses the row that the original trained for that transform."""
     from trm_arc.data.sources import load_tasks
-    from trm_arc.inference.answer import find_rows
+    from trm_arc.inference.answer import find_view_embeddings
 
     folder, flags = upstream_files
     assert command("upstream", *flags, "--identifiers", folder / "identifiers.json")[0] == 0
-    rows = find_rows(load_checkpoint(folder / "run"), load_tasks(folder / "eval.json"))
+    rows = find_view_embeddings(load_checkpoint(folder / "run"), load_tasks(folder / "eval.json"))
     assert rows.unseen == []
     assert torch.equal(rows.vectors, official(rows=7)[TABLE][[2, 1, 6, 5]])
-    stranger = find_rows(load_checkpoint(folder / "run"), make_tasks(1, 9, "stranger"))
+    stranger = find_view_embeddings(load_checkpoint(folder / "run"), make_tasks(1, 9, "stranger"))
     torch.testing.assert_close(stranger.vectors[0], official(rows=7)[TABLE][1:].mean(dim=0))  # of all rows, not of those kept
 
 

@@ -17,7 +17,7 @@ from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.buckets import choose_sides, expected_side, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.inference.answer import choose_windows, predict_tasks
+from trm_arc.inference.answer import choose_canvases, predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import runs_into_edge
 from trm_arc.model.checkpoint import load_checkpoint
@@ -229,7 +229,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
         for window in ("trained", "full", "lanes"):
             config = InferenceConfig(steps=2, batch_size=4, canvas=window)
             parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
-            slots = np.concatenate([part.slots for part in parts])
+            slots = np.concatenate([part.test_index for part in parts])
             assert np.bincount(slots).tolist() == [3, 3, 3, 3]
             sizes = {part.canvases.shape[1:] for part in parts}
             if window == "full" or (window == "trained" and trained == "full"):
@@ -239,7 +239,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
 def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
     assert trainer.examples.windows == [Window(6, 6)]
-    windows, larger = choose_windows(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
+    windows, larger = choose_canvases(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
     assert set(windows) == {Window(6, 6)}
     assert larger == [Window(6, 6), Window(30, 30)]
 
@@ -248,7 +248,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
     checkpoint, tasks = trained_in(tmp_path, "lanes"), make_tasks(3, 2, "eval")
     from trm_arc.inference import predictor as predict
 
-    windows, larger = choose_windows(checkpoint, tasks, "trained")
+    windows, larger = choose_canvases(checkpoint, tasks, "trained")
     assert larger[-1] == Window(30, 30)
 
     def fills_small_windows(reasoner: object, tokens: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
@@ -256,11 +256,11 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
         answer[:, :7, :7] = 5
         return answer, torch.ones(len(tokens)), torch.ones(len(tokens), dtype=torch.int32)
 
-    monkeypatch.setattr(predict, "think", fills_small_windows)
+    monkeypatch.setattr(predict, "refine", fills_small_windows)
     parts = predict_tasks(checkpoint, tasks, CPU, InferenceConfig(steps=1, batch_size=3), views=2, quiet=True)
-    kept = [part for part in parts if len(part.slots)]
+    kept = [part for part in parts if len(part.test_index)]
     assert all(min(part.canvases.shape[1:]) > 7 for part in kept)
-    assert np.bincount(np.concatenate([part.slots for part in kept])).tolist() == [2, 2, 2, 2]
+    assert np.bincount(np.concatenate([part.test_index for part in kept])).tolist() == [2, 2, 2, 2]
     assert any(min(window) <= 7 for window in windows)
 
 
@@ -268,7 +268,7 @@ def test_tasks_that_no_lane_holds_get_the_board() -> None:
     examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), LANES.override({"lanes": "auto:2"}))
     trainer = Trainer(LANES.override({"lanes": "auto:2"}), examples, CPU, 2)
     large = make_tasks(2, 5, "large", 20)
-    windows, _ = choose_windows(inference_state(trainer), large, "trained")
+    windows, _ = choose_canvases(inference_state(trainer), large, "trained")
     for window, (task, number) in zip(windows, large.tests, strict=True):
         assert min(window) >= max(task.test[number].input.shape)
 

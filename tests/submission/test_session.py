@@ -144,7 +144,7 @@ def test_predictions_travel_unchanged() -> None:
     part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32), np.arange(3, dtype=np.int32))
     back = unpack_predictions(pack_predictions([part, part]))
     assert len(back) == 2
-    for name in ("canvases", "table", "slots", "halting", "steps"):
+    for name in ("canvases", "table", "test_index", "halting", "steps"):
         assert np.array_equal(getattr(back[1], name), getattr(part, name))
 
 
@@ -260,9 +260,9 @@ def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answe
 
 
 def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
-    short = "import torch, trm_arc.inference.predictor as p\nthink = p.think\n"
+    short = "import torch, trm_arc.inference.predictor as p\nrefine = p.refine\n"
     short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
-    short += "    return think(r, tokens, *rest)\np.think = scarce"
+    short += "    return refine(r, tokens, *rest)\np.refine = scarce"
     _, log = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
     assert log["result"]["views"] == 8
 
@@ -278,9 +278,9 @@ def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges
 
 
 def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    poison = "import trm_arc.inference.predictor as p\nthink = p.think\n"
-    poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
-    poison += "p.think = nan"
+    poison = "import trm_arc.inference.predictor as p\nrefine = p.refine\n"
+    poison += "def nan(*a):\n    refined = refine(*a)\n    return refined._replace(halting=refined.halting * float('nan'))\n"
+    poison += "p.refine = nan"
     _, log = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
     assert log["result"]["without_answer"] == 4
 

@@ -17,7 +17,7 @@ from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import think
+from trm_arc.inference.refinement import refine
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
@@ -311,7 +311,7 @@ def test_a_row_that_halted_restarts_all_its_latents() -> None:
 def test_the_surest_latent_answers() -> None:
     reasoner = tiny(latents=3)
     tokens, vectors, transforms = puzzles(4)
-    answers, sure, _ = think(reasoner, tokens, vectors, transforms, InferenceConfig(steps=2), torch.float64, range(4))
+    answers, sure, _ = refine(reasoner, tokens, vectors, transforms, InferenceConfig(steps=2), torch.float64, range(4))
     inputs = spread(reasoner, tokens, vectors, transforms)
     state = reasoner.start(4, 4, 4, torch.float64)
     with torch.no_grad():

@@ -18,7 +18,7 @@ from trm_arc.data.examples import draw_plans, prepare_examples
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_sources import are_puzzles
 from trm_arc.data.sources import join_tasks, load_tasks
-from trm_arc.inference.answer import find_rows
+from trm_arc.inference.answer import find_view_embeddings
 from trm_arc.model import checkpoint as checkpoints
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.model.embedding import TaskEmbedding
@@ -429,7 +429,7 @@ HEADER_DAMAGE = {
 def use(path: Path) -> None:
     """Load, resume and answer, as the commands do."""
     checkpoint = load_checkpoint(path)
-    find_rows(checkpoint, make_tasks(3, 2, "eval"))
+    find_view_embeddings(checkpoint, make_tasks(3, 2, "eval"))
     checkpoint.reasoner()
     load_state(small_trainer(), checkpoint)
 

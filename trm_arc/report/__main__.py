@@ -12,7 +12,7 @@ from trm_arc.common.text import printable
 from trm_arc.evaluation.compare import compare, comparison_table
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.traces import choose_slots
+from trm_arc.evaluation.traces import choose_tests
 from trm_arc.model.export import load_newest
 from trm_arc.report.logs import summary_table
 from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_forming, write_report
@@ -73,7 +73,7 @@ def watch(subject: Subject, values: Namespace) -> Subject:
         InputError: there are no predictions, no checkpoint, or no such test.
     """
     if subject.results is not None:
-        choose_slots(subject.results, values.forming)  # a name that is none is refused before a model is loaded
+        choose_tests(subject.results, values.forming)  # a name that is none is refused before a model is loaded
     device = find_device(values.device, values.precision)
     model = load_newest(values.checkpoint or find_checkpoint(subject))
     print(printable(f"{model.where}, step {model.step}\ndevice: {device.reason}".replace("\n", "; ")))
