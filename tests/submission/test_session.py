@@ -248,7 +248,7 @@ def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Cal
 def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, answer: Callable) -> None:
     _, journal = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
     text = told(journal)
-    assert "--device cuda:7: not on this machine" in text
+    assert "--device: cuda:7 is not on this machine" in text
     assert "none of cuda:7 works any more: going on with the CPU" in text
     assert journal["result"]["views"] == 4
 

@@ -182,7 +182,7 @@ def test_the_time_limit_ends_a_run(data: list[str], tmp_path: Path, command: Cal
     assert load_checkpoint(tmp_path).step > 0
     code, _, error = command("train", *FLAGS, *data, "--time-limit", "soon", "--out", tmp_path / "other")
     assert code == 2
-    assert "'soon' is no time: write 11h30m" in error
+    assert "'soon' is not a duration: write 11h30m" in error
 
 
 def test_times_and_sizes_as_people_write_them() -> None:
@@ -190,9 +190,9 @@ def test_times_and_sizes_as_people_write_them() -> None:
     assert [parse_size(t) for t in ("15MiB", "20MB", "100 KiB", "7B")] == [15 * 2**20, 20_000_000, 102_400, 7]
     assert [show_duration(t) for t in (5, 65, 3700, 100_000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 3 h"]
     for text in ("", "0s", "-3s", "3 weeks", "h"):
-        with pytest.raises(InputError, match="is no time"):
+        with pytest.raises(InputError, match="is not a duration"):
             parse_duration(text)
-    with pytest.raises(InputError, match="is no size"):
+    with pytest.raises(InputError, match="is not a size"):
         parse_size("15")
 
 

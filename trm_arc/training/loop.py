@@ -169,8 +169,6 @@ def describe_progress(step: int, steps: int, seconds: float) -> str:
     """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
 
     Args:
-        step: steps done.
-        steps: of the run.
         seconds: of training that are left, evaluations apart.
     """
     done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
@@ -181,7 +179,6 @@ def describe_metrics(line: Mapping[str, float], halted: int) -> str:
     """The end of the progress line.
 
     Args:
-        line: of the metrics.
         halted: rows that halted since the line before; exact and halt say nothing without any.
     """
     exact = f"{line['exact']:.0%}" if halted else "-"

@@ -89,8 +89,6 @@ def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, 
 
     Args:
         every: steps between evaluations.
-        lines: the run's metrics.
-        measure: the score that counts.
     """
     due = step > 0 and (step % every == 0 or step == steps)
     return due and not any(measure in line for line in lines if line["step"] == step)
