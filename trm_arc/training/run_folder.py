@@ -24,7 +24,7 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
     check_writable(out)
     there = list_checkpoints(out)
     if resume and overwrite:
-        raise InputError("--resume and --overwrite: give one of them")
+        raise InputError("cannot be given together with --overwrite", flag="--resume")
     if resume and not there and not (out / EXPORT).is_file():
         if (out / EXPORT.name).is_file():
             raise InputError(

@@ -114,7 +114,7 @@ class Trainer:
         self.options = options or Options()
         check_compile_mode(self.options.compile_mode, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
-            raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
+            raise InputError(f"{device.device} does not support float64; take stablemax, or --device cpu", flag="--loss")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
             raise InputError(
                 f"bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
