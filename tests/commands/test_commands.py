@@ -282,7 +282,7 @@ def test_a_run_is_not_overwritten_by_accident(data: tuple[Path, Path], trained: 
     code, _, error = command("train", *train_flags(data, tmp_path / "new"), "--resume")
     assert (code, "no checkpoint to resume" in error) == (2, True)
     code, _, error = command("train", *train_flags(data, trained), "--resume", "--overwrite")
-    assert (code, "give one of them" in error) == (2, True)
+    assert (code, "--resume: cannot be given together with --overwrite" in error) == (2, True)
     assert files_below(trained) == before
 
 
