@@ -29,7 +29,10 @@ from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import list_checkpoints
 
-ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n{}\nrun(adapt.main)\n"
+ADAPTER = (
+    "import os, sys, pathlib\nfrom functools import partial\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n"
+    "from trm_arc.common.deadline import program_start\n{}\nrun(partial(adapt.main, started=program_start()))\n"
+)
 
 
 # --- reading
