@@ -16,12 +16,11 @@ from trm_arc.common.errors import InputError, OwnError, require_least
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, PRESETS, VIEW_WINDOWS, Config, settings
 from trm_arc.data.sources import DATA_VARIABLE
-from trm_arc.evaluation.monitor import EVALUATE_VIEWS
 from trm_arc.inference.refinement import Thinking
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
 from trm_arc.model.export import check_piece_size
-from trm_arc.training.loop import LoopConfig
+from trm_arc.training.loop import EVALUATE_VIEWS, LoopConfig
 from trm_arc.training.run import RunConfig
 from trm_arc.training.trainer import Options
 

@@ -26,6 +26,7 @@ from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
+EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, if nothing else is asked for
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
