@@ -243,7 +243,7 @@ def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_pat
     assert load_newest(tmp_path / "second").step > step
 
 
-def test_lanes_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
+def test_buckets_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
     """After an export some buckets have had their steps and have no rows yet; a checkpoint of that moment is whole."""
     config = SMALL.override({"window": "lanes", "lanes": "auto:3"})
     trainer = small_trainer(config)
@@ -323,7 +323,7 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
     assert_close(tmp_path / "plain", tmp_path / "tight")
 
 
-def test_a_lane_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "4,6"}))
     assert [bucket.window.rows for bucket in trainer.examples.buckets] == [4, 6]
     out_of_memory_above(3, monkeypatch, trainer, side=6)
