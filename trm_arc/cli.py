@@ -18,12 +18,11 @@ from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_WINDOWS, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
-from trm_arc.evaluation.monitor import EVALUATE_VIEWS
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
 from trm_arc.model.export import check_piece_size
-from trm_arc.training.loop import LoopConfig
+from trm_arc.training.loop import EVALUATE_VIEWS, LoopConfig
 from trm_arc.training.run import RunConfig
 from trm_arc.training.trainer import Options
 

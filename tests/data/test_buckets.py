@@ -63,7 +63,7 @@ def test_every_pair_keeps_its_share_of_the_steps() -> None:
     assert batch.tokens.shape[1:] == examples.buckets[examples.schedule.at(0)[0]].window
 
 
-def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
+def test_a_bucket_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
     examples = lanes_of()
     number = 1
     bucket = examples.buckets[number]
@@ -80,7 +80,7 @@ def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
         assert not runs_into_edge(labels.numpy()).any()
 
 
-def test_translated_grids_keep_their_marks_in_lanes_and_not_on_full_boards() -> None:
+def test_translated_grids_keep_their_marks_in_buckets_and_not_on_full_boards() -> None:
     """On the full board the original lets grids lose their marks, and so do we; so does a grid as large as the board."""
     config = replace(LANES.training, batch_size=200)
 
@@ -146,18 +146,18 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
         ("11,12", "no pair needs the window of 12 x 12"),
     ],
 )
-def test_odd_lanes_are_refused(text: str, message: str) -> None:
+def test_odd_buckets_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         lanes_of(text)
 
 
-def test_lanes_need_attention() -> None:
+def test_buckets_need_attention() -> None:
     with pytest.raises(InputError, match="there are no buckets for it"):
         small_trainer(LANES.override({"mixer": "mlp", "positions": "none"}))
 
 
 @pytest.mark.parametrize("changes", [{}, {"halting": "q-learning", "latents": 2}])
-def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Path) -> None:
+def test_runs_in_buckets_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Path) -> None:
     config = SMALL.override({"window": "lanes", "lanes": "auto:3", **changes})
     first, second = small_trainer(config), small_trainer(config)
     for _ in range(5):
@@ -173,7 +173,7 @@ def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Pa
     assert_identical(everything(first, tmp_path / "first"), everything(resumed, tmp_path / "resumed"))
 
 
-def test_lanes_of_one_window_are_the_full_board() -> None:
+def test_buckets_of_one_window_are_the_full_board() -> None:
     """With the board as the only bucket, and every grid at its corner, the run is that of window full."""
     still = SMALL.override({"translate": False})
     full, bucket = (small_trainer(still.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
@@ -236,7 +236,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
                 assert sizes == {(30, 30)}
 
 
-def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
+def test_a_run_in_a_single_bucket_is_answered_in_it() -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
     assert trainer.examples.windows == [Window(6, 6)]
     windows, larger = choose_canvases(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
@@ -264,7 +264,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
     assert any(min(window) <= 7 for window in windows)
 
 
-def test_tasks_that_no_lane_holds_get_the_board() -> None:
+def test_tasks_that_no_bucket_holds_get_the_board() -> None:
     examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), LANES.override({"lanes": "auto:2"}))
     trainer = Trainer(LANES.override({"lanes": "auto:2"}), examples, CPU, 2)
     large = make_tasks(2, 5, "large", 20)
@@ -273,7 +273,7 @@ def test_tasks_that_no_lane_holds_get_the_board() -> None:
         assert min(window) >= max(task.test[number].input.shape)
 
 
-def test_lanes_are_sorted_by_hand() -> None:
+def test_buckets_are_sorted_by_hand() -> None:
     buckets = sort_into_buckets(np.array([0, 0, 1, 2]), np.array([3, 5, 4, 9]), [4, 9])
     assert [bucket.pairs.tolist() for bucket in buckets] == [[0, 2], [1, 3]]
     assert [bucket.tasks.tolist() for bucket in buckets] == [[0, 1], [0, 2]]

@@ -317,7 +317,7 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     for wrong, words in (
         ({"views": 0}, "--views: at least 1"),
         ({"precision": "fp16"}, "--precision fp16: choose auto or one of float32"),
-        ({"time_limit": "never"}, "'never' is no time"),
+        ({"time_limit": "never"}, "'never' is not a duration"),
     ):
         Path("submission.json").unlink(missing_ok=True)
         with pytest.raises(InputError, match=words):

@@ -29,7 +29,10 @@ from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import list_checkpoints
 
-ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n{}\nrun(adapt.main)\n"
+ADAPTER = (
+    "import os, sys, pathlib\nfrom functools import partial\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n"
+    "from trm_arc.common.deadline import program_start\n{}\nrun(partial(adapt.main, started=program_start()))\n"
+)
 
 
 # --- reading
@@ -248,7 +251,7 @@ def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Cal
 def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, answer: Callable) -> None:
     _, log = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
     text = told(log)
-    assert "--device cuda:7: not on this machine" in text
+    assert "--device: cuda:7 is not on this machine" in text
     assert "none of cuda:7 works any more: going on with the CPU" in text
     assert log["result"]["views"] == 4
 

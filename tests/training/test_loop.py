@@ -226,7 +226,7 @@ def test_a_time_limit_holds_where_steps_are_long(
 
 
 @pytest.mark.parametrize("fit", [False, True])
-def test_a_time_limit_holds_in_lanes_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_limit_holds_in_buckets_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of the largest bucket at the full depth take many times as long as the first ones."""
     changes = {"window": "lanes", "lanes": "auto:3", "depth_curriculum": "1/1:0.3"}
     trainer = small_trainer(SMALL.override(changes), steps=1000)

@@ -624,7 +624,7 @@ def test_print_tells_the_family_and_counts_the_parameters() -> None:
 def test_a_compiler_that_damages_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with pytest.raises(InputError, match="--compile step: with the MLP mixer, torch's compiler may damage memory"):
+    with pytest.raises(InputError, match="--compile: in mode step, with the MLP mixer, torch's compiler may damage memory"):
         small_trainer(SMALL.override(changes), options=Options(compile_mode=STEP))
     small_trainer(SMALL, options=Options(compile_mode=STEP))
     small_trainer(SMALL.override(changes), options=Options(compile_mode=BLOCK))

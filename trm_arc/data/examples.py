@@ -83,7 +83,6 @@ class Examples:
         their marks, on full boards as the original does.
 
         Args:
-            step: which.
             config: batch size, translation and seed.
             part: rows of the batch to make, for one of several processes.
         """

@@ -14,12 +14,10 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import fill_all
 from trm_arc.inference.votes import Predictions, tally
 from trm_arc.training.build import Built
-from trm_arc.training.loop import Evaluation, Tracker
+from trm_arc.training.loop import EVALUATE_VIEWS, Evaluation, Tracker
 from trm_arc.training.run import RunConfig
 from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
-
-EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training
 
 
 def make_tracker(out: Path) -> Tracker:

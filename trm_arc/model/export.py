@@ -49,7 +49,6 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
 
     Args:
         checkpoint: of a run; its active samples are left out.
-        folder: of the run.
         size: of a piece at most, in bytes.
 
     Returns:

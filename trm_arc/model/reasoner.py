@@ -78,7 +78,6 @@ class Block(nn.Module):
     """Mix tokens, then features; each with a residual and an RMS norm behind it (post-norm, no weights in the norm).
 
     Args:
-        config: the model's settings.
         tokens: L, of which the MLP mixer has weights for each.
     """
 
@@ -144,7 +143,6 @@ class Reasoner(nn.Module):
     """The recursive model, without its task embeddings (see `trm_arc.model.embedding`).
 
     Args:
-        config: which member of the family.
         generator: draws the initial weights and states.
     """
 
@@ -206,9 +204,6 @@ class Reasoner(nn.Module):
         """The initial states of `batch` puzzles, K rows each, on a window of `rows` x `columns` cells.
 
         Args:
-            batch: puzzles.
-            rows: of the window.
-            columns: of the window.
             dtype: of the states, and so of the computation.
             generator: draws random initial states (`random_start`); not used without.
         """

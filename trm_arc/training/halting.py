@@ -85,9 +85,7 @@ def decide(halting: Tensor, steps: Tensor, halt_steps: int, at_least: Tensor, ru
     Args:
         halting: (B, 2) halting logits.
         steps: (B,) steps done, this one included.
-        halt_steps: limit.
         at_least: (B,) from `draw_minimum`.
-        rule: see above.
     """
     last = steps >= halt_steps
     if rule == "never" or halt_steps == 1:

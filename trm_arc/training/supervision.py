@@ -40,8 +40,6 @@ def supervision_step(
     K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
 
     Args:
-        reasoner: the model.
-        config: loss and halting.
         carry: active samples; those that halted have their new puzzle already, and take the initial state here.
         vectors: (B, D) task embeddings of the rows.
         start: initial states, (B K, L, D) each.

@@ -59,12 +59,7 @@ SMALL = 1e-3  # steps of task embeddings that bfloat16 loses where a coordinate 
 
 
 class NotFiniteError(Exception):
-    """Too many steps in a row came to nothing.
-
-    Args:
-        step: the last of them.
-        batch: its puzzles, for a look.
-    """
+    """Too many steps in a row came to nothing."""
 
     def __init__(self, step: int, batch: Batch) -> None:
         super().__init__(f"step {step}")
@@ -100,11 +95,7 @@ class Trainer:
     """Everything that a run holds.
 
     Args:
-        config: the settings.
-        examples: what to train on.
-        device: where, and in which precision.
         steps: length of the run.
-        processes: this one and its like, which share every batch.
         options: what changes how fast and in how much memory a run goes, and not where it leads.
 
     Raises:
@@ -123,7 +114,7 @@ class Trainer:
         self.options = options or Options()
         check_compile_mode(self.options.compile_mode, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
-            raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
+            raise InputError(f"{device.device} does not support float64; take stablemax, or --device cpu", flag="--loss")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
             raise InputError(
                 f"bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
@@ -185,7 +176,6 @@ class Trainer:
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
             bucket: whose active samples go on.
-            request: see `train_step`.
 
         Returns:
             As `train_step`.
