@@ -19,7 +19,7 @@ BOTH = {
     "expansion": 1.0,
     "prefix": 2,
     "cycles": 1,
-    "thoughts": 1,
+    "latent_steps": 1,
     "batch_size": 2,
     "steps": 3,
     "warmup_steps": 2,
