@@ -49,7 +49,7 @@ CHECKED = (
 # amplifies roundings, so there the network is called twice; the bound is then a few times what a CPU differs, and far below 1,
 # which a gradient of nothing but zeros differs.
 BOUND, TIMES, LEAST, MOST = 1e-3, 4.0, 0.02, 0.5
-SHALLOW = {"cycles": 1, "thoughts": 1, "depth_curriculum": ""}
+SHALLOW = {"cycles": 1, "latent_steps": 1, "depth_curriculum": ""}
 TIMED = (
     "sudoku-mlp",
     "sudoku-fast",

@@ -62,7 +62,7 @@ def original_step(
     grad = torch.is_grad_enabled()
     for cycle in range(config.cycles):
         with torch.set_grad_enabled(grad and cycle == config.cycles - 1):
-            for _ in range(config.thoughts):
+            for _ in range(config.latent_steps):
                 z = network(z + (y + x))
             y = network(y + z)
     logits = linear(y, reasoner.head)[:, config.prefix :]

@@ -177,7 +177,7 @@ def supervision_step(
     *,
     heads: int,
     cycles: int,
-    thoughts: int,
+    latent_steps: int,
     prefix: int,
     positions: str,
     gate: str,
@@ -214,12 +214,12 @@ def supervision_step(
 
         y_b, z_b = y[b], [part[b] for part in z]
         for _cycle in range(cycles):
-            for thought in range(thoughts):
+            for latent_step in range(latent_steps):
                 if z_b:
-                    z_b[thought % len(z_b)] = network(0, z_b[thought % len(z_b)], sum(z_b) + y_b + x)
+                    z_b[latent_step % len(z_b)] = network(0, z_b[latent_step % len(z_b)], sum(z_b) + y_b + x)
                 else:
                     y_b = network(0, y_b, y_b + x)
-            seen = x if thoughts == 0 else sum(z_b, np.zeros_like(x))
+            seen = x if latent_steps == 0 else sum(z_b, np.zeros_like(x))
             y_b = network(networks - 1, y_b, y_b + seen)
         out_y.append(y_b)
         for place, part in zip(out_z, z_b, strict=True):

@@ -32,7 +32,7 @@ from trm_arc.training.supervision import supervision_step
 
 
 def test_both_arrangements_compute_the_same_step() -> None:
-    config = ModelConfig(width=32, heads=2, board_rows=5, board_columns=5, cycles=2, thoughts=2)
+    config = ModelConfig(width=32, heads=2, board_rows=5, board_columns=5, cycles=2, latent_steps=2)
     reasoner, batch = Reasoner(config, torch.Generator().manual_seed(0)).double(), make_batch(config, 2)
     torch.nn.init.normal_(reasoner.halt_weight)
     vectors = [torch.ones(2, 32, dtype=torch.float64, requires_grad=True) for _ in range(2)]
@@ -47,7 +47,7 @@ def test_both_arrangements_compute_the_same_step() -> None:
 def test_operations_are_counted_as_pytorch_counts_them() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    config = ModelConfig(width=64, heads=2, board_rows=6, board_columns=6, cycles=2, thoughts=1)
+    config = ModelConfig(width=64, heads=2, board_rows=6, board_columns=6, cycles=2, latent_steps=1)
     reasoner, batch = Reasoner(config, torch.Generator().manual_seed(0)).double(), make_batch(config, 1)
     reasoner.requires_grad_(False)
     forward, training = count_forward(config, 36), count_training(config, TrainingConfig(), 36)
@@ -100,7 +100,7 @@ def test_a_network_that_is_a_little_off_is_found_out(name: str) -> None:
     config = gpu.shrink(PRESETS[name], small=True).override({"latents": 1})
     cpu = torch.device("cpu")
     right = gpu.answer(config, cpu, torch.float64)
-    odd = gpu.answer(config.override({"thoughts": config.model.thoughts + 1}), cpu, torch.float64)
+    odd = gpu.answer(config.override({"latent_steps": config.model.latent_steps + 1}), cpu, torch.float64)
     assert gpu.differ(odd, right)[0] > 10 * gpu.BOUND
 
 

@@ -121,13 +121,13 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
 
 def _unknown_there(config: ModelConfig) -> list[str]:
     """Members of our family that the original has no code for."""
-    if config.thoughts == 0:
+    if config.latent_steps == 0:
         plain = config.cycles == 1 and config.mixer == "attention"
-        return [] if plain else ["loop without thoughts" if config.cycles > 1 else "direct prediction by an MLP"]
+        return [] if plain else ["loop without latent steps" if config.cycles > 1 else "direct prediction by an MLP"]
     if config.networks == 2:
         return [] if config.states == 1 and config.mixer == "attention" else ["two networks but in HRM"]
-    if config.states > 1 and (config.states, config.thoughts) != (6, 6):
-        return [f"{config.states} states with {config.thoughts} thoughts, only 6 with 6"]
+    if config.states > 1 and (config.states, config.latent_steps) != (6, 6):
+        return [f"{config.states} states with {config.latent_steps} latent steps, only 6 with 6"]
     return []
 
 

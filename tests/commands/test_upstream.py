@@ -42,7 +42,7 @@ mlp_t: False
 puzzle_emb_len: 16
 no_ACT_continue: True
 """
-SMALL = ModelConfig(width=16, heads=2, cycles=2, thoughts=2)
+SMALL = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2)
 
 
 def official(config: ModelConfig = SMALL, rows: int = 5, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -74,15 +74,15 @@ CONFIGS = {
     "trm": {},
     "trm-mlp": {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
     "single-z": {"states": 0},
-    "multi-z": {"states": 6, "thoughts": 6},
+    "multi-z": {"states": 6, "latent_steps": 6},
     "hrm": {"networks": 2, "gradient_calls": 2, "prefix": 1},
-    "direct": {"states": 0, "thoughts": 0, "cycles": 1, "prefix": 1},
+    "direct": {"states": 0, "latent_steps": 0, "cycles": 1, "prefix": 1},
 }
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ours_survive_the_way_there_and_back(name: str, tmp_path: Path) -> None:
-    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "thoughts": 2, **CONFIGS[name]})
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "latent_steps": 2, **CONFIGS[name]})
     reasoner = Reasoner(config, torch.Generator().manual_seed(0))
     theirs = {
         "hidden_size": 16,
@@ -93,7 +93,7 @@ def test_ours_survive_the_way_there_and_back(name: str, tmp_path: Path) -> None:
         "pos_encodings": "none" if config.mixer == "mlp" else "rope",
         "mlp_t": config.mixer == "mlp",
         "H_cycles": config.cycles,
-        "L_cycles": config.thoughts,
+        "L_cycles": config.latent_steps,
     }
     torch.save(to_official(reasoner), tmp_path / "step_1")
     back = load_official(tmp_path / "step_1", theirs)
@@ -230,7 +230,7 @@ def test_settings_of_training_are_taken_over() -> None:
 
 def test_the_named_module_says_what_is_missing(settings: Path) -> None:
     """A truncated checkpoint is no checkpoint of a smaller member of the family."""
-    hrm = official(ModelConfig(width=16, heads=2, cycles=2, thoughts=2, networks=2, gradient_calls=2))
+    hrm = official(ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, networks=2, gradient_calls=2))
     values = read_settings(settings).values
     for tensors, changes, message in [
         (without("H_init"), {}, "missing: H_init"),
@@ -292,15 +292,18 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ({"convolution": 3}, "it has no convolution 3"),
         ({"positions": "rotary-2d", "gate": "norm-swiglu"}, "it has no gate norm-swiglu, positions rotary-2d"),
-        ({"states": 0, "thoughts": 0}, "it has no loop without thoughts"),
-        ({"states": 2}, "it has no 2 states with 2 thoughts, only 6 with 6"),
-        ({"states": 6, "thoughts": 7}, "it has no 6 states with 7 thoughts"),
+        ({"states": 0, "latent_steps": 0}, "it has no loop without latent steps"),
+        ({"states": 2}, "it has no 2 states with 2 latent steps, only 6 with 6"),
+        ({"states": 6, "latent_steps": 7}, "it has no 6 states with 7 latent steps"),
         ({"networks": 2, "states": 0}, "it has no two networks but in HRM"),
-        ({"states": 0, "thoughts": 0, "cycles": 1, "mixer": "mlp", "positions": "none"}, "it has no direct prediction by an MLP"),
+        (
+            {"states": 0, "latent_steps": 0, "cycles": 1, "mixer": "mlp", "positions": "none"},
+            "it has no direct prediction by an MLP",
+        ),
     ],
 )
 def test_what_the_original_cannot_run_is_not_written_for_it(changes: dict, message: str) -> None:
-    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "thoughts": 2, **changes})
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "latent_steps": 2, **changes})
     with pytest.raises(InputError, match=message):
         to_official(Reasoner(config, torch.Generator()))
 
@@ -416,7 +419,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
     assert "puzzle_emb.weights is missing" in error
-    sudoku = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    sudoku = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=11, board_rows=9, board_columns=9)
     torch.save(official(sudoku), folder / "step_9")
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
@@ -427,7 +430,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
 
 def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path, list], command: Callable) -> None:
     folder, _ = upstream_files
-    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    model = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=11, board_rows=9, board_columns=9)
     theirs = official(model)
     theirs[TABLE] = theirs[TABLE][:1]
     torch.save(theirs, folder / "step_9")
@@ -448,7 +451,7 @@ def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path,
     code, printed, _ = command("evaluate", "--checkpoint", folder / "run", "--data", puzzles, "--device", "cpu")
     assert code == 0
     assert "1 puzzles of" in printed
-    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=7, board_rows=9, board_columns=9)
+    model = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=7, board_rows=9, board_columns=9)
     torch.save(official(model), folder / "step_9")
     code, _, error = command("upstream", *flags, "--overwrite")
     assert code == 2

@@ -39,7 +39,7 @@ from trm_arc.training.trainer import Trainer
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 TINY = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --batch-size 8 --halt-steps 2 --warmup-steps 2 --steps 6 "
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --batch-size 8 --halt-steps 2 --warmup-steps 2 --steps 6 "
     "--log-every 2 --precision float32 --device cpu"
 ).split()
 QUESTION = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
@@ -69,7 +69,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sudoku: PuzzleSet) -> Path
     write_puzzles(folder / "train.csv", sudoku.take(np.arange(24)))
     write_puzzles(folder / "test.csv", sudoku.take(np.arange(24, 40)))
     config = Config().override(
-        {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "thoughts": 1, "batch_size": 8, "halt_steps": 3, "augmentations": 3}
+        {
+            "width": 16,
+            "heads": 2,
+            "prefix": 2,
+            "cycles": 1,
+            "latent_steps": 1,
+            "batch_size": 8,
+            "halt_steps": 3,
+            "augmentations": 3,
+        }
         | {"data": str(folder / "train.csv"), "evaluation_data": str(folder / "test.csv"), "warmup_steps": 2}
     )
     config = fit_to_data(config, {"data": config.training.data}, None)
@@ -369,7 +378,7 @@ def test_trained_puzzles_are_not_scored(trained: Path, command: Callable) -> Non
 
 def small_config(files: Path, **settings: object) -> Config:
     data = {"data": str(files / "train.csv")}
-    small = {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "thoughts": 1, "batch_size": 8, "halt_steps": 2}
+    small = {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "latent_steps": 1, "batch_size": 8, "halt_steps": 2}
     return fit_to_data(PRESETS["sudoku-attention"].override(small | data | settings), data, None)
 
 

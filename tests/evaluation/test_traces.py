@@ -28,7 +28,7 @@ from trm_arc.model.reasoner import Reasoner
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 HALF = Device(torch.device("cpu"), torch.bfloat16, "a test")
-SMALL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 3, "thoughts": 2, "window": "fit", "augmentations": 3}
+SMALL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 3, "latent_steps": 2, "window": "fit", "augmentations": 3}
 BOARD = {"board_rows": 7, "board_columns": 7}
 TASKS = make_tasks(2, 4, largest=5)
 KINDS = {
@@ -36,8 +36,8 @@ KINDS = {
     "single-z": {"states": 0},
     "multi-z": {"states": 2},
     "hrm": {"networks": 2, "layers": 1},
-    "direct": {"states": 0, "thoughts": 0, "cycles": 1},
-    "looped": {"states": 0, "thoughts": 0},
+    "direct": {"states": 0, "latent_steps": 0, "cycles": 1},
+    "looped": {"states": 0, "latent_steps": 0},
     "mlp": {"mixer": "mlp", "positions": "none"},
     "latents": {"latents": 3},
     "noisy": {"noise": 0.3, "damping": 0.7},
@@ -90,7 +90,7 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, test: int, steps: int, device
     for step in range(1, steps + 1):
         for cycle in range(1, config.cycles + 1):
             with torch.inference_mode():
-                output = reasoner(state, *puzzle, depth=(cycle, config.thoughts))
+                output = reasoner(state, *puzzle, depth=(cycle, config.latent_steps))
             sure = int(output.halting[:, 0].argmax())
             answer = family.undo(output.logits[sure].argmax(dim=-1).numpy().astype(np.uint8), row[0])
             told.append((step, cycle, answer.tolist(), float(output.halting[sure, 0].sigmoid())))
@@ -130,7 +130,7 @@ def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"latents": 2}, {"random_start": True, "latents": 2}, {"states": 0, "thoughts": 0, "cycles": 1}],
+    [{}, {"latents": 2}, {"random_start": True, "latents": 2}, {"states": 0, "latent_steps": 0, "cycles": 1}],
     ids=["usual", "latents", "random", "direct"],
 )
 @pytest.mark.parametrize("rollouts", [1, 3])
@@ -142,7 +142,7 @@ def test_the_last_frame_of_a_step_is_the_answer_of_so_many_steps(changes: dict, 
     assert trace_refinement(checkpoint, TASKS, [2], ["c"] * 3, CPU, InferenceConfig(steps=3, rollouts=rollouts))[0].name == "c"
 
 
-@pytest.mark.parametrize("changes", [{}, {"latents": 2}, {"states": 0, "thoughts": 0}])
+@pytest.mark.parametrize("changes", [{}, {"latents": 2}, {"states": 0, "latent_steps": 0}])
 @pytest.mark.parametrize("rollouts", [1, 2])
 def test_a_callback_changes_nothing(changes: dict, rollouts: int) -> None:
     checkpoint = make_checkpoint(TASKS, changes)

@@ -32,7 +32,7 @@ from trm_arc.training.supervision import Metrics
 from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
 
 FLAGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
     "--halt-steps 2 --log-every 2 --precision float32 --device cpu"
 ).split()
 

@@ -28,7 +28,7 @@ from trm_arc.training.state import inference_state, save_state
 from trm_arc.training.supervision import supervision_step
 from trm_arc.training.trainer import Options
 
-TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "thoughts": 2}
+TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "latent_steps": 2}
 OPTIONS = {
     "trm": {},
     "rotary-2d": {"positions": "rotary-2d"},
@@ -41,8 +41,8 @@ OPTIONS = {
     "mlp": {"mixer": "mlp", "positions": "none", "convolution": 3, "gate": "norm-swiglu"},
     "multi-z": {"states": 2},
     "hrm": {"networks": 2},
-    "direct": {"thoughts": 0, "states": 0, "cycles": 1},
-    "looped": {"thoughts": 0, "states": 0, "cycles": 4},
+    "direct": {"latent_steps": 0, "states": 0, "cycles": 1},
+    "looped": {"latent_steps": 0, "states": 0, "cycles": 4},
 }
 
 
@@ -125,14 +125,14 @@ def test_gradient_reaches_as_many_loops_as_asked() -> None:
 
 def test_depth_is_that_of_another_config() -> None:
     inputs = puzzles()
-    deep, shallow = tiny(cycles=3, thoughts=4), tiny(cycles=1, thoughts=2)
+    deep, shallow = tiny(cycles=3, latent_steps=4), tiny(cycles=1, latent_steps=2)
     start = deep.start(2, 4, 4, torch.float64)
     torch.testing.assert_close(deep(start, *inputs, depth=(1, 2)).logits, shallow(start, *inputs).logits, rtol=0, atol=0)
     assert not torch.allclose(deep(start, *inputs).logits, shallow(start, *inputs).logits)
 
 
 def test_depth_curriculum_follows_the_steps() -> None:
-    config = SMALL.override({"cycles": 3, "thoughts": 6, "depth_curriculum": "1/2:0.3, 2/4:0.6"})
+    config = SMALL.override({"cycles": 3, "latent_steps": 6, "depth_curriculum": "1/2:0.3, 2/4:0.6"})
     trainer = small_trainer(config, steps=10)
     depths = []
     for trainer.step in range(10):
@@ -166,7 +166,7 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
         ({"depth_curriculum": "1/2:1.0"}, "depth_curriculum: shares must rise"),
         ({"depth_curriculum": "4/4:0.3"}, "deeper than the model's own"),
         ({"depth_curriculum": "1/2:0.3", "gradient_calls": 8}, r"depth_curriculum, until 0.3: gradient_calls: must be"),
-        ({"depth_curriculum": "1/1:0.3", "states": 2}, r"depth_curriculum, until 0.3: states: a thought changes one"),
+        ({"depth_curriculum": "1/1:0.3", "states": 2}, r"depth_curriculum, until 0.3: states: a latent step changes one"),
         ({"halting": "q-learning", "halt_steps": 1}, "halting: with --halt-steps 1 no row can go on"),
         ({"label_smoothing": 1.0}, "label_smoothing: must be from 0 up to"),
         ({"matrix_weight_decay": -1.0}, "matrix_weight_decay: must be at least 0"),
@@ -186,7 +186,7 @@ def test_our_options_are_off_in_the_published_presets_and_on_in_ours() -> None:
         values = {**preset.to_dict()["model"], **preset.to_dict()["training"]}
         on[name] = {option for option in options if values[option] != usual[option]}
         on[name] |= {"rotary-2d"} if values["positions"] == "rotary-2d" else set()
-        on[name] |= {"truncation"} if values["thoughts"] == 0 and values["gradient_calls"] else set()
+        on[name] |= {"truncation"} if values["latent_steps"] == 0 and values["gradient_calls"] else set()
         on[name] |= {"halting_loss_weight"} if values["halting_loss_weight"] != 0.5 else set()
     for name in ("arc1", "arc2", "trm", "trm-mlp", "single-z", "multi-z", "hrm", "direct"):
         assert not on[name], name
@@ -524,7 +524,7 @@ COMPILER = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor th
         {},
         {"latents": 2, "gate": "norm-swiglu", "label_smoothing": 0.1},
         {"halting": "q-learning", "networks": 2, "gradient_calls": 2},
-        {"convolution": 3, "thoughts": 0, "states": 0, "gradient_calls": 1, "transform_slots": True, "prefix": 12},
+        {"convolution": 3, "latent_steps": 0, "states": 0, "gradient_calls": 1, "transform_slots": True, "prefix": 12},
         {"random_start": True, "damping": 0.9, "loss": "softmax"},
     ],
 )

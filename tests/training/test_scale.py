@@ -29,7 +29,7 @@ from trm_arc.training.state import full_state, load_state, save_state
 from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
 
 FLAGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 2 --thoughts 2 --window lanes --lanes auto:2 --augmentations 4 --batch-size 8 "
+    "--width 16 --heads 2 --prefix 2 --cycles 2 --latent-steps 2 --window lanes --lanes auto:2 --augmentations 4 --batch-size 8 "
     "--warmup-steps 2 --halt-steps 3 --ema 0.9 --learning-rate 1e-3 --log-every 2"
 ).split()
 LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0".split()

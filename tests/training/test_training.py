@@ -489,7 +489,7 @@ def test_a_recipe_is_the_same_whatever_it_adapts(name: str) -> None:
     """What the checkpoint's own run from scratch needed, its length and its stages of depth, plays no part."""
     config = adaptation_config(PRESETS[name], "nvarc", "arc2-evaluation")
     model, training = config.model, config.training
-    assert (model.cycles, model.thoughts, training.depths()) == (4, 4, [])
+    assert (model.cycles, model.latent_steps, training.depths()) == (4, 4, [])
     assert total_steps(training, 4000) == 62_500
     assert (training.halt_steps, training.batch_size, training.warmup_steps, training.decay_share) == (10, 128, 200, 0)
     for recipe in ("own", "trelis"):

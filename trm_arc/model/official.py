@@ -251,7 +251,7 @@ def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelC
             states=0 if direct else len(starts - {"H_init"}) - ("H_init" not in starts),
             networks=len(levels),
             cycles=settings.whole("H_cycles", 1) if direct else settings.whole("H_cycles"),
-            thoughts=0 if direct else settings.whole("L_cycles"),
+            latent_steps=0 if direct else settings.whole("L_cycles"),
             gradient_calls=2 if levels == "HL" else 0,
         )
     except InputError as error:

@@ -273,7 +273,7 @@ class Trainer:
         config = self.config.training
         if gradients:  # else the task embeddings learn alone
             self.optimizers.step(self.step)
-        if self.config.model.gradient_calls != 1 or self.config.model.thoughts == 0:
+        if self.config.model.gradient_calls != 1 or self.config.model.latent_steps == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
             self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.broadcast)
         if self.average is not None:
@@ -295,7 +295,7 @@ class Trainer:
         """T and n of a step, or of the next one, by the depth curriculum; None for the model's own."""
         step = self.step if step is None else step
         now = (stage for stage in self.stages if step < stage[0] * self.steps)
-        return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
+        return next(((cycles, latent_steps) for _, cycles, latent_steps in now), None)
 
     def operations(self, bucket: int, depth: tuple[int, int] | None) -> float:
         """FLOPs of a step of a bucket, of all processes, at a depth of recursion."""
