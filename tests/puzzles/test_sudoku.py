@@ -182,9 +182,9 @@ def test_forms_of_symmetric_boards_take_no_time() -> None:
         np.fill_diagonal(diagonal, np.arange(1, side + 1))
         boards = np.stack([np.zeros((side, side)), one, diagonal, cyclic]).astype(np.uint8)
         canonical(boards[:1], boxes)
-        began = time.monotonic()
+        began = time.process_time()  # not of the clock on the wall, which a busy machine moves
         forms = canonical(boards, boxes)
-        assert time.monotonic() - began < 20
+        assert time.process_time() - began < 20
         np.testing.assert_array_equal(canonical(images_of(boards, boxes, 5), boxes), forms)
 
 

@@ -154,14 +154,17 @@ def test_older_checkpoints_say_nothing_of_pieces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("why", ["signal", "time"])
-def test_a_stop_does_not_wait_for_an_evaluation(why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trainer, looks = small_trainer(), []
+def test_a_stop_does_not_wait_for_an_evaluation(
+    why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, looks, now = small_trainer(), [], [time.monotonic()]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
 
     def evaluate(look: Callable) -> dict[str, float]:
         assert names(tmp_path) == ["02"], "the step is saved before"
         while True:
             looks.append(look())
-            time.sleep(0.01)
+            now[0] += 0.6
             if why == "signal":
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -368,11 +371,12 @@ def test_the_progress_line_fits_80_columns() -> None:
 
 
 def test_the_forecast_leaves_evaluations_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer, told = small_trainer(steps=4), []
+    trainer, told, now = small_trainer(steps=4), [], [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(loop, "describe_progress", lambda step, steps, seconds: told.append(seconds) or "")
 
     def evaluate(_look: Callable) -> dict[str, float]:
-        time.sleep(2)
+        now[0] += 2
         return {ARC.measure: 0.0}
 
     train(trainer, tmp_path, LoopConfig(evaluate_every=3, log_every=1), peak=1, evaluate=evaluate)
