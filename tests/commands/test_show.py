@@ -246,7 +246,7 @@ def test_ids_that_are_nowhere(tmp_path: Path, tasks: TaskSet, arc_run: Path, com
     code, _, error = command("show", "made001", "--data", path)
     assert code == 2
     assert error == "error: made001: no task of made_challenges.json; did you mean made01 or made00?\n"
-    assert command("show", "zzz", "--run", arc_run)[2] == "error: zzz: no task of made; name the set that it is of with --data\n"
+    assert command("show", "zzz", "--run", arc_run)[2] == "error: zzz: no task of made; name its set with --data\n"
     for arguments, reason in (
         (("made00", "--run", tmp_path), "holds no predictions yet; run `python -m trm_arc.evaluate --checkpoint"),
         (("made00", "--run", tmp_path / "none"), "no such run"),
