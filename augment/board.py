@@ -102,7 +102,6 @@ def paint_boards(grids: PackedGrids, index: np.ndarray, table: np.ndarray, shape
     """Transform boards, as tokens.
 
     Args:
-        grids: of `pack_boards`.
         index: int64 (n,), which board.
         table: uint8 (n, 1 + rows + columns + values), the transform of each.
         shape: rows and columns of every board.
@@ -150,7 +149,6 @@ def draw_sudoku_transforms(keys: np.ndarray, box: tuple[int, int]) -> np.ndarray
 
     Args:
         keys: uint64 (n,); the same key gives the same symmetry on every machine.
-        box: rows and columns of a box.
 
     Returns:
         uint8 (n, 1 + 2 side + side + 1), rows for `BoardTransform`; blank stays blank.

@@ -82,10 +82,8 @@ def draw_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.r
     public TRM code, so a task with few distinct images gets fewer rows.
 
     Args:
-        grids: the grids of one task.
         pairs: int64 (p, 2), the input and output grid of every pair; an output of -1 is unknown.
         count: how many rows at most, the identity included.
-        generator: the task's own generator.
 
     Returns:
         uint8 (rows, 11), rows <= count.

@@ -39,11 +39,7 @@ def describe(questions: np.ndarray) -> dict[str, list[float]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("maze", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with maze-hard, for its profile")
     parser.add_argument("--mazes", type=int, default=1000, help="how many are generated")

@@ -16,11 +16,7 @@ PUBLISHED_ROWS = 876_406 - 1  # embeddings of the published run, less the one th
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("plan", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets (ConceptARC is in no package)")
     parser.add_argument("--data", default="arc1-training,arc1-evaluation,concept", help="task sets")

@@ -27,11 +27,7 @@ def describe(questions: np.ndarray, guesses: np.ndarray) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("sudoku", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with sudoku-extreme, for its profile")
     parser.add_argument("--puzzles", type=int, default=1000, help="how many to make")

@@ -28,11 +28,7 @@ def make_predictions(outputs: list[np.ndarray], views: int, generator: np.random
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("vote", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--outputs", type=int, default=400, help="test inputs")

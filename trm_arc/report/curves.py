@@ -43,7 +43,6 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, 
     """A curve of at most so many points, the means of equal bins, from the first to the last x.
 
     Args:
-        x: (n,), known.
         y: (n,), known.
         most: points, at least 2.
     """
@@ -64,8 +63,6 @@ def draw_curves(logs: Sequence[RunLog], axes: Sequence[str] = tuple(AXES), *, pi
     """Draw the curves of runs over each axis of which something is known.
 
     Args:
-        logs: of the runs.
-        axes: of `AXES`.
         pictures: render `curves-AXIS.svg` and `.png`, too, and not only the SVG for a page.
 
     Raises:

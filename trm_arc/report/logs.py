@@ -138,10 +138,6 @@ def read_logs(folders: Sequence[Path]) -> list[RunLog]:
 def read_log(folder: Path, name: str = "") -> RunLog:
     """The log of a run.
 
-    Args:
-        folder: of the run.
-        name: of the run (default: the folder's).
-
     Raises:
         InputError: it has no usable line.
     """
@@ -232,12 +228,7 @@ def show_operations(operations: float) -> str:
 
 
 def unit_of(axis: str, most: float) -> tuple[float, str]:
-    """What to divide an axis by, and the name of the unit.
-
-    Args:
-        axis: of `AXES`.
-        most: the largest value.
-    """
+    """What to divide an axis by, and the name of the unit."""
     if axis == "time":
         return next((size, unit) for size, unit in reversed(_TIMES) if most >= 2 * size or size == 1)
     power = min(max(0, math.floor(math.log10(most) / 3)), len(_PREFIXES) - 1) if axis == "operations" and most > 0 else 0
@@ -274,12 +265,7 @@ def show_summary(logs: Sequence[RunLog]) -> dict[str, Any]:
 
 
 def show_number(value: float, form: Any) -> str:
-    """A number that may not be known.
-
-    Args:
-        value: NaN where it is not.
-        form: shows it.
-    """
+    """A number, or "-" where it is not known, which is NaN."""
     return "-" if math.isnan(value) else form(value)
 
 

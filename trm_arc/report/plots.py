@@ -97,9 +97,6 @@ def add_legend(place: "Axes | Figure", handles: Sequence[Any], labels: Sequence[
     """A legend of untrusted names.
 
     Args:
-        place: axes, or the whole figure.
-        handles: lines.
-        labels: their names.
         options: as of matplotlib's legend.
     """
     # matplotlib leaves names out that begin with an underscore, so they are set when the legend is made.
@@ -125,7 +122,6 @@ def render_figure(figure: "Figure", name: str) -> dict[str, bytes]:
     """A figure as SVG, and as PNG of 150 dots an inch, by the names of the files; equal figures give equal bytes.
 
     Args:
-        figure: drawn.
         name: of the files, without suffix.
     """
     metadata = ({"Date": None, "Creator": None}, {"Software": None})
@@ -134,14 +130,7 @@ def render_figure(figure: "Figure", name: str) -> dict[str, bytes]:
 
 
 def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
-    """Write rendered pictures.
-
-    Args:
-        pictures: by the names of their files.
-        folder: where to write.
-
-    Returns:
-        The files.
+    """Write rendered pictures, by the names of their files.
 
     Raises:
         InputError: they cannot be written.
@@ -169,7 +158,6 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
     does not reach out to the page and a strict policy of content does not stop it.
 
     Args:
-        figure: drawn.
         title: for screen readers, and shown under the pointer.
         description: what the picture shows, for who cannot see it.
     """

@@ -31,7 +31,6 @@ def draw_grid(grid: Grid, colour: bool, truth: Grid | None = None) -> list[str]:
     """One line a row, two columns a cell; cells that differ from the truth are crossed, or without colour followed by `!`.
 
     Args:
-        grid: what to draw.
         colour: blocks, or digits.
         truth: marks nothing if it is None or of another size.
     """
@@ -59,7 +58,6 @@ def draw_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None 
     """Grids side by side under their titles, as many in a row as fit.
 
     Args:
-        titled: titles and grids.
         colour: blocks, or digits.
         width: columns of the terminal; found out if None.
     """
@@ -92,7 +90,6 @@ def join_lines(blocks: list[list[str]], gap: str) -> list[str]:
 
     Args:
         blocks: the lines of each; styles take no columns.
-        gap: between two of them.
     """
     columns = [_columns(block) for block in blocks]
     return [

@@ -42,9 +42,6 @@ def usual_moves(side: int) -> int:
 
     Shortest paths among walls near the density where free cells fall apart grow as the side to the power of 1.13, and so does
     this: by measurement 2 to 5 of 100,000 draws are kept, whatever the side.
-
-    Args:
-        side: of the mazes.
     """
     return round(LEAST_MOVES * (side / SIDE) ** 1.13)
 
@@ -65,13 +62,11 @@ def generate(
     arguments give the same mazes on every machine, with any number of threads, and fewer mazes are the first of more.
 
     Args:
-        count: of mazes.
         side: rows and columns, 5 to 30.
         seed: a number from 0.
         least_moves: from S to G; `usual_moves` of the side if left out.
         exclude: mazes uint8 (n, side, side), questions or answers, of which none is made again, turned or mirrored.
         threads: how many cores work; all that this process may use if left out.
-        progress: called with the number of mazes made so far.
 
     Raises:
         InputError: a number is out of its range, no maze with so many moves came in 20 million draws, or 1,000 mazes in a row

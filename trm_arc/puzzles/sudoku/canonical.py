@@ -386,7 +386,6 @@ def canonical(boards: np.ndarray, boxes: Boxes) -> np.ndarray:
 
     Args:
         boards: uint8 (n, side, side), 0 where blank.
-        boxes: the box shape.
 
     Returns:
         uint8 (n, side, side).

@@ -92,13 +92,10 @@ def generate(
     search, each from a grid of its own, that never take an easier puzzle.
 
     Args:
-        count: puzzles to make.
-        boxes: the box shape.
         seed: the same seed gives the same puzzles, on every machine and for any number of threads.
         kind: "hard" or "easy".
         exclude: uint8 (m, side, side), questions no image of which may be made.
         threads: that work at once; the processor's cores by default.
-        progress: called with the number of puzzles made so far.
 
     Raises:
         InputError: `count` or `seed` is negative, or so many different puzzles were not found in 20 tries for each and a

@@ -39,9 +39,6 @@ class Boxes:
 def boxes_of(side: int) -> Boxes:
     """The usual box shape of a board.
 
-    Args:
-        side: of the board.
-
     Raises:
         InputError: no usual shape has that side.
     """
@@ -54,9 +51,7 @@ def require_boards(name: str, boards: np.ndarray, boxes: Boxes) -> np.ndarray:
     """The boards, contiguous.
 
     Args:
-        name: of the argument, for the message.
         boards: what should be uint8 (n, side, side).
-        boxes: the box shape.
 
     Raises:
         ValueError: they are something else.
@@ -99,7 +94,6 @@ def keeps_rules(boards: np.ndarray, boxes: Boxes) -> np.ndarray:
 
     Args:
         boards: uint8 (n, side, side).
-        boxes: the box shape.
 
     Returns:
         bool (n,).
@@ -119,7 +113,6 @@ def is_solution(questions: np.ndarray, answers: np.ndarray, boxes: Boxes) -> np.
     Args:
         questions: uint8 (n, side, side).
         answers: uint8 (n, side, side).
-        boxes: the box shape.
 
     Returns:
         bool (n,).
@@ -152,7 +145,6 @@ def describe_conflict(board: np.ndarray, boxes: Boxes) -> str | None:
 
     Args:
         board: uint8 (side, side).
-        boxes: the box shape.
     """
     side, where = boxes.side, {}
     units = [("row {} (columns {} and {})", lambda r, c: r, lambda r, c: c + 1)]

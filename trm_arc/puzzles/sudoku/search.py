@@ -392,12 +392,7 @@ def make_block(room, side, seed, block, targets, clues, boards, answers, guesses
 
 
 def make_search_room(rows: int, columns: int) -> Room:
-    """Room for one thread.
-
-    Args:
-        rows: of a box.
-        columns: of a box.
-    """
+    """Room for one thread."""
     side = rows * columns
     cells = side * side
     return Room(
