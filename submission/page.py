@@ -9,7 +9,7 @@ from trm_arc.common.files import read_json
 from trm_arc.data.task import Grid, TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks
 from trm_arc.inference.attempts import read_attempts
-from trm_arc.report.grids import render_figure
+from trm_arc.report.grids import render_html
 
 
 def render_page(submission_path: str | Path, challenges_path: str | Path, count: int) -> str:
@@ -35,13 +35,13 @@ def render_page(submission_path: str | Path, challenges_path: str | Path, count:
     for (task, number), pair in zip(tasks.tests, attempts, strict=True):
         title = html.escape(task.id) + (f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else "")
         truth = truths.get((task.id, number))
-        figures = render_figure("input", task.test[number].input)
-        figures += "".join(render_figure(f"attempt {place}", grid, truth) for place, grid in enumerate(pair, 1))
+        figures = render_html("input", task.test[number].input)
+        figures += "".join(render_html(f"attempt {place}", grid, truth) for place, grid in enumerate(pair, 1))
         if truth is not None:
             rank = ranks([[truth]], [pair])[0][0]
             solved.append(rank is not None)
             title += ": not solved" if rank is None else f": solved by attempt {rank + 1}"
-            figures += render_figure("truth", truth)
+            figures += render_html("truth", truth)
         sections.append(f"<section><h4>{title}</h4>{figures}</section>")
     score = f"; {sum(solved)} of the {len(solved)} shown with their truth are solved" if solved else ""
     return make_page(f"{html.escape(Path(submission_path).name)}: the first {len(tasks)} tasks{score}", sections)

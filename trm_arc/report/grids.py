@@ -14,7 +14,7 @@ from trm_arc.report.terminal import RGB
 _LEAST, _MOST = 5, 22  # pixels of a cell
 
 
-def render_figure(title: str, grid: Grid, truth: Grid | None = None, room: int = 180) -> str:
+def render_html(title: str, grid: Grid, truth: Grid | None = None, room: int = 180) -> str:
     """A grid as an HTML figure: an SVG picture below its title and size; cells that differ from the truth are framed.
 
     Args:
