@@ -144,7 +144,7 @@ def tokens_to_board(canvas: np.ndarray) -> np.ndarray:
     return canvas - np.uint8(FIRST_VALUE)
 
 
-def draw_sudoku_transforms(keys: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+def sample_sudoku_transforms(keys: np.ndarray, box: tuple[int, int]) -> np.ndarray:
     """A symmetry of Sudoku for each key: digits, bands, rows in them, stacks, columns in them; of square boxes, transposition.
 
     Args:
@@ -154,7 +154,7 @@ def draw_sudoku_transforms(keys: np.ndarray, box: tuple[int, int]) -> np.ndarray
         uint8 (n, 1 + 2 side + side + 1), rows for `BoardTransform`; blank stays blank.
     """
     side = box[0] * box[1]
-    return kernels.draw_sudoku(np.ascontiguousarray(keys), box[0], box[1], np.empty((len(keys), 2 + 3 * side), np.uint8))
+    return kernels.sample_sudoku(np.ascontiguousarray(keys), box[0], box[1], np.empty((len(keys), 2 + 3 * side), np.uint8))
 
 
 def dihedral_table(shape: tuple[int, int], values: int) -> np.ndarray:

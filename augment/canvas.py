@@ -55,7 +55,7 @@ def corner_offsets(keys: np.ndarray, shapes: np.ndarray, window: Window, fixed: 
     if len(room) and room.min() < 0:
         row = int(np.argmin(room.min(axis=1)))
         raise ValueError(f"row {row}: a grid of {tuple(shapes[row])} does not fit a window of {tuple(window)}")
-    return kernels.draw_corners(keys, room, fixed)
+    return kernels.sample_corners(keys, room, fixed)
 
 
 def paint(

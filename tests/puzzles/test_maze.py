@@ -230,7 +230,7 @@ def test_generated_are_what_the_naive_twin_draws(side: int, least_moves: int, se
     while len(expected) < 12:
         stream, drawn = naive.MazeStream(seed, number), None
         while drawn is None or naive.maze_label(drawn)[1] < least_moves:
-            drawn = naive.maze_draw(stream, side)
+            drawn = naive.sample_maze(stream, side)
         key, number = naive.maze_canonical(drawn).tobytes(), number + 1
         if key not in known:
             known.add(key)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import DrawnPlan, Plan, Window, smallest_window
+from augment import Plan, SampledPlan, Window, smallest_window
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import Processes
 from trm_arc.common.errors import InputError, require_least, shorten
-from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
+from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
 from trm_arc.data.lanes import expected_side
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import TaskSet
@@ -37,7 +37,7 @@ class Rows:
         unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
     """
 
-    plan: Plan | DrawnPlan
+    plan: Plan | SampledPlan
     vectors: Tensor
     unseen: list[str]
 
@@ -60,7 +60,7 @@ def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
         if number is None:
             unseen.append(task.id)
             config = checkpoint.config.training
-            tables.append(draw_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
+            tables.append(sample_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
             vectors.append(mean.expand(len(tables[-1]), -1))
         else:
             rows = slice(int(plan.starts[number]), int(plan.starts[number + 1]))

@@ -38,7 +38,7 @@ class Generated:
     guesses: np.ndarray
 
 
-def _draw_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _sample_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """What a block should hold: difficulties in ascending order (none where easy), numbers of clues.
 
     Points a golden section apart fill the unit interval evenly, so that any few blocks have the profile of the whole set.
@@ -56,7 +56,7 @@ def _draw_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.nd
 
 
 def _make(boxes: Boxes, seed: int, block: int, kind: str) -> Generated:
-    targets, clues = _draw_targets(boxes, seed, block, kind)
+    targets, clues = _sample_targets(boxes, seed, block, kind)
     boards = np.zeros((2, BLOCK, boxes.side**2), np.uint8)
     guesses = np.zeros(BLOCK, np.int64)
     room = make_search_room(boxes.rows, boxes.columns)
