@@ -20,7 +20,7 @@ def read_real(folder: Path) -> np.ndarray:
 
 
 def describe(questions: np.ndarray) -> dict[str, list[float]]:
-    """Mean, then quantiles 0, 5, 25, 50, 75, 95 and 100 percent of what tells one set of mazes from another."""
+    """Mean, then quantiles 0, 5, 25, 50, 75, 95 and 100 percent of what distinguishes sets of mazes."""
     moves = label(questions)[1]
     places = [np.argwhere(questions == cell)[:, 1:] for cell in (START, GOAL)]
     apart = np.abs(places[0] - places[1]).sum(axis=1)

@@ -324,7 +324,7 @@ class MazeFamily(PuzzleFamily):
             exclude: mazes that none may be like.
             progress: called with the number made so far.
         """
-        least = maze_generate.usual_moves(self.shape[0])
+        least = maze_generate.default_moves(self.shape[0])
         least = -(-least // 2) if easy else least
         made = maze_generate.generate(count, self.shape[0], seed, least_moves=least, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.moves

@@ -21,7 +21,7 @@ from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
-# Tensors of the original that a run makes anew each time: a table that a batch fills, and the tables of the rotation.
+# Tensors of the original that each run computes again: a table that a batch fills, and the tables of the rotation.
 _NOT_KEPT = re.compile(r"puzzle_emb\.local_.*|rotary_emb\..*")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 # Settings that say nothing of the function: names of runs, and what matters in training alone.
@@ -112,7 +112,7 @@ class Settings(NamedTuple):
         return value
 
     def number(self, name: str, default: float) -> float:
-        """A finite number; YAML takes 1e-5 for text, so text is read, too."""
+        """A finite number; YAML reads 1e-5 as text, so text is parsed, too."""
         value = self.values.get(name, default)
         try:
             number = float(value) if type(value) in (int, float, str) else math.nan
@@ -169,7 +169,7 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
     unknown = sorted(settings.keys() - _USED - _PASSED_OVER)
     if unknown:
         raise InputError(
-            f"settings that are not known: {shorten(unknown)}; take those of the original's architecture", file=where
+            f"settings that are not known: {shorten(unknown)}; give those of the original's architecture", file=where
         )
     return Settings(settings, where)
 

@@ -244,8 +244,8 @@ def summary_table(logs: Sequence[RunLog]) -> str:
         ends = f"{format_number(summary.loss, '{:.3g}'.format):>9}{format_number(summary.exact, '{:.1%}'.format):>9}"
         lines.append(f"{printable(summary.name, 25):26}{numbers}{ends}")
         for name, best, best_step, last, last_step in summary.scores:
-            told = f"best {best:6.1%} at {format_step(best_step)}, last {last:6.1%} at {format_step(last_step)}"
-            lines.append(f"  {printable(name, 25):26}{told}")
+            scores = f"best {best:6.1%} at {format_step(best_step)}, last {last:6.1%} at {format_step(last_step)}"
+            lines.append(f"  {printable(name, 25):26}{scores}")
     return "\n".join(lines)
 
 

@@ -126,7 +126,7 @@ def render_figure(figure: "Figure", name: str) -> dict[str, bytes]:
     """
     metadata = ({"Date": None, "Creator": None}, {"Software": None})
     kinds = zip(SUFFIXES, metadata, strict=True)
-    return {name + suffix: _render(figure, suffix[1:], metadata=told, dpi=150) for suffix, told in kinds}
+    return {name + suffix: _render(figure, suffix[1:], metadata=fields, dpi=150) for suffix, fields in kinds}
 
 
 def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
@@ -159,17 +159,17 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
 
     Args:
         title: for screen readers, and shown under the pointer.
-        description: what the picture shows, for who cannot see it.
+        description: what the picture shows, for screen readers.
     """
     written = _render(figure, "svg", "none", transparent=True, metadata={"Date": None, "Creator": None})
-    told = {"title": printable(title), "desc": printable(description)}
-    prefix = "f" + hashlib.sha256(written + "\0".join(told.values()).encode()).hexdigest()[:10]
+    words = {"title": printable(title), "desc": printable(description)}
+    prefix = "f" + hashlib.sha256(written + "\0".join(words.values()).encode()).hexdigest()[:10]
     root = ElementTree.fromstring(written)
     _drop(root, "metadata", "style")
     for element in root.iter():
         element.tag = element.tag.removeprefix(_NAMESPACE)
         _rewrite(element.attrib, prefix)
-    for number, (tag, text) in enumerate(told.items()):
+    for number, (tag, text) in enumerate(words.items()):
         element = ElementTree.Element(tag, id=f"{prefix}-{tag}")
         element.text = text
         root.insert(number, element)

@@ -232,7 +232,7 @@ def sample_walls(state, share, lanes):
 
 @jit
 def sample_field(state, side, free):
-    """Sample a share of walls, then walls; write the other cells into `free`; returns whether these are two or more, and the state."""
+    """Sample a share of walls, then walls; write other cells into `free`; returns whether they are two or more, and the state."""
     share, state = sample_below(state, MOST_SHARE - LEAST_SHARE)
     row_cells = (np.uint64(1) << np.uint64(side)) - np.uint64(1)
     for row in range(0, side, 2):

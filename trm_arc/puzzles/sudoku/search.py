@@ -13,7 +13,7 @@ from trm_arc.puzzles.sudoku.solve import NO_LIMIT, count_bits, fill_words, layou
 
 IMAGES = 3  # of a puzzle, over which its difficulty is averaged
 STARTS = 30  # minimal puzzles, the nearest of which a climb to a hard one begins with
-CLIMB = 200  # steps after which a climb that has not got to a hard puzzle begins anew
+CLIMB = 200  # steps after which a climb that has not got to a hard puzzle starts again
 HARD = 40.0  # difficulty that a climb aims at
 WEAK = 0.8  # a search that comes down to this on the way to a hard puzzle is given up for a new climb
 SHARED = 8.0  # target from which puzzles come from the climb of their block
@@ -122,7 +122,7 @@ def _open_cell(words, table, side, state):
 def fill_grid(room, side, grid):
     """A random full grid: random digits in the cells with the fewest left, with everything deduced in between.
 
-    A dead end takes back the last digit; where that does not help, it starts anew.
+    A dead end takes back the last digit; where that does not help, it starts again.
     """
     table, stack = room.table, room.stack
     everything = (1 << (table[0, 0] + table[0, 1])) - 1
