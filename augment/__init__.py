@@ -18,7 +18,7 @@ from augment.board import (
 from augment.canvas import Window, corner_offsets, crop, hash_undone, paint, smallest_window, tokens_to_grid
 from augment.grids import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
 from augment.palette import IDENTITY_PALETTE, sample_palettes
-from augment.plan import Plan, SampledPlan, sample_plan
+from augment.plan import Plan, SampledPlan, sample_plan, sample_transforms
 from augment.symmetry import COMPOSE, INVERSE, SYMMETRIES, apply_symmetry
 from augment.transform import Transform
 
@@ -50,6 +50,7 @@ __all__ = [
     "sample_palettes",
     "sample_plan",
     "sample_sudoku_transforms",
+    "sample_transforms",
     "smallest_window",
     "tokens_to_board",
     "tokens_to_grid",

@@ -74,6 +74,12 @@ class SampledPlan:
         return self.sample(self.keys[task], number)
 
 
+def sample_transforms(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Symmetries and palettes, sampled uniformly with repetition: uint8 (count, 11)."""
+    symmetries = generator.integers(SYMMETRIES, size=(count, 1)).astype(np.uint8)
+    return np.concatenate([symmetries, sample_palettes(count, generator)], axis=1)
+
+
 def sample_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Sample transforms under which a task looks different each time, the identity first.
 
@@ -100,10 +106,7 @@ def sample_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np
         return table
     sums = kernels.colour_sums(grids.cells, grids.offsets, grids.shapes)
     for _round in range(DRAWS_PER_TRANSFORM):
-        sampled = np.empty((count - 1, ROW_BYTES), np.uint8)
-        sampled[:, 0] = generator.integers(SYMMETRIES, size=count - 1)
-        sampled[:, 1:] = sample_palettes(count - 1, generator)
-        table = np.concatenate([table, sampled])
+        table = np.concatenate([table, sample_transforms(count - 1, generator)])
         hashes = kernels.hash_transforms(sums, grids.shapes, pairs, table)
         first_seen = np.sort(np.unique(hashes, return_index=True)[1])
         table = table[first_seen[:count]]

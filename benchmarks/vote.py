@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import Window, pack_grids, paint, sample_palettes
+from augment import Window, pack_grids, paint, sample_transforms
 from benchmarks import common
 from trm_arc.cli import run
 from trm_arc.common.errors import require_least
@@ -20,7 +20,7 @@ def make_predictions(outputs: list[np.ndarray], views: int, generator: np.random
     """Predictions as a half-trained model makes them: in a third of the views right, else with a few wrong cells."""
     count = len(outputs) * views
     slots = np.repeat(np.arange(len(outputs)), views)
-    table = np.concatenate([generator.integers(0, 8, (count, 1)).astype(np.uint8), sample_palettes(count, generator)], axis=1)
+    table = sample_transforms(count, generator)
     canvases = paint(pack_grids(outputs), slots, table, Window())
     wrong = np.flatnonzero(generator.random(count) < 2 / 3)
     canvases[wrong, 0, 0] = generator.integers(2, 12, len(wrong))

@@ -27,9 +27,7 @@ def transforms(draw: st.DrawFn) -> Transform:
 
 
 def random_rows(count: int, seed: int) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    symmetries = generator.integers(0, 8, (count, 1)).astype(np.uint8)
-    return np.concatenate([symmetries, augment.sample_palettes(count, generator)], axis=1)
+    return augment.sample_transforms(count, np.random.default_rng(seed))
 
 
 def random_grids(count: int, seed: int, largest: int = 30) -> list[np.ndarray]:
