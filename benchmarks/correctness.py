@@ -41,9 +41,6 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, fused: str 
     Weights, puzzles and initial states are drawn on the CPU in float64, so they are the same wherever the step is done.
 
     Args:
-        config: of the model and the loss.
-        device: where to compute.
-        dtype: in which.
         fused: STEP or BLOCK, to be fused; or nothing.
     """
     generator = torch.Generator().manual_seed(0)
@@ -74,9 +71,6 @@ def check(device: torch.device, small: bool, name: str, fused: str) -> Iterator[
     """Compare the step of a preset's kind of network with float64 on the CPU, in float32 and bfloat16.
 
     Args:
-        device: where to compute.
-        small: see `shrink`.
-        name: of the preset.
         fused: what of the step is.
     """
     cpu = torch.device("cpu")
@@ -107,21 +101,12 @@ def check(device: torch.device, small: bool, name: str, fused: str) -> Iterator[
 
 
 def differ(found: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> list[float]:
-    """How far answers, losses and gradients are from the right ones, relatively.
-
-    Args:
-        found: from `answer`.
-        right: the same.
-    """
+    """How far answers, losses and gradients are from the right ones, relatively."""
     return [float((a - b).norm() / b.norm()) for a, b in zip(found, right, strict=True)]
 
 
 def describe(one: dict[str, Any]) -> str:
-    """A line for a comparison.
-
-    Args:
-        one: from `check`.
-    """
+    """A line for a comparison."""
     where = f"{one['preset']:14}{one['precision'] + ' ' + one['fused']:18}"
     if "error" in one:
         return f"{where}FAILED  {' '.join(one['error'].split())[:90]}"

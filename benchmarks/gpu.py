@@ -110,7 +110,6 @@ def make_examples(config: Config, small: bool) -> tuple[Config, Any]:
     """Puzzles of the preset's kind that need no files: real Sudoku and mazes, and made-up tasks of ARC's sizes.
 
     Args:
-        config: of the run.
         small: boards of 9 x 9 at most.
     """
     if config.training.data == "sudoku-extreme":
@@ -143,10 +142,8 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
     """Time training steps.
 
     Args:
-        case: see `read_case`.
         device: where, and in which precision.
         peak: operations a second of the fastest matrix product.
-        small: see `shrink`.
         repeats: steps of each lane that count, after one that does not.
 
     Raises:
@@ -184,7 +181,6 @@ def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
     """Time the steps of every lane, the largest windows first, as they need the most memory.
 
     Args:
-        trainer: whose steps.
         repeats: steps of each lane that count, after one that does not.
     """
     lanes, turns, config = trainer.examples.lanes, trainer.examples.turns, trainer.config
@@ -217,12 +213,7 @@ def time_lanes(trainer: Trainer, repeats: int) -> Lanes:
 
 
 def measure_copy(device: Device, megabytes: int) -> float:
-    """Bytes a second, read and written, of a copy within the device's memory.
-
-    Args:
-        device: where.
-        megabytes: to copy.
-    """
+    """Bytes a second, read and written, of a copy within the device's memory."""
     source = torch.rand(megabytes << 18, device=device.device)  # four bytes each
     target = torch.empty_like(source)
 
@@ -240,7 +231,6 @@ class Record:
     """What is known so far, written after each answer.
 
     Args:
-        path: of the file.
         seconds: that all may take together.
     """
 
@@ -250,25 +240,14 @@ class Record:
         self.skipped: list[str] = []
 
     def has_time(self, what: str, needs: float) -> bool:
-        """Whether to begin something; else it is noted that it was not.
-
-        Args:
-            what: to begin.
-            needs: seconds that it may take.
-        """
+        """Whether to begin something; else it is noted that it was not."""
         if time.monotonic() + needs < self.end:
             return True
         self.skipped.append(what)
         return False
 
     def add(self, name: str, value: Any, many: bool = False) -> None:
-        """Keep an answer.
-
-        Args:
-            name: of the answer.
-            value: itself.
-            many: there are several of this name.
-        """
+        """Keep an answer."""
         self.values[name] = [*self.values.get(name, []), value] if many else value
         self.write()
 
@@ -279,11 +258,6 @@ class Record:
 
 def measure(record: Record, device: Device, values: Namespace) -> bool:
     """Ask everything: what is fused comes last, as a compiler takes long and may take the program with it.
-
-    Args:
-        record: of the answers.
-        device: where.
-        values: the command line.
 
     Returns:
         Whether all answers were right.
@@ -316,13 +290,6 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
 def ask(case: str, record: Record, device: Device, peak: float, values: Namespace) -> str:
     """Time a case, and keep what came of it.
 
-    Args:
-        case: see `read_case`.
-        record: of the answers.
-        device: where.
-        peak: see `time_case`.
-        values: the command line.
-
     Returns:
         A line of the table.
     """
@@ -339,11 +306,7 @@ def ask(case: str, record: Record, device: Device, peak: float, values: Namespac
 
 
 def make_titles(values: dict[str, Any]) -> str:
-    """What a person reads first, and the titles of what follows.
-
-    Args:
-        values: what is known.
-    """
+    """What a person reads first, and the titles of what follows."""
     ceilings = f"{values['fastest matrix product, TFLOP/s']:,.1f} TFLOP/s, copies {values['copy, GB/s']:,.0f} GB/s"
     titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'examples/s':>11}{'peak':>6}{'loader':>7}"
     return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"
@@ -351,9 +314,6 @@ def make_titles(values: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print.
-
-    Args:
-        arguments: the command line.
 
     Returns:
         0 if all that was checked is right, else 1.
