@@ -104,11 +104,7 @@ def profile(step: Callable[[], object]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("model", __doc__ or "")
     parser.add_argument("--width", type=int, default=512, help="of the network")
     parser.add_argument("--side", type=int, default=30, help="of the board")

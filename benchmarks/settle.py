@@ -52,7 +52,6 @@ def replay(
     Args:
         counted: from `count_rounds`.
         most: int64 (tests,), views of each test input.
-        deviations: of the rule.
     """
     used, attempts = most.copy(), [[] for _ in most]
     active = np.ones(len(most), bool)
@@ -77,11 +76,7 @@ def solved(tasks: TaskSet, attempts: list[list[Grid]]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record, replay and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Record, replay and print."""
     parser = common.parser("settle", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a run, whose evaluation tasks are answered")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from submission.bundle import DATA, MANIFEST, find_damage, read_manifest
-from submission.page import make_page, show_page
+from submission.page import make_page, render_page
 from submission.reading import read_challenges, tasks_to_json
 from submission.run_log import Clock, find_limit, say
 from submission.worker_pool import list_devices
@@ -366,7 +366,7 @@ def show_answers(count: int, out: str | Path = "submission.json") -> str:
         test = find_test()
     except InputError as error:
         return make_page(html.escape(str(error)), [])
-    return show_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)
+    return render_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)
 
 
 # --- flags

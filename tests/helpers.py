@@ -235,8 +235,7 @@ def random_predictions(
     parts, undone = [], [[] for _ in range(slots)]
     for window in (Window(4, 4), Window(6, 5)):
         slot = generator.integers(0, slots, views)
-        symmetries = generator.integers(0, 8, (views, 1)).astype(np.uint8)
-        table = np.concatenate([symmetries, augment.draw_palettes(views, generator)], axis=1)
+        table = augment.sample_transforms(views, generator)
         chosen = [pools[s][generator.integers(len(pools[s]))] if pools[s] else np.zeros((1, 1), np.uint8) for s in slot]
         canvases = augment.paint(pack_grids(chosen), np.arange(views), table, window)
         silent = (generator.random(views) < 0.1) | [not pools[s] for s in slot]

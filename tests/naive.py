@@ -350,7 +350,7 @@ def board_hash(board: np.ndarray) -> int:
     return sum(mix(256 * place + int(value)) for place, value in enumerate(board.reshape(-1))) & WORD
 
 
-def draw_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
+def sample_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
     """A symmetry of Sudoku of a key: transposition, bands and their rows, stacks and their columns, digits."""
     side, word = box_rows * box_columns, mix(key)
     drawn = [word & 1 if box_rows == box_columns else 0]
@@ -445,7 +445,7 @@ class MazeStream:
         return {lane: value < wanted[: len(value)] for lane, value in values.items()}
 
 
-def maze_draw(stream: MazeStream, side: int) -> np.ndarray | None:
+def sample_maze(stream: MazeStream, side: int) -> np.ndarray | None:
     """One draw of the generator: walls (two rows of 32 lanes at a time), S and G; None without two free cells."""
     maze = np.ones((side, side), np.uint8)
     share = 19661 + stream.below(32768 - 19661)

@@ -16,7 +16,8 @@ from tests.helpers import FAMILY, make_tasks, read_arrays, to_document
 from trm_arc.common.errors import InputError
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.official import TABLE, official_training, read_settings
+from trm_arc.model.official import TABLE, read_settings
+from trm_arc.model.official_mapping import official_training
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.upstream import load_official, to_official
 
@@ -379,7 +380,7 @@ def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Pa
     (folder / "stated.yaml").write_text(SETTINGS + "num_puzzle_identifiers: 99\n")
     stated = [folder / "stated.yaml" if flag == flags[2] else flag for flag in flags]
     for arguments, message in [
-        (flags, "nothing says whose the 7 task embeddings are: name the identifiers.json"),
+        (flags, "the names of the 7 task embeddings are not known: name the identifiers.json"),
         ([*flags, "--identifiers", folder / "short.json"], "3 names for 7 task embeddings"),
         ([*stated, "--identifiers", folder / "identifiers.json"], "7 task embeddings, but num_puzzle_identifiers is 99"),
     ]:
@@ -404,7 +405,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     names = identifiers_of(["eval00", "other", "eval01"])
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean", "--identifiers", folder / "none.json")
     assert code == 2
-    assert "--identifiers: --task-embeddings mean keeps no row apart" in error
+    assert "--identifiers: --task-embeddings mean needs no names" in error
     for value, message in [
         ({"a": 1}, "a list of names is expected"),
         ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: t9 and 0123456789 are no symmetry and palette"),
@@ -423,7 +424,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     torch.save(official(sudoku), folder / "step_9")
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
-    assert f"{folder / 'trm.yaml'}: seq_len is missing, and a vocabulary of 11 does not tell it: 81 for 9 x 9" in error
+    assert f"{folder / 'trm.yaml'}: seq_len is missing, as 81 for 9 x 9; 11 tokens do not say the board" in error
     (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
     assert not (folder / "run").exists()
 
@@ -467,7 +468,7 @@ def test_nothing_is_overwritten_unasked_and_leaks_can_be_told(upstream_files: tu
     assert "holds a run" in error
     code, text, error = command("upstream", *flags, "--overwrite", "--data", folder / "eval.json")
     assert code == 0, error
-    assert "what it was trained on is not known" not in text
+    assert "its training data is not known" not in text
     code, _, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
     assert code == 2, "it was told to have been trained on these very answers"
     assert "trained on" in error

@@ -352,7 +352,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
 def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
     """The image of a scored puzzle is no training puzzle."""
     family, test = sudoku.family, sudoku.take(np.arange(20, 40))
-    rows = family.draw(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
+    rows = family.sample(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
     transforms = [BoardTransform.from_row(row, family.shape) for row in rows]
     moved = {
         name: np.stack([t.apply(board) for t, board in zip(transforms, getattr(test, name), strict=True)])

@@ -15,7 +15,7 @@ from tests.helpers import make_puzzles, make_tasks, mutate, quick, random_arc, r
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
-from trm_arc.data.examples import draw_plans, fingerprint
+from trm_arc.data.examples import fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.evaluation.compare import name_tests
 from trm_arc.evaluation.outcomes import judge_results
@@ -54,7 +54,7 @@ def make_checkpoint(tasks: AnySet, changes: dict, windows: tuple[int, ...] = (7,
     tensors = {f"model.{name}": tensor for name, tensor in reasoner.state_dict().items()}
     entries, rows = [], 1
     if not isinstance(tasks, PuzzleSet):
-        plan = draw_plans(tasks, config.training.augmentations, 0)
+        plan = sample_plans(tasks, config.training.augmentations, 0)
         tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
         entries = [(task.id, fingerprint(task)) for task in tasks]
         rows = len(tasks) if config.model.transform_slots else len(plan.table)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment import BoardTransform, draw_sudoku_transforms
+from augment import BoardTransform, sample_sudoku_transforms
 from tests import naive
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import PuzzleSet
@@ -45,7 +45,7 @@ def random_board(generator: np.random.Generator, boxes: Boxes, share: float) -> 
 def images_of(boards: np.ndarray, boxes: Boxes, seed: int) -> np.ndarray:
     """A random image of every board."""
     keys = np.random.default_rng(seed).integers(0, 2**63, len(boards)).astype(np.uint64)
-    table = draw_sudoku_transforms(keys, (boxes.rows, boxes.columns))
+    table = sample_sudoku_transforms(keys, (boxes.rows, boxes.columns))
     shape = (boxes.side, boxes.side)
     return np.stack([BoardTransform.from_row(row, shape).apply(board) for row, board in zip(table, boards, strict=True)])
 

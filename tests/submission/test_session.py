@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from submission.adaptation import ADAPTER as ADAPTATION
-from submission.page import show_page
+from submission.page import render_page
 from submission.reading import read_challenges
 from submission.run_log import Clock, RunLog, find_limit, leave_screen
 from submission.session import Session, Settings
@@ -80,7 +80,7 @@ def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None
 def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "arc-agi_test_challenges.json"
     path.write_text('{"00576224": ' + "[" * 100_000 + "]" * 100_000 + "}")
-    assert "not valid JSON" in show_page(tmp_path / "none.json", path, 3)
+    assert "not valid JSON" in render_page(tmp_path / "none.json", path, 3)
     (tmp_path / "sample_submission.json").write_text('{"00576224": [0, 0], "12997ef3": [0]}')
     found = read_challenges(str(path))
     assert found.counts == {"00576224": 2, "12997ef3": 1}

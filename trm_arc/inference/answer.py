@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import DrawnPlan, Plan, Window, smallest_window
+from augment import Plan, SampledPlan, Window, smallest_window
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
 from trm_arc.data.buckets import expected_side
-from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
+from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.inference.config import DEFAULT, InferenceConfig
@@ -36,7 +36,7 @@ class ViewEmbeddings:
         unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
     """
 
-    plan: Plan | DrawnPlan
+    plan: Plan | SampledPlan
     vectors: Tensor
     unseen: list[str]
 
@@ -59,7 +59,7 @@ def find_view_embeddings(checkpoint: Checkpoint, tasks: AnySet) -> ViewEmbedding
         if number is None:
             unseen.append(task.id)
             config = checkpoint.config.training
-            tables.append(draw_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
+            tables.append(sample_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
             vectors.append(mean.expand(len(tables[-1]), -1))
         else:
             rows = slice(int(plan.starts[number]), int(plan.starts[number + 1]))

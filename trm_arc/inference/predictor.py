@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import DrawnPlan, Plan, Window
+from augment import Plan, SampledPlan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
@@ -35,7 +35,7 @@ class Predictor:
         reasoner: Reasoner,
         vectors: Tensor,
         tasks: AnySet,
-        plan: Plan | DrawnPlan,
+        plan: Plan | SampledPlan,
         windows: Sequence[Window],
         larger: Sequence[Window],
         device: Device,

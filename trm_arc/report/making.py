@@ -15,8 +15,8 @@ from trm_arc.evaluation.results import Results, name_tests, questions, truths
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
-from trm_arc.report.curves import draw_curves
-from trm_arc.report.logs import RunLog, has_log, read_log, show_summary
+from trm_arc.report.curves import render_curves
+from trm_arc.report.logs import RunLog, format_summary, has_log, read_log
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
@@ -181,8 +181,8 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     """
     require_template_engine()
     logs = list_logs((first, *others))
-    curves = draw_curves(logs, pictures=pictures is not None) if logs else []
-    training = Training(curves, show_summary(logs)) if curves else None
+    curves = render_curves(logs, pictures=pictures is not None) if logs else []
+    training = Training(curves, format_summary(logs)) if curves else None
     rivals = {other.name: other.results for other in others if other.results is not None} if first.results is not None else {}
     title = first.name if first.results is None else f"{first.name}: {printable(first.results.tasks.name)}"
     page = make_page(title, first.results, forming=first.forming, training=training, others=rivals)

@@ -17,7 +17,7 @@ from trm_arc.model.compiling import check_compile_mode, reraise_compile_error
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.reasoner import Reasoner, State
-from trm_arc.training.halting import Carry, draw_minimum, first_carry, take_puzzles
+from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
 from trm_arc.training.optim import MovingAverage, Optimizers
 from trm_arc.training.supervision import Metrics, compiled_step
 
@@ -186,7 +186,7 @@ class Trainer:
             generator.manual_seed(seed)
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
         start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
-        at_least = draw_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
+        at_least = sample_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
         at_least = at_least.to(self.device.device, non_blocking=True)
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
