@@ -9,11 +9,11 @@ from trm_arc.cli import Parser, add_machine_flags, add_settings, chosen_settings
 from trm_arc.common.distributed import Processes
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, Config
-from trm_arc.data.family import ARC
+from trm_arc.data.domains import ARC
 from trm_arc.data.puzzle_examples import OF_PUZZLES
 from trm_arc.data.puzzle_sources import are_puzzles
 from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import load_checkpoint, read_family
+from trm_arc.model.checkpoint import domain_of_checkpoint, load_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.train import add_run_flags, build_trainer, carry_out, check_run_flags, choose_options, list_choices
 from trm_arc.training.trainer import Trainer
@@ -54,11 +54,11 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
         raise InputError(f"--preset {preset}: is for Sudoku or mazes, not for ARC tasks")
     for path in checkpoints:
         try:
-            family = read_family(path)
+            domain = domain_of_checkpoint(path)
         except InputError:
             continue
-        if family is not ARC:
-            raise InputError(f"answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
+        if domain is not ARC:
+            raise InputError(f"answers {domain.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
 
 
 def set_up(values: Namespace, processes: Processes) -> tuple[Trainer, TaskSet, list[str]]:

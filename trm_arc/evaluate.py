@@ -24,7 +24,7 @@ from trm_arc.common.files import (
 )
 from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, families_of, load_puzzles
+from trm_arc.data.puzzle_sources import are_puzzles, domain_of_data, load_puzzles
 from trm_arc.data.sources import load_tasks
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.puzzle_answers import write_answers
@@ -33,7 +33,14 @@ from trm_arc.evaluation.trained_on import refuse_trained
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import write_submission
 from trm_arc.inference.votes import Predictions, count_views, tally
-from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
+from trm_arc.model.checkpoint import (
+    Checkpoint,
+    domain_of_checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+    pool_checkpoints,
+    run_of,
+)
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
 from trm_arc.train import load_evaluation
@@ -59,7 +66,7 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
         require_least("puzzles", values.puzzles, 0)
         if getattr(values, "window", "trained") != "trained":
             raise InputError("does nothing for Sudoku and mazes, which fill their board", flag="--window")
-        checkpoint.require_family(families_of(names, values.data_folder), names)  # before any is made
+        checkpoint.require_domain(domain_of_data(names, values.data_folder), names)  # before any is made
         count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
         skip_bad = values.skip_bad or (not values.data and training.skip_bad)
         return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)
@@ -107,10 +114,10 @@ def main(arguments: Sequence[str]) -> int:
     checkpoint = load_checkpoint(paths[0])
     tasks = load_tests(checkpoint, values)
     for path in paths[1:]:  # before the first has worked for hours
-        family = read_family(path)
-        if family is not tasks.family:
-            raise InputError(f"answers {family.title}, and {tasks.name} holds {tasks.family.title}", file=path)
-    views = tasks.family.usual_views if values.views is None else values.views
+        domain = domain_of_checkpoint(path)
+        if domain is not tasks.domain:
+            raise InputError(f"answers {domain.title}, and {tasks.name} holds {tasks.domain.title}", file=path)
+    views = tasks.domain.default_views if values.views is None else values.views
     if tasks.has_solutions:
         for path in paths:
             tasks = refuse_trained(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, values.drop_leaks)
@@ -134,8 +141,8 @@ def main(arguments: Sequence[str]) -> int:
         made = {"checkpoint": str(paths[0]), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
         made |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
         made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
-        ranked = tally(parts, tasks.outputs, views * len(paths), tasks.family)
-        results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family))
+        ranked = tally(parts, tasks.outputs, views * len(paths), tasks.domain)
+        results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
         report(results, out, values.show)
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
@@ -145,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
 def describe(tasks: AnySet) -> str:
     """What is to be answered, in words."""
     if isinstance(tasks, PuzzleSet):
-        return f"{len(tasks):,} puzzles of {tasks.name} ({tasks.family.name})" + f"\n{tasks.note}" * bool(tasks.note)
+        return f"{len(tasks):,} puzzles of {tasks.name} ({tasks.domain.name})" + f"\n{tasks.note}" * bool(tasks.note)
     return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
 
 

@@ -11,7 +11,7 @@ from trm_arc.cli import Parser, run
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import MADE_NAMES, made_family
+from trm_arc.data.puzzle_sources import MADE_NAMES, domain_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles
 
 
@@ -43,21 +43,21 @@ def main(arguments: Sequence[str]) -> int:
     require_least("seed", values.seed, 0)
     if values.seed >= 2**63:
         raise InputError(f"must be below 2**63, got {values.seed}", flag="--seed")
-    family, easy = made_family(values.kind)
+    domain, easy = domain_of_set(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
     exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
-    odd = [one.name for one in exclude if one.family is not family]
+    odd = [one.name for one in exclude if one.domain is not domain]
     if odd:
-        raise InputError(f"{odd[0]} holds no {family.name}", flag="--exclude")
+        raise InputError(f"{odd[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
-        made = family.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
-    puzzles = PuzzleSet(values.kind, family, *made, np.arange(1, len(made[0]) + 1))
+        made = domain.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
+    puzzles = PuzzleSet(values.kind, domain, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)
     ratings = puzzles.ratings
-    print(f"wrote {values.out}: {len(puzzles)} puzzles, {family.difficulty} from {ratings.min()} to {ratings.max()}, "
+    print(f"wrote {values.out}: {len(puzzles)} puzzles, {domain.difficulty} from {ratings.min()} to {ratings.max()}, "
           f"{ratings.mean():.1f} on average")  # fmt: skip
     return 0
 

@@ -161,7 +161,7 @@ class Finder:
         if not _is_puzzle(text):
             raise InputError(f"{text}: neither a row of {puzzles.name} nor a puzzle; a row is a number, as {puzzles.rows[0]}")
         alone = read_puzzle(text)
-        same = np.flatnonzero((puzzles.questions == alone.questions).all(axis=(1, 2))) if alone.family is puzzles.family else ()
+        same = np.flatnonzero((puzzles.questions == alone.questions).all(axis=(1, 2))) if alone.domain is puzzles.domain else ()
         if len(same):
             return self._take_puzzle(puzzles, int(same[0]))
         return self._show_alone(alone)
@@ -176,13 +176,13 @@ class Finder:
         if results is None or results.tasks is puzzles:
             return self._add_answers(found, results and [results.answers[place]])
         asked = results.tasks
-        known = isinstance(asked, PuzzleSet) and asked.family is puzzles.family
+        known = isinstance(asked, PuzzleSet) and asked.domain is puzzles.domain
         same = np.flatnonzero((asked.questions == taken.questions).all(axis=(1, 2))) if known else ()
         return self._add_answers(found, [results.answers[int(same[0])]] if len(same) else None)
 
 
 def _rate(puzzles: PuzzleSet) -> str:
-    return f"{puzzles.family.name}, {puzzles.ratings[0]} {puzzles.family.difficulty}"
+    return f"{puzzles.domain.name}, {puzzles.ratings[0]} {puzzles.domain.difficulty}"
 
 
 def _answers_to(results: Results, task: Task) -> list[Answered] | None:
@@ -270,7 +270,7 @@ def show(found: Found, colour: bool) -> str:
     """
     tasks, notes = found.tasks, [fill(note) for note in found.notes]
     if isinstance(tasks, PuzzleSet):
-        title = f"{tasks.name}: {tasks.family.name}" if found.results else found.title  # the answer's headline has the rest
+        title = f"{tasks.name}: {tasks.domain.name}" if found.results else found.title  # the answer's headline has the rest
         parts = [] if found.results else [draw_puzzle(tasks, 0, colour)]
     else:
         title, parts = found.title, [draw_task(tasks[0], colour, tests=not found.results), *[""] * bool(found.results)]

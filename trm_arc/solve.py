@@ -10,7 +10,7 @@ from trm_arc.cli import Parser, add_device_flags, add_thinking_flags, chosen_thi
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.text import wants_colour
-from trm_arc.data.puzzle_families import MazeFamily, PuzzleFamily, family_of
+from trm_arc.data.domains.board import BoardDomain, MazeDomain, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluate import RUNS
 from trm_arc.inference.answer import make_predictor
@@ -24,7 +24,7 @@ from trm_arc.report.terminal import flow
 LINE = 100  # cells of a board that is also told in one line, to be copied
 
 
-def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
+def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
     """A puzzle as people write it: Sudoku in one line or several, with . or 0 for blanks; a maze, or a Sudoku, from a text file.
 
     Args:
@@ -49,18 +49,18 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
     if not text.strip():
         raise InputError(nothing)
     lines = text.rstrip("\n").split("\n")
-    if "#" in text or set().union(*lines) <= set(MazeFamily.characters):
+    if "#" in text or set().union(*lines) <= set(MazeDomain.characters):
         side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
         board = "".join(line.rstrip(" ").ljust(side) for line in lines)
     else:
         board = "".join(character for line in lines for character in line if character not in " |-+─│┌┬┐├┼┤└┴┘")
     if len(board) > BOARD**2:
         raise InputError(nothing)
-    family = family_of(board, where)
-    question = family.parse(board)[0]
-    if fault := family.question_fault(question):
+    domain = domain_of_board(board, where)
+    question = domain.parse(board)[0]
+    if fault := domain.question_fault(question):
         raise InputError(f"{fault}", file=where)
-    return family, question
+    return domain, question
 
 
 def _is_file(text: str) -> bool:
@@ -103,8 +103,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("shows one view to its last step; leave out --views and --patience", flag="--show-steps")
     puzzles = read_puzzle(values.puzzle)
     checkpoint = load_newest(values.checkpoint or newest_checkpoint(RUNS))
-    if values.checkpoint is None and checkpoint.family is not puzzles.family:
-        answers = f"answers {checkpoint.family.title}, and the puzzle is {puzzles.family.title}"
+    if values.checkpoint is None and checkpoint.domain is not puzzles.domain:
+        answers = f"answers {checkpoint.domain.title}, and the puzzle is {puzzles.domain.title}"
         raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, steps=values.steps, **chosen_thinking(values))
@@ -112,9 +112,9 @@ def main(arguments: Sequence[str]) -> int:
     if values.show_steps:
         predictor.watch = drawer.draw_step
     views = np.arange(min(values.views, int(predictor.view_counts[0])))
-    ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.family)[0]
+    ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.domain)[0]
     print(drawer.draw_answer(ranked[0], len(views)))
-    return 0 if puzzles.family.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1
+    return 0 if puzzles.domain.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1
 
 
 def read_puzzle(text: str) -> PuzzleSet:
@@ -126,11 +126,11 @@ def read_puzzle(text: str) -> PuzzleSet:
     Raises:
         InputError: no puzzle, or not one with one solution.
     """
-    family, question = read_question(text)
-    answer, solutions, rating = (found[0] for found in family.solve(question[None]))
+    domain, question = read_question(text)
+    answer, solutions, rating = (found[0] for found in domain.solve(question[None]))
     if solutions != 1:
         raise InputError(f"the puzzle has {'several solutions' if solutions else 'no solution'}; one is needed")
-    return PuzzleSet("the puzzle", family, question[None], answer[None], np.array([rating]), np.array([1]))
+    return PuzzleSet("the puzzle", domain, question[None], answer[None], np.array([rating]), np.array([1]))
 
 
 class Drawer:
@@ -142,7 +142,7 @@ class Drawer:
     """
 
     def __init__(self, puzzles: PuzzleSet, colour: bool) -> None:
-        self.family, self.colour = puzzles.family, colour
+        self.domain, self.colour = puzzles.domain, colour
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
     def draw_step(self, moment: Moment) -> None:
@@ -157,7 +157,7 @@ class Drawer:
         print("\n".join(self._draw(board)) + "\n", flush=True)
 
     def _draw(self, board: np.ndarray) -> list[str]:
-        return draw_board(self.family, self.question, board, self.truth, self.colour)
+        return draw_board(self.domain, self.question, board, self.truth, self.colour)
 
     def draw_answer(self, candidate: Candidate, views: int) -> str:
         """The question, the answer beside it, and the verdict of the rules.
@@ -166,18 +166,18 @@ class Drawer:
             candidate: the answer.
             views: how many voted.
         """
-        board, family = candidate.grid, self.family
-        question = draw_board(family, self.question, self.question, None, self.colour)
+        board, domain = candidate.grid, self.domain
+        question = draw_board(domain, self.question, self.question, None, self.colour)
         titled = [("question", question), ("answer", self._draw(board))]
         if (board == self.truth).all():
             verdict = "right: the solution"
-        elif family.are_solutions(self.question[None], board[None])[0]:
+        elif domain.are_solutions(self.question[None], board[None])[0]:
             verdict = "right: another shortest path than the data sets' rule gives"
         else:
-            verdict = f"wrong: {family.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
+            verdict = f"wrong: {domain.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""
         told = f"{verdict} ({candidate.halting:.0%} sure{votes})"
-        line = f"{family.show(board)}\n" if board.size < LINE else ""
+        line = f"{domain.show(board)}\n" if board.size < LINE else ""
         return f"{flow(titled)}\n{line}{told}"
 
 

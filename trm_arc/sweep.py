@@ -11,7 +11,7 @@ from trm_arc.cli import Parser, add_machine_flags, run
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
-from trm_arc.data.family import ARC
+from trm_arc.data.domains import ARC
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluate import RUNS, describe, load_tests
 from trm_arc.evaluation.puzzle_scores import judge
@@ -95,7 +95,7 @@ class Sweep:
     def __init__(self, checkpoint: Checkpoint, puzzles: PuzzleSet, device: Device, batch_size: int) -> None:
         self.checkpoint, self.puzzles, self.device, self.batch_size = checkpoint, puzzles, device, batch_size
         model = checkpoint.config.model
-        self.operations = count_forward(model, int(np.prod(puzzles.family.shape))) / model.latents  # of one step of one row
+        self.operations = count_forward(model, int(np.prod(puzzles.domain.shape))) / model.latents  # of one step of one row
 
     def answer(self, views: int, **thinking: Any) -> list[Predictions]:
         """Answer all puzzles.
@@ -118,7 +118,7 @@ class Sweep:
         """
         count = len(self.puzzles)
         taken = float(np.concatenate([part.steps for part in parts]).sum()) / count
-        verdicts = judge(self.puzzles, tally(parts, count, 1, self.puzzles.family))
+        verdicts = judge(self.puzzles, tally(parts, count, 1, self.puzzles.domain))
         exact, valid = verdicts.rate("exact"), verdicts.rate("valid")
         how = thinking.steps, thinking.rollouts, views, thinking.patience
         point = Point(kind, *how, taken, taken * self.operations, exact, valid)
@@ -146,7 +146,7 @@ def sweep(work: Sweep, usual: int, values: Any) -> list[Point]:
     for rollouts in sorted(values.rollouts):
         parts = work.answer(1, steps=usual, rollouts=rollouts, noise=values.rollout_noise)
         points.append(work.measure("rollouts", parts, 1, Thinking(usual, rollouts, values.rollout_noise)))
-    most = min(max(values.views, default=0), work.puzzles.family.transforms)
+    most = min(max(values.views, default=0), work.puzzles.domain.transforms)
     if most:
         [everything] = work.answer(most, steps=usual)
         view = np.arange(len(everything.slots)) - np.searchsorted(everything.slots, everything.slots)
@@ -202,11 +202,11 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--steps, --rollouts and --views name nothing to try")
     path = values.checkpoint or newest_checkpoint(RUNS)
     checkpoint, values.solutions = load_newest(path), None
-    if checkpoint.family is ARC:
+    if checkpoint.domain is ARC:
         raise InputError("answers ARC tasks; this is for Sudoku and mazes", file=path)
     puzzles = load_tests(checkpoint, values)
     if not isinstance(puzzles, PuzzleSet):
-        raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.family.name}")
+        raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.domain.name}")
     puzzles = refuse_trained(checkpoint, puzzles, drop=False)
     folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))

@@ -164,7 +164,7 @@ def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> 
     if isinstance(training, PuzzleSet):
         images = f"each under {examples.plan.count} symmetries" if examples.plan.count > 1 else "as they are"
         return (
-            f"learning {len(training):,} puzzles of {training.name} ({training.family.name}), {images}; "
+            f"learning {len(training):,} puzzles of {training.name} ({training.domain.name}), {images}; "
             f"answering {len(evaluation):,} of {evaluation.name}"
         )
     others = len(examples.entries) - len(evaluation)
@@ -445,7 +445,7 @@ def make_watchers(values: Namespace, trainer: Trainer, evaluation: AnySet) -> tu
     """
     evaluate = track = None
     if values.evaluate_every:
-        views = values.evaluate_views or min(EVALUATE_VIEWS, evaluation.family.usual_views)
+        views = values.evaluate_views or min(EVALUATE_VIEWS, evaluation.domain.default_views)
         evaluate = make_evaluation(trainer, evaluation, views, values.pool_votes)
     if values.tensorboard and trainer.processes.is_main:
         track = make_tracker(values.out)
@@ -480,8 +480,8 @@ def carry_out(values: Namespace, build: Builder) -> int:
             set_metrics_aside(out, values.overwrite)
             kept = drop_later_metrics(out, trainer.step)
             trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
-            best = best_so_far(out, kept, evaluation.family.measure)
-            owed = evaluate is not None and owes_scores(trainer, values.evaluate_every, kept, evaluation.family.measure)
+            best = best_so_far(out, kept, evaluation.domain.measure)
+            owed = evaluate is not None and owes_scores(trainer, values.evaluate_every, kept, evaluation.domain.measure)
             print("\n".join(notes))
         old = (*RESULT_FILES, FOLDER, BEST)
         stale = [out / OLD_METRICS, *list_checkpoints(out), *(out / name for name in old)] if values.overwrite else []

@@ -20,10 +20,10 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import RESULT_FILES, exclusive, read_json
 from trm_arc.config import Config, ModelConfig, TrainingConfig
+from trm_arc.data.domains import ARC, Domain
+from trm_arc.data.domains.board import BoardDomain, domain_by_name
 from trm_arc.data.examples import check_vocabulary, fingerprint
-from trm_arc.data.family import ARC, Family
 from trm_arc.data.leakage import trained_inputs
-from trm_arc.data.puzzle_families import PuzzleFamily, find_family
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
 from trm_arc.data.task import TaskSet
@@ -173,19 +173,19 @@ def mean_row(table: Tensor) -> _Rows:
     return _Rows([stand_in], identity, np.array([0, 1]), mean[None].clone(), mean)
 
 
-def puzzle_row(table: Tensor, family: PuzzleFamily) -> _Rows:
+def puzzle_row(table: Tensor, domain: BoardDomain) -> _Rows:
     """The one task embedding of Sudoku or mazes.
 
     Args:
         table: (rows, D); of puzzles the original has one row, or unused ones behind a first.
-        family: of the puzzles.
+        domain: of the puzzles.
     """
     vector = table[:1].float()
-    return _Rows([(family.name, "")], family.identity()[None], np.array([0, 1]), vector, vector[0].clone())
+    return _Rows([(domain.name, "")], domain.identity()[None], np.array([0, 1]), vector, vector[0].clone())
 
 
-def find_kind(model: ModelConfig) -> Family:
-    """The family that a model's board and tokens are of; ARC where they fit none.
+def domain_of_model(model: ModelConfig) -> Domain:
+    """The domain that a model's board and tokens are of; ARC where they fit none.
 
     Args:
         model: of the checkpoint.
@@ -193,11 +193,11 @@ def find_kind(model: ModelConfig) -> Family:
     side = model.board_rows
     for name in (f"sudoku-{side}x{side}", f"maze-{side}x{side}"):
         try:
-            family = find_family(name)
+            domain = domain_by_name(name)
         except InputError:
             continue
-        if family.vocabulary == model.vocabulary and model.board_columns == side:
-            return family
+        if domain.vocabulary == model.vocabulary and model.board_columns == side:
+            return domain
     check_vocabulary(model, ARC)
     return ARC
 
@@ -285,13 +285,13 @@ def make_parser() -> Parser:
     return parser
 
 
-def _choose_rows(values: Namespace, table: Tensor, settings: Settings, family: Family) -> tuple[_Rows, np.ndarray, str]:
+def _choose_rows(values: Namespace, table: Tensor, settings: Settings, domain: Domain) -> tuple[_Rows, np.ndarray, str]:
     """The task embeddings to keep, hashes of the inputs that were trained on, and a word on the former."""
-    if family is not ARC:
+    if domain is not ARC:
         if values.identifiers is not None:
-            raise InputError(f"{family.title} has one task embedding for all puzzles; leave the flag out", flag="--identifiers")
+            raise InputError(f"{domain.title} has one task embedding for all puzzles; leave the flag out", flag="--identifiers")
         trained = load_puzzles(values.data, "train", values.data_folder).input_hashes() if values.data else np.zeros(0, np.int64)
-        return puzzle_row(table, family), np.unique(trained), f"the task embedding of {family.name}"
+        return puzzle_row(table, domain), np.unique(trained), f"the task embedding of {domain.name}"
     tasks = load_tasks(values.evaluation_data, values.data_folder)
     rows = _choose_task_rows(values, table, settings, tasks)
     kept = f"{len(rows.vectors)} task embeddings, of {len(rows.tasks)} of {len(tasks)} tasks of {tasks.name}"
@@ -325,14 +325,14 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     tensors, settings = read_official(values.file), read_settings(values.config)
     reasoner = _load(tensors, settings, str(values.file))
-    family = find_kind(reasoner.config)
-    values.evaluation_data = values.evaluation_data or _USUAL_DATA.get(family.name, family.name)
+    domain = domain_of_model(reasoner.config)
+    values.evaluation_data = values.evaluation_data or _USUAL_DATA.get(domain.name, domain.name)
     training = official_training(settings, TrainingConfig())
     training |= {"data": values.data or "", "evaluation_data": values.evaluation_data}
     precision = settings.choice("forward_dtype", PRECISIONS, "bfloat16")
     if tensors.get(TABLE) is None:
         raise InputError(f"{values.file}: {TABLE} is missing: without task embeddings there is nothing to evaluate")
-    rows, trained, note = _choose_rows(values, tensors[TABLE], settings, family)
+    rows, trained, note = _choose_rows(values, tensors[TABLE], settings, domain)
     reasoner.embedding_rows = len(rows.vectors)
     config = Config(model=reasoner.config).override(training)
     parts = {f"model.{name}": t.float() for name, t in reasoner.state_dict().items()}
@@ -345,7 +345,7 @@ def main(arguments: Sequence[str]) -> int:
         "trained": torch.from_numpy(trained),
     }
     board = [config.model.board_rows, config.model.board_columns]
-    extra = {"family": family.name, "windows": [board], "precision": precision}
+    extra = {"family": domain.name, "windows": [board], "precision": precision}
     prepare_folder(values.out, False, values.overwrite)
     stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
     with exclusive(values.out):

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers import make_tasks, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import printable
-from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.domains.board import domain_by_name
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.data.task import Grid, Pair, Task, TaskSet
@@ -77,12 +77,12 @@ def arc_run(tmp_path: Path, tasks: TaskSet) -> Path:
 @pytest.fixture(scope="module")
 def sudoku() -> PuzzleSet:
     """Five small puzzles, made by hand: each lacks another two cells that can be told at once."""
-    family = find_family("sudoku-4x4")
-    answers = np.repeat(family.parse("1234341221434321"), 5, axis=0)
+    domain = domain_by_name("sudoku-4x4")
+    answers = np.repeat(domain.parse("1234341221434321"), 5, axis=0)
     questions = answers.copy()
     questions[np.arange(5), [0, 0, 0, 0, 1], [0, 1, 2, 3, 0]] = 0
     questions[:, 3, 3] = 0
-    return PuzzleSet("sudoku-4x4", family, questions, answers, np.zeros(5, np.int64), np.arange(1, 6))
+    return PuzzleSet("sudoku-4x4", domain, questions, answers, np.zeros(5, np.int64), np.arange(1, 6))
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
     assert text.count("!") == 4
     assert "     2      8  20.0%     0.75  4 x 4    right" in text
     assert wide(text) <= 80
-    question = sudoku.family.show(sudoku.questions[1])
+    question = sudoku.domain.show(sudoku.questions[1])
     assert "row 2, " in command("show", question, "--run", sudoku_run)[1], "a puzzle is known again"
     code, _, error = command("show", 77, "--run", sudoku_run)
     assert code == 2
@@ -223,7 +223,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
 
 
 def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet, sudoku_run: Path, command: Callable) -> None:
-    question = sudoku.family.show(sudoku.questions[0])
+    question = sudoku.domain.show(sudoku.questions[0])
     code, text, error = command("show", question)
     assert code == 0, error
     assert "sudoku-4x4, 0 guesses\nquestion        solution\n" in text
@@ -233,7 +233,7 @@ def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet
     assert "maze-5x5, 5 moves" in text
     assert "has no answer to it." in text.replace("\n", " ")
     table = tmp_path / "table.csv"
-    table.write_text(f"question,answer\n{question},{sudoku.family.show(sudoku.answers[0])}\n")
+    table.write_text(f"question,answer\n{question},{sudoku.domain.show(sudoku.answers[0])}\n")
     assert "table.csv, row 1: sudoku-4x4, " in command("show", 1, "--data", table)[1].replace("\n", " ")
     code, _, error = command("show", table)
     assert (code, "holds many puzzles; name one by its row" in error) == (2, True)

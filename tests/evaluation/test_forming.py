@@ -60,18 +60,18 @@ def make_checkpoint(tasks: AnySet, changes: dict, windows: tuple[int, ...] = (7,
     else:
         tensors["plan.table"] = torch.zeros(1, 1)
     tensors["embedding.table"] = torch.randn(rows, config.model.width, generator=generator)
-    extra = {"family": tasks.family.name, "windows": [[side, side] for side in windows]}
+    extra = {"family": tasks.domain.name, "windows": [[side, side] for side in windows]}
     return Checkpoint(config, 0, entries, tensors, extra, "here")
 
 
 def on_board(name: str) -> dict:
-    family = make_puzzles(name, 1, 0).family
-    return {"board_rows": family.shape[0], "board_columns": family.shape[1], "vocabulary": family.vocabulary}
+    domain = make_puzzles(name, 1, 0).domain
+    return {"board_rows": domain.shape[0], "board_columns": domain.shape[1], "vocabulary": domain.vocabulary}
 
 
 def by_hand(checkpoint: Checkpoint, tasks: AnySet, slot: int, steps: int, device: Device) -> list[tuple]:
     """Step, cycle, answer and halting probability: every cycle is a forward pass of its own, as deep as that."""
-    reasoner, config, family = checkpoint.reasoner(), checkpoint.config.model, tasks.family
+    reasoner, config, domain = checkpoint.reasoner(), checkpoint.config.model, tasks.domain
     rows = find_rows(checkpoint, tasks)
     if isinstance(tasks, PuzzleSet):
         first, grids = int(rows.plan.starts[slot]), pack_boards(tasks.questions)
@@ -80,7 +80,7 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, slot: int, steps: int, device
         first, grids = int(rows.plan.starts[tasks.tasks.index(task)]), pack_grids([task.test[number].input])
     at = slot if isinstance(tasks, PuzzleSet) else 0
     row = rows.plan.rows(np.array([first]))
-    canvas = family.paint(grids, np.array([at]), row, (config.board_rows, config.board_columns))
+    canvas = domain.paint(grids, np.array([at]), row, (config.board_rows, config.board_columns))
     copies = (config.latents, *[1] * 2)
     tokens, vectors, transforms = torch.from_numpy(canvas), rows.vectors[[first]], torch.from_numpy(row)
     puzzle = tokens.repeat(copies), vectors.repeat(copies[:2]), transforms.repeat(copies[:2])
@@ -90,7 +90,7 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, slot: int, steps: int, device
             with torch.inference_mode():
                 output = reasoner(state, *puzzle, depth=(cycle, config.thoughts))
             sure = int(output.halting[:, 0].argmax())
-            answer = family.undo(output.logits[sure].argmax(dim=-1).numpy().astype(np.uint8), row[0])
+            answer = domain.undo(output.logits[sure].argmax(dim=-1).numpy().astype(np.uint8), row[0])
             told.append((step, cycle, answer.tolist(), float(output.halting[sure, 0].sigmoid())))
         state = output.state
     return told
@@ -108,7 +108,7 @@ def predicted(checkpoint: Checkpoint, tasks: AnySet, slot: int, device: Device =
     """What a predictor says of a test input under its first view."""
     predictor, _ = make_predictor(checkpoint, tasks, device, **options)
     (part,) = (part for part in predictor.predict(np.array([slot]), np.array([0])) if len(part.slots))
-    return tasks.family.undo(part.canvases[0], part.table[0]).tolist(), float(part.halting[0])
+    return tasks.domain.undo(part.canvases[0], part.table[0]).tolist(), float(part.halting[0])
 
 
 @pytest.mark.parametrize("device", [CPU, HALF], ids=["float32", "bfloat16"])
@@ -177,7 +177,7 @@ def test_answers_to_puzzles_form_alike(tmp_path: Path, name: str, mixer: dict) -
     assert [one.name for one in formed] == ["row 5", "row 1"]
     for slot, one in zip([4, 0], formed, strict=True):
         assert said(one.frames) == by_hand(checkpoint, puzzles, slot, 2, CPU)
-        assert all(frame.grid.shape == puzzles.family.shape for frame in one.frames)
+        assert all(frame.grid.shape == puzzles.domain.shape for frame in one.frames)
     write_forming(tmp_path / "a.json", formed)
     assert whole(read_forming(tmp_path / "a.json")) == whole(formed)
 

@@ -52,7 +52,7 @@ def plain(results: Results) -> object:
 
     asked = results.tasks
     if isinstance(asked, PuzzleSet):
-        told = [getattr(asked, name).tolist() for name in ("questions", "answers", "ratings", "rows")] + [asked.family]
+        told = [getattr(asked, name).tolist() for name in ("questions", "answers", "ratings", "rows")] + [asked.domain]
     else:
         pairs = [(task.id, n, pair) for task in asked for n, pair in enumerate(task.train + task.test)]
         told = [(i, n, p.input.tolist(), None if p.output is None else p.output.tolist()) for i, n, p in pairs]
@@ -248,9 +248,9 @@ def test_lost_rows_are_missed(tmp_path: Path) -> None:
         read_answers(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("family", [None, 5, "arc", "maze-5x5", "sudoku-9x9", "sudoku-999999x999999", [], "x"])
-def test_scores_of_something_else_are_refused(tmp_path: Path, family: object) -> None:
+@pytest.mark.parametrize("domain", [None, 5, "arc", "maze-5x5", "sudoku-9x9", "sudoku-999999x999999", [], "x"])
+def test_scores_of_something_else_are_refused(tmp_path: Path, domain: object) -> None:
     write_answers(tmp_path / "a.csv", random_puzzles("sudoku-4x4", 0))
-    (tmp_path / SCORES_FILE).write_text(json.dumps({"family": family}))
+    (tmp_path / SCORES_FILE).write_text(json.dumps({"domain": domain}))
     with pytest.raises(InputError, match=f"{SCORES_FILE}|a.csv"):
         read_answers(tmp_path / "a.csv")

@@ -18,7 +18,7 @@ from augment.kernels import generator_seeds, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import NOT_SCORED, Batch
-from trm_arc.data.family import ARC, Family
+from trm_arc.data.domains import ARC, Domain
 from trm_arc.data.lanes import MARK, Lane, Turns, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.sources import join_tasks
@@ -33,7 +33,7 @@ class Examples:
     """The pairs that are trained on.
 
     Attributes:
-        family: the kind of puzzle.
+        domain: the kind of puzzle.
         entries: what has a row of the task embedding, or rows of it: ids and fingerprints, as a checkpoint keeps them.
         grids: all grids of all tasks; the number of a task indexes `pair_starts`, `keys` and `plan.starts`.
         pairs: int64 (pairs, 2), input and output grid of every pair.
@@ -47,7 +47,7 @@ class Examples:
         owners: the row of the task embedding: of each transform ("transforms"), of each task ("tasks"), or one for all ("one").
     """
 
-    family: Family
+    domain: Domain
     entries: list[tuple[str, str]]
     grids: PackedGrids
     pairs: np.ndarray
@@ -110,13 +110,13 @@ class Examples:
         owner = {"transforms": row, "tasks": task, "one": np.zeros_like(task)}[self.owners]
         index = self.pairs[pair]
         corners = None
-        if self.family is ARC:
+        if self.domain is ARC:
             space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
             if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
                 space = np.minimum(space + MARK, lane.window)
             corners = corner_offsets(key(_PLACE, example), space, lane.window, fixed | (not config.translate))
-        tokens = self.family.paint(self.grids, index[:, 0], table, lane.window, corners)
-        labels = self.family.paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
+        tokens = self.domain.paint(self.grids, index[:, 0], table, lane.window, corners)
+        labels = self.domain.paint(self.grids, index[:, 1], table, lane.window, corners, empty=NOT_SCORED)
         return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
 
 
@@ -215,10 +215,10 @@ def _choose_lanes(sides: np.ndarray, owners: np.ndarray, window: Window, setting
     return sort_into_lanes(owners, needs, parse_lanes(settings.training.lanes, needs, min(window)))
 
 
-def check_vocabulary(model: ModelConfig, family: Family) -> None:
-    """Raise InputError unless the model's tokens are the family's."""
-    if model.vocabulary != family.vocabulary:
-        raise InputError(f"{family.title} needs {family.vocabulary} tokens, got {model.vocabulary}", flag="vocabulary")
+def check_vocabulary(model: ModelConfig, domain: Domain) -> None:
+    """Raise InputError unless the model's tokens are the domain's."""
+    if model.vocabulary != domain.vocabulary:
+        raise InputError(f"{domain.title} needs {domain.vocabulary} tokens, got {model.vocabulary}", flag="vocabulary")
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -9,11 +9,11 @@ import numpy as np
 from augment import Plan, Window, pack_boards
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.examples import Examples, check_vocabulary
 from trm_arc.data.lanes import sort_into_lanes, take_turns
-from trm_arc.data.puzzle_families import PuzzleFamily
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, families_of, test_of
+from trm_arc.data.puzzle_sources import are_puzzles, domain_of_data, test_of
 
 # Settings that say nothing of boards of one size, whose puzzles share one task embedding.
 _OF_ARC = ("smallest", "lanes", "translate", "leave_out")
@@ -41,31 +41,31 @@ def fit_to_data(config: Config, given: dict[str, Any], folder: Path | None) -> C
         if are_puzzles(config.training.evaluation_data):
             raise InputError("to answer puzzles a run must learn from puzzles; name some with --data", flag="data")
         return config
-    family = families_of(data, folder)
+    domain = domain_of_data(data, folder)
     if "data" in given and "evaluation_data" not in given:
         config = config.override({"evaluation_data": test_of(data)})
     evaluation = config.training.evaluation_data
-    if not are_puzzles(evaluation) or (other := families_of(evaluation, folder)) is not family:
+    if not are_puzzles(evaluation) or (other := domain_of_data(evaluation, folder)) is not domain:
         what = other.name if are_puzzles(evaluation) else "ARC tasks"
         raise InputError(
-            f"a run on {family.name} is scored on {family.name}, and {evaluation} holds {what}", flag="evaluation_data"
+            f"a run on {domain.name} is scored on {domain.name}, and {evaluation} holds {what}", flag="evaluation_data"
         )
-    return config.override(_board_settings(config, given, family))
+    return config.override(_board_settings(config, given, domain))
 
 
-def _board_settings(config: Config, given: dict[str, Any], family: PuzzleFamily) -> dict[str, Any]:
-    rows, columns = family.shape
-    needed = {"board_rows": rows, "board_columns": columns, "vocabulary": family.vocabulary, "window": "full"}
+def _board_settings(config: Config, given: dict[str, Any], domain: BoardDomain) -> dict[str, Any]:
+    rows, columns = domain.shape
+    needed = {"board_rows": rows, "board_columns": columns, "vocabulary": domain.vocabulary, "window": "full"}
     for name, value in needed.items():
         if name in given and given[name] != value:
             raise InputError(
-                f"{family.name} needs {value}, got {given[name]}; leave the flag out", flag=f"--{name.replace('_', '-')}"
+                f"{domain.name} needs {value}, got {given[name]}; leave the flag out", flag=f"--{name.replace('_', '-')}"
             )
-    if config.training.augmentations >= family.transforms:
+    if config.training.augmentations >= domain.transforms:
         if "augmentations" in given:
-            most = family.transforms - 1
+            most = domain.transforms - 1
             raise InputError(
-                f"{family.name} has {most} other images by symmetry, got {given['augmentations']}", flag="--augmentations"
+                f"{domain.name} has {most} other images by symmetry, got {given['augmentations']}", flag="--augmentations"
             )
         needed["augmentations"] = 0  # a preset of ARC; a maze's label is not symmetric
     if config.model.transform_slots:
@@ -78,33 +78,33 @@ def prepare_puzzles(training: PuzzleSet, evaluation: PuzzleSet, settings: Config
 
     Args:
         training: past the leak guard.
-        evaluation: what is to be answered; only its family is looked at.
+        evaluation: what is to be answered; only its domain is looked at.
         settings: board, augmentations and seed.
 
     Raises:
         InputError: settings that do not go with the puzzles, or puzzles of different kinds.
     """
-    family, model, config = training.family, settings.model, settings.training
-    if evaluation.family is not family:
-        raise InputError(f"{training.name} holds {family.name}, {evaluation.name} {evaluation.family.name}; use sets of one kind")
-    check_vocabulary(model, family)
-    if (model.board_rows, model.board_columns) != family.shape:
-        raise InputError(f"{family.name} needs {family.shape[0]}, and as many columns, got {model.board_rows}", flag="board_rows")
+    domain, model, config = training.domain, settings.model, settings.training
+    if evaluation.domain is not domain:
+        raise InputError(f"{training.name} holds {domain.name}, {evaluation.name} {evaluation.domain.name}; use sets of one kind")
+    check_vocabulary(model, domain)
+    if (model.board_rows, model.board_columns) != domain.shape:
+        raise InputError(f"{domain.name} needs {domain.shape[0]}, and as many columns, got {model.board_rows}", flag="board_rows")
     count = len(training)
     everything = np.arange(count + 1)
-    [lane] = sort_into_lanes(everything[:-1], np.full(count, max(family.shape)), [max(family.shape)])
-    plan = family.make_plan(training.questions, config.augmentations + 1, config.seed)
+    [lane] = sort_into_lanes(everything[:-1], np.full(count, max(domain.shape)), [max(domain.shape)])
+    plan = domain.make_plan(training.questions, config.augmentations + 1, config.seed)
     return Examples(
-        family,
-        [(family.name, fingerprint(training))],
+        domain,
+        [(domain.name, fingerprint(training))],
         pack_boards(np.concatenate([training.questions, training.answers])),
         np.stack([everything[:-1], everything[:-1] + count], axis=1),
         everything,
-        [lane._replace(window=Window(*family.shape))],
+        [lane._replace(window=Window(*domain.shape))],
         take_turns([count]),
         plan.keys,
         plan,
-        Plan.concatenate([family.identity()[None]]),
+        Plan.concatenate([domain.identity()[None]]),
         np.unique(training.input_hashes()),
         "one",
     )

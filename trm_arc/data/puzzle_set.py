@@ -1,4 +1,4 @@
-"""A set of puzzles of one family, as arrays: a byte a cell, and no Python object for each."""
+"""A set of puzzles of one domain, as arrays: a byte a cell, and no Python object for each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from augment import PackedGrids, hash_boards, pack_boards
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import PuzzleFamily
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.task import TaskSet
 
 
@@ -18,16 +18,16 @@ class PuzzleSet:
 
     Attributes:
         name: where they come from, for messages.
-        family: what they are.
+        domain: what they are.
         questions: uint8 (n, rows, columns).
         answers: uint8 (n, rows, columns).
-        ratings: int64 (n,), the difficulty of each; see the family.
+        ratings: int64 (n,), the difficulty of each; see the domain.
         rows: int64 (n,), the number of each in its file, from 1.
         note: what a user should know of the reading; may be empty.
     """
 
     name: str
-    family: PuzzleFamily
+    domain: BoardDomain
     questions: np.ndarray
     answers: np.ndarray
     ratings: np.ndarray
@@ -35,7 +35,7 @@ class PuzzleSet:
     note: str = ""
 
     def __repr__(self) -> str:
-        return f"<PuzzleSet {self.name}: {len(self)} puzzles of {self.family.name}>"
+        return f"<PuzzleSet {self.name}: {len(self)} puzzles of {self.domain.name}>"
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -81,19 +81,19 @@ class PuzzleSet:
 
     @cached_property
     def _hashes(self) -> np.ndarray:
-        return hash_boards(self.family.canonical(self.questions)).view(np.int64)
+        return hash_boards(self.domain.canonical(self.questions)).view(np.int64)
 
 
 def join_puzzles(sets: list[PuzzleSet]) -> PuzzleSet:
-    """Put several sets of one family into one, in order.
+    """Put several sets of one domain into one, in order.
 
     Raises:
-        InputError: they are of different families.
+        InputError: they are of different domains.
     """
     first = sets[0]
-    odd = [one for one in sets if one.family is not first.family]
+    odd = [one for one in sets if one.domain is not first.domain]
     if odd:
-        raise InputError(f"{first.name} holds {first.family.name}, {odd[0].name} {odd[0].family.name}; use sets of one kind")
+        raise InputError(f"{first.name} holds {first.domain.name}, {odd[0].name} {odd[0].domain.name}; use sets of one kind")
     if len(sets) == 1:
         return first
     arrays = {name: np.concatenate([getattr(one, name) for one in sets]) for name in ("questions", "answers", "ratings", "rows")}

@@ -10,10 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import USUAL_COUNT, PuzzleFamily, find_family
+from trm_arc.data.domains.board import DEFAULT_COUNT, BoardDomain, domain_by_name
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.data.sources import DATA_VARIABLE, data_roots, listed
-from trm_arc.data.table import peek_family, read_puzzles, write_puzzles
+from trm_arc.data.table import domain_of_file, read_puzzles, write_puzzles
 from trm_arc.puzzles.maze.generate import LEAST_SIDE
 from trm_arc.puzzles.maze.kernels import SIDE
 
@@ -50,8 +50,8 @@ def are_puzzles(names: str) -> bool:
     return any(each.values())
 
 
-def made_family(name: str) -> tuple[PuzzleFamily, bool]:
-    """The family of a set that is made here, and whether it is an easy one.
+def domain_of_set(name: str) -> tuple[BoardDomain, bool]:
+    """The domain of a set that is made here, and whether it is an easy one.
 
     Args:
         name: as `sudoku-6x6` or `maze-10x10-easy`.
@@ -64,11 +64,11 @@ def made_family(name: str) -> tuple[PuzzleFamily, bool]:
         raise InputError(f"{name}: no such kind; there are {MADE_NAMES}, each with -easy behind it, too")
     if match[2] == "maze" and not LEAST_SIDE <= int(match[3]) <= SIDE:
         raise InputError(f"{name}: mazes that are made here have a side of {LEAST_SIDE} to {SIDE}")
-    return find_family(match[1]), bool(match[5])
+    return domain_by_name(match[1]), bool(match[5])
 
 
-def families_of(names: str, folder: Path | None) -> PuzzleFamily:
-    """The one family of some sets, found without reading them whole.
+def domain_of_data(names: str, folder: Path | None) -> BoardDomain:
+    """The one domain of some sets, found without reading them whole.
 
     Args:
         names: names or paths, by commas, of which `are_puzzles` holds.
@@ -77,17 +77,17 @@ def families_of(names: str, folder: Path | None) -> PuzzleFamily:
     Raises:
         InputError: they are of several.
     """
-    families = {name: _family(name, folder) for name in listed(names)}
-    if len(set(families.values())) > 1:
-        told = ", ".join(f"{name} is {family.name}" for name, family in families.items())
+    domains = {name: _domain(name, folder) for name in listed(names)}
+    if len(set(domains.values())) > 1:
+        told = ", ".join(f"{name} is {domain.name}" for name, domain in domains.items())
         raise InputError(f"{names}: use sets of one kind; {told}")
-    return next(iter(families.values()))
+    return next(iter(domains.values()))
 
 
-def _family(name: str, folder: Path | None) -> PuzzleFamily:
+def _domain(name: str, folder: Path | None) -> BoardDomain:
     if name in _PUBLIC:
-        return find_family(_PUBLIC[name][0])
-    return made_family(name)[0] if _MADE.fullmatch(name) else peek_family(Path(name))
+        return domain_by_name(_PUBLIC[name][0])
+    return domain_of_set(name)[0] if _MADE.fullmatch(name) else domain_of_file(Path(name))
 
 
 def load_puzzles(
@@ -175,8 +175,8 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     Raises:
         InputError: there are not so many.
     """
-    family, easy = made_family(name)
-    count = count or (family.usual_count if part == "test" else USUAL_COUNT)
+    domain, easy = domain_of_set(name)
+    count = count or (domain.default_count if part == "test" else DEFAULT_COUNT)
     path = cache_folder() / f"{name}-{part}-{count}-{EDITION}.csv.gz"
     if path.exists():
         return read_puzzles(path, f"{name} {part}")
@@ -184,8 +184,8 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     if not sys.stderr.isatty():  # where there is no bar, and it may take minutes
         print(f"making {count:,} puzzles, {name} {part}, to be kept as {path}", file=sys.stderr, flush=True)
     with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
-        made = family.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
-    puzzles = PuzzleSet(f"{name} {part}", family, *made, np.arange(1, len(made[0]) + 1))
+        made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
+    puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_puzzles(path, puzzles)

@@ -9,7 +9,7 @@ import numpy as np
 
 from augment import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.data.family import ARC
+from trm_arc.data.domains import ARC
 
 Grid = np.ndarray  # uint8 (rows, columns), colours 0 to 9
 
@@ -70,7 +70,7 @@ class TaskSet:
         InputError: an id stands twice.
     """
 
-    family = ARC
+    domain = ARC
 
     def __init__(self, tasks: Iterable[Task], name: str) -> None:
         self.tasks = tuple(tasks)

@@ -71,10 +71,10 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
 
 
 def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
-    """The scores, the family's measure first."""
-    answers = tally(parts, tasks.outputs, 2, tasks.family)
+    """The scores, the domain's measure first."""
+    answers = tally(parts, tasks.outputs, 2, tasks.domain)
     if isinstance(tasks, PuzzleSet):
         return judge(tasks, answers).means()
     grids = [[c.grid for c in candidates] for candidates in answers]
     per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, grids)), 2)
-    return {tasks.family.measure: per_output.value, "pass@2 of tasks": per_task.value}
+    return {tasks.domain.measure: per_output.value, "pass@2 of tasks": per_task.value}

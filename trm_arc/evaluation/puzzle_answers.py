@@ -10,7 +10,7 @@ import numpy as np
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import SCORES_FILE, read_json
-from trm_arc.data.puzzle_families import PuzzleFamily, family_of
+from trm_arc.data.domains.board import BoardDomain, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.table import write_rows
 from trm_arc.evaluation.results import ANEW, LISTED, Answered, Results, Right
@@ -33,7 +33,7 @@ def write_answers(path: Path, results: Results) -> None:
         InputError: it cannot be written.
     """
     puzzles, verdicts = results.tasks, results.judged
-    show, rows = puzzles.family.show, []
+    show, rows = puzzles.domain.show, []
     for number, ((question, answer), answered) in enumerate(zip(puzzles, results.answers, strict=True)):
         ranked = answered.ranked
         best = ranked.pop(0, Candidate(verdicts.boards[number], 0, 0.0))
@@ -61,35 +61,35 @@ def read_answers(path: Path) -> Results:
         raise InputError(f"no answers of this trm_arc; {ANEW}", file=path)
     if any(None in row or None in row.values() for row in rows):
         raise InputError(f"damaged, a row has too few fields or too many; {ANEW}", file=path)
-    family, beside = family_of(rows[0]["question"], str(path)), path.with_name(SCORES_FILE)
+    domain, beside = domain_of_board(rows[0]["question"], str(path)), path.with_name(SCORES_FILE)
     made = read_json(beside) if beside.is_file() else {}
-    told = {"family": family.name, "puzzles": len(rows)}
+    told = {"domain": domain.name, "puzzles": len(rows)}
     if not isinstance(made, dict) or any(made.get(name, value) != value for name, value in told.items()):
         raise InputError(f"is not of the puzzles in {path.name}; write both anew with `python -m trm_arc.evaluate`", file=beside)
     try:
-        return _parse(rows, family, made)
+        return _parse(rows, domain, made)
     except (ValueError, OverflowError) as error:  # the boards' reshaping says what does not fit
         raise InputError(f"damaged ({error}); {ANEW}", file=path) from None
 
 
-def _parse(rows: Iterable[Mapping[str, str]], family: PuzzleFamily, made: Mapping[str, Any]) -> Results:
+def _parse(rows: Iterable[Mapping[str, str]], domain: BoardDomain, made: Mapping[str, Any]) -> Results:
     def boards(column: str) -> np.ndarray:
-        return np.stack([_board(family, row[column]) for row in rows])
+        return np.stack([_board(domain, row[column]) for row in rows])
 
     def numbers(column: str) -> np.ndarray:
         return np.array([int(row[column]) for row in rows], np.int64)
 
     questions, expected = boards("question"), boards("answer")
-    if not (family.are_questions(questions) & family.are_solutions(questions, expected)).all():
+    if not (domain.are_questions(questions) & domain.are_solutions(questions, expected)).all():
         raise ValueError("a question without its answer")
     name = str(made.get("data", "puzzles"))
-    puzzles = PuzzleSet(name, family, questions, expected, numbers("rating"), numbers("row"))
+    puzzles = PuzzleSet(name, domain, questions, expected, numbers("rating"), numbers("row"))
     answers = []
     for row, board, answer in zip(rows, boards("prediction"), expected, strict=True):
         told = [] if row["votes"] == "0" else [(0, _candidate(board, row["votes"], row["halting"]))]
         for other in filter(None, row["others"].split(";")):
             rank, votes, halting, cells = other.split(":")
-            told.append((int(rank), _candidate(_board(family, cells), votes, halting)))
+            told.append((int(rank), _candidate(_board(domain, cells), votes, halting)))
         found = (Right(rank, candidate) for rank, candidate in told if np.array_equal(candidate.grid, answer))
         right, views, pool = next(found, None), int(row["views"]), int(row["pool"])
         listed = [candidate for rank, candidate in told if rank < LISTED]
@@ -102,8 +102,8 @@ def _parse(rows: Iterable[Mapping[str, str]], family: PuzzleFamily, made: Mappin
     return Results(made, puzzles, answers)
 
 
-def _board(family: PuzzleFamily, cells: str) -> np.ndarray:
-    return family.parse(cells).reshape(family.shape)
+def _board(domain: BoardDomain, cells: str) -> np.ndarray:
+    return domain.parse(cells).reshape(domain.shape)
 
 
 def _candidate(board: np.ndarray, votes: str, halting: str) -> Candidate:

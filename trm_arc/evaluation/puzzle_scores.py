@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trm_arc.data.puzzle_families import NO_VALUE
+from trm_arc.data.domains.board import NO_VALUE
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluation.score import CONFIDENCE, Rate, rate
 from trm_arc.inference.votes import Candidate
@@ -42,7 +42,7 @@ class Verdicts:
     def means(self) -> dict[str, float]:
         """The three scores, by other names than those of training's own metrics."""
         means = (float(scores.mean()) for scores in (self.exact, self.valid, self.cells))
-        return dict(zip((self.puzzles.family.measure, "valid answers", "right cells"), means, strict=True))
+        return dict(zip((self.puzzles.domain.measure, "valid answers", "right cells"), means, strict=True))
 
     def rate(self, kind: str, here: np.ndarray | slice = slice(None)) -> Rate:
         """The share of right answers.
@@ -56,7 +56,7 @@ class Verdicts:
 
     def classes(self) -> Iterator[tuple[str, np.ndarray]]:
         """Classes of difficulty, each with its puzzles (bool (n,)); those without any are left out."""
-        ratings, what = self.puzzles.ratings, self.puzzles.family.difficulty
+        ratings, what = self.puzzles.ratings, self.puzzles.domain.difficulty
         of_sudoku = what == "guesses"
         ends = _GUESSES if of_sudoku else np.unique(np.quantile(ratings, (0.25, 0.5, 0.75)).astype(int)).tolist()
         lowest = int(ratings.min())
@@ -75,10 +75,10 @@ def judge(puzzles: PuzzleSet, answers: list[list[Candidate]]) -> Verdicts:
         puzzles: with their answers.
         answers: candidates of each, best first; a puzzle without any is wrong.
     """
-    nothing = np.full(puzzles.family.shape, NO_VALUE, np.uint8)
+    nothing = np.full(puzzles.domain.shape, NO_VALUE, np.uint8)
     boards = np.stack([ranked[0].grid if ranked else nothing for ranked in answers])
     right = boards == puzzles.answers
-    valid = puzzles.family.are_solutions(puzzles.questions, boards)
+    valid = puzzles.domain.are_solutions(puzzles.questions, boards)
     return Verdicts(puzzles, boards, right.all(axis=(1, 2)), valid, right.mean(axis=(1, 2)))
 
 
@@ -90,7 +90,7 @@ def score_puzzles(verdicts: Verdicts) -> dict[str, Any]:
     """
     return {
         "puzzles": len(verdicts.exact),
-        "family": verdicts.puzzles.family.name,
+        "domain": verdicts.puzzles.domain.name,
         "confidence": CONFIDENCE,
         **{kind: asdict(verdicts.rate(kind)) for kind in _KINDS},
         "cell": float(verdicts.cells.mean()),

@@ -36,7 +36,7 @@ class Answered:
 
     Attributes:
         candidates: best first, at most `LISTED`.
-        views: how many views were looked at, by the family's orientations, or all in one number.
+        views: how many views were looked at, by the domain's orientations, or all in one number.
         pool: how many distinct answers they gave.
         right: the right answer, where it is known and some view gave it.
     """
@@ -172,7 +172,7 @@ def write_predictions(path: Path, results: Results) -> None:
         "format": FORMAT,
         "version": VERSION,
         "made": dict(results.made),
-        "orientations": results.tasks.family.orientations,
+        "orientations": results.tasks.domain.orientations,
         "tasks": tasks,
     }
     write_atomic(path, to_json(document))

@@ -11,7 +11,7 @@ from augment import BOARD
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
-from trm_arc.data.puzzle_families import PuzzleFamily
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.outcomes import Outcome, judge_results
@@ -90,7 +90,7 @@ class _Watcher:
     """Keeps what a predictor says of one test input."""
 
     def __init__(self, predictor: Predictor, row: np.ndarray) -> None:
-        self.family, self.row = predictor.family, row
+        self.domain, self.row = predictor.domain, row
         self.frames: list[Frame] = []
 
     def __call__(self, moment: Moment) -> None:
@@ -99,7 +99,7 @@ class _Watcher:
         surest = int(moment.halting.argmax())  # of parallel latents
         canvas = moment.answers[surest].cpu().numpy()
         halting = float(moment.halting[surest].float().sigmoid())
-        self.frames.append(Frame(moment.step, moment.cycle, moment.last, self.family.undo(canvas, self.row), halting))
+        self.frames.append(Frame(moment.step, moment.cycle, moment.last, self.domain.undo(canvas, self.row), halting))
 
 
 def watch_forming(
@@ -175,10 +175,10 @@ def _check(one: Forming, results: Results | None) -> None:
     """Raise ValueError unless an answer forms to its end, on boards of the evaluation's puzzles."""
     if not one.frames or not one.frames[-1].last:
         raise ValueError("an answer's last frame is missing")
-    family = results.tasks.family if results else None
-    for grid in (frame.grid for frame in one.frames if isinstance(family, PuzzleFamily) and frame.grid.size):
-        if grid.shape != family.shape:
-            raise ValueError(f"a board of {family.shape} is needed, got {grid.shape}")
+    domain = results.tasks.domain if results else None
+    for grid in (frame.grid for frame in one.frames if isinstance(domain, BoardDomain) and frame.grid.size):
+        if grid.shape != domain.shape:
+            raise ValueError(f"a board of {domain.shape} is needed, got {grid.shape}")
 
 
 def _parse(kind: type, value: Any) -> Any:

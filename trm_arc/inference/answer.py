@@ -49,7 +49,7 @@ def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
     of all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
     """
     if isinstance(tasks, PuzzleSet):
-        drawn = tasks.family.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
+        drawn = tasks.domain.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
         return Rows(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
@@ -83,7 +83,7 @@ def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[li
     """
     model = checkpoint.config.model
     if isinstance(tasks, PuzzleSet):
-        return [Window(*tasks.family.shape)] * len(tasks), []
+        return [Window(*tasks.domain.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
     if model.mixer == "mlp":
         if kind == "lanes":
@@ -152,8 +152,8 @@ def make_predictor(
     tasks = tasks.without_solutions()
     how = Thinking(checkpoint.config.training.halt_steps if steps is None else steps, **thinking).check()
     require_least("batch_size", batch_size)
-    checkpoint.require_family(tasks.family, tasks.name)
-    check_vocabulary(checkpoint.config.model, tasks.family)
+    checkpoint.require_domain(tasks.domain, tasks.name)
+    check_vocabulary(checkpoint.config.model, tasks.domain)
     windows, larger = choose_windows(checkpoint, tasks, window)
     rows = find_rows(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
@@ -217,7 +217,7 @@ def predict_tasks(
         parts = predictor.predict(slots[here], numbers[here], progress)
     if processes.count == 1:
         return parts
-    canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.family.row_bytes
+    canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.domain.row_bytes
     return [gather_predictions(parts, canvas, row_bytes, processes, device) for canvas in canvases]
 
 

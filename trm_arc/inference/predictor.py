@@ -48,7 +48,7 @@ class Predictor:
         self.windows, self.larger = [Window(*window) for window in windows], larger
         self.watch: Watch | None = None  # looks at every step of thought
         self.device, self.thinking, self.batch_size = device, thinking, max(1, batch_size // thinking.rollouts)
-        self.family = tasks.family
+        self.domain = tasks.domain
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
         self.first_rows = plan.starts[owner]
         # (slots,); a task with fewer distinct images has fewer, one that is too large for the model's board has none
@@ -122,7 +122,7 @@ class Predictor:
 
     def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> Thought:
         table = self.plan.rows(rows)
-        painted = self.family.paint(self.inputs, slots, table, canvas)
+        painted = self.domain.paint(self.inputs, slots, table, canvas)
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([slots, rows], axis=1))

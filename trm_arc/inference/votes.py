@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from trm_arc.data.family import ARC, Family
+from trm_arc.data.domains import ARC, Domain
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Candidate:
         grid: uint8 (rows, columns).
         votes: how many views gave it.
         halting: their mean halting probability.
-        orientations: the votes by the family's orientations; empty where it has none.
+        orientations: the votes by the domain's orientations; empty where it has none.
     """
 
     grid: np.ndarray
@@ -48,21 +48,21 @@ class Candidate:
     orientations: tuple[int, ...] = ()
 
 
-def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
+def tally(parts: list[Predictions], slots: int, keep: int, domain: Domain = ARC) -> list[list[Candidate]]:
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
         parts: predictions, in any number of pieces.
         slots: number of test inputs.
         keep: how many candidates of a test input to return at most.
-        family: of the puzzles.
+        domain: of the puzzles.
 
     Returns:
         For every test input its candidates, best first; none where every view gave an empty grid.
     """
     if not parts:
         return [[] for _ in range(slots)]
-    hashed = [family.hash_undone(part.canvases, part.table) for part in parts]
+    hashed = [domain.hash_undone(part.canvases, part.table) for part in parts]
     filled = np.concatenate([there for there, _ in hashed])
     owner = np.concatenate([np.full(len(p.slots), number) for number, p in enumerate(parts)])[filled]
     index = np.concatenate([np.arange(len(p.slots)) for p in parts])[filled]
@@ -79,32 +79,32 @@ def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC)
     first = order[starts]
     rank = np.lexsort((first, -mean, -votes, slot[first]))
     bounds = np.searchsorted(slot[first][rank], np.arange(slots + 1))
-    ways = len(family.orientations)
+    ways = len(domain.orientations)
     by_way = np.empty((len(starts), 0), np.int64)
     if ways:
-        way = np.concatenate([family.orient(part.table) for part in parts])[filled]
+        way = np.concatenate([domain.orient(part.table) for part in parts])[filled]
         group = np.repeat(np.arange(len(starts)), votes)
         by_way = np.bincount(group * ways + way[order], minlength=len(starts) * ways).reshape(-1, ways)
 
     def candidate(number: int) -> Candidate:
         view = first[number]
         part, at = parts[owner[view]], index[view]
-        grid = family.undo(part.canvases[at], part.table[at])
+        grid = domain.undo(part.canvases[at], part.table[at])
         return Candidate(grid, int(votes[number]), float(mean[number]), tuple(by_way[number].tolist()))
 
     return [[candidate(number) for number in rank[begin : min(end, begin + keep)]] for begin, end in pairwise(bounds)]
 
 
-def count_views(parts: list[Predictions], slots: int, family: Family = ARC) -> np.ndarray:
-    """How many views of each test input were predicted, by the family's orientations; int64 (slots, orientations or 1).
+def count_views(parts: list[Predictions], slots: int, domain: Domain = ARC) -> np.ndarray:
+    """How many views of each test input were predicted, by the domain's orientations; int64 (slots, orientations or 1).
 
     Args:
         parts: predictions, in any number of pieces.
         slots: number of test inputs.
-        family: of the puzzles.
+        domain: of the puzzles.
     """
-    ways = len(family.orientations) or 1
+    ways = len(domain.orientations) or 1
     counts = np.zeros((slots, ways), np.int64)
     for part in parts:
-        counts += np.bincount(part.slots * ways + family.orient(part.table), minlength=slots * ways).reshape(slots, ways)
+        counts += np.bincount(part.slots * ways + domain.orient(part.table), minlength=slots * ways).reshape(slots, ways)
     return counts

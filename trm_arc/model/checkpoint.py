@@ -25,8 +25,8 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, read_json, share, to_json, write_atomic
 from trm_arc.config import Config
-from trm_arc.data.family import ARC, Family
-from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.domains import ARC, Domain
+from trm_arc.data.domains.board import domain_by_name
 from trm_arc.model.compiling import BLOCK, STEP
 from trm_arc.model.reasoner import Reasoner
 
@@ -48,7 +48,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        extra: family, windows, how the run computed (precision and `USUAL`), how many steps it is to have (0: as its settings
+        extra: domain, windows, how the run computed (precision and `USUAL`), how many steps it is to have (0: as its settings
             say), and the lanes with rows in flight.
         where: its folder, for errors.
     """
@@ -61,19 +61,19 @@ class Checkpoint:
     where: str
 
     @property
-    def family(self) -> Family:
+    def domain(self) -> Domain:
         """The kind of puzzle that it answers."""
-        return find_family(self.extra["family"])
+        return domain_by_name(self.extra["family"])
 
-    def require_family(self, family: Family, name: str) -> None:
+    def require_domain(self, domain: Domain, name: str) -> None:
         """Raise InputError unless it answers this kind of puzzle.
 
         Args:
-            family: of what is to be answered.
+            domain: of what is to be answered.
             name: of what is to be answered, for the error.
         """
-        if self.family is not family:
-            raise InputError(f"{self.where}: answers {self.family.title}, and {name} holds {family.title}")
+        if self.domain is not domain:
+            raise InputError(f"{self.where}: answers {self.domain.title}, and {name} holds {domain.title}")
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -293,13 +293,13 @@ def read_config(path: Path) -> Config:
     return Config.from_dict(_peek(path, "config") or {}, str(path))
 
 
-def read_family(path: Path) -> Family:
+def domain_of_checkpoint(path: Path) -> Domain:
     """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors.
 
     Raises:
         InputError: not a checkpoint.
     """
-    return find_family(str(_peek(path, "family") or ARC.name))
+    return domain_by_name(str(_peek(path, "family") or ARC.name))
 
 
 def read_task_ids(path: Path) -> set[str]:
@@ -389,8 +389,8 @@ def _check(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> No
     }
     sound["fused"] = header.get("fused", "") in ("", STEP, BLOCK)
     sound["accumulation"] = sound["accumulation"] and header.get("accumulation", 1) >= 1
-    family = find_family(str(header.get("family", ARC.name)))
-    sound["plan.table"] = table is not None and table.shape[1] == family.row_bytes and family.are_transforms(table.numpy())
+    domain = domain_by_name(str(header.get("family", ARC.name)))
+    sound["plan.table"] = table is not None and table.shape[1] == domain.row_bytes and domain.are_transforms(table.numpy())
     sound["plan.starts"] = sound["plan.table"] and sound["tasks"] and starts is not None and len(starts) == len(tasks) + 1
     if sound["plan.starts"]:
         ends = int(starts[0]) == 0 and int(starts[-1]) == len(table)

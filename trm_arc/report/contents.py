@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import SudokuFamily
+from trm_arc.data.domains.board import SudokuDomain
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.compare import Comparison, compare
@@ -202,12 +202,12 @@ class Contents:
     def data(self) -> dict[str, Any]:
         """What the page's program draws: boards of the tests that are shown, and the demonstrations of their tasks."""
         tasks = self.results.tasks
-        data: dict[str, Any] = {"orientations": list(tasks.family.orientations), "kind": "arc", "demonstrations": {}}
+        data: dict[str, Any] = {"orientations": list(tasks.domain.orientations), "kind": "arc", "demonstrations": {}}
         if isinstance(tasks, PuzzleSet):
-            family = tasks.family
-            data["kind"], data["characters"] = "maze", family.characters
-            if isinstance(family, SudokuFamily):
-                data["kind"], data["box"] = "sudoku", [family.boxes.rows, family.boxes.columns]
+            domain = tasks.domain
+            data["kind"], data["characters"] = "maze", domain.characters
+            if isinstance(domain, SudokuDomain):
+                data["kind"], data["box"] = "sudoku", [domain.boxes.rows, domain.boxes.columns]
             owners: list[str | None] = [None] * self.shown
         else:
             tests = tasks.tests[: self.shown]

@@ -34,7 +34,7 @@ def show_answers(results: Results, colour: bool, tables: bool = False) -> str:
     rows = zip(name_tests(results), questions(tasks), truths(tasks), results.answers, judge_results(results), strict=True)
     for number, (name, question, truth, answered, verdict) in enumerate(rows):
         if of_puzzles:
-            name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
+            name = f"{name}, {tasks.ratings[number]} {tasks.domain.difficulty}"
             pictures = _draw_boards(results, number, colour)
         else:
             pictures = _draw_attempts(question, results.attempts[number], truth, answered, colour)
@@ -62,11 +62,11 @@ def head(text: str, colour: bool) -> str:
 def _draw_boards(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
     """A puzzle's question, its answer and the truth."""
     puzzles, answered, board = results.tasks, results.answers[number], results.judged.boards[number]
-    family, question, truth = puzzles.family, puzzles.questions[number], puzzles.answers[number]
+    domain, question, truth = puzzles.domain, puzzles.questions[number], puzzles.answers[number]
     return [
-        ("question", draw_board(family, question, question, None, colour)),
-        (f"answer: {_votes(answered, 0)}", draw_board(family, question, board, truth, colour)),
-        ("truth", draw_board(family, question, truth, None, colour)),
+        ("question", draw_board(domain, question, question, None, colour)),
+        (f"answer: {_votes(answered, 0)}", draw_board(domain, question, board, truth, colour)),
+        ("truth", draw_board(domain, question, truth, None, colour)),
     ]
 
 
@@ -114,7 +114,7 @@ def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
     wrong = int((grid != truth).sum())
     if not wrong:
         return _RIGHT
-    if isinstance(tasks, PuzzleSet) and tasks.family.are_solutions(question[None], grid[None])[0]:
+    if isinstance(tasks, PuzzleSet) and tasks.domain.are_solutions(question[None], grid[None])[0]:
         return "another right answer"
     return _count(wrong, "wrong cell")
 
@@ -163,4 +163,4 @@ def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """
     question, answer = puzzles.questions[number], puzzles.answers[number]
     boards = (("question", question), ("solution", answer))
-    return flow([(title, draw_board(puzzles.family, question, board, None, colour)) for title, board in boards])
+    return flow([(title, draw_board(puzzles.domain, question, board, None, colour)) for title, board in boards])

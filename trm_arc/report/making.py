@@ -219,4 +219,4 @@ def draw_forming(subject: Subject) -> dict[str, bytes]:
     tasks, names, known = subject.results.tasks, name_tests(subject.results), truths(subject.results.tasks)
     inputs = questions(tasks)
     places = [names.index(one.name) for one in subject.forming]
-    return draw_strips(subject.forming, [BoardDrawer(tasks.family, inputs[at], known[at]) for at in places])
+    return draw_strips(subject.forming, [BoardDrawer(tasks.domain, inputs[at], known[at]) for at in places])

@@ -2,20 +2,18 @@
 
 import numpy as np
 
-from trm_arc.data.puzzle_families import PuzzleFamily, SudokuFamily
+from trm_arc.data.domains.board import BoardDomain, SudokuDomain
 
 _RESET = "\x1b[0m"
 _STYLES = {"clue": "\x1b[1m", "right": "\x1b[32m", "wrong": "\x1b[1;31m", "free": "\x1b[36m"}
 
 
-def draw_board(
-    family: PuzzleFamily, question: np.ndarray, board: np.ndarray, truth: np.ndarray | None, colour: bool
-) -> list[str]:
+def draw_board(domain: BoardDomain, question: np.ndarray, board: np.ndarray, truth: np.ndarray | None, colour: bool) -> list[str]:
     """A board, a line a row: clues bold, cells that differ from the truth red, other answers green; without colour a wrong digit
     of Sudoku is followed by `!`, a wrong cell of a maze drawn as `!!`.
 
     Args:
-        family: of the puzzle.
+        domain: of the puzzle.
         question: uint8 (rows, columns), which cells were given.
         board: uint8 (rows, columns), what to draw.
         truth: uint8 (rows, columns), the expected answer; None where it is not known.
@@ -24,10 +22,10 @@ def draw_board(
     kinds = np.full(board.shape, "free", object)
     if truth is not None:
         kinds[:] = np.where(board == truth, "right", "wrong")
-    if isinstance(family, SudokuFamily):
+    if isinstance(domain, SudokuDomain):
         kinds[(question > 0) & (kinds != "wrong")] = "clue"
         kinds[board == 0] = "clue"
-        return _draw_sudoku(family, board, kinds, colour)
+        return _draw_sudoku(domain, board, kinds, colour)
     kinds[(board != 4) & (kinds != "wrong")] = "clue"
     return _draw_maze(board, kinds, colour)
 
@@ -36,8 +34,8 @@ def _style(text: str, kind: str, colour: bool) -> str:
     return f"{_STYLES[kind]}{text}{_RESET}" if colour else text
 
 
-def _draw_sudoku(family: SudokuFamily, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
-    side, box_rows, box_columns = family.shape[0], family.boxes.rows, family.boxes.columns
+def _draw_sudoku(domain: SudokuDomain, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
+    side, box_rows, box_columns = domain.shape[0], domain.boxes.rows, domain.boxes.columns
     stacks = side // box_columns
 
     def line(left: str, middle: str, right: str) -> str:
@@ -49,7 +47,7 @@ def _draw_sudoku(family: SudokuFamily, board: np.ndarray, kinds: np.ndarray, col
         for column in range(side):
             value, kind = board[row, column], kinds[row, column]
             mark = "!" if kind == "wrong" and not colour else " "
-            cells.append(_style(family.show(np.array([value])), kind, colour) + mark)
+            cells.append(_style(domain.show(np.array([value])), kind, colour) + mark)
         parts = ("".join(cells[at : at + box_columns]) for at in range(0, side, box_columns))
         lines.append("│ " + "│ ".join(parts) + "│")
         if row % box_rows == box_rows - 1:

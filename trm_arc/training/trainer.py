@@ -354,7 +354,7 @@ class Trainer:
         tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
         tensors["trained"] = torch.from_numpy(self.examples.trained)
         extra = {
-            "family": self.examples.family.name,
+            "family": self.examples.domain.name,
             "windows": [list(window) for window in self.examples.windows],
             "precision": str(self.device.dtype).removeprefix("torch."),
             "fused": self.options.fused,
@@ -433,7 +433,7 @@ class Trainer:
             fresh = torch.Generator(self.device.device)
             start = self.reasoner.start(config.batch_size, *lane.window, self.device.dtype, fresh)
             puzzles = torch.zeros(config.batch_size, *lane.window, dtype=torch.uint8, device=self.device.device)
-            transforms = puzzles.new_zeros(config.batch_size, self.examples.family.row_bytes)
+            transforms = puzzles.new_zeros(config.batch_size, self.examples.domain.row_bytes)
             plain = Batch(puzzles, puzzles, puzzles[:, 0, 0].long(), transforms)
             expected = _carry_tensors(first_carry(start, plain))
             for name, tensor in expected.items():

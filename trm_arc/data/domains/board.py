@@ -1,4 +1,4 @@
-"""Sudoku and mazes as families: board, tokens, symmetries, and how an answer is judged."""
+"""Sudoku and mazes as domains: board, tokens, symmetries, and how an answer is judged."""
 
 import re
 from abc import abstractmethod
@@ -23,7 +23,7 @@ from augment import (
 from augment.board import FIRST_VALUE
 from augment.kernels import EMPTY, mix_columns
 from trm_arc.common.errors import InputError
-from trm_arc.data.family import ARC, Family
+from trm_arc.data.domains import ARC, Domain
 from trm_arc.puzzles.maze import generate as maze_generate
 from trm_arc.puzzles.maze import rules as maze
 from trm_arc.puzzles.sudoku import canonical as sudoku_canonical
@@ -33,26 +33,26 @@ from trm_arc.puzzles.sudoku import solve as sudoku_solve
 
 NO_VALUE = 255  # a cell of no value: a character that means nothing, a token of padding
 _NAME = re.compile(r"(sudoku|maze)-(\d+)x(\d+)")
-USUAL_COUNT = 1000  # puzzles of a made set
+DEFAULT_COUNT = 1000  # puzzles of a made set
 _SMALLEST = 4  # side; different up to symmetry there are about 1,700 Sudoku of 6 to 8 clues, and fewer than 40 minimal ones
 _DIGITS = "123456789ABCDEFG"
 
 
-class PuzzleFamily(Family):
+class BoardDomain(Domain):
     """Puzzles whose boards all have one size.
 
     Attributes:
         shape: rows and columns of a board.
         values: how many values a cell may have.
         transforms: symmetries of a puzzle at most, the identity included.
-        usual_count: puzzles of a set that is made to be scored on.
+        default_count: puzzles of a set that is made to be scored on.
         difficulty: what a puzzle's rating counts.
         characters: the character of each value, in questions and answers.
     """
 
-    measure, usual_views = "exact answers", 1
+    measure, default_views = "exact answers", 1
     transforms: int
-    usual_count = USUAL_COUNT
+    default_count = DEFAULT_COUNT
     difficulty: str
     characters: str
 
@@ -170,14 +170,14 @@ class PuzzleFamily(Family):
         return f"{_place(odd[0])} holds none of {' '.join(map(repr, self.characters))}" if len(odd) else None
 
 
-class SudokuFamily(PuzzleFamily):
+class SudokuDomain(BoardDomain):
     """Sudoku: digits once in every row, column and box.  Values: 0 blank, then the digits."""
 
     transforms, difficulty = 2**40, "guesses"
 
     def __init__(self, side: int) -> None:
         self.boxes = sudoku.boxes_of(side)
-        self.usual_count = 300 if side == _SMALLEST else USUAL_COUNT
+        self.default_count = 300 if side == _SMALLEST else DEFAULT_COUNT
         self.characters = "." + _DIGITS[:side]
         super().__init__(f"sudoku-{side}x{side}", (side, side), side + 1)
 
@@ -256,7 +256,7 @@ class SudokuFamily(PuzzleFamily):
         return made.questions, made.answers, made.guesses
 
 
-class MazeFamily(PuzzleFamily):
+class MazeDomain(BoardDomain):
     """Mazes: the shortest path from S to G.  Values: 0 wall, 1 free, 2 S, 3 G, 4 path."""
 
     difficulty, characters = "moves", maze.CHARACTERS
@@ -331,8 +331,8 @@ class MazeFamily(PuzzleFamily):
 
 
 @cache
-def find_family(name: str) -> Family:
-    """The family of a name, as `arc`, `sudoku-9x9` or `maze-30x30`.
+def domain_by_name(name: str) -> Domain:
+    """The domain of a name, as `arc`, `sudoku-9x9` or `maze-30x30`.
 
     Raises:
         InputError: there is none.
@@ -342,11 +342,11 @@ def find_family(name: str) -> Family:
         return ARC
     if match is None or match[2] != match[3]:
         raise InputError(f"{name}: no such kind of puzzle; there are arc, sudoku-NxN and maze-NxN")
-    return SudokuFamily(int(match[2])) if match[1] == "sudoku" else MazeFamily(int(match[2]))
+    return SudokuDomain(int(match[2])) if match[1] == "sudoku" else MazeDomain(int(match[2]))
 
 
-def family_of(text: str, where: str) -> PuzzleFamily:
-    """The family of a board in characters.
+def domain_of_board(text: str, where: str) -> BoardDomain:
+    """The domain of a board in characters.
 
     Args:
         text: row by row.
@@ -360,7 +360,7 @@ def family_of(text: str, where: str) -> PuzzleFamily:
     if side * side != len(text):
         raise InputError(f"{len(text)} characters are no square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
     try:
-        return find_family(f"{'maze' if of_maze else 'sudoku'}-{side}x{side}")
+        return domain_by_name(f"{'maze' if of_maze else 'sudoku'}-{side}x{side}")
     except InputError as error:
         raise InputError(f"{error}", file=where) from None
 

@@ -1,6 +1,6 @@
 """What differs between kinds of puzzles, for everything that they share: tokens, symmetries, canvases, what makes two inputs one.
 
-ARC stands here; Sudoku and mazes, whose boards all have one size, in `trm_arc.data.puzzle_families`.
+ARC stands here; Sudoku and mazes, whose boards all have one size, in `trm_arc.data.domains.board`.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from augment.symmetry import NAMES as SYMMETRY_NAMES
 from augment.transform import ROW_BYTES
 
 
-class Family(ABC):
+class Domain(ABC):
     """A kind of puzzle.
 
     Attributes:
@@ -22,7 +22,7 @@ class Family(ABC):
         vocabulary: how many tokens there are.
         row_bytes: of a transform in a table.
         measure: the score that says which checkpoint is the best.
-        usual_views: of a test input, if nothing else is asked for.
+        default_views: of a test input, if nothing else is asked for.
         orientations: names of the ways a view may lie, by which votes are told apart; empty where that says nothing.
     """
 
@@ -31,7 +31,7 @@ class Family(ABC):
     vocabulary: int
     row_bytes: int
     measure: str
-    usual_views: int
+    default_views: int
     orientations: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -66,11 +66,11 @@ class Family(ABC):
         return np.zeros(len(table), np.int64)
 
 
-class ArcFamily(Family):
+class ArcDomain(Domain):
     """ARC: grids of up to 30 x 30 colours somewhere on a window, their right and lower edges marked."""
 
     name, title, vocabulary, row_bytes = "arc", "ARC", FIRST_COLOUR + COLOURS, ROW_BYTES
-    measure, usual_views, orientations = "pass@2 of outputs", 1000, SYMMETRY_NAMES
+    measure, default_views, orientations = "pass@2 of outputs", 1000, SYMMETRY_NAMES
 
     def paint(self, *arguments: object, **options: object) -> np.ndarray:
         """See `augment.paint`."""
@@ -104,4 +104,4 @@ class ArcFamily(Family):
         return table[:, 0].astype(np.int64)
 
 
-ARC = ArcFamily()
+ARC = ArcDomain()
