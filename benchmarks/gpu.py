@@ -28,9 +28,8 @@ from trm_arc.common.files import check_writable, to_json, write_atomic
 from trm_arc.config import PRESETS, Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import prepare_examples
-from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import domain_of_set
+from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.model.compiling import BLOCK, STEP, may_break
 from trm_arc.model.flops import count_training, measure_peak
@@ -232,7 +231,7 @@ def make_examples(config: Config, small: bool) -> tuple[Config, Any]:
     made = domain.generate(64, 0, easy, None, lambda _done: None)
     puzzles = PuzzleSet(kind, domain, *made, np.arange(1, 65))
     config = fit_to_data(config, {}, None)
-    return config, prepare_puzzles(puzzles, puzzles, config)
+    return config, domain.prepare(puzzles, puzzles, config)[0]
 
 
 def _make_tasks(count: int, largest: int) -> TaskSet:

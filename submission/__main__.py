@@ -18,7 +18,7 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import read_json, to_json
 from trm_arc.config import PRESETS, RECIPES
-from trm_arc.data.domains import ARC
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.task import TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks, score, score_table
 from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts

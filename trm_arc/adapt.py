@@ -9,9 +9,8 @@ from trm_arc.cli import Parser, add_machine_flags, add_settings, chosen_settings
 from trm_arc.common.distributed import Processes
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, Config
-from trm_arc.data.domains import ARC
-from trm_arc.data.puzzle_examples import OF_PUZZLES
-from trm_arc.data.puzzle_sources import are_puzzles
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.data.task import TaskSet
 from trm_arc.model.checkpoint import domain_of_checkpoint, load_checkpoint
 from trm_arc.model.export import load_newest
@@ -50,7 +49,7 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
     Raises:
         InputError: one is not for ARC.
     """
-    if preset is not None and are_puzzles(PRESETS[preset].training.data):
+    if preset is not None and domain_of_data(PRESETS[preset].training.data) is not ARC:
         raise InputError(f"--preset {preset}: is for Sudoku or mazes, not for ARC tasks")
     for path in checkpoints:
         try:
@@ -109,7 +108,7 @@ def make_parser() -> Parser:
     flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
     add_run_flags(parser)
     add_machine_flags(parser)
-    add_settings(parser, None, without=("evaluation_data", *OF_PUZZLES))
+    add_settings(parser, None, without=("evaluation_data", *ARC.unused))
     return parser
 
 
@@ -125,8 +124,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("name the tasks to adapt to", flag="--challenges")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
         raise InputError("--checkpoint names what to adapt, --preset what to train from scratch: give one of them")
-    if values.challenges and are_puzzles(values.challenges):
-        raise InputError(f"--challenges {values.challenges}: are Sudoku or mazes, not ARC tasks; trm_arc.train learns them")
+    if values.challenges and (other := domain_of_data(values.challenges)) is not ARC:
+        raise InputError(f"--challenges {values.challenges}: are {other.plural}, not ARC tasks; trm_arc.train learns them")
     check_run_flags(values)
     values.fit = values.fit or (values.time_limit is not None and "steps" not in chosen_settings(values))
     return carry_out(values, set_up)

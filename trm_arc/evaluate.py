@@ -23,13 +23,12 @@ from trm_arc.common.files import (
     write_atomic,
 )
 from trm_arc.common.text import wants_colour
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, domain_of_data, load_puzzles
-from trm_arc.data.sources import load_tasks
+from trm_arc.data.domains import LoadOptions
+from trm_arc.data.puzzle_set import AnySet
+from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.evaluation.outcomes import score_results
-from trm_arc.evaluation.puzzle_answers import write_answers
-from trm_arc.evaluation.results import Results, make_results, write_predictions
-from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.evaluation.results import Results, make_results, write_csv, write_results
+from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import write_submission
 from trm_arc.inference.votes import Predictions, count_views, tally
@@ -43,7 +42,6 @@ from trm_arc.model.checkpoint import (
 )
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
-from trm_arc.train import load_evaluation
 
 RUNS = Path("runs")
 
@@ -60,30 +58,25 @@ def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
     """
     training = checkpoint.config.training
     names = values.data or training.evaluation_data
-    if are_puzzles(names):
-        if values.solutions:
-            raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
-        require_least("puzzles", values.puzzles, 0)
-        if getattr(values, "window", "trained") != "trained":
-            raise InputError("does nothing for Sudoku and mazes, which fill their board", flag="--window")
-        checkpoint.require_domain(domain_of_data(names, values.data_folder), names)  # before any is made
-        count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
-        skip_bad = values.skip_bad or (not values.data and training.skip_bad)
-        return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)
-    idle = [name for name in ("puzzles", "skip_bad") if getattr(values, name)]
-    if idle:
-        raise InputError("does nothing for ARC tasks", flag=f"--{idle[0].replace('_', '-')}")
-    if values.data is None:
-        return load_evaluation(training, values.data_folder, values.solutions)
-    return load_tasks(names, values.data_folder, values.solutions)
+    domain = domain_of_data(names, values.data_folder)
+    domain.refuse_unused({name: value for name in ("solutions", "puzzles", "skip_bad") if (value := getattr(values, name))})
+    require_least("puzzles", values.puzzles, 0)
+    if domain.shape is not None and getattr(values, "window", "trained") != "trained":
+        raise InputError(f"does nothing for {domain.plural}, which fill their board", flag="--window")
+    checkpoint.require_domain(domain, names)  # before any is generated
+    count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
+    skip_bad = values.skip_bad or (not values.data and training.skip_bad)
+    smallest = 0 if values.data else training.smallest
+    options = LoadOptions(count, training.seed, skip_bad, values.solutions, smallest)
+    return domain.load(names, "test", values.data_folder, options)
 
 
 def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.evaluate",
-        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json, "
-        "submission.json and report.html; of Sudoku and mazes predictions.csv, metrics.json and report.html.",
+        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, "
+        "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks submission.json, too.",
     )
     named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
     parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
@@ -120,14 +113,14 @@ def main(arguments: Sequence[str]) -> int:
     views = tasks.domain.default_views if values.views is None else values.views
     if tasks.has_solutions:
         for path in paths:
-            tasks = refuse_trained(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, values.drop_leaks)
+            tasks = check_not_trained_on(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, drop=values.drop_leaks)
     run_folder = run_of(checkpoint_path)
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
     processes = find_processes(device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
-        print(f"{checkpoint_path}, step {checkpoint.step}: {describe(tasks)}")
+        print(f"{checkpoint_path}, step {checkpoint.step}: {tasks.describe()}")
         if len(paths) > 1:
             print(f"pooled votes of {len(paths)} checkpoints")
         print(f"device: {device.reason}")
@@ -138,22 +131,15 @@ def main(arguments: Sequence[str]) -> int:
         attempts += values.rollouts * voter.config.model.latents
         parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
     if processes.is_main:
-        made = {"checkpoint": str(paths[0]), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
-        made |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
-        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
+        metadata = {"checkpoint": str(paths[0]), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
+        metadata |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
+        metadata |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
         ranked = tally(parts, tasks.outputs, views * len(paths), tasks.domain)
-        results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
+        results = make_results(metadata, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
         report(results, out, values.show)
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
-
-
-def describe(tasks: AnySet) -> str:
-    """What is to be answered, in words."""
-    if isinstance(tasks, PuzzleSet):
-        return f"{len(tasks):,} puzzles of {tasks.name} ({tasks.domain.name})" + f"\n{tasks.note}" * bool(tasks.note)
-    return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
 
 
 def mean_steps(parts: list[Predictions], copies: float) -> float:
@@ -175,29 +161,28 @@ def report(results: Results, out: Path, show: bool) -> None:
         out: folder for the files.
         show: print every answer as a picture.
     """
-    tasks, of_puzzles = results.tasks, isinstance(results.tasks, PuzzleSet)
+    tasks, domain = results.tasks, results.tasks.domain
     if show:
         print(f"\n{show_answers(results, wants_colour())}\n")
     if tasks.has_solutions:
         scores, table = score_results(results)
-        if of_puzzles:
-            print(f"{results.made['steps_of_thought']:.1f} steps of thought a rollout on average")
+        if not domain.submits:
+            print(f"{results.metadata['steps_of_thought']:.1f} steps of thought a rollout on average")
         print(table)
     else:
         print("no solutions are known here, so there is no score")
     # What matters most comes first, should the disk be full; what is left of other answers goes.
-    if not of_puzzles:
+    if domain.submits:
         write_submission(out / SUBMISSION_FILE, tasks, results.grids)
-    remove_stale(out, (REPORT_FILE, FORMING_FILE, PREDICTIONS_FILE if of_puzzles else ANSWERS_FILE))
+    remove_stale(out, (REPORT_FILE, FORMING_FILE))
     if tasks.has_solutions:
-        write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))
+        write_atomic(out / SCORES_FILE, to_json(dict(results.metadata) | scores, pretty=True))
     else:
         remove_stale(out, (SCORES_FILE,))
-    if of_puzzles:
-        write_answers(out / ANSWERS_FILE, results)
-        print(f"wrote {out / ANSWERS_FILE}")
-    else:
-        write_predictions(out / PREDICTIONS_FILE, results)
+    write_results(out / PREDICTIONS_FILE, results)
+    write_csv(out / ANSWERS_FILE, results)
+    print(f"wrote {out / PREDICTIONS_FILE}, and as a table {ANSWERS_FILE}")
+    if domain.submits:
         print(f"wrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
 
 

@@ -11,7 +11,7 @@ from trm_arc.cli import Parser, run
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import MADE_NAMES, domain_of_set
+from trm_arc.data.puzzle_sources import GENERATED_NAMES, domain_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles
 
 
@@ -24,7 +24,7 @@ def make_parser() -> Parser:
         "Sudoku need every clue, and those of 9 x 9 are as hard as Sudoku-Extreme's; mazes are as long as Maze-Hard's.  With "
         "-easy behind the name, and of 4 x 4, Sudoku need no guess; mazes are half as long.",
     )
-    parser.add_argument("kind", metavar="KIND", help=f"{MADE_NAMES}; each with -easy behind it, too")
+    parser.add_argument("kind", metavar="KIND", help=f"{GENERATED_NAMES}; each with -easy behind it, too")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
     parser.add_argument("--count", type=int, default=1000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
     exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
-    odd = [one.name for one in exclude if one.domain is not domain]
-    if odd:
-        raise InputError(f"{odd[0]} holds no {domain.name}", flag="--exclude")
+    others = [one.name for one in exclude if one.domain is not domain]
+    if others:
+        raise InputError(f"{others[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
         made = domain.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))

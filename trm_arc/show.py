@@ -14,12 +14,12 @@ import numpy as np
 from trm_arc.cli import Parser, add_data_flag, run
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import wants_colour
+from trm_arc.data.domains import LoadOptions
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, load_puzzles
+from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks, same_task
 from trm_arc.data.task import Grid, Task, TaskSet, grid_key
-from trm_arc.evaluation.reading import find_results
-from trm_arc.evaluation.results import Answered, Results, Right, find_right, truths
+from trm_arc.evaluation.results import Results, TestResult, TruthRank, find_results, find_right
 from trm_arc.report.drawing import draw_puzzle, draw_task, fill, head, show_answers
 from trm_arc.solve import read_puzzle
 
@@ -66,11 +66,9 @@ class Finder:
         values = self.values
         if values.data is None:
             return self.results and self.results.tasks
-        if are_puzzles(values.data):
-            if values.solutions:
-                raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
-            return load_puzzles(values.data, "test", values.data_folder)
-        return load_tasks(values.data, values.data_folder, values.solutions)
+        domain = domain_of_data(values.data, values.data_folder)
+        domain.refuse_unused({"solutions": values.solutions} if values.solutions else {})
+        return domain.load(values.data, "test", values.data_folder, LoadOptions(solutions=values.solutions))
 
     @cached_property
     def named_sets(self) -> list[TaskSet]:
@@ -95,7 +93,7 @@ class Finder:
             InputError: there is no such thing.
         """
         source = self.source
-        if isinstance(source, PuzzleSet):
+        if source is not None and source.domain.shape is not None:
             row = _ROW.fullmatch(text)
             return self._find_row(source, int(row[1])) if row else self._find_puzzle(source, text)
         if source is not None and text in source:
@@ -139,7 +137,7 @@ class Finder:
         found = Found(f"{task.id} of {name}", TaskSet([task], name), None, (note,) if note else ())
         return self._add_answers(found, self.results and _answers_to(self.results, task))
 
-    def _add_answers(self, found: Found, answers: list[Answered] | None) -> Found:
+    def _add_answers(self, found: Found, answers: list[TestResult] | None) -> Found:
         """What was found, with what the run answered, if one is named."""
         if self.results is None:
             return found
@@ -176,7 +174,7 @@ class Finder:
         if results is None or results.tasks is puzzles:
             return self._add_answers(found, results and [results.answers[place]])
         asked = results.tasks
-        known = isinstance(asked, PuzzleSet) and asked.domain is puzzles.domain
+        known = asked.domain is puzzles.domain
         same = np.flatnonzero((asked.questions == taken.questions).all(axis=(1, 2))) if known else ()
         return self._add_answers(found, [results.answers[int(same[0])]] if len(same) else None)
 
@@ -185,26 +183,26 @@ def _rate(puzzles: PuzzleSet) -> str:
     return f"{puzzles.domain.name}, {puzzles.ratings[0]} {puzzles.domain.difficulty}"
 
 
-def _answers_to(results: Results, task: Task) -> list[Answered] | None:
+def _answers_to(results: Results, task: Task) -> list[TestResult] | None:
     """What was answered to a task; None if it was not asked, or was another one with the same id."""
-    if isinstance(results.tasks, PuzzleSet) or task.id not in results.tasks:
+    if task.id not in results.tasks.demonstrations:
         return None
     asked = results.tasks[task.id]
     if not same_task(asked.without_solutions(), task.without_solutions()):
         return None
-    slots = zip(results.tasks.tests, results.answers, strict=True)
-    answers = {grid_key(asked.test[number].input): answered for (one, number), answered in slots if one is asked}
+    tests = zip(results.tasks.tests, results.answers, strict=True)
+    answers = {grid_key(asked.test[number].input): answered for (one, number), answered in tests if one is asked}
     return [answers[grid_key(pair.input)] for pair in task.test]
 
 
-def _judge_again(results: Results, tasks: AnySet, answers: list[Answered]) -> Results:
+def _judge_again(results: Results, tasks: AnySet, answers: list[TestResult]) -> Results:
     """Results of one task, whose solution may be known here where it was not known to the run."""
-    rows = zip(answers, truths(tasks), strict=True)
+    rows = zip(answers, tasks.truths, strict=True)
     kept = [replace(a, right=find_right(a.candidates, truth) or _still_right(a.right, truth)) for a, truth in rows]
-    return Results(results.made, tasks, kept)
+    return Results(results.metadata, tasks, kept)
 
 
-def _still_right(right: Right | None, truth: Grid | None) -> Right | None:
+def _still_right(right: TruthRank | None, truth: Grid | None) -> TruthRank | None:
     """The right answer beyond those that are listed, unless the truth is another one here."""
     return right if right and truth is not None and np.array_equal(right.candidate.grid, truth) else None
 
@@ -237,7 +235,7 @@ def make_parser() -> Parser:
     )
     task = "a task's id, or its JSON file; of puzzles a row number, or a Sudoku or maze as for trm_arc.solve"
     parser.add_argument("tasks", metavar="TASK", nargs="+", help=task)
-    named = "a run's folder, or its predictions.json or predictions.csv: show its answers, its votes and the cells it got wrong"
+    named = "a run's folder, or its predictions.json: show its answers, its votes and the cells it got wrong"
     parser.add_argument("--run", type=Path, dest="run_folder", metavar="RUN", help=named)
     source = "task set that the ids or rows are of: a name or path (default: what the run was asked, else every named ARC set)"
     parser.add_argument("--data", help=source)
@@ -269,7 +267,7 @@ def show(found: Found, colour: bool) -> str:
         colour: colour blocks, or digits.
     """
     tasks, notes = found.tasks, [fill(note) for note in found.notes]
-    if isinstance(tasks, PuzzleSet):
+    if tasks.domain.shape is not None:
         title = f"{tasks.name}: {tasks.domain.name}" if found.results else found.title  # the answer's headline has the rest
         parts = [] if found.results else [draw_puzzle(tasks, 0, colour)]
     else:

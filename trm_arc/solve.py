@@ -10,7 +10,8 @@ from trm_arc.cli import Parser, add_device_flags, add_thinking_flags, chosen_thi
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.text import wants_colour
-from trm_arc.data.domains.board import BoardDomain, MazeDomain, domain_of_board
+from trm_arc.data.domains import domain_of_board
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluate import RUNS
 from trm_arc.inference.answer import make_predictor
@@ -18,6 +19,7 @@ from trm_arc.inference.refinement import Moment
 from trm_arc.inference.votes import Candidate, tally
 from trm_arc.model.checkpoint import newest_checkpoint
 from trm_arc.model.export import load_newest
+from trm_arc.puzzles.maze.rules import CHARACTERS
 from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.report.terminal import flow
 
@@ -49,7 +51,7 @@ def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
     if not text.strip():
         raise InputError(nothing)
     lines = text.rstrip("\n").split("\n")
-    if "#" in text or set().union(*lines) <= set(MazeDomain.characters):
+    if "#" in text or set().union(*lines) <= set(CHARACTERS):
         side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
         board = "".join(line.rstrip(" ").ljust(side) for line in lines)
     else:

@@ -11,12 +11,11 @@ from trm_arc.cli import Parser, add_machine_flags, run
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
-from trm_arc.data.domains import ARC
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.evaluate import RUNS, describe, load_tests
-from trm_arc.evaluation.puzzle_scores import judge
+from trm_arc.evaluate import RUNS, load_tests
+from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.evaluation.score import Rate
-from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.refinement import Thinking
 from trm_arc.inference.votes import Predictions, tally
@@ -118,8 +117,9 @@ class Sweep:
         """
         count = len(self.puzzles)
         taken = float(np.concatenate([part.steps for part in parts]).sum()) / count
-        verdicts = judge(self.puzzles, tally(parts, count, 1, self.puzzles.domain))
-        exact, valid = verdicts.rate("exact"), verdicts.rate("valid")
+        ranked = tally(parts, count, 1, self.puzzles.domain)
+        scores = PuzzleScores.of(self.puzzles, [[candidate.grid for candidate in answers] for answers in ranked])
+        exact, valid = scores.rate("exact"), scores.rate("valid")
         how = thinking.steps, thinking.rollouts, views, thinking.patience
         point = Point(kind, *how, taken, taken * self.operations, exact, valid)
         number = {"views": views}.get(kind) or getattr(thinking, "steps" if kind == "patience" else kind)
@@ -202,16 +202,14 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("--steps, --rollouts and --views name nothing to try")
     path = values.checkpoint or newest_checkpoint(RUNS)
     checkpoint, values.solutions = load_newest(path), None
-    if checkpoint.domain is ARC:
+    if checkpoint.domain.scoring != "exact":
         raise InputError("answers ARC tasks; this is for Sudoku and mazes", file=path)
     puzzles = load_tests(checkpoint, values)
-    if not isinstance(puzzles, PuzzleSet):
-        raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.domain.name}")
-    puzzles = refuse_trained(checkpoint, puzzles, drop=False)
+    puzzles = check_not_trained_on(checkpoint, puzzles, drop=False)
     folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))
     device = find_device(values.device, values.precision)
-    print(f"{path}, step {checkpoint.step}: {describe(puzzles)}\ndevice: {device.reason}")
+    print(f"{path}, step {checkpoint.step}: {puzzles.describe()}\ndevice: {device.reason}")
     work = Sweep(checkpoint, puzzles, device, values.batch_size)
     points = sweep(work, checkpoint.config.training.halt_steps, values)
     document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}

@@ -15,12 +15,9 @@ from trm_arc.common.durations import parse_duration, parse_size, seconds_before
 from trm_arc.common.errors import InputError, require_least, shorten
 from trm_arc.common.files import RESULT_FILES, exclusive, read_lines, to_json, write_atomic
 from trm_arc.config import PRESET_HELP, PRESETS, Config, ModelConfig, TrainingConfig
-from trm_arc.data.examples import Examples, prepare_examples
-from trm_arc.data.leakage import guard
-from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, load_puzzles
-from trm_arc.data.sources import listed, load_listed, load_tasks
+from trm_arc.data.leakage import check_leakage
+from trm_arc.data.puzzle_set import AnySet
+from trm_arc.data.puzzle_sources import domain_of_data, fit_to_data
 from trm_arc.data.task import TaskSet
 from trm_arc.evaluation.monitor import make_evaluation, make_tracker
 from trm_arc.model.checkpoint import USUAL, Checkpoint, checkpoint_name, list_checkpoints, prepare_folder, remove_unfinished
@@ -46,25 +43,11 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
         InputError: a set that cannot be loaded, or a leak.
     """
     evaluation = load_evaluation(config, folder)
-    if isinstance(evaluation, PuzzleSet):
-        how = {"count": config.puzzles, "seed": config.seed, "skip_bad": config.skip_bad}
-        training = load_puzzles(config.data, "train", folder, **how)
-        notes = [note for note in (training.note, evaluation.note) if note]
-        training, dropped = guard(training, evaluation, config.drop_leaks)
-        if dropped:
-            notes.append(f"dropped {len(dropped)} training puzzles that are scored, or equal to such by symmetry")
-        return training, evaluation, notes
-    training = load_listed(config.data, folder)
-    leave_out = listed(config.leave_out)
-    strangers = [task_id for task_id in leave_out if task_id not in training]
-    if strangers:
-        raise InputError(
-            f"{shorten(strangers)} is not in {training.name or 'the training data, which is empty'}", flag="leave_out"
-        )
-    notes = [f"left out {task_id}, as set" for task_id in leave_out]
-    training, dropped = guard(training.without(leave_out), evaluation, config.drop_leaks)
+    training, notes = evaluation.domain.load_training(config, folder)
+    notes += [evaluation.note] if evaluation.note else []
+    training, dropped = check_leakage(training, evaluation, drop=config.drop_leaks)
     if dropped:
-        notes.append(f"dropped {len(dropped)} training tasks that hold a scored answer: {shorten(dropped)}")
+        notes.append(evaluation.domain.describe_dropped(dropped))
     return training, evaluation, notes
 
 
@@ -79,11 +62,7 @@ def load_evaluation(config: TrainingConfig, folder: Path | None, solutions: Path
     Raises:
         InputError: a set that cannot be loaded.
     """
-    if are_puzzles(config.evaluation_data):
-        how = {"count": config.evaluation_puzzles, "seed": config.seed, "skip_bad": config.skip_bad}
-        return load_puzzles(config.evaluation_data, "test", folder, **how)
-    evaluation = load_tasks(config.evaluation_data, folder, solutions)
-    return evaluation.smallest(config.smallest) if config.smallest else evaluation
+    return domain_of_data(config.evaluation_data, folder).load_evaluation(config, folder, solutions)
 
 
 def total_steps(config: TrainingConfig, pairs: int) -> int:
@@ -123,11 +102,8 @@ def build_trainer(
         InputError: see `load_training_tasks`.
     """
     training, evaluation, notes = load_training_tasks(config.training, folder)
-    if isinstance(training, PuzzleSet):
-        examples, left_out = prepare_puzzles(training, evaluation, config), []
-    else:
-        evaluation = _drop_large(evaluation, config.model, notes) if fitting else evaluation
-        examples, left_out = prepare_examples(training, evaluation, config)
+    evaluation = _drop_large(evaluation, config.model, notes) if fitting else evaluation
+    examples, left_out = evaluation.domain.prepare(training, evaluation, config)
     if config.training.batch_size > examples.distinct:
         if not fitting:
             raise InputError(
@@ -143,7 +119,7 @@ def build_trainer(
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
-        _describe_data(training, evaluation, examples),
+        evaluation.domain.describe_training(training, evaluation, examples),
         repr(trainer.reasoner),
         f"device: {device.reason}" + (f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""),
     ]
@@ -158,23 +134,6 @@ def _drop_large(evaluation: TaskSet, model: ModelConfig, notes: list[str]) -> Ta
         return evaluation
     notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
     return evaluation.without(large)
-
-
-def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> str:
-    if isinstance(training, PuzzleSet):
-        images = f"each under {examples.plan.count} symmetries" if examples.plan.count > 1 else "as they are"
-        return (
-            f"learning {len(training):,} puzzles of {training.name} ({training.domain.name}), {images}; "
-            f"answering {len(evaluation):,} of {evaluation.name}"
-        )
-    others = len(examples.entries) - len(evaluation)
-    what = f"those and {others} tasks of {training.name}" if others else "those alone"
-    windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
-    many = "windows" if len(examples.lanes) > 1 else "window"
-    return (
-        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations\n"
-        f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
-    )
 
 
 def set_metrics_aside(out: Path, overwrite: bool) -> None:

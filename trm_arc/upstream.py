@@ -20,8 +20,9 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import RESULT_FILES, exclusive, read_json
 from trm_arc.config import Config, ModelConfig, TrainingConfig
-from trm_arc.data.domains import ARC, Domain
-from trm_arc.data.domains.board import BoardDomain, domain_by_name
+from trm_arc.data.domains import Domain, domain_by_name, list_kinds
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.examples import check_vocabulary, fingerprint
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.puzzle_sources import load_puzzles
@@ -191,7 +192,7 @@ def domain_of_model(model: ModelConfig) -> Domain:
         model: of the checkpoint.
     """
     side = model.board_rows
-    for name in (f"sudoku-{side}x{side}", f"maze-{side}x{side}"):
+    for name in (f"{kind}-{side}x{side}" for kind in list_kinds()):
         try:
             domain = domain_by_name(name)
         except InputError:
@@ -287,7 +288,7 @@ def make_parser() -> Parser:
 
 def _choose_rows(values: Namespace, table: Tensor, settings: Settings, domain: Domain) -> tuple[_Rows, np.ndarray, str]:
     """The task embeddings to keep, hashes of the inputs that were trained on, and a word on the former."""
-    if domain is not ARC:
+    if domain.shared_embedding:
         if values.identifiers is not None:
             raise InputError(f"{domain.title} has one task embedding for all puzzles; leave the flag out", flag="--identifiers")
         trained = load_puzzles(values.data, "train", values.data_folder).input_hashes() if values.data else np.zeros(0, np.int64)

@@ -19,16 +19,16 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
 from trm_arc.data import puzzle_sources as sources
 from trm_arc.data import table
-from trm_arc.data.domains import ARC
-from trm_arc.data.domains.board import BoardDomain, domain_by_name
-from trm_arc.data.leakage import guard
-from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
+from trm_arc.data.domains import domain_by_name
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.domains.board import BoardDomain
+from trm_arc.data.leakage import check_leakage
 from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.data.table import read_puzzles, write_puzzles
-from trm_arc.evaluation.puzzle_scores import judge, puzzle_table, score_puzzles
+from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.refinement import Moment, Thinking, think
-from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.solve import read_question
@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sudoku: PuzzleSet) -> Path
     )
     config = fit_to_data(config, {"data": config.training.data}, None)
     training = read_puzzles(folder / "train.csv", "train")
-    trainer = Trainer(config, prepare_puzzles(training, training, config), CPU, 4)
+    trainer = Trainer(config, training.domain.prepare(training, training, config)[0], CPU, 4)
     for _ in range(4):
         trainer.train_step()
     trainer.save(folder / "run", 1)
@@ -113,7 +113,7 @@ def test_the_public_files(name: str, shared: Path, command: Callable, tmp_path: 
 def test_train_and_test_are_disjoint_up_to_symmetry(name: str, shared: Path) -> None:
     train, test = (sources.load_puzzles(name, part, shared / "data") for part in ("train", "test"))
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
-    assert guard(train, test, drop=False)[1] == []
+    assert check_leakage(train, test, drop=False)[1] == []
 
 
 def test_empty_lines_are_no_rows(tmp_path: Path) -> None:
@@ -237,12 +237,12 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
 
 def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
-    assert sources.are_puzzles("sudoku-extreme,maze-12x12-easy, x.csv.gz")
-    assert not sources.are_puzzles("arc1-training,concept")
-    assert not sources.are_puzzles("")
-    with pytest.raises(InputError, match="sudoku-4x4 holds Sudoku or mazes, concept ARC tasks"):
-        sources.are_puzzles("sudoku-4x4,concept")
-    with pytest.raises(InputError, match="sudoku-4x4 is sudoku-4x4, maze-hard is maze-30x30"):
+    assert sources.domain_of_data("sudoku-extreme,sudoku-9x9-easy") is domain_by_name("sudoku-9x9")
+    assert sources.domain_of_data("arc1-training,concept") is ARC
+    assert sources.domain_of_data("") is ARC
+    with pytest.raises(InputError, match="sudoku-4x4 holds sudoku-4x4 puzzles, concept holds ARC tasks"):
+        sources.domain_of_data("sudoku-4x4,concept")
+    with pytest.raises(InputError, match="sudoku-4x4 holds sudoku-4x4 puzzles, maze-hard holds maze-30x30 puzzles"):
         sources.domain_of_data("sudoku-4x4,maze-hard", None)
     with pytest.raises(InputError, match=r"sudoku-extreme: not found; put its train.csv"):
         sources.load_puzzles("sudoku-extreme", "train", tmp_path)
@@ -272,8 +272,8 @@ def test_an_unwritable_cache_costs_time_and_no_more(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    assert len(sources.make_set("maze-7x7-easy", "test", 3)) == 3
-    assert "made anew each time, as it cannot be kept" in capsys.readouterr().out
+    assert len(sources.generate_set("maze-7x7-easy", "test", 3)) == 3
+    assert "made again each time, as it cannot be kept" in capsys.readouterr().out
 
 
 # --- settings
@@ -295,8 +295,8 @@ def test_settings_follow_from_the_data(files: Path) -> None:
         (["--vocabulary", 12], "--vocabulary: sudoku-4x4 needs 6, got 12"),
         (["--board-rows", 9], "--board-rows: sudoku-4x4 needs 4, got 9"),
         (["--window", "lanes"], "--window: sudoku-4x4 needs full, got lanes"),
-        (["--smallest", 3], "--smallest: does nothing for Sudoku and mazes"),
-        (["--no-translate"], "--translate: does nothing for Sudoku and mazes"),
+        (["--smallest", 3], "--smallest: does nothing for sudoku-4x4 puzzles"),
+        (["--no-translate"], "--translate: does nothing for sudoku-4x4 puzzles"),
         (["--transform-slots", "--prefix", 12], "transform_slots: they tell ARC's symmetries"),
         (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, and maze-5x5-easy holds maze-5x5"),
         (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, and arc1-evaluation holds ARC tasks"),
@@ -315,7 +315,7 @@ def test_settings_of_puzzles_say_nothing_of_arc(command: Callable, tmp_path: Pat
         assert f"{flag[0]}: does nothing for ARC tasks" in error
     code, _, error = command("train", "--preset", "demo", "--evaluation-data", "maze-hard", "--out", tmp_path / "run")
     assert code == 2
-    assert "to answer puzzles a run must learn from puzzles" in error
+    assert "evaluation_data: a run on ARC is scored on ARC, and maze-hard holds maze-30x30 puzzles" in error
     code, _, error = command("train", "--data", "maze-9x9", "--augmentations", 8, "--out", tmp_path / "run")
     assert "--augmentations: maze-9x9 has 7 other images by symmetry, got 8" in error
 
@@ -351,8 +351,8 @@ def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
     mixed = replace(test, **{name: np.concatenate([moved[name][:2], getattr(sudoku, name)[:3]]) for name in moved})
     mixed = replace(mixed, ratings=np.zeros(5, int), rows=np.arange(1, 6))
     with pytest.raises(InputError, match=r"holds test answers of 2 puzzles .* row 1, row 2; train on other data"):
-        guard(mixed, test, drop=False)
-    kept, dropped = guard(mixed, test, drop=True)
+        check_leakage(mixed, test, drop=False)
+    kept, dropped = check_leakage(mixed, test, drop=True)
     assert (kept.rows.tolist(), dropped) == ([3, 4, 5], ["row 1", "row 2"])
 
 
@@ -374,7 +374,7 @@ def small_config(files: Path, **settings: object) -> Config:
 def test_batches_are_images_of_the_puzzles(files: Path, sudoku: PuzzleSet) -> None:
     config = small_config(files, augmentations=5)
     puzzles = sudoku.take(np.arange(24))
-    examples = prepare_puzzles(puzzles, puzzles, config)
+    examples = puzzles.domain.prepare(puzzles, puzzles, config)[0]
     assert (examples.embedding_rows, examples.distinct) == (1, 24 * 6)
     known = {question.tobytes(): answer for question, answer in puzzles}
     whole = replace(config.training, batch_size=48)
@@ -420,9 +420,9 @@ def test_the_best_checkpoint_is_that_of_evaluations(files: Path, command: Callab
 def test_resuming_on_other_puzzles_is_refused(files: Path, sudoku: PuzzleSet) -> None:
     config = small_config(files)
     one, other = (sudoku.take(np.arange(*part)) for part in ((0, 12), (12, 24)))
-    saved = Trainer(config, prepare_puzzles(one, one, config), CPU, 2).save(files / "run", 1)
+    saved = Trainer(config, one.domain.prepare(one, one, config)[0], CPU, 2).save(files / "run", 1)
     with pytest.raises(InputError, match="was trained on other tasks"):
-        Trainer(config, prepare_puzzles(other, other, config), CPU, 2).load(load_checkpoint(saved))
+        Trainer(config, other.domain.prepare(other, other, config)[0], CPU, 2).load(load_checkpoint(saved))
 
 
 # --- thinking
@@ -501,21 +501,21 @@ def test_exact_and_valid_are_told_apart() -> None:
     wrong[0, 2, 2] = 4
     boards = [answer[0], other[0], wrong[0]]
     puzzles = PuzzleSet("x", domain, np.repeat(question, 4, 0), np.repeat(answer, 4, 0), np.repeat(moves, 4), np.arange(1, 5))
-    verdicts = judge(puzzles, [[Candidate(board, 1, 0.5)] for board in boards] + [[]])
-    assert verdicts.exact.tolist() == [True, False, False, False]
-    assert verdicts.valid.tolist() == [True, True, False, False]
-    assert verdicts.cells[1] == pytest.approx(1 - 14 / 25)
-    document = score_puzzles(verdicts)
+    scores = PuzzleScores.of(puzzles, [[board] for board in boards] + [[]])
+    assert scores.exact.tolist() == [True, False, False, False]
+    assert scores.valid.tolist() == [True, True, False, False]
+    assert scores.cells[1] == pytest.approx(1 - 14 / 25)
+    document = scores.document()
     assert (document["exact"]["solved"], document["valid"]["solved"]) == (1, 2)
     assert document["by_difficulty"][0]["class"] == "8 moves"
-    text = puzzle_table(verdicts)
+    text = scores.table()
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_classes_of_difficulty(sudoku: PuzzleSet) -> None:
     ratings = np.arange(40)
     puzzles = replace(sudoku, ratings=ratings)
-    classes = list(judge(puzzles, [[Candidate(board, 1, 0.5)] for board in sudoku.answers]).classes())
+    classes = list(PuzzleScores.of(puzzles, [[board] for board in sudoku.answers]).classes())
     assert [name for name, _ in classes] == ["0 guesses", "1 to 5 guesses", "6 to 20 guesses", "21 to 39 guesses"]
     assert sum(here.sum() for _, here in classes) == 40
 
@@ -537,7 +537,7 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
     assert 1 < metrics["steps_of_thought"] <= 4
     assert printed.count("question") == 16
     for flag, value, reason in (
-        ("--solutions", "x", "does nothing for Sudoku"),
+        ("--solutions", "x", "does nothing for sudoku-4x4 puzzles, whose files hold their answers"),
         ("--puzzles", -1, "--puzzles: at least 0"),
         ("--window", "full", "fill their board"),
     ):
@@ -672,8 +672,8 @@ def test_domains_have_names() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("generate", ["maze-31x31", "--out", "x.csv"], "maze-31x31: mazes that are made here have a side of 5 to 30"),
-        ("generate", ["maze-3x3", "--out", "x.csv"], "maze-3x3: mazes that are made here have a side of 5 to 30"),
+        ("generate", ["maze-31x31", "--out", "x.csv"], "maze-31x31: mazes have 3 to 30 rows"),
+        ("generate", ["maze-3x3", "--out", "x.csv"], "maze-3x3: generated mazes have a side of 5 to 30"),
         ("generate", ["sudoku-9x8", "--out", "x.csv"], "sudoku-9x8: no such kind; there are sudoku-4x4"),
         ("show", ["{file}"], "a file, but not a task's JSON"),
         ("show", ["{folder}"], "a folder, but not a task's JSON"),
@@ -695,7 +695,7 @@ def test_made_sets_are_announced_where_there_is_no_bar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path))
-    sources.make_set("maze-7x7-easy", "test", 3)
+    sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, to be kept as {next(tmp_path.glob('*.gz'))}\n"
-    sources.make_set("maze-7x7-easy", "test", 3)
+    sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == ""  # it is there

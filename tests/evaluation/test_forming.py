@@ -17,8 +17,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import Config
 from trm_arc.data.examples import draw_plans, fingerprint
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.evaluation.compare import name_tests
-from trm_arc.evaluation.outcomes import judge_results
+from trm_arc.evaluation.outcomes import score_tests
 from trm_arc.evaluation.traces import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
 from trm_arc.inference.answer import find_rows, make_predictor
 from trm_arc.inference.refinement import Moment
@@ -116,7 +115,7 @@ def predicted(checkpoint: Checkpoint, tasks: AnySet, slot: int, device: Device =
 def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> None:
     checkpoint = make_checkpoint(TASKS, KINDS[kind])
     slots, cycles = range(TASKS.outputs), checkpoint.config.model.cycles
-    formed = watch_forming(checkpoint, TASKS, slots, name_tests(TASKS_RESULTS), device, steps=3, window="full")
+    formed = watch_forming(checkpoint, TASKS, slots, TASKS_RESULTS.tasks.names, device, steps=3, window="full")
     assert [one.name for one in formed] == ["made00", "made01 test 1", "made01 test 2"]
     for slot, one in zip(slots, formed, strict=True):
         assert [frame[:3] for frame in one.frames] == [(s, c, c == cycles) for s in (1, 2, 3) for c in range(1, cycles + 1)]
@@ -259,7 +258,7 @@ TASKS_RESULTS = replace(random_arc(0, count=2)[0], tasks=TASKS)
 
 def test_named_test_inputs_are_watched() -> None:
     results = random_arc(1, count=4)[0]
-    assert name_tests(results) == ["00", "01 test 1", "01 test 2", "02", "03 test 1", "03 test 2"]
+    assert results.tasks.names == ["00", "01 test 1", "01 test 2", "02", "03 test 1", "03 test 2"]
     assert choose_slots(results, ["03 test 2", "01", "00", "01 test 1"]) == [5, 1, 2, 0]
     rows = random_puzzles("sudoku-4x4", 0)
     assert choose_slots(rows, ["2", "row 6"]) == [1, 5]
@@ -271,7 +270,7 @@ def test_named_test_inputs_are_watched() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_first_of_each_outcome_is_watched_if_none_is_named(seed: int) -> None:
     for results in (random_arc(seed, known=0.5)[0], random_arc(seed, count=1)[0], random_puzzles("maze-5x5-easy", seed)):
-        chosen, outcomes = choose_slots(results), [verdict.outcome for verdict in judge_results(results)]
+        chosen, outcomes = choose_slots(results), [outcome.outcome for outcome in score_tests(results)]
         assert len(chosen) == len(set(chosen)) == min(USUAL, len(outcomes))
         assert len({outcomes[slot] for slot in chosen}) == min(USUAL, len(set(outcomes)))
         assert all(outcomes.index(outcome) in chosen for outcome in {outcomes[slot] for slot in chosen})

@@ -13,10 +13,11 @@ from tests import naive
 from tests.helpers import grid, make_tasks, random_predictions
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
-from trm_arc.data.domains.board import domain_by_name
+from trm_arc.data.domains import domain_by_name
+from trm_arc.data.guesses import fill_attempts, guesses
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluation.score import pass_at, ranks, rate, score, score_table
-from trm_arc.inference.attempts import fill_attempts, find_faults, guesses, read_attempts, to_submission
+from trm_arc.inference.attempts import find_faults, read_attempts, to_submission
 from trm_arc.inference.votes import Predictions, count_views, tally
 
 # --- voting

@@ -18,7 +18,7 @@ from trm_arc import train as command_line
 from trm_arc.cli import run
 from trm_arc.common.distributed import Processes
 from trm_arc.common.errors import InputError, OwnError
-from trm_arc.data.domains import ARC
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import step_seeds
 from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint

@@ -305,7 +305,7 @@ _TRM = Config(training=TrainingConfig(leave_out="40853293"))
 # What several of our own presets share: one embedding a task, positions that know rows from columns, no empty boards.
 _OURS = {"positions": "rotary-2d", "transform_slots": True, "augmentations": 300, "loss": "softmax", "window": "lanes"}
 
-# The published runs on Sudoku-Extreme and Maze-Hard; boards and tokens follow from the data (`trm_arc.data.puzzle_examples`).
+# The published runs on Sudoku-Extreme and Maze-Hard; boards and tokens follow from the data (`trm_arc.data.domains.board`).
 _PUZZLES = Config().override(
     {"weight_decay": 1.0, "task_embedding_learning_rate": 1e-4, "task_embedding_weight_decay": 1.0, "epochs": 50_000}
 )

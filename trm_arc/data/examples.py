@@ -18,7 +18,7 @@ from augment.kernels import generator_seeds, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import NOT_SCORED, Batch
-from trm_arc.data.domains import ARC, Domain
+from trm_arc.data.domains import Domain
 from trm_arc.data.lanes import MARK, Lane, Turns, parse_lanes, sort_into_lanes, take_turns
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.sources import join_tasks
@@ -110,7 +110,7 @@ class Examples:
         owner = {"transforms": row, "tasks": task, "one": np.zeros_like(task)}[self.owners]
         index = self.pairs[pair]
         corners = None
-        if self.domain is ARC:
+        if self.domain.translates:
             space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
             if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
                 space = np.minimum(space + MARK, lane.window)
@@ -139,7 +139,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     """Collect what is trained on: all pairs of the training tasks, the demonstrations of the evaluation tasks.
 
     Args:
-        training: tasks whose known outputs are all trained on; already past the leak guard.
+        training: tasks whose known outputs are all trained on; without leaks.
         evaluation: tasks to answer; their test outputs are not read.
         settings: window, augmentations and seed; whether transforms have embeddings of their own.
 
@@ -166,7 +166,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     plan = draw_plans(tasks, config.augmentations, config.seed)
     return (
         Examples(
-            ARC,
+            evaluation.domain,
             [(task.id, fingerprint(task)) for task in tasks],
             packed,
             pairs,
@@ -192,7 +192,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError("no tasks to answer: name some with --evaluation-data")
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
-    check_vocabulary(model, ARC)
+    check_vocabulary(model, evaluation.domain)
     if model.mixer == "mlp" and settings.training.window == "lanes":
         raise InputError(
             "the MLP mixer has a weight for every position of its board, so there are no lanes for it", flag="window"

@@ -8,17 +8,21 @@ import gzip
 import io
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from augment.kernels import mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
-from trm_arc.data.domains.board import BoardDomain, domain_by_name, domain_of_board
+from trm_arc.data.domains import domain_by_name, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
+
+if TYPE_CHECKING:
+    from trm_arc.data.domains.board import BoardDomain
 
 CHUNK = 4096  # rows at a time
 _RATINGS = ("rating", "path_moves")  # what a column of difficulties may be called
@@ -51,7 +55,7 @@ class BadRows:
         skip: leave them out, instead of refusing.
     """
 
-    def __init__(self, path: Path, skip: bool) -> None:
+    def __init__(self, path: Path, *, skip: bool) -> None:
         self.path, self.skip, self.count, self.first = path, skip, 0, ""
 
     def meet(self, row: int, reason: str) -> None:
@@ -64,14 +68,16 @@ class BadRows:
         Raises:
             InputError: it is to be refused.
         """
-        told = f"row {row}: {reason}"
+        text = f"row {row}: {reason}"
         if not self.skip:
-            raise InputError(f"{self.path}, {told}; mend the row, or leave such rows out with --skip-bad")
+            raise InputError(f"{self.path}, {text}; correct the row, or leave such rows out with --skip-bad")
         self.count += 1
-        self.first = self.first or told
+        self.first = self.first or text
 
 
-def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad: bool = False) -> PuzzleSet:
+def read_puzzles(
+    path: Path, name: str, count: int = 0, seed: int = 0, *, skip_bad: bool = False, domain: "BoardDomain | None" = None
+) -> PuzzleSet:
     """Read puzzles from a file.
 
     Every row is checked by the rules; those that are kept are also solved, so that each is known to have one solution.
@@ -82,11 +88,12 @@ def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad:
         count: keep so many rows, drawn by the seed alone; 0: all.
         seed: see above.
         skip_bad: leave rows out that are no puzzles, instead of refusing the file.
+        domain: of the puzzles; None: that of its first boards.
 
     Raises:
         InputError: a file that cannot be read, or a row that is no puzzle, with the reason.
     """
-    bad, domain, kept = BadRows(path, skip_bad), None, None
+    bad, kept = BadRows(path, skip=skip_bad), None
     for chunk in _stream(path):
         domain = domain or _domain_of_rows(path, chunk, bad)
         if domain is None:
@@ -94,36 +101,35 @@ def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad:
         kept = kept or _Keeper(domain, count, bad)
         kept.add(_read_chunk(chunk, domain, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
-        told = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
-        raise InputError(f"no puzzles here{told}", file=path)
+        why = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
+        raise InputError(f"no puzzles here{why}", file=path)
     note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
     return PuzzleSet(name, domain, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
 
 
-def domain_of_file(path: Path) -> BoardDomain:
-    """The domain of a file's puzzles, by its first row that tells.
+def domain_of_file(path: Path) -> "BoardDomain":
+    """The domain of a file's puzzles, by its first rows that tell.
 
     Raises:
         InputError: the file cannot be read, or no row tells.
     """
-    bad = BadRows(path, True)
+    bad = BadRows(path, skip=True)
     for chunk in _stream(path):
         if (domain := _domain_of_rows(path, chunk, bad)) is not None:
             return domain
     raise InputError(f"no puzzles here{f' ({bad.first})' if bad.first else ''}", file=path)
 
 
-def _domain_of_rows(path: Path, chunk: _Chunk, bad: BadRows) -> BoardDomain | None:
+def _domain_of_rows(path: Path, chunk: _Chunk, bad: BadRows) -> "BoardDomain | None":
     """The domain of the board that most of the first rows have, so that a broken first row does not decide."""
-    names: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for question in chunk.questions[:100]:
         try:
-            name = domain_of_board(question, str(path)).name
+            counts[domain_of_board(question, str(path)).name] += 1
         except InputError:
             continue
-        names[name] = names.get(name, 0) + 1
-    if names:
-        return domain_by_name(max(names, key=lambda name: names[name]))
+    if counts:
+        return domain_by_name(counts.most_common(1)[0][0])
     for number, question in enumerate(chunk.questions):
         try:
             domain_of_board(question, "question")
@@ -176,7 +182,7 @@ def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> It
         yield make()
 
 
-def _read_chunk(chunk: _Chunk, domain: BoardDomain, seed: int, bad: BadRows) -> _Puzzles:
+def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -> _Puzzles:
     """The sound rows of a chunk; answers that the file lacks are zeros, ratings that it lacks -1."""
     size, count = int(np.prod(domain.shape)), len(chunk.questions)
     faults: dict[int, str] = {}
@@ -220,7 +226,7 @@ class _Keeper:
         bad: what to do with rows that turn out to have no solution, or several.
     """
 
-    def __init__(self, domain: BoardDomain, count: int, bad: BadRows) -> None:
+    def __init__(self, domain: "BoardDomain", count: int, bad: BadRows) -> None:
         self.domain, self.count, self.bad = domain, count, bad
         self.parts: list[_Puzzles] = []
         self.held, self.limit = 0, None

@@ -7,12 +7,10 @@ from accelerate.tracking import TensorBoardTracker
 from accelerate.utils import is_tensorboard_available
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.evaluation.puzzle_scores import judge
-from trm_arc.evaluation.score import pass_at, ranks
+from trm_arc.data.puzzle_set import AnySet
+from trm_arc.evaluation.results import make_results
 from trm_arc.inference.answer import predict_tasks
-from trm_arc.inference.attempts import fill_all
-from trm_arc.inference.votes import Predictions, tally
+from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.training.loop import Evaluation, Tracker
 from trm_arc.training.trainer import Trainer
 
@@ -73,8 +71,4 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
 def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
     """The scores, the domain's measure first."""
     answers = tally(parts, tasks.outputs, 2, tasks.domain)
-    if isinstance(tasks, PuzzleSet):
-        return judge(tasks, answers).means()
-    grids = [[c.grid for c in candidates] for candidates in answers]
-    per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, grids)), 2)
-    return {tasks.domain.measure: per_output.value, "pass@2 of tasks": per_task.value}
+    return make_results({}, tasks, answers, count_views(parts, tasks.outputs, tasks.domain)).scores.means()

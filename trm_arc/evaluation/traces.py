@@ -11,11 +11,10 @@ from augment import BOARD
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
-from trm_arc.data.domains.board import BoardDomain
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import Grid
-from trm_arc.evaluation.outcomes import Outcome, judge_results
-from trm_arc.evaluation.results import Results, name_tests
+from trm_arc.evaluation.outcomes import Outcome, score_tests
+from trm_arc.evaluation.results import Results
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.predictor import Predictor
 from trm_arc.inference.refinement import Moment
@@ -56,18 +55,18 @@ def choose_slots(results: Results, names: Sequence[str] = ()) -> list[int]:
 
     Args:
         results: an evaluation.
-        names: ids of tasks, rows of puzzles, or names as `name_tests` gives them.
+        names: ids of tasks, rows of puzzles, or names as `tasks.names` has them.
 
     Raises:
         InputError: a name that is none of these.
     """
-    called = name_tests(results)
+    called = results.tasks.names
     if len(names) > MOST:
         raise InputError(f"at most {MOST} can be watched for one page, got {len(names)}", flag="--forming")
     if names:
         return list(dict.fromkeys(slot for name in names for slot in _find(name, called, results)))
-    verdicts = judge_results(results)
-    firsts = [next((n for n, verdict in enumerate(verdicts) if verdict.outcome is outcome), None) for outcome in Outcome]
+    tests = score_tests(results)
+    firsts = [next((n for n, test in enumerate(tests) if test.outcome is outcome), None) for outcome in Outcome]
     chosen = [number for number in firsts if number is not None][:USUAL]
     rest = [number for number in range(len(called)) if number not in chosen]
     return chosen + rest[: USUAL - len(chosen)]
@@ -80,7 +79,7 @@ def _find(name: str, called: Sequence[str], results: Results) -> list[int]:
         if candidate in called:
             return [called.index(candidate)]
     tasks = results.tasks
-    owned = [] if isinstance(tasks, PuzzleSet) else [slot for slot, (task, _) in enumerate(tasks.tests) if task.id == name]
+    owned = tasks.find_tests(name)
     if not owned:
         raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {called[0]}", flag="--forming")
     return owned
@@ -167,7 +166,7 @@ def read_forming(path: Path, results: Results | None = None) -> list[Forming]:
             _check(one, results)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"damaged ({error}); remove it, or make it anew with --forming", file=path) from None
-    names = set(name_tests(results)) if results else {one.name for one in formed}
+    names = set(results.tasks.names) if results else {one.name for one in formed}
     return [one for one in formed if one.name in names]
 
 
@@ -175,10 +174,10 @@ def _check(one: Forming, results: Results | None) -> None:
     """Raise ValueError unless an answer forms to its end, on boards of the evaluation's puzzles."""
     if not one.frames or not one.frames[-1].last:
         raise ValueError("an answer's last frame is missing")
-    domain = results.tasks.domain if results else None
-    for grid in (frame.grid for frame in one.frames if isinstance(domain, BoardDomain) and frame.grid.size):
-        if grid.shape != domain.shape:
-            raise ValueError(f"a board of {domain.shape} is needed, got {grid.shape}")
+    shape = results.tasks.domain.shape if results else None
+    for grid in (frame.grid for frame in one.frames if shape and frame.grid.size):
+        if grid.shape != shape:
+            raise ValueError(f"a board of {shape} is needed, got {grid.shape}")
 
 
 def _parse(kind: type, value: Any) -> Any:

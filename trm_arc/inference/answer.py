@@ -16,7 +16,7 @@ from trm_arc.common.distributed import Processes
 from trm_arc.common.errors import InputError, require_least, shorten
 from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
 from trm_arc.data.lanes import expected_side
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.predictor import Predictor, list_views
 from trm_arc.inference.refinement import Thinking
@@ -48,7 +48,7 @@ def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
     A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
     of all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
     """
-    if isinstance(tasks, PuzzleSet):
+    if tasks.domain.shared_embedding:
         drawn = tasks.domain.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
         return Rows(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
     plan, table = checkpoint.plan(), check_rows(checkpoint)
@@ -82,7 +82,7 @@ def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[li
         InputError: lanes for the MLP mixer.
     """
     model = checkpoint.config.model
-    if isinstance(tasks, PuzzleSet):
+    if tasks.domain.shape is not None:
         return [Window(*tasks.domain.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), [Window(*window) for window in checkpoint.extra["windows"]]
     if model.mixer == "mlp":
@@ -114,7 +114,7 @@ def refuse_large(checkpoint: Checkpoint, tasks: AnySet) -> None:
     Raises:
         InputError: there is one.
     """
-    if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
+    if tasks.domain.shape is not None or checkpoint.config.model.mixer != "mlp":
         return
     board = checkpoint.extra["windows"][-1]
     large = [task.id for task in tasks.without_solutions() if task.side > min(board)]

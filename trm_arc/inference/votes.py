@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from trm_arc.data.domains import ARC, Domain
+from trm_arc.data.domains import Domain
+from trm_arc.data.domains.arc import ARC
 
 
 @dataclass(frozen=True)

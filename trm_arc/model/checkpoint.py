@@ -25,8 +25,8 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, read_json, share, to_json, write_atomic
 from trm_arc.config import Config
-from trm_arc.data.domains import ARC, Domain
-from trm_arc.data.domains.board import domain_by_name
+from trm_arc.data.domains import Domain, domain_by_name
+from trm_arc.data.domains.arc import ARC
 from trm_arc.model.compiling import BLOCK, STEP
 from trm_arc.model.reasoner import Reasoner
 

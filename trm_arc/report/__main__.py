@@ -26,7 +26,7 @@ def make_parser() -> Parser:
         "needs no network. More runs are compared with the first, and their curves drawn beside its own.",
         usage="%(prog)s RUN_OR_PREDICTIONS [MORE ...] [options]",
     )
-    named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json or predictions.csv"
+    named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json"
     parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
     parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
     forming = "watch how the answers to these form: ids of tasks, or rows of puzzles; without any, to the first of each outcome"

@@ -10,7 +10,6 @@ import numpy as np
 
 from trm_arc.common.text import printable
 from trm_arc.data.domains import Domain
-from trm_arc.data.domains.board import BoardDomain, SudokuDomain
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.traces import Forming, Frame
 from trm_arc.report.plots import make_figure, render_figure
@@ -54,8 +53,8 @@ class BoardDrawer:
             axes.axis("off")
             axes.text(0.5, 0.5, "no grid", ha="center", va="center", transform=axes.transAxes)
             return
-        if isinstance(self.domain, SudokuDomain):
-            self._draw_sudoku(axes, grid)
+        if self.domain.drawing.style == "symbols":
+            self._draw_symbols(axes, grid)
         else:
             self._draw_cells(axes, grid)
         rows, columns = grid.shape
@@ -66,13 +65,13 @@ class BoardDrawer:
             self._mark(axes, grid)
 
     def _draw_cells(self, axes: "Axes", grid: Grid) -> None:
-        of_maze = isinstance(self.domain, BoardDomain)
-        colours = np.array([*(_MAZE if of_maze else RGB), (255, 0, 255)], np.uint8)
+        is_maze = self.domain.drawing.style == "maze"
+        colours = np.array([*(_MAZE if is_maze else RGB), (255, 0, 255)], np.uint8)
         axes.imshow(colours[np.minimum(grid, len(colours) - 1)], interpolation="nearest")
         lines = {"color": "#6b7280", "linewidth": 0.4}
         axes.hlines(np.arange(grid.shape[0] + 1) - 0.5, -0.5, grid.shape[1] - 0.5, **lines)
         axes.vlines(np.arange(grid.shape[1] + 1) - 0.5, -0.5, grid.shape[0] - 0.5, **lines)
-        if of_maze:
+        if is_maze:
             size = 180 / max(grid.shape)
             row, column = np.nonzero(grid == 4)
             axes.plot(column, row, "o", color="#0b57d0", markersize=0.28 * size, linestyle="none")
@@ -80,12 +79,13 @@ class BoardDrawer:
                 for r, c in np.argwhere(grid == value).tolist():
                     axes.text(c, r, letter, ha="center", va="center_baseline", fontsize=0.5 * size, fontweight="bold")
 
-    def _draw_sudoku(self, axes: "Axes", grid: Grid) -> None:
-        side, boxes = len(grid), self.domain.boxes
+    def _draw_symbols(self, axes: "Axes", grid: Grid) -> None:
+        side = len(grid)
+        box_rows, box_columns = self.domain.drawing.box or grid.shape
         edges = np.arange(side + 1)
         for at in edges.tolist():
-            axes.axhline(at - 0.5, color="black", linewidth=1.1 if at % boxes.rows == 0 else 0.25)
-            axes.axvline(at - 0.5, color="black", linewidth=1.1 if at % boxes.columns == 0 else 0.25)
+            axes.axhline(at - 0.5, color="black", linewidth=1.1 if at % box_rows == 0 else 0.25)
+            axes.axvline(at - 0.5, color="black", linewidth=1.1 if at % box_columns == 0 else 0.25)
         for (row, column), value in np.ndenumerate(grid):
             if value:
                 clue = self.question[row, column] > 0
@@ -98,7 +98,7 @@ class BoardDrawer:
 
         if self.truth is None or self.truth.shape != grid.shape:
             return
-        width, inner = 26 / max(grid.shape), "#d1242f" if isinstance(self.domain, BoardDomain) else "black"
+        width, inner = 26 / max(grid.shape), "black" if self.domain.drawing.style == "colours" else "#d1242f"
         for row, column in np.argwhere(grid != self.truth).tolist():
             for colour, line in (("white", 0.24 * width), (inner, 0.1 * width)):
                 place = (column - 0.38, row - 0.38)
