@@ -332,7 +332,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     code, _, error = command("adapt", "--preset", "maze", "--challenges", challenges)
     assert "--preset maze: is for Sudoku or mazes" in error
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
-    assert "answers sudoku-4x4, and c.json holds ARC" in error
+    assert f"answers sudoku-4x4, and {challenges} holds ARC" in error
 
 
 # --- leaks
