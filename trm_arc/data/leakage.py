@@ -33,11 +33,6 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
 def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[AnySet, list[str]]:
     """Refuse training tasks that leak, or drop them.
 
-    Args:
-        training: tasks that are trained on with all their known outputs.
-        evaluation: tasks whose test outputs are scored.
-        drop: leave the leaking training tasks out instead of refusing.
-
     Returns:
         The training tasks that remain, and the names of those dropped.
 

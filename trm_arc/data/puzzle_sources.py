@@ -90,11 +90,6 @@ def domain_of_set(name: str) -> tuple["BoardDomain", bool]:
 def fit_to_data(config: Config, given: Mapping[str, Any], folder: Path | None) -> Config:
     """The settings of a run with what follows from its data: of boards their size, the tokens and the data to answer.
 
-    Args:
-        config: the settings as they are.
-        given: those that were asked for by name.
-        folder: where to look for named sets first.
-
     Raises:
         InputError: settings that do nothing for this data, or that contradict it.
     """
@@ -136,11 +131,6 @@ def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, ski
 
 def find_file(name: str, part: Part, folder: Path | None) -> Path:
     """The file of a public data set.
-
-    Args:
-        name: of the set.
-        part: of the set.
-        folder: where to look first.
 
     Raises:
         InputError: it is not there.

@@ -48,22 +48,13 @@ class _Puzzles(NamedTuple):
 
 
 class BadRows:
-    """What to do with rows that are no puzzles.
-
-    Args:
-        path: of the file.
-        skip: leave them out, instead of refusing.
-    """
+    """What to do with rows that are no puzzles."""
 
     def __init__(self, path: Path, *, skip: bool) -> None:
         self.path, self.skip, self.count, self.first = path, skip, 0, ""
 
     def meet(self, row: int, reason: str) -> None:
         """Refuse a row, or count it.
-
-        Args:
-            row: its number, from 1.
-            reason: why it is no puzzle.
 
         Raises:
             InputError: it is to be refused.

@@ -79,10 +79,6 @@ def _place(candidates: list[Grid], truth: Grid) -> int | None:
 def pass_at(places: list[list[int | None]], cutoff: int) -> tuple[Rate, Rate]:
     """pass@`cutoff`: per test output (the ARC Prize score at 2), and as the mean over tasks of the solved fraction (the
     original's `ARC/pass@K`).
-
-    Args:
-        places: from `ranks`.
-        cutoff: K.
     """
     solved = [[place is not None and place < cutoff for place in task] for task in places]
     outputs = sum(map(len, solved))
@@ -90,12 +86,7 @@ def pass_at(places: list[list[int | None]], cutoff: int) -> tuple[Rate, Rate]:
 
 
 def score(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> dict[str, Any]:
-    """All scores as plain values, for JSON.
-
-    Args:
-        places: from `ranks`.
-        cutoffs: the K to report.
-    """
+    """All scores as plain values, for JSON."""
     both = {cutoff: pass_at(places, cutoff) for cutoff in cutoffs}
     return {
         "tasks": len(places),
@@ -107,12 +98,7 @@ def score(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> dict[str,
 
 
 def score_table(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> str:
-    """The scores as text for a terminal, within 80 columns.
-
-    Args:
-        places: from `ranks`.
-        cutoffs: the K to report.
-    """
+    """The scores as text for a terminal, within 80 columns."""
     both = {cutoff: pass_at(places, cutoff) for cutoff in cutoffs}
     lines = ["per test output (pass@2 is the ARC Prize score):"]
     lines += [f"  pass@{k:<5}{per_output}" for k, (per_output, _) in both.items()]

@@ -111,11 +111,7 @@ def show_groups(groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> 
 
 
 class Contents:
-    """An evaluation, ready to be shown.
-
-    Args:
-        results: the evaluation.
-    """
+    """An evaluation, ready to be shown."""
 
     def __init__(self, results: Results) -> None:
         self.results, self.outcomes = results, score_tests(results)
@@ -219,12 +215,7 @@ class Contents:
         ]
 
     def compared(self, other: Results, name: str) -> dict[str, Any]:
-        """A comparison with another evaluation, in which this one is the newer; or why there is none.
-
-        Args:
-            other: what it is compared with.
-            name: what that is called.
-        """
+        """A comparison with another evaluation, in which this one is the newer; or why there is none."""
         try:
             comparison: Comparison = compare(other, self.results)
         except InputError as error:

@@ -49,9 +49,6 @@ class Subject:
 def find_subject(path: Path) -> Subject:
     """What a run's folder, or the file of predictions in one, holds.
 
-    Args:
-        path: see above.
-
     Raises:
         InputError: nothing that can be shown, or a file that is damaged.
     """
@@ -76,12 +73,6 @@ def find_subject(path: Path) -> Subject:
 def make_subject(name: str, folder: Path, results: Results | None, run: Path | None) -> Subject:
     """What lies beside an evaluation: the metrics of the run that it is of, and how some answers form.
 
-    Args:
-        name: as the user calls it.
-        folder: of the evaluation.
-        results: the evaluation; None if there is only training.
-        run: the folder of the training.
-
     Raises:
         InputError: a file is damaged.  Metrics that say nothing are no reason to go without an evaluation.
     """
@@ -102,10 +93,6 @@ def find_run(folder: Path, results: Results | None) -> Path | None:
     """The folder of the run that an evaluation is of, where it is sure: the folder around an evaluation of other data.
 
     A path that the evaluation states is no proof: what lies there now may be another run.
-
-    Args:
-        folder: of the evaluation.
-        results: the evaluation.
     """
     above = folder.resolve().parent
     stated = run_of(Path(str(results.metadata.get("checkpoint", "")))) if results else Path()
@@ -114,9 +101,6 @@ def find_run(folder: Path, results: Results | None) -> Path | None:
 
 def find_checkpoint(subject: Subject) -> Path:
     """The checkpoint that gave an evaluation's answers: where the evaluation says, or in the run's folder.
-
-    Args:
-        subject: whose.
 
     Raises:
         InputError: there is no evaluation, or its checkpoint is not there any more.
@@ -142,12 +126,6 @@ def _require_results(subject: Subject) -> Results:
 
 def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, device: Device) -> Subject:
     """Watch how answers form, and keep that beside the evaluation.
-
-    Args:
-        subject: whose.
-        names: of the tests; the default ones if there are none.
-        model: what answers.
-        device: where to compute.
 
     Raises:
         InputError: there is no evaluation, or no such test.

@@ -49,13 +49,6 @@ def make_page(
     Everything that comes from data goes through the template engine's escaping, or into a script element of JSON with every
     `<`, `>`, `&` and `'` written as an escape; the page's own program is the only one that its policy lets run.
 
-    Args:
-        title: of the page.
-        results: the evaluation to show; None where there is only training.
-        forming: how some answers form.
-        training: curves, if there are any.
-        others: evaluations to compare with, by name.
-
     Raises:
         InputError: the template engine is missing.
     """
