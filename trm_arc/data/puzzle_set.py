@@ -9,7 +9,7 @@ import numpy as np
 
 from augment import PackedGrids, hash_boards, pack_boards
 from trm_arc.common.errors import InputError
-from trm_arc.data.domains import make_distinct
+from trm_arc.data.domains import NO_VALUE, make_distinct
 from trm_arc.data.task import Grid, Pair, TaskSet, grid_key
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class PuzzleSet:
 
     def first_boards(self, answers: list[list[Grid]]) -> np.ndarray:
         """The first answer to each, uint8 (n, rows, columns); a board without values where there is none."""
-        nothing = np.full(self.domain.shape, 255, np.uint8)
+        nothing = np.full(self.domain.shape, NO_VALUE, np.uint8)
         return np.stack([ranked[0] if ranked else nothing for ranked in answers])
 
     @property

@@ -201,9 +201,11 @@ def read_results(path: Path) -> Results:
     if document.get("version") != VERSION:
         problem = f"predictions of version {document.get('version')}, and this trm_arc reads version {VERSION}; {ADVICE}"
         raise InputError(problem, file=path)
-    name = document.get("domain")
     try:
-        domain = domain_by_name(name if isinstance(name, str) else str(name))
+        domain = domain_by_name(str(document.get("domain")))
+    except InputError as error:
+        raise InputError(f"{error.problem}; {ADVICE}", file=path) from None
+    try:
         content = load_record(_File, document, path, {np.ndarray: domain.parse_grid})
         tasks = domain.parse_set(content.tasks, str(content.metadata.get("data", path.name)), path)
     except InputError as error:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "test"]
 DOMAINS_VARIABLE = "TRM_ARC_DOMAINS"  # modules with further domains, by commas, for the commands
+NO_VALUE = 255  # a cell of no value: a character that means nothing, a token of padding
 _BUILT_IN = ("sudoku", "maze", "arc")
 _SIZED_NAME = re.compile(r"([a-z_]+)-(\d+)x(\d+)")
 
@@ -318,7 +319,8 @@ def domain_by_name(name: str) -> Domain:
     if match is None or match[2] != match[3] or match[1] not in list_kinds():
         known = [kind.sized * "-NxN" for kind in _KINDS.values()]
         names = ", ".join(sorted(map("".join, zip(_KINDS, known, strict=True))))
-        raise InputError(f"{name}: no such kind of puzzle; there are {names}")
+        more = f"; {DOMAINS_VARIABLE} names modules with more"
+        raise InputError(f"{name}: no such kind of puzzle; there are {names}{more}")
     return _KINDS[match[1]].make(int(match[2]))
 
 

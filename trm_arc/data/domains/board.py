@@ -27,7 +27,7 @@ from augment.kernels import EMPTY, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.records import load_record
 from trm_arc.config import Config, TrainingConfig
-from trm_arc.data.domains import Domain, Drawing, Grouping, LoadOptions, Part, place_of
+from trm_arc.data.domains import NO_VALUE, Domain, Drawing, Grouping, LoadOptions, Part, place_of
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import load_puzzles, test_of
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
-NO_VALUE = 255  # a cell of no value: a character that means nothing, a token of padding
 _IDLE = ("smallest", "lanes", "translate", "leave_out")  # settings that say nothing of boards of one size
 _MOST = 2**62  # of a number in a file
 
