@@ -26,9 +26,8 @@ from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
 from trm_arc.config import Config, load_preset
 from trm_arc.data.examples import prepare_examples
-from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import made_family
+from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.model.compiling import BLOCK, STEP
 from trm_arc.model.flops import count_training, measure_peak
@@ -119,11 +118,11 @@ def make_examples(config: Config, small: bool) -> tuple[Config, Any]:
     else:
         tasks = _make_tasks(40 if small else 400, 9 if small else 30)
         return config, prepare_examples(TaskSet([], "none"), tasks, config)[0]
-    family, easy = made_family(kind)
-    made = family.generate(64, 0, easy, None, lambda _done: None)
-    puzzles = PuzzleSet(kind, family, *made, np.arange(1, 65))
+    domain, easy = domain_of_set(kind)
+    made = domain.generate(64, 0, easy, None, lambda _done: None)
+    puzzles = PuzzleSet(kind, domain, *made, np.arange(1, 65))
     config = fit_to_data(config, {}, None)
-    return config, prepare_puzzles(puzzles, puzzles, config)
+    return config, domain.prepare(puzzles, puzzles, config)[0]
 
 
 def _make_tasks(count: int, largest: int) -> TaskSet:

@@ -15,7 +15,7 @@ from trm_arc.cli import run
 from trm_arc.common.errors import require_least
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import TaskSet
-from trm_arc.evaluation.results import Results, make_results, truths
+from trm_arc.evaluation.results import Results, make_results
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.page import make_page
 
@@ -33,7 +33,7 @@ _ASKED = {"first sight": _SEEN, "whole page": _READY, "a filter": _FILTER, "all 
 def make_evaluation(tasks: TaskSet, generator: np.random.Generator) -> Results:
     """An evaluation in which every second test input is solved, and all have ten candidates with a few wrong cells."""
     ranked = []
-    for number, truth in enumerate(truths(tasks)):
+    for number, truth in enumerate(tasks.truths):
         grids = [truth.copy() for _ in range(CANDIDATES)]
         for grid in grids[number % 2 :]:
             at = generator.integers(0, grid.size, 3)

@@ -14,7 +14,6 @@ from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Grid, TaskSet
 from trm_arc.evaluation.score import ranks
 from trm_arc.inference.answer import predict_tasks
-from trm_arc.inference.attempts import fill_all
 from trm_arc.inference.votes import Candidate, Predictions, tally
 from trm_arc.model.checkpoint import load_checkpoint
 
@@ -72,7 +71,7 @@ def same(first: list[Grid], second: list[Grid]) -> bool:
 
 def solved(tasks: TaskSet, attempts: list[list[Grid]]) -> int:
     """Test outputs solved within two attempts."""
-    return sum(place is not None for task in ranks(tasks.solutions, fill_all(tasks, attempts)) for place in task)
+    return sum(place is not None for task in ranks(tasks.solutions, tasks.fill_attempts(attempts)) for place in task)
 
 
 def main(arguments: Sequence[str]) -> int:

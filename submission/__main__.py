@@ -17,7 +17,7 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import read_json, to_json
 from trm_arc.config import RECIPES
-from trm_arc.data.family import ARC
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.task import TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks, score, score_table
 from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts
@@ -151,7 +151,7 @@ def add_predict_flags(entry: argparse.ArgumentParser, usual_time: str) -> None:
     flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {usual})")
     flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
-    add_view_flags(entry, ARC.usual_views)
+    add_view_flags(entry, ARC.default_views)
     settling = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settling} (default: only when they cannot)")
     flag("--work-folder", type=Path, help="keep adapted runs here, each session in a folder of its own (default: not)")

@@ -30,7 +30,7 @@ from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data import sources
 from trm_arc.data.task import TaskSet
 from trm_arc.evaluation.score import ranks, score_table
-from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.attempts import read_attempts
 from trm_arc.model.checkpoint import EXPORT, list_checkpoints
 from trm_arc.model.export import load_newest
@@ -224,7 +224,7 @@ def rehearse(values: argparse.Namespace, predict: Predict, evaluation: Path, che
             continue
         readable.append(path)
         try:
-            tasks = refuse_trained(checkpoint, tasks, drop=True)
+            tasks = check_not_trained_on(checkpoint, tasks, drop=True)
         except InputError as error:
             say(f"no rehearsal: {error}")
             return 0

@@ -7,9 +7,10 @@ from pathlib import Path
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json
 from trm_arc.common.text import printable
+from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
-from trm_arc.inference.attempts import ATTEMPTS, fill_attempts, find_faults, to_submission
+from trm_arc.inference.attempts import find_faults, to_submission
 
 SAMPLE = "sample_submission.json"  # lies beside the competition's challenges, with every id
 

@@ -22,7 +22,7 @@ from trm_arc.config import Config
 from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import made_family
+from trm_arc.data.puzzle_sources import domain_of_set
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluation.results import Results, make_results
 from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
@@ -105,9 +105,9 @@ def write_kaggle(folder: Path, tasks: TaskSet, stem: str) -> Path:
 
 def make_puzzles(name: str, count: int, seed: int) -> PuzzleSet:
     """New puzzles of a kind that is made here, as `sudoku-4x4-easy`."""
-    family, easy = made_family(name)
-    made = family.generate(count, seed, easy, None, lambda _done: None)
-    return PuzzleSet(name, family, *made, np.arange(1, count + 1))
+    domain, easy = domain_of_set(name)
+    made = domain.generate(count, seed, easy, None, lambda _done: None)
+    return PuzzleSet(name, domain, *made, np.arange(1, count + 1))
 
 
 def small_trainer(
@@ -187,7 +187,7 @@ def random_puzzles(name: str, seed: int, count: int = 6) -> Results:
     puzzles, generator = make_puzzles(name, count, 5), np.random.default_rng(seed)
     ranked = []
     for question, answer in puzzles:
-        boards = generator.integers(0, puzzles.family.values, (int(generator.choice([0, 1, 4, 15])), *puzzles.family.shape))
+        boards = generator.integers(0, puzzles.domain.values, (int(generator.choice([0, 1, 4, 15])), *puzzles.domain.shape))
         boards = [*(np.where(question > 0, question, boards) if generator.random() < 0.5 else boards).astype(np.uint8)]
         if generator.random() < 0.7:
             boards.insert(int(generator.integers(len(boards) + 1)), answer)
@@ -195,7 +195,7 @@ def random_puzzles(name: str, seed: int, count: int = 6) -> Results:
             boards[0] = np.where(generator.random(boards[0].shape) < 0.02, 255, boards[0]).astype(np.uint8)
         boards = list({board.tobytes(): board for board in boards}.values())
         ranked.append([Candidate(board, 40 - n, round(float(generator.random()), 4)) for n, board in enumerate(boards)])
-    return make_results({"family": puzzles.family.name, "data": name}, puzzles, ranked, np.full((count, 1), 999))
+    return make_results({"domain": puzzles.domain.name, "data": name}, puzzles, ranked, np.full((count, 1), 999))
 
 
 def mutate(value: object, data: st.DataObject) -> object:

@@ -150,8 +150,8 @@ def miss(truth: np.ndarray | None, attempts: list[np.ndarray], ranked: list[tupl
         if np.array_equal(grid, truth):
             return "outvoted", "rank" if {way for way, votes in enumerate(by_symmetry) if votes} == tried else "views"
     if not ranked:
-        return "never", "silent"
-    return "never", "cells" if truth.shape in [attempt.shape for attempt in attempts[:2]] else "size"
+        return "not_generated", "no_prediction"
+    return "not_generated", "cells" if truth.shape in [attempt.shape for attempt in attempts[:2]] else "size"
 
 
 def two_sided(gained: int, lost: int) -> float:

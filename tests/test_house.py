@@ -198,3 +198,21 @@ def test_readme_counts_the_parameters_of_every_preset() -> None:
     for name, preset in PRESETS.items():
         millions = sum(p.numel() for p in Reasoner(preset.model, torch.Generator()).parameters()) / 1e6
         assert told[name].strip().startswith(f"{millions:.2f} M"), name
+
+
+def test_code_outside_of_domains_does_not_ask_which_domain_it_has() -> None:
+    """What differs is a method or an attribute of the domain or the set; the few exceptions are commands for ARC alone."""
+    kinds = r"(TaskSet|PuzzleSet|Domain|ArcDomain|BoardDomain|SudokuDomain|MazeDomain)"
+    asks = re.compile(
+        rf"isinstance\([^()]*(\([^()]*\))?[^()]*\b{kinds}\b|\bis (not )?ARC\b|\b(of_puzzles|are_puzzles)\b"
+        r"|\bdomain\.(name|title) (==|!=|in)|\btype\(\w*domain\)"
+    )
+    inside = (ROOT / "trm_arc" / "data" / "domains", ROOT / "augment")
+    files = [path for path in FILES if not any(folder in path.parents for folder in inside)]
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in files
+        for line in path.read_text().splitlines()
+        if asks.search(line)
+    ]
+    assert len(found) <= 3, "\n".join(found)

@@ -21,8 +21,8 @@ from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, load_preset
-from trm_arc.data.puzzle_examples import OF_PUZZLES
-from trm_arc.data.puzzle_sources import are_puzzles
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.evaluation.monitor import make_watchers
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.export import load_newest
@@ -46,7 +46,7 @@ def make_parser() -> Parser:
     flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
     add_run_flags(parser)
     add_machine_flags(parser)
-    add_settings(parser, None, without=("evaluation_data", *OF_PUZZLES))
+    add_settings(parser, None, without=("evaluation_data", *ARC.unused))
     return parser
 
 
@@ -57,10 +57,9 @@ def check(values: Namespace) -> None:
         raise InputError("name the tasks to adapt to", flag="--challenges")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
         raise InputError("names what to adapt, --preset what to train from scratch: give one of them", flag="--checkpoint")
-    if values.challenges and are_puzzles(values.challenges):
-        raise InputError(
-            f"{values.challenges} holds Sudoku or mazes, not ARC tasks; trm_arc.train learns them", flag="--challenges"
-        )
+    if values.challenges and (other := domain_of_data(values.challenges)) is not ARC:
+        problem = f"{values.challenges} holds {other.plural}, not ARC tasks; trm_arc.train learns them"
+        raise InputError(problem, flag="--challenges")
 
 
 def main(arguments: Sequence[str], started: float | None = None) -> int:

@@ -9,9 +9,8 @@ from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
 from trm_arc.common.text import wants_colour
-from trm_arc.data.family import ARC
 from trm_arc.evaluation.ensemble import Ensemble
-from trm_arc.evaluation.loading import describe_tests, load_tests
+from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.saving import save_results
@@ -25,8 +24,8 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.evaluate",
-        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, metrics.json, "
-        "submission.json and report.html; of Sudoku and mazes predictions.csv, metrics.json and report.html.",
+        description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, "
+        "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks submission.json, too.",
     )
     named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
     parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
@@ -52,18 +51,18 @@ def main(arguments: Sequence[str]) -> int:
     named = values.checkpoint or [newest_checkpoint(RUNS)]
     ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
     checkpoint, run_folder = ensemble.first, run_of(named[0])
-    if config.canvas != DEFAULT.canvas and checkpoint.family is not ARC:
-        raise InputError("does nothing for Sudoku and mazes, which fill their board", flag="--window")
+    if config.canvas != DEFAULT.canvas and checkpoint.domain.shape is not None:
+        raise InputError(f"does nothing for {checkpoint.domain.plural}, which fill their board", flag="--window")
     asked = {"solutions": values.solutions, "puzzles": values.puzzles, "skip_bad": values.skip_bad}
     tasks = load_tests(checkpoint, values.data, values.data_folder, **asked)
     tasks = ensemble.check_tasks(tasks, drop_leaks=values.drop_leaks)
-    views = tasks.family.usual_views if values.views is None else values.views
+    views = tasks.domain.default_views if values.views is None else values.views
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
     processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
-        print(f"{named[0]}, step {checkpoint.step}: {describe_tests(tasks)}")
+        print(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}")
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
         print(f"device: {device.reason}")
@@ -82,8 +81,8 @@ def save(results: Results, out: Path) -> None:
     scores, table = None, "no solutions are known here, so there is no score"
     if results.tasks.has_solutions:
         scores, table = score_results(results)
-    if scores is not None and results.tasks.family is not ARC:
-        print(f"{results.made['steps_of_thought']:.1f} supervision steps a rollout on average")
+    if scores is not None and not results.tasks.domain.submits:
+        print(f"{results.metadata['steps_of_thought']:.1f} supervision steps a rollout on average")
     print(table)
     print(save_results(out, results, scores))
     remove_pictures(out / PICTURES)

@@ -11,7 +11,7 @@ from trm_arc.cli import Parser, run
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import MADE_NAMES, made_family
+from trm_arc.data.puzzle_sources import GENERATED_NAMES, domain_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles
 
 
@@ -24,7 +24,7 @@ def make_parser() -> Parser:
         "No clue of a Sudoku can be left out; those of 9 x 9 are as hard as Sudoku-Extreme's. Mazes are as long as Maze-Hard's. "
         "With -easy behind the name, and always at 4 x 4, Sudoku need no guess; mazes are half as long.",
     )
-    parser.add_argument("kind", metavar="KIND", help=f"{MADE_NAMES}; each also with -easy behind it")
+    parser.add_argument("kind", metavar="KIND", help=f"{GENERATED_NAMES}; each also with -easy behind it")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
     parser.add_argument("--count", type=int, default=1000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the random generator")
@@ -41,21 +41,21 @@ def main(arguments: Sequence[str]) -> int:
     require_least("seed", values.seed, 0)
     if values.seed >= 2**63:
         raise InputError(f"must be below 2**63, got {values.seed}", flag="--seed")
-    family, easy = made_family(values.kind)
+    domain, easy = domain_of_set(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
     exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
-    others = [one.name for one in exclude if one.family is not family]
+    others = [one.name for one in exclude if one.domain is not domain]
     if others:
-        raise InputError(f"{others[0]} holds no {family.name}", flag="--exclude")
+        raise InputError(f"{others[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
-        made = family.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
-    puzzles = PuzzleSet(values.kind, family, *made, np.arange(1, len(made[0]) + 1))
+        made = domain.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
+    puzzles = PuzzleSet(values.kind, domain, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)
     ratings = puzzles.ratings
-    print(f"wrote {values.out}: {len(puzzles)} puzzles, {family.difficulty} from {ratings.min()} to {ratings.max()}, "
+    print(f"wrote {values.out}: {len(puzzles)} puzzles, {domain.difficulty} from {ratings.min()} to {ratings.max()}, "
           f"{ratings.mean():.1f} on average")  # fmt: skip
     return 0
 

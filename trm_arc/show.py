@@ -7,12 +7,9 @@ from trm_arc.cli import Parser, add_data_flag, run
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder
-from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.evaluation.reading import find_results
-from trm_arc.evaluation.results import Results
+from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.select import select_results
 from trm_arc.report.drawing import draw_puzzle, draw_task, fill, head, show_answers
-from trm_arc.solve import read_puzzle
 
 
 def make_parser() -> Parser:
@@ -24,7 +21,7 @@ def make_parser() -> Parser:
     )
     task = "a task's id, or its JSON file; of puzzles a row number, or a Sudoku or maze as for trm_arc.solve"
     parser.add_argument("tasks", metavar="TASK", nargs="+", help=task)
-    named = "a run's folder, or its predictions.json or predictions.csv: show its answers, its votes and the cells it got wrong"
+    named = "a run's folder, or its predictions.json: show its answers, its votes and the cells it got wrong"
     parser.add_argument("--run", type=Path, dest="run_folder", metavar="RUN", help=named)
     source = "set of the ids or rows: a name or path (default: what the run was asked, else every named ARC set)"
     parser.add_argument("--data", help=source)
@@ -39,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if values.solutions and not values.data and not any(text.lower().endswith(".json") for text in values.tasks):
         raise InputError("goes with a challenges file; name that with --data", flag="--solutions")
     results = find_results(values.run_folder) if values.run_folder else None
-    finder = TaskFinder(read_puzzle, values.data, values.data_folder, values.solutions, results and results.tasks)
+    finder = TaskFinder(values.data, values.data_folder, values.solutions, results and results.tasks)
     shown, colour = [], wants_colour()
     for match in map(finder.find, values.tasks):
         answers = results and select_results(results, match.tasks)
@@ -60,10 +57,10 @@ def format_match(match: Match, results: Results | None, notes: Sequence[str], co
     """
     tasks, parts = match.tasks, [fill(note) for note in notes if note]
     title = match.title
-    if not isinstance(tasks, PuzzleSet):
+    if tasks.demonstrations:
         parts.append(draw_task(tasks[0], colour, tests=not results) + "\n" * bool(results))
     elif results:
-        title = f"{tasks.name}: {tasks.family.name}"  # the answer's headline has the rest
+        title = f"{tasks.name}: {tasks.domain.name}"  # the answer's headline has the rest
     else:
         parts.append(draw_puzzle(tasks, 0, colour))
     answers = [show_answers(results, colour, tables=True)] if results else []

@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("shows one view to its last step; leave out --views and --patience", flag="--show-steps")
     puzzles = read_puzzle(values.puzzle)
     checkpoint = load_newest(values.checkpoint or newest_checkpoint(RUNS))
-    if values.checkpoint is None and checkpoint.family is not puzzles.family:
-        answers = f"answers {checkpoint.family.title}, and the puzzle is {puzzles.family.title}"
+    if values.checkpoint is None and checkpoint.domain is not puzzles.domain:
+        answers = f"answers {checkpoint.domain.title}, and the puzzle is {puzzles.domain.title}"
         raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, config)
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     if values.show_steps:
         predictor.callback = drawer.draw_step
     views = np.arange(min(values.views, int(predictor.view_counts[0])))
-    ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.family)[0]
+    ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.domain)[0]
     print(drawer.draw_answer(ranked[0], len(views)))
-    return 0 if puzzles.family.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1
+    return 0 if puzzles.domain.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1
 
 
 if __name__ == "__main__":

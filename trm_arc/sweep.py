@@ -8,11 +8,9 @@ from trm_arc.cli import RUNS, Parser, add_machine_flags, run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
-from trm_arc.data.family import ARC
-from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.evaluation.loading import describe_tests, load_tests
+from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.sweeping import Sweep, SweepConfig
-from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.model.checkpoint import newest_checkpoint, run_of
 from trm_arc.model.export import load_newest
 from trm_arc.report.plots import MISSING
@@ -58,16 +56,14 @@ def main(arguments: Sequence[str]) -> int:
     config = SweepConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
     path = values.checkpoint or newest_checkpoint(RUNS)
     checkpoint = load_newest(path)
-    if checkpoint.family is ARC:
+    if checkpoint.domain.scoring != "exact":
         raise InputError("answers ARC tasks; this is for Sudoku and mazes", file=path)
     puzzles = load_tests(checkpoint, values.data, values.data_folder, puzzles=values.puzzles, skip_bad=values.skip_bad)
-    if not isinstance(puzzles, PuzzleSet):
-        raise InputError(f"{values.data}: holds ARC tasks, and {path} answers {checkpoint.family.name}")
-    puzzles = refuse_trained(checkpoint, puzzles, drop=False)
+    puzzles = check_not_trained_on(checkpoint, puzzles, drop=False)
     folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))
     device = find_device(values.device, values.precision)
-    print(f"{path}, step {checkpoint.step}: {describe_tests(puzzles)}\ndevice: {device.reason}")
+    print(f"{path}, step {checkpoint.step}: {puzzles.describe()}\ndevice: {device.reason}")
     points = Sweep(checkpoint, puzzles, device).run(config)
     document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]

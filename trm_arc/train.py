@@ -9,7 +9,7 @@ from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.config import load_preset
-from trm_arc.data.puzzle_examples import fit_to_data
+from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.monitor import make_watchers
 from trm_arc.model.export import load_newest
 from trm_arc.training.build import Built, build_trainer, refuse_idle_settings

@@ -15,7 +15,7 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import RESULT_FILES, exclusive
 from trm_arc.config import Config, TrainingConfig
-from trm_arc.data.family import ARC
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
@@ -59,14 +59,14 @@ def main(arguments: Sequence[str]) -> int:
     reasoner = build_reasoner(tensors, settings, str(values.file))
     if (table := tensors.get(TABLE)) is None:
         raise InputError(f"{TABLE} is missing: without task embeddings there is nothing to evaluate", file=values.file)
-    family = domain_of_model(reasoner.config)
-    data, evaluation_data = values.data or "", values.evaluation_data or _DEFAULT_DATA.get(family.name, family.name)
+    domain = domain_of_model(reasoner.config)
+    data, evaluation_data = values.data or "", values.evaluation_data or _DEFAULT_DATA.get(domain.name, domain.name)
     training = official_training(settings, TrainingConfig()) | {"data": data, "evaluation_data": evaluation_data}
     precision = settings.choice("forward_dtype", PRECISIONS, "bfloat16")
-    if family is not ARC:
+    if domain is not ARC:
         if values.identifiers is not None:
-            raise InputError(f"{family.title} has one task embedding for all puzzles; leave the flag out", flag="--identifiers")
-        rows, note = puzzle_embedding(table, family), f"the task embedding of {family.name}"
+            raise InputError(f"{domain.title} has one task embedding for all puzzles; leave the flag out", flag="--identifiers")
+        rows, note = puzzle_embedding(table, domain), f"the task embedding of {domain.name}"
         trained = np.unique(load_puzzles(data, "train", values.data_folder).input_hashes()) if data else np.zeros(0, np.int64)
     else:
         tasks = load_tasks(evaluation_data, values.data_folder)
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         "trained": torch.from_numpy(trained),
     }
     board = Window(config.model.board_rows, config.model.board_columns)
-    metadata = Metadata(windows=[board], precision=precision, domain=family.name)
+    metadata = Metadata(windows=[board], precision=precision, domain=domain.name)
     prepare_folder(values.out, overwrite=values.overwrite)
     stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
     with exclusive(values.out):

@@ -11,13 +11,11 @@ import pytest
 from tests.helpers import make_tasks, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import printable
-from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.domains import domain_by_name
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.data.task import Grid, Pair, Task, TaskSet
-from trm_arc.evaluation.puzzle_answers import write_answers
-from trm_arc.evaluation.reading import find_results
-from trm_arc.evaluation.results import Results, make_results, write_predictions
+from trm_arc.evaluation.results import Results, find_results, make_results, write_results
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.terminal import flow, join_lines, render_grid
 
@@ -70,19 +68,19 @@ def arc_run(tmp_path: Path, tasks: TaskSet) -> Path:
     """A run that misses the first task by a cell, its right answer in third place, and solves one test of the other task."""
     truths = [task.test[number].output for task, number in tasks.tests]
     grids = [[spoil(truths[0]), np.zeros((9, 9), np.uint8), truths[0]], [truths[1], spoil(truths[1])], []]
-    write_predictions(tmp_path / "run" / "predictions.json", make_answers(tasks, grids))
+    write_results(tmp_path / "run" / "predictions.json", make_answers(tasks, grids))
     return tmp_path / "run"
 
 
 @pytest.fixture(scope="module")
 def sudoku() -> PuzzleSet:
     """Five small puzzles, made by hand: each lacks another two cells that can be told at once."""
-    family = find_family("sudoku-4x4")
-    answers = np.repeat(family.parse("1234341221434321"), 5, axis=0)
+    domain = domain_by_name("sudoku-4x4")
+    answers = np.repeat(domain.parse("1234341221434321"), 5, axis=0)
     questions = answers.copy()
     questions[np.arange(5), [0, 0, 0, 0, 1], [0, 1, 2, 3, 0]] = 0
     questions[:, 3, 3] = 0
-    return PuzzleSet("sudoku-4x4", family, questions, answers, np.zeros(5, np.int64), np.arange(1, 6))
+    return PuzzleSet("sudoku-4x4", domain, questions, answers, np.zeros(5, np.int64), np.arange(1, 6))
 
 
 @pytest.fixture
@@ -92,7 +90,7 @@ def sudoku_run(tmp_path: Path, sudoku: PuzzleSet) -> Path:
     wrong = sudoku.answers[1].copy()
     wrong[0] = wrong[0, ::-1]
     grids[1] = [wrong, sudoku.answers[1]]
-    write_answers(tmp_path / "puzzles" / "predictions.csv", make_answers(sudoku, grids))
+    write_results(tmp_path / "puzzles" / "predictions.json", make_answers(sudoku, grids))
     return tmp_path / "puzzles"
 
 
@@ -121,7 +119,7 @@ def test_a_large_task_fits_80_columns(tmp_path: Path, command: Callable, monkeyp
     task = Task("large" * 30, (Pair(grid, grid[:, ::-1].copy()), Pair(narrow, narrow)), (Pair(grid, grid),))
     tasks = TaskSet([task], "large tasks")
     run = tmp_path / "predictions.json"
-    write_predictions(run, make_answers(tasks, [[spoil(grid), 9 - grid] + [np.full((30, n), 3, np.uint8) for n in range(1, 9)]]))
+    write_results(run, make_answers(tasks, [[spoil(grid), 9 - grid] + [np.full((30, n), 3, np.uint8) for n in range(1, 9)]]))
     code, text, error = command("show", task.id, "--run", run)
     assert code == 0, error
     assert ("\x1b" in text) == colour
@@ -185,7 +183,7 @@ def test_the_right_answer_is_listed_wherever_it_stands(tmp_path: Path, command: 
     tasks = make_tasks(1, 5)
     truth = tasks[0].test[0].output
     others = [np.full((9, n), 1, np.uint8) for n in range(1, 13)]
-    write_predictions(tmp_path / "predictions.json", make_answers(tasks, [[*others, truth]]))
+    write_results(tmp_path / "predictions.json", make_answers(tasks, [[*others, truth]]))
     text = command("show", "made00", "--run", tmp_path)[1]
     assert re.search(r"(?m)^    10  .*wrong size\n    13  .*right$", text)
     assert "13 distinct answers from 40 views:" in text
@@ -194,7 +192,7 @@ def test_the_right_answer_is_listed_wherever_it_stands(tmp_path: Path, command: 
 def test_a_solution_from_elsewhere_judges_the_run(tmp_path: Path, tasks: TaskSet, command: Callable) -> None:
     truths = [task.test[number].output for task, number in tasks.tests]
     blind = make_answers(tasks.without_solutions(), [[spoil(truth), np.zeros((9, 9), np.uint8), truth] for truth in truths])
-    write_predictions(tmp_path / "predictions.json", blind)
+    write_results(tmp_path / "predictions.json", blind)
     code, text, _ = command("show", "made00", "--run", tmp_path)
     assert (code, "truth" in text, "right" in text, "!" in text) == (0, False, False, False)
     text = command("show", "made00", "--run", tmp_path, "--data", write_kaggle(tmp_path, tasks, "made"))[1]
@@ -213,7 +211,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
     assert text.count("!") == 4
     assert "     2      8  20.0%     0.75  4 x 4    right" in text
     assert wide(text) <= 80
-    question = sudoku.family.show(sudoku.questions[1])
+    question = sudoku.domain.show(sudoku.questions[1])
     assert "row 2, " in command("show", question, "--run", sudoku_run)[1], "a puzzle is known again"
     code, _, error = command("show", 77, "--run", sudoku_run)
     assert code == 2
@@ -223,7 +221,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
 
 
 def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet, sudoku_run: Path, command: Callable) -> None:
-    question = sudoku.family.show(sudoku.questions[0])
+    question = sudoku.domain.show(sudoku.questions[0])
     code, text, error = command("show", question)
     assert code == 0, error
     assert "sudoku-4x4, 0 guesses\nquestion        solution\n" in text
@@ -233,7 +231,7 @@ def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet
     assert "maze-5x5, 5 moves" in text
     assert "has no answer to it." in text.replace("\n", " ")
     table = tmp_path / "table.csv"
-    table.write_text(f"question,answer\n{question},{sudoku.family.show(sudoku.answers[0])}\n")
+    table.write_text(f"question,answer\n{question},{sudoku.domain.show(sudoku.answers[0])}\n")
     assert "table.csv, row 1: sudoku-4x4, " in command("show", 1, "--data", table)[1].replace("\n", " ")
     code, _, error = command("show", table)
     assert (code, "holds many puzzles; name one by its row" in error) == (2, True)
@@ -286,7 +284,7 @@ def test_a_task_cannot_control_the_terminal(tmp_path: Path, tasks: TaskSet, comm
     path.write_bytes(orjson.dumps(to_document(evil, outputs=True)))
     truths = [pair.output for pair in evil[0].test]
     run = tmp_path / "predictions.json"
-    write_predictions(run, make_answers(evil, [[truth] for truth in truths]))
+    write_results(run, make_answers(evil, [[truth] for truth in truths]))
     for arguments in (("--data", path), ("--run", run), ("--data", path, "--run", run)):
         code, text, error = command("show", evil[0].id, *arguments)
         assert code == 0, error

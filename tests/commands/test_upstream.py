@@ -444,7 +444,7 @@ def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path,
     assert code == 0
     assert "the task embedding of sudoku-9x9" in printed
     checkpoint = load_checkpoint(folder / "run")
-    assert checkpoint.family.name == "sudoku-9x9"
+    assert checkpoint.domain.name == "sudoku-9x9"
     assert checkpoint.config.training.evaluation_data == "sudoku-extreme"
     assert torch.equal(checkpoint.tensors["embedding.table"], theirs[TABLE].float())
     puzzles = folder / "sudoku.csv"

@@ -1,4 +1,4 @@
-"""The leak guard: what is scored is not trained on."""
+"""Leaks: what is scored is not trained on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.helpers import make_tasks
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS
 from trm_arc.data.examples import sample_plans
-from trm_arc.data.leakage import find_leaks, guard
+from trm_arc.data.leakage import check_leakage, find_leaks
 from trm_arc.data.loading import load_training_tasks
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
@@ -24,8 +24,8 @@ def test_the_same_task_leaks_whatever_its_id_and_the_order_of_its_pairs() -> Non
     training = TaskSet([*make_tasks(3, 1, "other"), shuffled], "training")
     assert find_leaks(training, evaluation) == {task.id: ["renamed"]}
     with pytest.raises(InputError, match=f"test answers of 1 task of made that will be scored: {task.id}; .*--drop-leaks"):
-        guard(training, evaluation, drop=False)
-    kept, dropped = guard(training, evaluation, drop=True)
+        check_leakage(training, evaluation, drop=False)
+    kept, dropped = check_leakage(training, evaluation, drop=True)
     assert dropped == ["renamed"]
     assert [t.id for t in kept] == ["other00", "other01", "other02"]
 
@@ -35,7 +35,7 @@ def test_shared_demonstrations_are_no_leak() -> None:
     task = evaluation[0]
     training = TaskSet([Task("same demonstrations", task.train, (Pair(np.full((7, 7), 9, np.uint8), None),))], "training")
     assert find_leaks(training, evaluation) == {}
-    assert guard(training, evaluation, drop=False) == (training, [])
+    assert check_leakage(training, evaluation, drop=False) == (training, [])
 
 
 def test_a_test_input_without_its_answer_is_no_leak() -> None:
@@ -69,7 +69,7 @@ def test_real_sets(arc: Path) -> None:
     leaks = find_leaks(load_tasks("arc2-training", arc), evaluation)
     assert len(leaks) == 376
     with pytest.raises(InputError, match="376 tasks"):
-        guard(load_tasks("arc2-training", arc), evaluation, drop=False)
+        check_leakage(load_tasks("arc2-training", arc), evaluation, drop=False)
     # The published training mix holds one answer of its own evaluation set.
     assert find_leaks(load_tasks("arc1-training", arc), evaluation) == {"070dd51e": ["40853293"]}
     for name in ("arc2-training", "concept"):

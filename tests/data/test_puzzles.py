@@ -19,18 +19,18 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
 from trm_arc.data import puzzle_sources as sources
 from trm_arc.data import table
-from trm_arc.data.family import ARC
-from trm_arc.data.leakage import guard
-from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
-from trm_arc.data.puzzle_families import PuzzleFamily, find_family
+from trm_arc.data.domains import domain_by_name
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.domains.board import BoardDomain
+from trm_arc.data.leakage import check_leakage
 from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.data.puzzle_text import read_question
 from trm_arc.data.table import read_puzzles, write_puzzles
-from trm_arc.evaluation.puzzle_scores import judge, puzzle_table, score_puzzles
+from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import RefinementStep, refine
-from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.training.run_folder import best_so_far
@@ -83,7 +83,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sudoku: PuzzleSet) -> Path
     )
     config = fit_to_data(config, {"data": config.training.data}, None)
     training = read_puzzles(folder / "train.csv", "train")
-    trainer = Trainer(config, prepare_puzzles(training, training, config), CPU, 4)
+    trainer = Trainer(config, training.domain.prepare(training, training, config)[0], CPU, 4)
     for _ in range(4):
         trainer.train_step()
     save_state(trainer, folder / "run", 1)
@@ -114,7 +114,7 @@ def test_the_public_files(name: str, shared: Path, command: Callable, tmp_path: 
     assert "exact, the expected answer" in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["puzzles"] == 4
-    assert metrics["family"] == ("maze-30x30" if "maze" in name else "sudoku-9x9")
+    assert metrics["domain"] == ("maze-30x30" if "maze" in name else "sudoku-9x9")
     flags = ["--data", name, "--data-folder", folder, "--puzzles", 2]
     assert command("evaluate", "--checkpoint", tmp_path / "run", *flags)[0] == 0
     assert (tmp_path / "run" / name / "predictions.csv").exists()
@@ -124,7 +124,7 @@ def test_the_public_files(name: str, shared: Path, command: Callable, tmp_path: 
 def test_train_and_test_are_disjoint_up_to_symmetry(name: str, shared: Path) -> None:
     train, test = (sources.load_puzzles(name, part, shared / "data") for part in ("train", "test"))
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
-    assert guard(train, test, drop=False)[1] == []
+    assert check_leakage(train, test, drop=False)[1] == []
 
 
 def test_empty_lines_are_no_rows(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_sets_are_read_as_written(files: Path, sudoku: PuzzleSet, tmp_path: Path
 
 def test_answers_that_a_file_lacks_are_solved_for(tmp_path: Path) -> None:
     puzzles = read_puzzles(write_rows(tmp_path / "q.csv", [(QUESTION,), (QUESTION.replace(".", "0"),)], "question"), "q")
-    assert [puzzles.family.show(board) for board in puzzles.answers] == [ANSWER] * 2
+    assert [puzzles.domain.show(board) for board in puzzles.answers] == [ANSWER] * 2
     assert (puzzles.questions[0] == puzzles.questions[1]).all()
     mazes = read_puzzles(write_rows(tmp_path / "m.csv", [(MAZE,)], "question"), "m")
-    assert mazes.family.show(mazes.answers[0]) == PATH
+    assert mazes.domain.show(mazes.answers[0]) == PATH
     assert mazes.ratings.tolist() == [8]
 
 
@@ -248,13 +248,13 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
 
 def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
-    assert sources.are_puzzles("sudoku-extreme,maze-12x12-easy, x.csv.gz")
-    assert not sources.are_puzzles("arc1-training,concept")
-    assert not sources.are_puzzles("")
-    with pytest.raises(InputError, match="sudoku-4x4 holds Sudoku or mazes, concept ARC tasks"):
-        sources.are_puzzles("sudoku-4x4,concept")
-    with pytest.raises(InputError, match="sudoku-4x4 is sudoku-4x4, maze-hard is maze-30x30"):
-        sources.families_of("sudoku-4x4,maze-hard", None)
+    assert sources.domain_of_data("sudoku-extreme,sudoku-9x9-easy") is domain_by_name("sudoku-9x9")
+    assert sources.domain_of_data("arc1-training,concept") is ARC
+    assert sources.domain_of_data("") is ARC
+    with pytest.raises(InputError, match="sudoku-4x4 holds sudoku-4x4 puzzles, concept holds ARC tasks"):
+        sources.domain_of_data("sudoku-4x4,concept")
+    with pytest.raises(InputError, match="sudoku-4x4 holds sudoku-4x4 puzzles, maze-hard holds maze-30x30 puzzles"):
+        sources.domain_of_data("sudoku-4x4,maze-hard", None)
     with pytest.raises(InputError, match=r"sudoku-extreme: not found; put its train.csv"):
         sources.load_puzzles("sudoku-extreme", "train", tmp_path)
     with pytest.raises(InputError, match=r"nothing says what to score a run on"):
@@ -262,18 +262,18 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"no test.csv beside it"):
         sources.test_of(str(tmp_path / "train.csv"))
     with pytest.raises(InputError, match=r"Sudoku has side|no such kind"):
-        sources.families_of("sudoku-7x7", None)
+        sources.domain_of_data("sudoku-7x7", None)
 
 
 def test_made_sets_are_kept_and_disjoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "USUAL_COUNT", 20)
-    monkeypatch.setattr(PuzzleFamily, "usual_count", 20)
+    monkeypatch.setattr(sources, "DEFAULT_COUNT", 20)
+    monkeypatch.setattr(BoardDomain, "default_count", 20)
     train, test = (sources.load_puzzles("maze-7x7-easy", part) for part in ("train", "test"))
     assert (len(train), len(test)) == (20, 20)
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
     assert len(list((tmp_path / "cache").iterdir())) == 2
-    monkeypatch.setattr(type(train.family), "generate", None)
+    monkeypatch.setattr(type(train.domain), "generate", None)
     again = sources.load_puzzles("maze-7x7-easy", "test", count=5)
     np.testing.assert_array_equal(again.questions, test.questions[:5])
 
@@ -283,8 +283,8 @@ def test_an_unwritable_cache_costs_time_and_no_more(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    assert len(sources.make_set("maze-7x7-easy", "test", 3)) == 3
-    assert "made anew each time, as it cannot be kept" in capsys.readouterr().out
+    assert len(sources.generate_set("maze-7x7-easy", "test", 3)) == 3
+    assert "made again each time, as it cannot be kept" in capsys.readouterr().out
 
 
 # --- settings
@@ -306,8 +306,8 @@ def test_settings_follow_from_the_data(files: Path) -> None:
         (["--vocabulary", 12], "--vocabulary: sudoku-4x4 needs 6, got 12"),
         (["--board-rows", 9], "--board-rows: sudoku-4x4 needs 4, got 9"),
         (["--window", "lanes"], "--window: sudoku-4x4 needs full, got lanes"),
-        (["--smallest", 3], "--smallest: does nothing for Sudoku and mazes"),
-        (["--no-translate"], "--translate: does nothing for Sudoku and mazes"),
+        (["--smallest", 3], "--smallest: does nothing for sudoku-4x4 puzzles"),
+        (["--no-translate"], "--translate: does nothing for sudoku-4x4 puzzles"),
         (["--transform-slots", "--prefix", 12], "transform_slots: they tell ARC's symmetries"),
         (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, and maze-5x5-easy holds maze-5x5"),
         (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, and arc1-evaluation holds ARC tasks"),
@@ -326,7 +326,7 @@ def test_settings_of_puzzles_say_nothing_of_arc(command: Callable, tmp_path: Pat
         assert f"{flag[0]}: does nothing for ARC tasks" in error
     code, _, error = command("train", "--preset", "demo", "--evaluation-data", "maze-hard", "--out", tmp_path / "run")
     assert code == 2
-    assert "to answer puzzles a run must learn from puzzles" in error
+    assert "evaluation_data: a run on ARC is scored on ARC, and maze-hard holds maze-30x30 puzzles" in error
     code, _, error = command("train", "--data", "maze-9x9", "--augmentations", 8, "--out", tmp_path / "run")
     assert "--augmentations: maze-9x9 has 7 other images by symmetry, got 8" in error
 
@@ -343,7 +343,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     code, _, error = command("adapt", "--preset", "maze", "--challenges", challenges)
     assert "--preset: maze is for Sudoku or mazes" in error
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
-    assert "answers sudoku-4x4, and c.json holds ARC" in error
+    assert f"answers sudoku-4x4, and {challenges} holds ARC" in error
 
 
 # --- leaks
@@ -351,19 +351,19 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
 
 def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
     """The image of a scored puzzle is no training puzzle."""
-    family, test = sudoku.family, sudoku.take(np.arange(20, 40))
-    rows = family.sample(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
-    transforms = [BoardTransform.from_row(row, family.shape) for row in rows]
+    domain, test = sudoku.domain, sudoku.take(np.arange(20, 40))
+    rows = domain.sample(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
+    transforms = [BoardTransform.from_row(row, domain.shape) for row in rows]
     moved = {
         name: np.stack([t.apply(board) for t, board in zip(transforms, getattr(test, name), strict=True)])
         for name in ("questions", "answers")
     }
-    assert family.are_solutions(moved["questions"], moved["answers"]).all()
+    assert domain.are_solutions(moved["questions"], moved["answers"]).all()
     mixed = replace(test, **{name: np.concatenate([moved[name][:2], getattr(sudoku, name)[:3]]) for name in moved})
     mixed = replace(mixed, ratings=np.zeros(5, int), rows=np.arange(1, 6))
     with pytest.raises(InputError, match=r"holds test answers of 2 puzzles .* row 1, row 2; train on other data"):
-        guard(mixed, test, drop=False)
-    kept, dropped = guard(mixed, test, drop=True)
+        check_leakage(mixed, test, drop=False)
+    kept, dropped = check_leakage(mixed, test, drop=True)
     assert (kept.rows.tolist(), dropped) == ([3, 4, 5], ["row 1", "row 2"])
 
 
@@ -385,13 +385,13 @@ def small_config(files: Path, **settings: object) -> Config:
 def test_batches_are_images_of_the_puzzles(files: Path, sudoku: PuzzleSet) -> None:
     config = small_config(files, augmentations=5)
     puzzles = sudoku.take(np.arange(24))
-    examples = prepare_puzzles(puzzles, puzzles, config)
+    examples = puzzles.domain.prepare(puzzles, puzzles, config)[0]
     assert (examples.embedding_rows, examples.distinct) == (1, 24 * 6)
     known = {question.tobytes(): answer for question, answer in puzzles}
     whole = replace(config.training, batch_size=48)
     batch, seen = examples.batch(0, whole), []
     for tokens, labels, owner, row in zip(*(part.numpy() for part in batch), strict=True):
-        transform = BoardTransform.from_row(row, puzzles.family.shape)
+        transform = BoardTransform.from_row(row, puzzles.domain.shape)
         question = transform.undo(tokens - 1)
         np.testing.assert_array_equal(transform.undo(labels - 1), known[question.tobytes()])
         assert owner == 0
@@ -431,9 +431,9 @@ def test_the_best_checkpoint_is_that_of_evaluations(files: Path, command: Callab
 def test_resuming_on_other_puzzles_is_refused(files: Path, sudoku: PuzzleSet) -> None:
     config = small_config(files)
     one, other = (sudoku.take(np.arange(*part)) for part in ((0, 12), (12, 24)))
-    saved = save_state(Trainer(config, prepare_puzzles(one, one, config), CPU, 2), files / "run", 1)
+    saved = save_state(Trainer(config, one.domain.prepare(one, one, config)[0], CPU, 2), files / "run", 1)
     with pytest.raises(InputError, match="was trained on other tasks"):
-        load_state(Trainer(config, prepare_puzzles(other, other, config), CPU, 2), load_checkpoint(saved))
+        load_state(Trainer(config, other.domain.prepare(other, other, config)[0], CPU, 2), load_checkpoint(saved))
 
 
 # --- refinement
@@ -490,7 +490,7 @@ def test_views_are_symmetries_that_vote(trained: Path, sudoku: PuzzleSet) -> Non
     assert unseen == []
     slots, views = np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3)
     [part] = predictor.predict(slots, views)
-    np.testing.assert_array_equal(part.table[::5], [sudoku.family.identity()] * 3)
+    np.testing.assert_array_equal(part.table[::5], [sudoku.domain.identity()] * 3)
     assert len(np.unique(part.table, axis=0)) == 13
     again = predictor.predict(slots[::-1].copy(), views[::-1].copy())[0]
     np.testing.assert_array_equal(again.table[::-1], part.table)
@@ -502,31 +502,31 @@ def test_views_are_symmetries_that_vote(trained: Path, sudoku: PuzzleSet) -> Non
 
 def test_exact_and_valid_are_told_apart() -> None:
     """Of a maze any shortest path is right, the data's own alone is the expected one."""
-    family = find_family("maze-5x5")
-    question = family.parse("S    " + " " * 15 + "    G")
-    answer, _, moves = family.solve(question)
+    domain = domain_by_name("maze-5x5")
+    question = domain.parse("S    " + " " * 15 + "    G")
+    answer, _, moves = domain.solve(question)
     other = question.copy()
     other[0, 0, 1:] = 4
     other[0, 1:4, 4] = 4
     wrong = other.copy()
     wrong[0, 2, 2] = 4
     boards = [answer[0], other[0], wrong[0]]
-    puzzles = PuzzleSet("x", family, np.repeat(question, 4, 0), np.repeat(answer, 4, 0), np.repeat(moves, 4), np.arange(1, 5))
-    verdicts = judge(puzzles, [[Candidate(board, 1, 0.5)] for board in boards] + [[]])
-    assert verdicts.exact.tolist() == [True, False, False, False]
-    assert verdicts.valid.tolist() == [True, True, False, False]
-    assert verdicts.cells[1] == pytest.approx(1 - 14 / 25)
-    document = score_puzzles(verdicts)
+    puzzles = PuzzleSet("x", domain, np.repeat(question, 4, 0), np.repeat(answer, 4, 0), np.repeat(moves, 4), np.arange(1, 5))
+    scores = PuzzleScores.of(puzzles, [[board] for board in boards] + [[]])
+    assert scores.exact.tolist() == [True, False, False, False]
+    assert scores.valid.tolist() == [True, True, False, False]
+    assert scores.cells[1] == pytest.approx(1 - 14 / 25)
+    document = scores.document()
     assert (document["exact"]["solved"], document["valid"]["solved"]) == (1, 2)
     assert document["by_difficulty"][0]["class"] == "8 moves"
-    text = puzzle_table(verdicts)
+    text = scores.table()
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_classes_of_difficulty(sudoku: PuzzleSet) -> None:
     ratings = np.arange(40)
     puzzles = replace(sudoku, ratings=ratings)
-    classes = list(judge(puzzles, [[Candidate(board, 1, 0.5)] for board in sudoku.answers]).classes())
+    classes = list(PuzzleScores.of(puzzles, [[board] for board in sudoku.answers]).classes())
     assert [name for name, _ in classes] == ["0 guesses", "1 to 5 guesses", "6 to 20 guesses", "21 to 39 guesses"]
     assert sum(here.sum() for _, here in classes) == 40
 
@@ -538,17 +538,17 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
     with (tmp_path / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16
-    family = find_family("sudoku-4x4")
+    domain = domain_by_name("sudoku-4x4")
     for row in rows:
         assert (row["prediction"] == row["answer"]) == (row["exact"] == "1")
-        assert family.parse(row["question"]).shape == (1, 4, 4)
+        assert domain.parse(row["question"]).shape == (1, 4, 4)
         assert 1 <= int(row["votes"]) <= 3
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["views"], metrics["rollouts"], metrics["patience"]) == (3, 2, 1)
     assert 1 < metrics["steps_of_thought"] <= 4
     assert printed.count("question") == 16
     for flag, value, reason in (
-        ("--solutions", "x", "does nothing for Sudoku"),
+        ("--solutions", "x", "does nothing for sudoku-4x4 puzzles, whose files hold their answers"),
         ("--puzzles", -1, "--puzzles: at least 0"),
         ("--window", "full", "fill their board"),
     ):
@@ -566,14 +566,14 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
     for text in (QUESTION, QUESTION.replace(".", "0"), "\n".join(lines), drawn):
         (tmp_path / "puzzle.txt").write_text(text)
         for source in (text, str(tmp_path / "puzzle.txt")):
-            family, question = read_question(source)
-            assert (family.name, family.show(question)) == ("sudoku-9x9", QUESTION)
+            domain, question = read_question(source)
+            assert (domain.name, domain.show(question)) == ("sudoku-9x9", QUESTION)
     open_row = "     \n# ###\n#S#G#\n# # #\n#   #\n"
     assert read_question(open_row)[0].name == read_question(open_row.replace("\n", " \n"))[0].name == "maze-5x5"
     (tmp_path / "maze.txt").write_text("S\n# # #\n# # #\n#   #\n  #G#\n")
-    family, question = read_question(str(tmp_path / "maze.txt"))
-    assert family.name == "maze-5x5"
-    assert family.show(question) == "S    # # ## # ##   #  #G#"
+    domain, question = read_question(str(tmp_path / "maze.txt"))
+    assert domain.name == "maze-5x5"
+    assert domain.show(question) == "S    # # ## # ##   #  #G#"
 
 
 def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
@@ -587,7 +587,7 @@ def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
 
 
 def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Callable) -> None:
-    question = sudoku.family.show(sudoku.questions[30])
+    question = sudoku.domain.show(sudoku.questions[30])
     flags = ["--checkpoint", trained, "--device", "cpu"]
     code, printed, error = command("solve", question, *flags, "--show-steps", "--rollouts", 2)
     assert code == 1, error
@@ -614,15 +614,15 @@ def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Cal
 
 def test_boards_are_drawn_in_80_columns_with_and_without_colour() -> None:
     for name, text, answer in (("sudoku-9x9", QUESTION, ANSWER), ("maze-5x5", MAZE, PATH)):
-        family = find_family(name)
-        question, truth = family.parse(text)[0], family.parse(answer)[0]
+        domain = domain_by_name(name)
+        question, truth = domain.parse(text)[0], domain.parse(answer)[0]
         wrong = truth.copy()
         wrong[0, 2] = 1
-        plain = draw_board(family, question, wrong, truth, colour=False)
+        plain = draw_board(domain, question, wrong, truth, colour=False)
         assert max(map(len, plain)) <= 80
         assert "!" in plain[1 if name.startswith("sudoku") else 0]
-        assert "!" not in "".join(draw_board(family, question, truth, truth, colour=False))
-        coloured = "\n".join(draw_board(family, question, wrong, truth, colour=True))
+        assert "!" not in "".join(draw_board(domain, question, truth, truth, colour=False))
+        coloured = "\n".join(draw_board(domain, question, wrong, truth, colour=True))
         assert "\x1b[1;31m" in coloured
 
 
@@ -674,18 +674,18 @@ def test_the_picture_of_the_curve(trained: Path, command: Callable, tmp_path: Pa
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_families_have_names() -> None:
-    assert find_family("arc") is ARC
+def test_domains_have_names() -> None:
+    assert domain_by_name("arc") is ARC
     for name in ("arc-9x9", "sudoku-9x6", "maze-2x2", "maze-31x31", "chess"):
         with pytest.raises(InputError):
-            find_family(name)
+            domain_by_name(name)
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("generate", ["maze-31x31", "--out", "x.csv"], "maze-31x31: mazes that are made here have a side of 5 to 30"),
-        ("generate", ["maze-3x3", "--out", "x.csv"], "maze-3x3: mazes that are made here have a side of 5 to 30"),
+        ("generate", ["maze-31x31", "--out", "x.csv"], "maze-31x31: mazes have 3 to 30 rows"),
+        ("generate", ["maze-3x3", "--out", "x.csv"], "maze-3x3: generated mazes have a side of 5 to 30"),
         ("generate", ["sudoku-9x8", "--out", "x.csv"], "sudoku-9x8: no such kind; there are sudoku-4x4"),
         ("show", ["{file}"], "a file, but not a task's JSON"),
         ("show", ["{folder}"], "a folder, but not a task's JSON"),
@@ -707,7 +707,7 @@ def test_made_sets_are_announced_where_there_is_no_bar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path))
-    sources.make_set("maze-7x7-easy", "test", 3)
+    sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, to be kept as {next(tmp_path.glob('*.gz'))}\n"
-    sources.make_set("maze-7x7-easy", "test", 3)
+    sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == ""  # it is there

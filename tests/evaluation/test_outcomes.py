@@ -12,25 +12,23 @@ from hypothesis import strategies as st
 from tests import naive
 from tests.helpers import SEEDS, grid, make_tasks, quick, random_arc, random_puzzles
 from trm_arc.common.errors import InputError
+from trm_arc.data.domains.arc import CONCEPTS, find_concept
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.evaluation.compare import NOISE, compare, comparison_table, mcnemar, name_tests
+from trm_arc.evaluation.compare import NOISE, compare, comparison_table, mcnemar
 from trm_arc.evaluation.outcomes import (
-    CONCEPTS,
     SOLVED,
     Fault,
     Outcome,
-    Verdict,
+    TestOutcome,
     count_faults,
     count_outcomes,
     fault_table,
-    find_concept,
-    group_results,
-    judge_results,
     rate_groups,
     score_results,
+    score_tests,
 )
-from trm_arc.evaluation.results import Results, make_results, truths
+from trm_arc.evaluation.results import Results, make_results
 from trm_arc.evaluation.score import pass_at, rate
 from trm_arc.inference.votes import Candidate
 
@@ -43,30 +41,30 @@ AT_RANK = "right answer at rank"
 @quick
 def test_outcomes_are_their_naive_twin(seed: int) -> None:
     results, _, expected = random_arc(seed, known=0.5)
-    verdicts = judge_results(results)
-    for verdict, attempts, entry, answered, truth in zip(
-        verdicts, results.attempts, expected, results.answers, truths(results.tasks), strict=True
+    outcomes = score_tests(results)
+    for outcome, attempts, entry, answered, truth in zip(
+        outcomes, results.attempts, expected, results.answers, results.tasks.truths, strict=True
     ):
         tried = {way for way, views in enumerate(answered.views) if views}
-        assert (verdict.outcome, verdict.fault) == naive.miss(truth, attempts, entry, tried)
-        assert verdict.views == sum(answered.views)
-        assert verdict.tried == len(tried)
-    assert sum(count_outcomes(verdicts).values()) == results.tasks.outputs == len(verdicts)
-    known = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNKNOWN]
-    assert sum(count_faults(verdicts).values()) == sum(verdict.outcome not in SOLVED for verdict in known)
+        assert (outcome.outcome, outcome.fault) == naive.miss(truth, attempts, entry, tried)
+        assert outcome.views == sum(answered.views)
+        assert outcome.tried == len(tried)
+    assert sum(count_outcomes(outcomes).values()) == results.tasks.outputs == len(outcomes)
+    known = [outcome for outcome in outcomes if outcome.outcome is not Outcome.UNKNOWN]
+    assert sum(count_faults(outcomes).values()) == sum(outcome.outcome not in SOLVED for outcome in known)
     if results.tasks.has_solutions:
-        solved = Counter(verdict.outcome for verdict in verdicts)
+        solved = Counter(outcome.outcome for outcome in outcomes)
         assert pass_at(results.places, 1)[0].solved == solved[Outcome.FIRST]
         assert pass_at(results.places, 2)[0].solved == solved[Outcome.FIRST] + solved[Outcome.SECOND]
         scores, text = score_results(results)
-        assert scores["outcomes"] == count_outcomes(verdicts)
+        assert scores["outcomes"] == count_outcomes(outcomes)
         assert max(map(len, text.splitlines())) <= 80
-    for grouping in group_results(results):  # every test input is in one class, and the classes add up
+    for grouping in results.tasks.domain.group_tests(results.tasks):  # every test input is in one class, and the classes add up
         assert (grouping.members >= 0).all()
         assert set(grouping.members.tolist()) == set(range(len(grouping.labels)))
-        rated = [share for _, share in rate_groups(grouping, verdicts)]
+        rated = [share for _, share in rate_groups(grouping, outcomes)]
         assert sum(share.trials for share in rated) == len(known)
-        assert sum(share.solved for share in rated) == sum(verdict.outcome in SOLVED for verdict in known)
+        assert sum(share.solved for share in rated) == sum(outcome.outcome in SOLVED for outcome in known)
 
 
 @pytest.mark.parametrize(
@@ -74,44 +72,46 @@ def test_outcomes_are_their_naive_twin(seed: int) -> None:
     [
         (Outcome.FIRST, None, (0, 1, 9, 9, 2, 2), ""),
         (Outcome.OUTVOTED, Fault.RANK, (3, 9, 2, 5, 2, 2), f"{AT_RANK} 9, given by 2 of 5 views, under 2 of 2 symmetries"),
-        (Outcome.OUTVOTED, Fault.VIEWS, (3, 3, 5, 9, 0, 0), f"{AT_RANK} 3, given by 5 of 9 views"),
-        (Outcome.NEVER, Fault.CELLS, (1, None, 0, 9, 0, 8), "right size, 1 wrong cell"),
-        (Outcome.NEVER, Fault.CELLS, (7, None, 0, 9, 0, 8), "right size, 7 wrong cells"),
-        (Outcome.NEVER, Fault.SIZE, (None, None, 0, 9, 0, 8), "wrong size"),
-        (Outcome.NEVER, Fault.SILENT, (None, None, 0, 9, 0, 8), "no answer, only guesses"),
+        (Outcome.OUTVOTED, Fault.ONLY_SOME_SYMMETRIES, (3, 3, 5, 9, 0, 0), f"{AT_RANK} 3, given by 5 of 9 views"),
+        (Outcome.NOT_GENERATED, Fault.CELLS, (1, None, 0, 9, 0, 8), "right size, 1 wrong cell"),
+        (Outcome.NOT_GENERATED, Fault.CELLS, (7, None, 0, 9, 0, 8), "right size, 7 wrong cells"),
+        (Outcome.NOT_GENERATED, Fault.SIZE, (None, None, 0, 9, 0, 8), "wrong size"),
+        (Outcome.NOT_GENERATED, Fault.NO_PREDICTION, (None, None, 0, 9, 0, 8), "no answer, only guesses"),
         (Outcome.UNKNOWN, None, (None, None, 0, 9, 0, 8), ""),
     ],
 )
 def test_misses_are_told_in_words(outcome: Outcome, fault: Fault | None, numbers: tuple, told: str) -> None:
-    verdict = Verdict(outcome, fault, *numbers)
-    assert verdict.describe() == told
-    assert max(map(len, ["", *fault_table([verdict] * 99999).splitlines()])) <= 80
-    assert (fault_table([verdict]) == "") is (fault is None)
+    outcome = TestOutcome(outcome, fault, *numbers)
+    assert outcome.describe() == told
+    assert max(map(len, ["", *fault_table([outcome] * 99999).splitlines()])) <= 80
+    assert (fault_table([outcome]) == "") is (fault is None)
 
 
 def test_right_answers_under_every_symmetry_are_told_apart() -> None:
     task = Task("a", (Pair(grid([1]), grid([2, 2])),), (Pair(grid([3]), grid([4])),))
     looked = np.array([[2, 1, 0, 0, 0, 0, 0, 0]])
-    for by_symmetry, fault in (((1, 1), Fault.RANK), ((2, 0), Fault.VIEWS)):
+    for by_symmetry, fault in (((1, 1), Fault.RANK), ((2, 0), Fault.ONLY_SOME_SYMMETRIES)):
         listed = [Candidate(grid([n]), 9, 0.5, (9, 0)) for n in (1, 2)] + [Candidate(grid([4]), 2, 0.5, by_symmetry)]
-        verdict = judge_results(make_results({}, TaskSet([task], "one"), [listed], looked))[0]
-        assert verdict == (Outcome.OUTVOTED, fault, 1, 3, 2, 3, sum(votes > 0 for votes in by_symmetry), 2)
+        outcome = score_tests(make_results({}, TaskSet([task], "one"), [listed], looked))[0]
+        assert outcome == (Outcome.OUTVOTED, fault, 1, 3, 2, 3, sum(votes > 0 for votes in by_symmetry), 2)
 
 
 @pytest.mark.parametrize("name", ["sudoku-4x4", "maze-5x5-easy", "sudoku-9x9-easy"])
 def test_difficulty_sorts_every_puzzle_into_one_class(name: str) -> None:
     results = random_puzzles(name, 1, count=12)
-    valid = results.judged.valid & ~results.judged.exact
+    valid = results.scores.valid & ~results.scores.exact
     for rating in (results.tasks.ratings, np.full(12, 30), np.arange(12) * 9, np.full(12, -1)):
         changed = replace(results, tasks=replace(results.tasks, ratings=rating))
-        (grouping,), verdicts = group_results(changed), judge_results(changed)
+        (grouping,), outcomes = changed.tasks.domain.group_tests(changed.tasks), score_tests(changed)
         assert (grouping.members >= 0).all()
-        rated = [share for _, share in rate_groups(grouping, verdicts)]
-        assert (sum(r.trials for r in rated), sum(r.solved for r in rated)) == (12, changed.judged.exact.sum())
-        assert [verdict.outcome is Outcome.VALID for verdict in verdicts] == valid.tolist()
-        wrong = (changed.judged.boards != changed.tasks.answers).sum(axis=(1, 2)).tolist()  # the first answer alone counts
+        rated = [share for _, share in rate_groups(grouping, outcomes)]
+        assert (sum(r.trials for r in rated), sum(r.solved for r in rated)) == (12, changed.scores.exact.sum())
+        assert [outcome.outcome is Outcome.VALID for outcome in outcomes] == valid.tolist()
+        wrong = (
+            (changed.tasks.first_boards(changed.attempts) != changed.tasks.answers).sum(axis=(1, 2)).tolist()
+        )  # the first answer alone counts
         answered = [bool(one.candidates) for one in changed.answers]
-        assert [verdict.cells for verdict in verdicts] == [n if any_ else None for n, any_ in zip(wrong, answered, strict=True)]
+        assert [outcome.cells for outcome in outcomes] == [n if any_ else None for n, any_ in zip(wrong, answered, strict=True)]
 
 
 def test_concepts_are_those_of_conceptarc_alone(arc: Path) -> None:
@@ -120,11 +120,11 @@ def test_concepts_are_those_of_conceptarc_alone(arc: Path) -> None:
         of = Counter(concept for task in tasks if (concept := find_concept(task.id)))
         assert of == (dict.fromkeys(CONCEPTS, 10) if count else {})
         results = make_results({}, tasks, [[]] * tasks.outputs, np.zeros((tasks.outputs, 8), np.int64))
-        groupings = {grouping.name: grouping for grouping in group_results(results)}
+        groupings = {grouping.name: grouping for grouping in results.tasks.domain.group_tests(results.tasks)}
         assert set(groupings) == ({"size", "concept"} if count else {"size"})
         for grouping in groupings.values():
             assert (grouping.members >= 0).all()
-            shares = [share for _, share in rate_groups(grouping, judge_results(results))]
+            shares = [share for _, share in rate_groups(grouping, score_tests(results))]
             assert sum(share.trials for share in shares) == tasks.outputs
 
 
@@ -179,14 +179,14 @@ def test_only_the_same_questions_are_compared() -> None:
         with pytest.raises(InputError, match="share no test input"):
             compare(solving([True]), other)
     two = make_results({}, make_tasks(2, 0), [[]] * 3, np.zeros((3, 8), np.int64))
-    assert name_tests(two) == ["made00", "made01 test 1", "made01 test 2"]
+    assert two.tasks.names == ["made00", "made01 test 1", "made01 test 2"]
 
 
 def test_puzzles_are_known_again_in_another_row() -> None:
     results = random_puzzles("maze-5x5-easy", 2)
     turned = np.arange(6)[::-1]
     moved = replace(results.tasks.take(turned), rows=np.arange(6) + 50)
-    other = Results(results.made, moved, [results.answers[n] for n in turned])
+    other = Results(results.metadata, moved, [results.answers[n] for n in turned])
     told = compare(results, other)
     assert (told.shared, told.gained, told.lost, told.same_answers) == (6, [], [], 6)
 

@@ -17,7 +17,6 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import Config
 from trm_arc.data.examples import fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.evaluation.compare import name_tests
 from trm_arc.evaluation.outcomes import judge_results
 from trm_arc.evaluation.traces import DEFAULT_COUNT, Frame, Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.answer import find_view_embeddings, make_predictor
@@ -62,18 +61,18 @@ def make_checkpoint(tasks: AnySet, changes: dict, windows: tuple[int, ...] = (7,
         tensors["plan.table"] = torch.zeros(1, 1)
     tensors["embedding.table"] = torch.randn(rows, config.model.width, generator=generator)
     shapes = [Window(side, side) for side in windows]
-    metadata = Metadata(windows=shapes, precision="float32", domain=tasks.family.name)
+    metadata = Metadata(windows=shapes, precision="float32", domain=tasks.domain.name)
     return Checkpoint(config, 0, entries, tensors, metadata, "here")
 
 
 def on_board(name: str) -> dict:
-    family = make_puzzles(name, 1, 0).family
-    return {"board_rows": family.shape[0], "board_columns": family.shape[1], "vocabulary": family.vocabulary}
+    domain = make_puzzles(name, 1, 0).domain
+    return {"board_rows": domain.shape[0], "board_columns": domain.shape[1], "vocabulary": domain.vocabulary}
 
 
 def by_hand(checkpoint: Checkpoint, tasks: AnySet, test: int, steps: int, device: Device) -> list[tuple]:
     """Step, cycle, answer and halting probability: every cycle is a forward pass of its own, as deep as that."""
-    reasoner, config, family = checkpoint.reasoner(), checkpoint.config.model, tasks.family
+    reasoner, config, domain = checkpoint.reasoner(), checkpoint.config.model, tasks.domain
     rows = find_view_embeddings(checkpoint, tasks)
     if isinstance(tasks, PuzzleSet):
         first, grids = int(rows.plan.starts[test]), pack_boards(tasks.questions)
@@ -82,7 +81,7 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, test: int, steps: int, device
         first, grids = int(rows.plan.starts[tasks.tasks.index(task)]), pack_grids([task.test[number].input])
     at = test if isinstance(tasks, PuzzleSet) else 0
     row = rows.plan.rows(np.array([first]))
-    canvas = family.paint(grids, np.array([at]), row, (config.board_rows, config.board_columns))
+    canvas = domain.paint(grids, np.array([at]), row, (config.board_rows, config.board_columns))
     copies = (config.latents, *[1] * 2)
     tokens, vectors, transforms = torch.from_numpy(canvas), rows.vectors[[first]], torch.from_numpy(row)
     puzzle = tokens.repeat(copies), vectors.repeat(copies[:2]), transforms.repeat(copies[:2])
@@ -92,7 +91,7 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, test: int, steps: int, device
             with torch.inference_mode():
                 output = reasoner(state, *puzzle, depth=(cycle, config.latent_steps))
             sure = int(output.halting[:, 0].argmax())
-            answer = family.undo(output.logits[sure].argmax(dim=-1).numpy().astype(np.uint8), row[0])
+            answer = domain.undo(output.logits[sure].argmax(dim=-1).numpy().astype(np.uint8), row[0])
             told.append((step, cycle, answer.tolist(), float(output.halting[sure, 0].sigmoid())))
         state = output.state
     return told
@@ -110,7 +109,7 @@ def predicted(checkpoint: Checkpoint, tasks: AnySet, test: int, device: Device =
     """What a predictor says of a test input under its first view."""
     predictor, _ = make_predictor(checkpoint, tasks, device, InferenceConfig(**options))
     (part,) = (part for part in predictor.predict(np.array([test]), np.array([0])) if len(part.test_index))
-    return tasks.family.undo(part.canvases[0], part.table[0]).tolist(), float(part.halting[0])
+    return tasks.domain.undo(part.canvases[0], part.table[0]).tolist(), float(part.halting[0])
 
 
 @pytest.mark.parametrize("device", [CPU, HALF], ids=["float32", "bfloat16"])
@@ -181,7 +180,7 @@ def test_answers_to_puzzles_are_traced_alike(tmp_path: Path, name: str, mixer: d
     assert [one.name for one in traces] == ["row 5", "row 1"]
     for test, one in zip([4, 0], traces, strict=True):
         assert said(one.frames) == by_hand(checkpoint, puzzles, test, 2, CPU)
-        assert all(frame.grid.shape == puzzles.family.shape for frame in one.frames)
+        assert all(frame.grid.shape == puzzles.domain.shape for frame in one.frames)
     write_traces(tmp_path / "a.json", traces)
     assert whole(read_traces(tmp_path / "a.json")) == whole(traces)
 
@@ -265,7 +264,7 @@ TASKS_RESULTS = replace(random_arc(0, count=2)[0], tasks=TASKS)
 
 def test_named_test_inputs_are_traced() -> None:
     results = random_arc(1, count=4)[0]
-    assert name_tests(results) == ["00", "01 test 1", "01 test 2", "02", "03 test 1", "03 test 2"]
+    assert results.tasks.names == ["00", "01 test 1", "01 test 2", "02", "03 test 1", "03 test 2"]
     assert choose_tests(results, ["03 test 2", "01", "00", "01 test 1"]) == [5, 1, 2, 0]
     rows = random_puzzles("sudoku-4x4", 0)
     assert choose_tests(rows, ["2", "row 6"]) == [1, 5]

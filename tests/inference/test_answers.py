@@ -13,10 +13,11 @@ from tests import naive
 from tests.helpers import grid, make_tasks, random_predictions
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
-from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.domains import domain_by_name
+from trm_arc.data.guesses import fill_attempts, guesses
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluation.score import pass_at, ranks, rate, score, score_table
-from trm_arc.inference.attempts import fill_attempts, find_faults, guesses, read_attempts, to_submission
+from trm_arc.inference.attempts import find_faults, read_attempts, to_submission
 from trm_arc.inference.votes import Predictions, count_views, tally
 
 # --- voting
@@ -40,12 +41,12 @@ def test_tally_and_views_are_their_naive_twins(seed: int, tests: int, views: int
 
 
 def test_families_without_symmetry_votes_count_views_in_one_number() -> None:
-    family, boards = find_family("maze-5x5"), np.zeros((3, 5, 5), np.uint8)
-    plan = family.make_plan(boards[:1], 8, 0)
+    domain, boards = domain_by_name("maze-5x5"), np.zeros((3, 5, 5), np.uint8)
+    plan = domain.make_plan(boards[:1], 8, 0)
     one = Predictions(boards, plan.rows(np.arange(3)), np.array([0, 2, 2]), np.ones(3, np.float32), np.ones(3, np.int32))
-    assert count_views([one, one.take(np.array([1]))], 3, family).tolist() == [[1], [0], [3]]
-    assert count_views([], 2, family).tolist() == [[0], [0]]
-    assert [c.symmetry_votes for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
+    assert count_views([one, one.take(np.array([1]))], 3, domain).tolist() == [[1], [0], [3]]
+    assert count_views([], 2, domain).tolist() == [[0], [0]]
+    assert [c.symmetry_votes for ranked in tally([one], 3, 9, domain) for c in ranked] == [(), ()]
 
 
 def test_tally_without_anything() -> None:

@@ -9,10 +9,9 @@ from augment import Window
 from tests.helpers import CPU, make_puzzles
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json
-from trm_arc.data.family import ARC
-from trm_arc.data.puzzle_examples import prepare_puzzles
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.puzzle_sources import load_puzzles
-from trm_arc.model.checkpoint import Metadata, load_checkpoint, read_family, read_step, save_checkpoint
+from trm_arc.model.checkpoint import Metadata, domain_of_checkpoint, load_checkpoint, read_step, save_checkpoint
 from trm_arc.model.export import export_pieces, load_pieces
 from trm_arc.training.state import load_state
 from trm_arc.training.trainer import Trainer
@@ -28,9 +27,9 @@ def test_old_checkpoints_are_read() -> None:
     assert arc.metadata == Metadata(
         windows=[Window(side, side) for side in (2, 3, 4, 5)], precision="float32", length=3, active_samples=(0, 1, 2)
     )
-    assert (arc.step, [task for task, _ in arc.tasks], arc.family) == (3, ["old00", "old01", "old02"], ARC)
+    assert (arc.step, [task for task, _ in arc.tasks], arc.domain) == (3, ["old00", "old01", "old02"], ARC)
     assert (sudoku.metadata.domain, sudoku.metadata.active_samples) == ("sudoku-4x4", (0,))
-    assert (read_family(OLD / "sudoku"), read_step(OLD / "sudoku")) == (make_puzzles("sudoku-4x4-easy", 1, 0).family, 3)
+    assert (domain_of_checkpoint(OLD / "sudoku"), read_step(OLD / "sudoku")) == (make_puzzles("sudoku-4x4-easy", 1, 0).domain, 3)
     for checkpoint in (arc, sudoku):
         assert checkpoint.reasoner().config == checkpoint.config.model
 
@@ -83,7 +82,7 @@ def test_old_runs_go_on(tmp_path: Path) -> None:
         load_puzzles("sudoku-4x4-easy", part, None, **how | more)
         for part, more in (("train", {}), ("test", {"count": training.evaluation_puzzles}))
     )
-    trainer = Trainer(old.config, prepare_puzzles(learn, answer, old.config), CPU, 5)
+    trainer = Trainer(old.config, learn.domain.prepare(learn, answer, old.config)[0], CPU, 5)
     load_state(trainer, old)
     assert (trainer.step, trainer.steps, len(trainer.carries)) == (3, 3, 1)
     assert trainer.carries[0] is not None

@@ -17,8 +17,8 @@ from trm_arc.common.device import find_device
 from trm_arc.data.puzzle_set import join_puzzles
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluate import write_page
-from trm_arc.evaluation.outcomes import count_outcomes, judge_results
-from trm_arc.evaluation.results import Results, make_results, truths, write_predictions
+from trm_arc.evaluation.outcomes import count_outcomes, score_tests
+from trm_arc.evaluation.results import Results, make_results, write_results
 from trm_arc.evaluation.score import pass_at
 from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.inference.votes import Candidate
@@ -85,7 +85,7 @@ def answer(tasks: TaskSet, seed: int = 0) -> Results:
     """An evaluation of every kind of outcome, in turn."""
     generator = np.random.default_rng(seed)
     ranked = []
-    for number, truth in enumerate(truths(tasks)):
+    for number, truth in enumerate(tasks.truths):
         kind = number % 6  # first, second, pool, never, wrong size, silent
         wrong = [np.where(generator.random(truth.shape) < 0.2, (truth + 1 + n) % 10, truth).astype(np.uint8) for n in range(3)]
         wrong = [grid if (grid != truth).any() else (truth + 1) % 10 for grid in wrong]
@@ -148,7 +148,7 @@ def test_the_headline_is_what_evaluate_says(results: Results, page_text: str) ->
     first, second = (pass_at(results.places, k)[0] for k in (1, 2))
     for rate in (first, second):
         assert f"{rate.solved:.0f} of {rate.trials}; 95 % interval {100 * rate.low:.1f} to {100 * rate.high:.1f}" in page_text
-    counts = count_outcomes(judge_results(results))
+    counts = count_outcomes(score_tests(results))
     assert counts["first"] == first.solved
     assert counts["first"] + counts["second"] == second.solved
     for outcome, count in counts.items():
@@ -216,15 +216,15 @@ def test_accessible(opened: Callable, page_text: str, width: int, scheme: str) -
 
 def test_filters(opened: Callable, page_text: str, results: Results) -> None:
     page = opened(page_text)
-    everything, verdicts = shown(page), judge_results(results)
+    everything, outcomes = shown(page), score_tests(results)
     contents = Contents(results)
     assert everything == contents.names
     page.uncheck("input[value=first]")
-    expected = [n for n, v in zip(contents.names, verdicts, strict=True) if v.outcome != "first"]
+    expected = [n for n, v in zip(contents.names, outcomes, strict=True) if v.outcome != "first"]
     assert shown(page) == expected
     assert page.inner_text("#count") == f"{len(expected)} of {len(everything)} tests shown"
-    page.select_option("#filter-fault", "silent")
-    expected = [n for n, v in zip(contents.names, verdicts, strict=True) if v.fault == "silent"]
+    page.select_option("#filter-fault", "no_prediction")
+    expected = [n for n, v in zip(contents.names, outcomes, strict=True) if v.fault == "no_prediction"]
     assert shown(page) == expected != []
     page.fill("#filter-name", "COPY")
     assert shown(page) == [name for name in expected if "Copy" in name]
@@ -235,7 +235,7 @@ def test_filters(opened: Callable, page_text: str, results: Results) -> None:
     page.click(f"button[data-filter=group-{concept}]")
     assert shown(page) == [name for name in everything if name.startswith("Copy")] != everything
     page.click("#misses button[data-value=cells]")  # a click on a kind or class shows just that
-    assert shown(page) == [n for n, v in zip(contents.names, verdicts, strict=True) if v.fault == "cells"]
+    assert shown(page) == [n for n, v in zip(contents.names, outcomes, strict=True) if v.fault == "cells"]
 
 
 def test_sorting_with_the_keyboard(opened: Callable, page_text: str, results: Results) -> None:
@@ -256,7 +256,7 @@ def test_sorting_with_the_keyboard(opened: Callable, page_text: str, results: Re
 
 def test_a_test_opens_with_its_grids(opened: Callable, page_text: str, results: Results) -> None:
     page = opened(page_text)
-    number = next(n for n, v in enumerate(judge_results(results)) if v.outcome == "outvoted")
+    number = next(n for n, v in enumerate(score_tests(results)) if v.outcome == "outvoted")
     page.focus(f"#test-{number} .open")
     page.keyboard.press("Enter")
     assert page.get_attribute(f"#test-{number} .open", "aria-expanded") == "true"
@@ -269,7 +269,7 @@ def test_a_test_opens_with_its_grids(opened: Callable, page_text: str, results: 
     assert sum(label.startswith("rank") for label in labels) == 3
     assert detail.locator(".candidates li.solved").count() == 1
     # each differing cell has its mark: a light and a dark frame
-    wrong = int((results.attempts[number][0] != truths(results.tasks)[number]).sum())
+    wrong = int((results.attempts[number][0] != results.tasks.truths[number]).sum())
     marks = detail.locator("svg[aria-label^='attempt 1'] rect").count()
     assert marks == 2 * wrong
     page.select_option("#drawing", "text")
@@ -427,7 +427,7 @@ def test_some_solutions_alone_are_counted(opened: Callable, results: Results) ->
     known = make_results({}, tasks, [answered.candidates for answered in results.answers], np.full((27, 8), 10))
     page = opened(make_page("some", known))
     assert "The right answers to 18 of 27 tests are known" in page.inner_text("#scores")
-    assert page.locator(".legend li").count() == len(count_outcomes(judge_results(known)))
+    assert page.locator(".legend li").count() == len(count_outcomes(score_tests(known)))
     assert "9 right answer not known" in page.inner_text(".legend")
 
 
@@ -448,7 +448,7 @@ def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path
         (tmp_path / run / "metrics.jsonl").write_bytes(log)
     made = Results({"checkpoint": "runs/x/checkpoint-00000005", "step": 5}, results.tasks, results.answers)
     for place in ("runs/x/other-data", "elsewhere"):
-        write_predictions(tmp_path / place / "predictions.json", made)
+        write_results(tmp_path / place / "predictions.json", made)
     monkeypatch.chdir(tmp_path)
     assert find_subject(Path("runs/x/other-data")).log is not None
     assert find_subject(Path("elsewhere")).log is None
@@ -481,8 +481,8 @@ def trained(base: Path) -> Path:
 
 
 def test_the_command(results: Results, tmp_path: Path, command: Callable) -> None:
-    write_predictions(tmp_path / "a" / "predictions.json", results)
-    write_predictions(tmp_path / "b" / "predictions.json", answer(results.tasks, 1))
+    write_results(tmp_path / "a" / "predictions.json", results)
+    write_results(tmp_path / "b" / "predictions.json", answer(results.tasks, 1))
     code, text, error = command("report", tmp_path / "a", tmp_path / "b" / "predictions.json")
     assert code == 0, error
     assert "McNemar" in text or "Both solve the same" in text
@@ -508,7 +508,7 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
     ],
 )
 def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path: Path, command: Callable) -> None:
-    write_predictions(tmp_path / "a" / "predictions.json", results)
+    write_results(tmp_path / "a" / "predictions.json", results)
     (tmp_path / "odd.json").write_text("{}")
     code, _, error = command("report", *(argument.format(tmp=tmp_path) for argument in arguments))
     assert code == 2

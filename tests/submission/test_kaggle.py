@@ -25,7 +25,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.data import sources
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.task import TaskSet
-from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import tally
@@ -170,7 +170,7 @@ def test_a_slim_checkpoint_remembers_what_it_was_trained_on(base: Path, tmp_path
     tasks, checkpoint = make_tasks(3, 5, "eval"), load_checkpoint(base)
     checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(TaskSet(tasks[:1], "seen")))
     save_checkpoint(tmp_path, slim(checkpoint), 1)
-    assert len(refuse_trained(load_checkpoint(tmp_path), tasks, drop=True)) == 2
+    assert len(check_not_trained_on(load_checkpoint(tmp_path), tasks, drop=True)) == 2
 
 
 def test_a_whole_checkpoint_stays_as_it_is(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ from trm_arc.cli import run
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import step_seeds
-from trm_arc.data.family import ARC
 from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint

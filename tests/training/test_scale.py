@@ -20,7 +20,7 @@ from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks,
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
-from trm_arc.evaluation.results import read_predictions
+from trm_arc.evaluation.results import read_results
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.model.export import export_pieces, load_newest
 from trm_arc.model.flops import count_forward, count_training
@@ -101,7 +101,7 @@ def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> No
         out = tmp_path / f"answers{processes}"
         flags = ["--checkpoint", tmp_path, "--precision", "float64", "--out", out, "--views", 3, "--no-report"]
         assert finish(start("trm_arc.evaluate", *flags, processes=processes)).count("submission.json, checked") == 1
-        found = read_predictions(out / "predictions.json").answers
+        found = read_results(out / "predictions.json").answers
         answers.append([sorted((c.votes, str(c.grid)) for c in answered.candidates) for answered in found])
     assert answers[0] == answers[1]
 

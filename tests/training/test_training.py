@@ -14,9 +14,9 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
 from trm_arc.data.batch import IGNORE_INDEX, Batch
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import prepare_examples, sample_plans
-from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
-from trm_arc.data.puzzle_sources import are_puzzles
+from trm_arc.data.puzzle_sources import domain_of_data, fit_to_data
 from trm_arc.data.sources import join_tasks, load_tasks
 from trm_arc.inference.answer import find_view_embeddings
 from trm_arc.model import checkpoint as checkpoints
@@ -270,11 +270,11 @@ def test_another_seed_is_another_run() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_trains_three_steps(preset: str) -> None:
     small = {"width": 16, "heads": 2, "augmentations": 3, "batch_size": 4}
-    if are_puzzles(PRESETS[preset].training.data):
+    if domain_of_data(PRESETS[preset].training.data) is not ARC:
         data = {"data": "maze-5x5-easy" if "maze" in preset else "sudoku-4x4-easy"}
         config = fit_to_data(PRESETS[preset].override(small | data), data, None)
         puzzles = make_puzzles(data["data"], 8, 1)
-        examples = prepare_puzzles(puzzles, puzzles, config)
+        examples = puzzles.domain.prepare(puzzles, puzzles, config)[0]
         trainer = Trainer(config, examples, Device(torch.device("cpu"), torch.float32, "a test"), 3)
     else:
         small |= {"window": "fit", "smallest": 0}

@@ -19,7 +19,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.buckets import EOS_MARGIN, BucketSchedule, SizeBucket, make_schedule, parse_sides, sort_into_buckets
-from trm_arc.data.family import ARC, Family
+from trm_arc.data.domains import Domain
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.sources import join_tasks
 from trm_arc.data.task import Task, TaskSet, grid_key
@@ -33,7 +33,7 @@ class Examples:
     """The pairs that are trained on.
 
     Attributes:
-        family: the kind of puzzle.
+        domain: the kind of puzzle.
         entries: what has a row of the task embedding, or rows of it: ids and fingerprints, as a checkpoint keeps them.
         grids: all grids of all tasks; the number of a task indexes `pair_starts`, `keys` and `plan.starts`.
         pairs: int64 (pairs, 2), input and output grid of every pair.
@@ -47,7 +47,7 @@ class Examples:
         owners: the row of the task embedding: of each transform ("transforms"), of each task ("tasks"), or one for all ("one").
     """
 
-    family: Family
+    domain: Domain
     entries: list[tuple[str, str]]
     grids: PackedGrids
     pairs: np.ndarray
@@ -109,13 +109,13 @@ class Examples:
         owner = {"transforms": row, "tasks": task, "one": np.zeros_like(task)}[self.owners]
         index = self.pairs[pair]
         corners = None
-        if self.family is ARC:
+        if self.domain.translates:
             space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
             if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
                 space = np.minimum(space + EOS_MARGIN, bucket.window)
             corners = corner_offsets(key(_PLACE, example), space, bucket.window, fixed | (not config.translate))
-        tokens = self.family.paint(self.grids, index[:, 0], table, bucket.window, corners)
-        labels = self.family.paint(self.grids, index[:, 1], table, bucket.window, corners, empty=IGNORE_INDEX)
+        tokens = self.domain.paint(self.grids, index[:, 0], table, bucket.window, corners)
+        labels = self.domain.paint(self.grids, index[:, 1], table, bucket.window, corners, empty=IGNORE_INDEX)
         return Batch(torch.from_numpy(tokens), torch.from_numpy(labels), torch.from_numpy(owner), torch.from_numpy(table))
 
 
@@ -138,7 +138,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     """Collect what is trained on: all pairs of the training tasks, the demonstrations of the evaluation tasks.
 
     Args:
-        training: tasks whose known outputs are all trained on; already past the leak guard.
+        training: tasks whose known outputs are all trained on; without leaks.
         evaluation: tasks to answer; their test outputs are not read.
         settings: window, augmentations and seed; whether transforms have embeddings of their own.
 
@@ -165,7 +165,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     plan = sample_plans(tasks, config.augmentations, config.seed)
     return (
         Examples(
-            ARC,
+            evaluation.domain,
             [(task.id, fingerprint(task)) for task in tasks],
             packed,
             pairs,
@@ -191,7 +191,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError("no tasks to answer: name some with --evaluation-data")
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
-    check_vocabulary(model, ARC)
+    check_vocabulary(model, evaluation.domain)
     if model.mixer == "mlp" and settings.training.window == "lanes":
         raise InputError(
             "the MLP mixer has a weight for every position of its board, so there are no buckets for it", flag="window"
@@ -214,10 +214,10 @@ def _choose_buckets(sides: np.ndarray, owners: np.ndarray, window: Window, setti
     return sort_into_buckets(owners, needs, parse_sides(settings.training.lanes, needs, min(window)))
 
 
-def check_vocabulary(model: ModelConfig, family: Family) -> None:
-    """Raise InputError unless the model's tokens are the family's."""
-    if model.vocabulary != family.vocabulary:
-        raise InputError(f"{family.title} needs {family.vocabulary} tokens, got {model.vocabulary}", flag="vocabulary")
+def check_vocabulary(model: ModelConfig, domain: Domain) -> None:
+    """Raise InputError unless the model's tokens are the domain's."""
+    if model.vocabulary != domain.vocabulary:
+        raise InputError(f"{domain.title} needs {domain.vocabulary} tokens, got {model.vocabulary}", flag="vocabulary")
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,10 +1,10 @@
-"""The leak guard: no training on an answer that is scored later."""
+"""No training on an answer that is scored later."""
 
 import numpy as np
 
 from augment import hash_grids, pack_grids
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import TaskSet, grid_key
 
 
@@ -30,13 +30,8 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     return leaks
 
 
-def guard(training: AnySet, evaluation: AnySet, drop: bool) -> tuple[AnySet, list[str]]:
+def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[AnySet, list[str]]:
     """Refuse training tasks that leak, or drop them.
-
-    Args:
-        training: tasks that are trained on with all their known outputs.
-        evaluation: tasks whose test outputs are scored.
-        drop: leave the leaking training tasks out instead of refusing.
 
     Returns:
         The training tasks that remain, and the names of those dropped.
@@ -44,18 +39,9 @@ def guard(training: AnySet, evaluation: AnySet, drop: bool) -> tuple[AnySet, lis
     Raises:
         InputError: there is a leak, and `drop` is false.
     """
-    if isinstance(training, PuzzleSet):
-        seen = np.isin(training.input_hashes(), evaluation.input_hashes())
-        kept, holders = training.drop_tests(seen)
-        leaks = holders
-        if holders and drop and not len(kept):
-            raise InputError(f"{training.name}: all puzzles are in {evaluation.name}, too; train on other data")
-    else:
-        found = find_leaks(training, evaluation)
-        leaks, holders = sorted(found), sorted({holder for holders in found.values() for holder in holders})
-        kept = training.without(holders)
+    kept, holders, leaks = training.domain.drop_leaks(training, evaluation)
     if leaks and not drop:
-        many = f"{len(leaks)} {'puzzle' if isinstance(training, PuzzleSet) else 'task'}{'s' if len(leaks) > 1 else ''}"
+        many = f"{len(leaks)} {training.domain.unit}{'s' if len(leaks) > 1 else ''}"
         raise InputError(
             f"{training.name} holds test answers of {many} of {evaluation.name} "
             f"that will be scored: {shorten(leaks, 10)}; train on other data, or leave those tasks out with --drop-leaks"

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from trm_arc.common.errors import InputError
+from trm_arc.data.domains import LoadOptions
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, load_puzzles
+from trm_arc.data.puzzle_sources import domain_of_data
+from trm_arc.data.puzzle_text import read_puzzle
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks, same_task
 from trm_arc.data.task import TaskSet
 
@@ -41,14 +43,12 @@ class TaskFinder:
     """Finds tasks and puzzles by name, loading each set once.
 
     Attributes:
-        read_puzzle: reads a puzzle as people write it, or the file of one.
         data: the set to look in, by name or path; None: in `asked`, or else in every named set.
         folder: where to look for named sets first.
         solutions: solutions file of `data`, if it does not lie beside it.
         asked: what a run was asked, if one is named.
     """
 
-    read_puzzle: Callable[[str], PuzzleSet]
     data: str | None = None
     folder: Path | None = None
     solutions: Path | None = None
@@ -59,11 +59,9 @@ class TaskFinder:
         """The set to look in; None: every named one."""
         if self.data is None:
             return self.asked
-        if are_puzzles(self.data):
-            if self.solutions:
-                raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
-            return load_puzzles(self.data, "test", self.folder)
-        return load_tasks(self.data, self.folder, self.solutions)
+        domain = domain_of_data(self.data, self.folder)
+        domain.refuse_unused({"solutions": self.solutions} if self.solutions else {})
+        return domain.load(self.data, "test", self.folder, LoadOptions(solutions=self.solutions))
 
     @cached_property
     def named_sets(self) -> list[TaskSet]:
@@ -85,7 +83,7 @@ class TaskFinder:
             InputError: there is no such thing.
         """
         source = self.source
-        if isinstance(source, PuzzleSet):
+        if source is not None and source.domain.shape is not None:
             row = _ROW.fullmatch(text)
             return _find_row(source, int(row[1])) if row else self._find_puzzle(source, text)
         if source is not None and text in source:
@@ -95,7 +93,7 @@ class TaskFinder:
         if text.lower().endswith((".csv", ".csv.gz")):
             raise InputError(f"holds many puzzles; name one by its row: `python -m trm_arc.show 1 --data {text}`", file=text)
         if _is_puzzle(text):
-            alone = self.read_puzzle(text)
+            alone = read_puzzle(text)
             return Match(_rate(alone), alone)
         named = _NAMED_TEST.fullmatch(text)
         if source is None:
@@ -129,14 +127,14 @@ class TaskFinder:
     def _find_puzzle(self, puzzles: PuzzleSet, text: str) -> Match:
         if not _is_puzzle(text):
             raise InputError(f"{text}: neither a row of {puzzles.name} nor a puzzle; a row is a number, as {puzzles.rows[0]}")
-        alone = self.read_puzzle(text)
+        alone = read_puzzle(text)
         same = find_question(puzzles, alone)
         return Match(_rate(alone), alone) if same is None else _match_puzzle(puzzles, same)
 
 
 def find_question(puzzles: PuzzleSet, one: PuzzleSet) -> int | None:
     """Where in a set the question of one puzzle stands, from 0: with the same row number, if it stands there more than once."""
-    if one.family is not puzzles.family:
+    if one.domain is not puzzles.domain:
         return None
     places = np.flatnonzero((puzzles.questions == one.questions).all(axis=(1, 2)))
     same_row = places[puzzles.rows[places] == one.rows[0]]
@@ -164,7 +162,7 @@ def _find_row(puzzles: PuzzleSet, row: int) -> Match:
 
 
 def _rate(puzzles: PuzzleSet) -> str:
-    return f"{puzzles.family.name}, {puzzles.ratings[0]} {puzzles.family.difficulty}"
+    return f"{puzzles.domain.name}, {puzzles.ratings[0]} {puzzles.domain.difficulty}"
 
 
 def _is_puzzle(text: str) -> bool:

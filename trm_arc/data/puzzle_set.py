@@ -1,15 +1,19 @@
-"""A set of puzzles of one family, as arrays: a byte a cell, and no Python object for each."""
+"""A set of puzzles on boards of one size, as arrays: a byte a cell, and no Python object for each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from augment import PackedGrids, hash_boards, pack_boards
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import PuzzleFamily
-from trm_arc.data.task import TaskSet
+from trm_arc.data.domains import NO_VALUE, make_distinct
+from trm_arc.data.task import Grid, Pair, TaskSet, grid_key
+
+if TYPE_CHECKING:
+    from trm_arc.data.domains.board import BoardDomain
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,16 +22,16 @@ class PuzzleSet:
 
     Attributes:
         name: where they come from, for messages.
-        family: what they are.
+        domain: what they are.
         questions: uint8 (n, rows, columns).
         answers: uint8 (n, rows, columns).
-        ratings: int64 (n,), the difficulty of each; see the family.
+        ratings: int64 (n,), the difficulty of each; see the domain.
         rows: int64 (n,), the number of each in its file, from 1.
         note: what a user should know of the reading; may be empty.
     """
 
     name: str
-    family: PuzzleFamily
+    domain: "BoardDomain"
     questions: np.ndarray
     answers: np.ndarray
     ratings: np.ndarray
@@ -35,7 +39,7 @@ class PuzzleSet:
     note: str = ""
 
     def __repr__(self) -> str:
-        return f"<PuzzleSet {self.name}: {len(self)} puzzles of {self.family.name}>"
+        return f"<PuzzleSet {self.name}: {len(self)} puzzles of {self.domain.name}>"
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -52,6 +56,66 @@ class PuzzleSet:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return zip(self.questions, self.answers, strict=True)
+
+    @property
+    def truths(self) -> list[Grid | None]:
+        """The right answer to every question."""
+        return list(self.answers)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What each puzzle is called: its row."""
+        return make_distinct([f"row {row}" for row in self.rows.tolist()])
+
+    @property
+    def test_keys(self) -> list[tuple[str, bytes]]:
+        """By what each puzzle is known again in another set: its question alone; the same may stand in another row."""
+        return [("", grid_key(question)) for question in self.questions]
+
+    @property
+    def columns(self) -> dict[str, list[object]]:
+        """What tells the puzzles apart in a table: their rows."""
+        return {"row": self.rows.tolist()}
+
+    def find_tests(self, name: str) -> list[int]:
+        """The puzzles of a name other than those in `names`: none."""
+        return []
+
+    def fill_attempts(self, answers: list[list[Grid]]) -> list[list[Grid]]:
+        """What counts as answered, best first: the answers; nothing is guessed."""
+        return answers
+
+    def are_valid(self, answers: list[list[Grid]]) -> np.ndarray:
+        """Whether the first answer to each is right by the rules; bool (n,)."""
+        return self.domain.are_solutions(self.questions, self.first_boards(answers))
+
+    def first_boards(self, answers: list[list[Grid]]) -> np.ndarray:
+        """The first answer to each, uint8 (n, rows, columns); a board without values where there is none."""
+        nothing = np.full(self.domain.shape, NO_VALUE, np.uint8)
+        return np.stack([ranked[0] if ranked else nothing for ranked in answers])
+
+    @property
+    def demonstrations(self) -> dict[str, tuple[Pair, ...]]:
+        """Demonstrations, by the names of what they belong to: none."""
+        return {}
+
+    @property
+    def owners(self) -> list[str | None]:
+        """Whose demonstrations go with each puzzle: none."""
+        return [None] * len(self)
+
+    @property
+    def shown_cells(self) -> list[int]:
+        """Cells that a page shows of each puzzle, beside the answers given."""
+        return [2 * self.questions[0].size] * len(self)
+
+    def describe(self) -> str:
+        """What is to be answered, in words."""
+        return f"{len(self):,} puzzles of {self.name} ({self.domain.name})" + f"\n{self.note}" * bool(self.note)
+
+    def describe_test(self, number: int) -> str:
+        """What a puzzle is called, and how difficult it is."""
+        return f"{self.names[number]}, {self.ratings[number]} {self.domain.difficulty}"
 
     def take(self, which: np.ndarray) -> "PuzzleSet":
         """Some of them, by a mask or by numbers."""
@@ -81,19 +145,19 @@ class PuzzleSet:
 
     @cached_property
     def _hashes(self) -> np.ndarray:
-        return hash_boards(self.family.canonical(self.questions)).view(np.int64)
+        return hash_boards(self.domain.canonical(self.questions)).view(np.int64)
 
 
 def join_puzzles(sets: list[PuzzleSet]) -> PuzzleSet:
-    """Put several sets of one family into one, in order.
+    """Put several sets of one domain into one, in order.
 
     Raises:
-        InputError: they are of different families.
+        InputError: they are of different domains.
     """
     first = sets[0]
-    odd = [one for one in sets if one.family is not first.family]
-    if odd:
-        raise InputError(f"{first.name} holds {first.family.name}, {odd[0].name} {odd[0].family.name}; use sets of one kind")
+    other = next((one for one in sets if one.domain is not first.domain), None)
+    if other is not None:
+        raise InputError(f"{first.name} holds {first.domain.name}, {other.name} {other.domain.name}; use sets of one kind")
     if len(sets) == 1:
         return first
     arrays = {name: np.concatenate([getattr(one, name) for one in sets]) for name in ("questions", "answers", "ratings", "rows")}

@@ -1,57 +1,77 @@
-"""Where puzzles come from: the public data sets by name, CSV files, and sets that are made here."""
+"""Where puzzles come from: the public data sets by name, CSV files, and sets that are generated here."""
 
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import USUAL_COUNT, PuzzleFamily, find_family
+from trm_arc.config import Config
+from trm_arc.data.domains import Domain, Part, domain_by_name, list_kinds
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.data.sources import DATA_VARIABLE, data_roots, listed
-from trm_arc.data.table import peek_family, read_puzzles, write_puzzles
-from trm_arc.puzzles.maze.generate import LEAST_SIDE
-from trm_arc.puzzles.maze.kernels import SIDE
+from trm_arc.data.table import domain_of_file, read_puzzles, write_puzzles
 
-Part = Literal["train", "test"]
-EDITION = 1  # of made sets; another generator makes others, and gets another number
+if TYPE_CHECKING:
+    from trm_arc.data.domains.board import BoardDomain
+
+EDITION = 1  # of generated sets; another generator makes others, and gets another number
 CACHE_VARIABLE = "TRM_ARC_CACHE"
+DEFAULT_COUNT = 1000  # puzzles of a generated set to train on
 
 # What the folder of a public data set may be called.
 _PUBLIC = {
     "sudoku-extreme": ("sudoku-9x9", ("sudoku-extreme", "sudoku_extreme")),
     "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
 }
-_MADE = re.compile(r"((sudoku|maze)-(\d+)x(\d+))(-easy)?")
+_GENERATED = re.compile(r"(([a-z_]+)-(\d+)x(\d+))(-easy)?")
 _SUFFIXES = (".csv", ".csv.gz")
-# Of what is drawn for a made set: the sets of a name are the same for everyone, whatever --seed a run has.
+# Of what is drawn for a generated set: the sets of a name are the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
-MADE_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
+GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
 
 
-def are_puzzles(names: str) -> bool:
-    """Whether names or paths, by commas, are of puzzles and not of ARC tasks.
+def domain_of_data(names: str, folder: Path | None = None) -> Domain:
+    """The domain of some sets, found without reading them whole.
+
+    Args:
+        names: names or paths, by commas; of none, ARC.
+        folder: where to look for named sets first.
 
     Raises:
-        InputError: some are, and some are not; or one is meant to be, and there is no such set.
+        InputError: they are of several, or one cannot be found.
     """
-    for name in listed(names):
-        known = name in _PUBLIC or _MADE.fullmatch(name) or name.lower().endswith(_SUFFIXES)
-        if not known and name.lower().startswith(("sudoku", "maze")) and not Path(name).exists():
-            raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {MADE_NAMES}, and files in .csv")
-    each = {name: name in _PUBLIC or bool(_MADE.fullmatch(name)) or name.lower().endswith(_SUFFIXES) for name in listed(names)}
-    if len(set(each.values())) > 1:
-        odd = [next(name for name, is_one in each.items() if is_one is kind) for kind in (True, False)]
-        raise InputError(f"{odd[0]} holds Sudoku or mazes, {odd[1]} ARC tasks; a run learns one kind")
-    return any(each.values())
+    domains = {name: _domain_of_source(name) for name in listed(names)}
+    if len(set(domains.values())) > 1:
+        held = ", ".join(f"{name} holds {domain.plural}" for name, domain in domains.items())
+        raise InputError(f"{names}: use sets of one kind; {held}")
+    return next(iter(domains.values()), domain_by_name("arc"))
 
 
-def made_family(name: str) -> tuple[PuzzleFamily, bool]:
-    """The family of a set that is made here, and whether it is an easy one.
+def _domain_of_source(name: str) -> Domain:
+    if name in _PUBLIC:
+        return domain_by_name(_PUBLIC[name][0])
+    if _is_generated(name):
+        return domain_of_set(name)[0]
+    if name.lower().endswith(_SUFFIXES):
+        return domain_of_file(Path(name))
+    if name.lower().startswith(tuple(list_kinds())) and not Path(name).exists():
+        raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {GENERATED_NAMES}, and files in .csv")
+    return domain_by_name("arc")
+
+
+def _is_generated(name: str) -> bool:
+    match = _GENERATED.fullmatch(name)
+    return match is not None and match[2] in list_kinds()
+
+
+def domain_of_set(name: str) -> tuple["BoardDomain", bool]:
+    """The domain of a set that is generated here, and whether it is an easy one.
 
     Args:
         name: as `sudoku-6x6` or `maze-10x10-easy`.
@@ -59,35 +79,25 @@ def made_family(name: str) -> tuple[PuzzleFamily, bool]:
     Raises:
         InputError: there is no such set.
     """
-    match = _MADE.fullmatch(name)
-    if not match or match[3] != match[4]:
-        raise InputError(f"{name}: no such kind; there are {MADE_NAMES}, each with -easy behind it, too")
-    if match[2] == "maze" and not LEAST_SIDE <= int(match[3]) <= SIDE:
-        raise InputError(f"{name}: mazes that are made here have a side of {LEAST_SIDE} to {SIDE}")
-    return find_family(match[1]), bool(match[5])
+    match = _GENERATED.fullmatch(name)
+    if not _is_generated(name) or match[3] != match[4]:
+        raise InputError(f"{name}: no such kind; there are {GENERATED_NAMES}, each with -easy behind it, too")
+    domain = domain_by_name(match[1])
+    domain.check_generated()
+    return domain, bool(match[5])
 
 
-def families_of(names: str, folder: Path | None) -> PuzzleFamily:
-    """The one family of some sets, found without reading them whole.
-
-    Args:
-        names: names or paths, by commas, of which `are_puzzles` holds.
-        folder: where to look for named sets first.
+def fit_to_data(config: Config, given: Mapping[str, Any], folder: Path | None) -> Config:
+    """The settings of a run with what follows from its data: of boards their size, the tokens and the data to answer.
 
     Raises:
-        InputError: they are of several.
+        InputError: settings that do nothing for this data, or that contradict it.
     """
-    families = {name: _family(name, folder) for name in listed(names)}
-    if len(set(families.values())) > 1:
-        told = ", ".join(f"{name} is {family.name}" for name, family in families.items())
-        raise InputError(f"{names}: use sets of one kind; {told}")
-    return next(iter(families.values()))
-
-
-def _family(name: str, folder: Path | None) -> PuzzleFamily:
-    if name in _PUBLIC:
-        return find_family(_PUBLIC[name][0])
-    return made_family(name)[0] if _MADE.fullmatch(name) else peek_family(Path(name))
+    domain = domain_of_data(config.training.data, folder)
+    domain.refuse_unused(given)
+    config = domain.fit_settings(config, given)
+    domain.require(domain_of_data(config.training.evaluation_data, folder), config.training.evaluation_data)
+    return config
 
 
 def load_puzzles(
@@ -96,36 +106,31 @@ def load_puzzles(
     """Load sets of puzzles as one.
 
     Args:
-        names: names or paths, by commas, of which `are_puzzles` holds.
+        names: names or paths, by commas, of puzzles.
         part: which part of a named set; a path names one file.
         folder: where to look for named sets first.
-        count: keep, or make, so many of each; 0: all of a file, 1,000 of a made set.
+        count: keep, or make, so many of each; 0: all of a file, 1,000 of a generated set.
         seed: of the draw from a file.
         skip_bad: leave rows out that are no puzzles.
 
     Raises:
-        InputError: a set that cannot be found, read or made.
+        InputError: a set that cannot be found, read or generated.
     """
     return join_puzzles([_load(name, part, folder, count, seed, skip_bad) for name in listed(names)])
 
 
 def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool) -> PuzzleSet:
-    if _MADE.fullmatch(name):
-        whole = make_set(name, part, count if part == "train" else 0)
+    if _is_generated(name):
+        whole = generate_set(name, part, count if part == "train" else 0)
         if count > len(whole):
             raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
         return whole if not count else whole.take(np.arange(count))
     path = find_file(name, part, folder) if name in _PUBLIC else Path(name)
-    return read_puzzles(path, name, count, seed, skip_bad)
+    return read_puzzles(path, name, count, seed, skip_bad=skip_bad)
 
 
 def find_file(name: str, part: Part, folder: Path | None) -> Path:
     """The file of a public data set.
-
-    Args:
-        name: of the set.
-        part: of the set.
-        folder: where to look first.
 
     Raises:
         InputError: it is not there.
@@ -137,8 +142,8 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
                     return path
     raise InputError(
         f"{name}: not found; put its {part}.csv (or {part}.csv.gz, with the columns question and answer) into a folder "
-        f"{_PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are made "
-        f"here, as {_PUBLIC[name][0]}"
+        f"{_PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are "
+        f"generated here, as {_PUBLIC[name][0]}"
     )
 
 
@@ -164,8 +169,8 @@ def _test_of(name: str) -> str:
     return str(found)
 
 
-def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
-    """A set that is made here: the same everywhere, train and test different up to symmetry; kept in a cache folder.
+def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
+    """A set that is generated here: the same everywhere, train and test different up to symmetry; kept in a cache folder.
 
     Args:
         name: as `sudoku-6x6` or `maze-10x10-easy`.
@@ -175,26 +180,26 @@ def make_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     Raises:
         InputError: there are not so many.
     """
-    family, easy = made_family(name)
-    count = count or (family.usual_count if part == "test" else USUAL_COUNT)
+    domain, easy = domain_of_set(name)
+    count = count or (domain.default_count if part == "test" else DEFAULT_COUNT)
     path = cache_folder() / f"{name}-{part}-{count}-{EDITION}.csv.gz"
     if path.exists():
-        return read_puzzles(path, f"{name} {part}")
-    exclude = make_set(name, "test").questions if part == "train" else None
+        return read_puzzles(path, f"{name} {part}", domain=domain)
+    exclude = generate_set(name, "test").questions if part == "train" else None
     if not sys.stderr.isatty():  # where there is no bar, and it may take minutes
         print(f"making {count:,} puzzles, {name} {part}, to be kept as {path}", file=sys.stderr, flush=True)
     with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
-        made = family.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
-    puzzles = PuzzleSet(f"{name} {part}", family, *made, np.arange(1, len(made[0]) + 1))
+        made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
+    puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_puzzles(path, puzzles)
     except (InputError, OSError) as error:
-        print(f"{name}: made anew each time, as it cannot be kept ({error}); {CACHE_VARIABLE} names another folder")
+        print(f"{name}: made again each time, as it cannot be kept ({error}); {CACHE_VARIABLE} names another folder")
     return puzzles
 
 
 def cache_folder() -> Path:
-    """Where made sets are kept: $TRM_ARC_CACHE, or trm_arc in the user's cache folder."""
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm_arc"
-    return Path(os.environ.get(CACHE_VARIABLE) or usual)
+    """Where generated sets are kept: $TRM_ARC_CACHE, or trm_arc in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm_arc"
+    return Path(os.environ.get(CACHE_VARIABLE) or default)

@@ -6,11 +6,13 @@ import numpy as np
 
 from augment import BOARD
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import MazeFamily, PuzzleFamily, family_of
+from trm_arc.data.domains import domain_of_board
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.puzzles.maze.rules import CHARACTERS
 
 
-def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
+def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
     """A puzzle as people write it: Sudoku in one line or several, with . or 0 for blanks; a maze, or a Sudoku, from a text file.
 
     Args:
@@ -35,18 +37,18 @@ def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
     if not text.strip():
         raise InputError(nothing)
     lines = text.rstrip("\n").split("\n")
-    if "#" in text or set().union(*lines) <= set(MazeFamily.characters):
+    if "#" in text or set().union(*lines) <= set(CHARACTERS):
         side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
         board = "".join(line.rstrip(" ").ljust(side) for line in lines)
     else:
         board = "".join(character for line in lines for character in line if character not in " |-+─│┌┬┐├┼┤└┴┘")
     if len(board) > BOARD**2:
         raise InputError(nothing)
-    family = family_of(board, where)
-    question = family.parse(board)[0]
-    if fault := family.question_fault(question):
+    domain = domain_of_board(board, where)
+    question = domain.parse(board)[0]
+    if fault := domain.question_fault(question):
         raise InputError(f"{fault}", file=where)
-    return family, question
+    return domain, question
 
 
 def _is_file(text: str) -> bool:
@@ -62,8 +64,8 @@ def read_puzzle(text: str) -> PuzzleSet:
     Raises:
         InputError: not a puzzle, or not one with one solution.
     """
-    family, question = read_question(text)
-    answer, solutions, rating = (found[0] for found in family.solve(question[None]))
+    domain, question = read_question(text)
+    answer, solutions, rating = (found[0] for found in domain.solve(question[None]))
     if solutions != 1:
         raise InputError(f"the puzzle has {'several solutions' if solutions else 'no solution'}; one is needed")
-    return PuzzleSet("the puzzle", family, question[None], answer[None], np.array([rating]), np.array([1]))
+    return PuzzleSet("the puzzle", domain, question[None], answer[None], np.array([rating]), np.array([1]))

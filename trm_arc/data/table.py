@@ -8,17 +8,21 @@ import gzip
 import io
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from augment.kernels import mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
-from trm_arc.data.puzzle_families import PuzzleFamily, family_of, find_family
+from trm_arc.data.domains import domain_by_name, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
+
+if TYPE_CHECKING:
+    from trm_arc.data.domains.board import BoardDomain
 
 CHUNK = 4096  # rows at a time
 _RATINGS = ("rating", "path_moves")  # what a column of difficulties may be called
@@ -44,34 +48,27 @@ class _Puzzles(NamedTuple):
 
 
 class BadRows:
-    """What to do with rows that are no puzzles.
+    """What to do with rows that are no puzzles."""
 
-    Args:
-        path: of the file.
-        skip: leave them out, instead of refusing.
-    """
-
-    def __init__(self, path: Path, skip: bool) -> None:
+    def __init__(self, path: Path, *, skip: bool) -> None:
         self.path, self.skip, self.count, self.first = path, skip, 0, ""
 
     def meet(self, row: int, reason: str) -> None:
         """Refuse a row, or count it.
 
-        Args:
-            row: its number, from 1.
-            reason: why it is no puzzle.
-
         Raises:
             InputError: it is to be refused.
         """
-        told = f"row {row}: {reason}"
+        text = f"row {row}: {reason}"
         if not self.skip:
-            raise InputError(f"{self.path}, {told}; mend the row, or leave such rows out with --skip-bad")
+            raise InputError(f"{self.path}, {text}; correct the row, or leave such rows out with --skip-bad")
         self.count += 1
-        self.first = self.first or told
+        self.first = self.first or text
 
 
-def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad: bool = False) -> PuzzleSet:
+def read_puzzles(
+    path: Path, name: str, count: int = 0, seed: int = 0, *, skip_bad: bool = False, domain: "BoardDomain | None" = None
+) -> PuzzleSet:
     """Read puzzles from a file.
 
     Every row is checked by the rules; those that are kept are also solved, so that each is known to have one solution.
@@ -82,51 +79,51 @@ def read_puzzles(path: Path, name: str, count: int = 0, seed: int = 0, skip_bad:
         count: keep so many rows, drawn by the seed alone; 0: all.
         seed: see above.
         skip_bad: leave rows out that are no puzzles, instead of refusing the file.
+        domain: of the puzzles; None: that of its first boards.
 
     Raises:
         InputError: a file that cannot be read, or a row that is no puzzle, with the reason.
     """
-    bad, family, kept = BadRows(path, skip_bad), None, None
+    bad, kept = BadRows(path, skip=skip_bad), None
     for chunk in _stream(path):
-        family = family or _find_family(path, chunk, bad)
-        if family is None:
+        domain = domain or _domain_of_rows(path, chunk, bad)
+        if domain is None:
             continue
-        kept = kept or _Keeper(family, count, bad)
-        kept.add(_read_chunk(chunk, family, seed, bad))
+        kept = kept or _Keeper(domain, count, bad)
+        kept.add(_read_chunk(chunk, domain, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
-        told = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
-        raise InputError(f"no puzzles here{told}", file=path)
+        why = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
+        raise InputError(f"no puzzles here{why}", file=path)
     note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
-    return PuzzleSet(name, family, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
+    return PuzzleSet(name, domain, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
 
 
-def peek_family(path: Path) -> PuzzleFamily:
-    """The family of a file's puzzles, by its first row that tells.
+def domain_of_file(path: Path) -> "BoardDomain":
+    """The domain of a file's puzzles, by its first rows that tell.
 
     Raises:
         InputError: the file cannot be read, or no row tells.
     """
-    bad = BadRows(path, True)
+    bad = BadRows(path, skip=True)
     for chunk in _stream(path):
-        if (family := _find_family(path, chunk, bad)) is not None:
-            return family
+        if (domain := _domain_of_rows(path, chunk, bad)) is not None:
+            return domain
     raise InputError(f"no puzzles here{f' ({bad.first})' if bad.first else ''}", file=path)
 
 
-def _find_family(path: Path, chunk: _Chunk, bad: BadRows) -> PuzzleFamily | None:
-    """The family of the board that most of the first rows have, so that a broken first row does not decide."""
-    names: dict[str, int] = {}
+def _domain_of_rows(path: Path, chunk: _Chunk, bad: BadRows) -> "BoardDomain | None":
+    """The domain of the board that most of the first rows have, so that a broken first row does not decide."""
+    counts: Counter[str] = Counter()
     for question in chunk.questions[:100]:
         try:
-            name = family_of(question, str(path)).name
+            counts[domain_of_board(question, str(path)).name] += 1
         except InputError:
             continue
-        names[name] = names.get(name, 0) + 1
-    if names:
-        return find_family(max(names, key=lambda name: names[name]))
+    if counts:
+        return domain_by_name(counts.most_common(1)[0][0])
     for number, question in enumerate(chunk.questions):
         try:
-            family_of(question, "question")
+            domain_of_board(question, "question")
         except InputError as error:
             bad.meet(chunk.first + number, str(error))
     return None
@@ -176,27 +173,27 @@ def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> It
         yield make()
 
 
-def _read_chunk(chunk: _Chunk, family: PuzzleFamily, seed: int, bad: BadRows) -> _Puzzles:
+def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -> _Puzzles:
     """The sound rows of a chunk; answers that the file lacks are zeros, ratings that it lacks -1."""
-    size, count = int(np.prod(family.shape)), len(chunk.questions)
+    size, count = int(np.prod(domain.shape)), len(chunk.questions)
     faults: dict[int, str] = {}
-    blank = family.characters[0] * size
+    blank = domain.characters[0] * size
 
     def boards(texts: list[str], what: str) -> np.ndarray:
         for at, text in enumerate(texts):
             if len(text) != size:
-                faults.setdefault(at, f"the {what} has {len(text)} characters, {family.name} needs {size}")
-        return family.parse("".join(text if len(text) == size else blank for text in texts))
+                faults.setdefault(at, f"the {what} has {len(text)} characters, {domain.name} needs {size}")
+        return domain.parse("".join(text if len(text) == size else blank for text in texts))
 
     questions = boards(chunk.questions, "question")
-    for at in np.flatnonzero(~family.are_questions(questions)).tolist():
-        faults.setdefault(at, str(family.question_fault(questions[at])))
+    for at in np.flatnonzero(~domain.are_questions(questions)).tolist():
+        faults.setdefault(at, str(domain.question_fault(questions[at])))
     answers = np.zeros_like(questions)
     if chunk.answers is not None:
         answers = boards(chunk.answers, "answer")
-        for at in np.flatnonzero(~family.are_solutions(questions, answers)).tolist():
+        for at in np.flatnonzero(~domain.are_solutions(questions, answers)).tolist():
             if at not in faults:
-                faults[at] = family.question_fault(questions[at]) or family.answer_fault(questions[at], answers[at])
+                faults[at] = domain.question_fault(questions[at]) or domain.answer_fault(questions[at], answers[at])
     ratings = np.full(count, -1, np.int64)
     for at, text in enumerate(chunk.ratings or []):
         if text.strip().isdecimal() and len(text.strip()) < 10:
@@ -215,13 +212,13 @@ class _Keeper:
     """The rows that are kept: all, or those of the smallest keys, which makes a draw that one pass can do.
 
     Args:
-        family: of the puzzles.
+        domain: of the puzzles.
         count: how many to keep; 0: all.
         bad: what to do with rows that turn out to have no solution, or several.
     """
 
-    def __init__(self, family: PuzzleFamily, count: int, bad: BadRows) -> None:
-        self.family, self.count, self.bad = family, count, bad
+    def __init__(self, domain: "BoardDomain", count: int, bad: BadRows) -> None:
+        self.domain, self.count, self.bad = domain, count, bad
         self.parts: list[_Puzzles] = []
         self.held, self.limit = 0, None
 
@@ -236,7 +233,7 @@ class _Keeper:
             self._prune()
 
     def _solve(self, new: _Puzzles) -> _Puzzles:
-        answers, solutions, ratings = self.family.solve(new.questions)
+        answers, solutions, ratings = self.domain.solve(new.questions)
         for at in np.flatnonzero(solutions != 1).tolist():
             self.bad.meet(int(new.rows[at]), "several solutions" if solutions[at] else "no solution")
         given = new.answers.any(axis=(1, 2))[:, None, None]
@@ -274,7 +271,7 @@ def write_puzzles(path: Path, puzzles: PuzzleSet) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    show, ratings = puzzles.family.show, puzzles.ratings.tolist()
+    show, ratings = puzzles.domain.show, puzzles.ratings.tolist()
     rows = ((puzzles.name, show(q), show(a), rating) for (q, a), rating in zip(puzzles, ratings, strict=True))
     write_rows(path, ("source", "question", "answer", "rating"), rows)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from augment import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.data.family import ARC
+from trm_arc.data.domains import Domain, domain_by_name, make_distinct
+from trm_arc.data.guesses import fill_attempts
 
 Grid = np.ndarray  # uint8 (rows, columns), colours 0 to 9
 
@@ -70,7 +72,7 @@ class TaskSet:
         InputError: an id stands twice.
     """
 
-    family = ARC
+    note = ""
 
     def __init__(self, tasks: Iterable[Task], name: str) -> None:
         self.tasks = tuple(tasks)
@@ -104,6 +106,11 @@ class TaskSet:
         return TaskSet(self.tasks[key], self.name) if isinstance(key, slice) else self.tasks[key]
 
     @property
+    def domain(self) -> Domain:
+        """The kind of puzzle."""
+        return domain_by_name("arc")
+
+    @property
     def outputs(self) -> int:
         """Number of test outputs to predict."""
         return sum(len(task.test) for task in self.tasks)
@@ -127,12 +134,72 @@ class TaskSet:
 
     @property
     def tests(self) -> list[tuple[Task, int]]:
-        """Every test input in order, as its task and its number there: the slots of predictions and answers."""
+        """Every test input in order, as its task and its number there; predictions and answers have the same order."""
         return [(task, number) for task in self.tasks for number in range(len(task.test))]
+
+    @property
+    def questions(self) -> list[Grid]:
+        """Every test input in order."""
+        return [task.test[number].input for task, number in self.tests]
+
+    @property
+    def truths(self) -> list[Grid | None]:
+        """The right answer to every test input in order; None where it is not known."""
+        return [task.test[number].output for task, number in self.tests]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What each test input is called: its task, and its number where there are several; no two have one name."""
+        return make_distinct([f"{task.id} test {number + 1}" if len(task.test) > 1 else task.id for task, number in self.tests])
+
+    @property
+    def test_keys(self) -> list[tuple[str, bytes]]:
+        """By what each test input is known again in another set: its name and its grid."""
+        return [(name, grid_key(question)) for name, question in zip(self.names, self.questions, strict=True)]
+
+    @property
+    def columns(self) -> dict[str, list[object]]:
+        """What tells the test inputs apart in a table: their tasks and numbers."""
+        return {"task": [task.id for task, _ in self.tests], "test": [number + 1 for _, number in self.tests]}
+
+    def find_tests(self, name: str) -> list[int]:
+        """The test inputs of the task of this name."""
+        return [number for number, (task, _) in enumerate(self.tests) if task.id == name]
+
+    def fill_attempts(self, answers: list[list[Grid]]) -> list[list[Grid]]:
+        """What counts as answered, best first: the answers to every test input, made up to two with guesses."""
+        return [fill_attempts(task, number, grids) for (task, number), grids in zip(self.tests, answers, strict=True)]
+
+    def are_valid(self, answers: list[list[Grid]]) -> np.ndarray:
+        """Whether answers are right by rules, expected or not: no rules are known; bool (outputs,)."""
+        return np.zeros(self.outputs, bool)
+
+    @property
+    def demonstrations(self) -> dict[str, tuple[Pair, ...]]:
+        """The demonstrations of every task by its id."""
+        return {task.id: task.train for task in self.tasks}
+
+    @property
+    def owners(self) -> list[str | None]:
+        """Whose demonstrations go with each test input: those of its task."""
+        return [task.id for task, _ in self.tests]
+
+    @property
+    def shown_cells(self) -> list[int]:
+        """Cells that a page shows of each test input, beside its answers; a task's demonstrations are shown once."""
+        return [sum(grid.size for grid in task.visible_grids) if number == 0 else 0 for task, number in self.tests]
+
+    def describe(self) -> str:
+        """What is to be answered, in words."""
+        return f"{len(self)} tasks, {self.outputs} test outputs of {self.name}"
+
+    def describe_test(self, number: int) -> str:
+        """What a test input is called."""
+        return self.names[number]
 
     def test_grids(self) -> PackedGrids:
         """Every test input in order, packed."""
-        return pack_grids([task.test[number].input for task, number in self.tests])
+        return pack_grids(self.questions)
 
     def input_hashes(self) -> np.ndarray:
         """Hashes (int64 (outputs,)) of the test inputs, by which they are known again."""
@@ -232,9 +299,9 @@ def add_solutions(tasks: TaskSet, value: object, file: Path | str) -> TaskSet:
     """
     if not isinstance(value, dict):
         raise InputError(f"solutions are an object of task ids, got {_show(value)}", file=file)
-    strangers = [task_id for task_id in value if task_id not in tasks]
-    if strangers:
-        raise InputError(f"solutions for ids that are not in {tasks.name}: {shorten(strangers)}", file=file)
+    unknown = [task_id for task_id in value if task_id not in tasks]
+    if unknown:
+        raise InputError(f"solutions for ids that are not in {tasks.name}: {shorten(unknown)}", file=file)
     missing = [task.id for task in tasks if task.id not in value]
     if missing:
         raise InputError(f"no solutions for {shorten(missing)} of {tasks.name}", file=file)

@@ -9,10 +9,9 @@ from scipy.special import bdtr  # scipy.stats, which has the test by name, takes
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.text import printable
-from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.task import grid_key
-from trm_arc.evaluation.outcomes import SOLVED, Outcome, judge_results
-from trm_arc.evaluation.results import Results, name_tests, questions
+from trm_arc.evaluation.outcomes import SOLVED, Outcome, score_tests
+from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.score import Rate, rate
 
 _NAME = 19  # characters of a name in a table
@@ -61,10 +60,10 @@ class Comparison:
             return "Both solve the same."
         points = 100 * (self.second.value - self.first.value)
         counts = f"{len(self.gained)} gained, {len(self.lost)} lost"
-        told = f"{points:+.1f} points: {counts}; McNemar's exact test gives p = {self.p_value:.2g}"
+        text = f"{points:+.1f} points: {counts}; McNemar's exact test gives p = {self.p_value:.2g}"
         if self.within_noise:
-            return f"{told}. This is within noise: chance alone makes such a difference {self.p_value:.0%} of the time."
-        return f"{told}. This is more than noise."
+            return f"{text}. This is within noise: chance alone makes such a difference {self.p_value:.0%} of the time."
+        return f"{text}. This is more than noise."
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -72,20 +71,12 @@ def mcnemar(gained: int, lost: int) -> float:
 
     Source: McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 1947; the exact
     form is the two-sided binomial test.
-
-    Args:
-        gained: pairs in which only the second succeeds.
-        lost: pairs in which only the first succeeds.
     """
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def compare(first: Results, second: Results) -> Comparison:
     """Compare two evaluations on the test inputs that they share.
-
-    Args:
-        first: what is compared with.
-        second: what is compared.
 
     Raises:
         InputError: they share none whose right answer is known.
@@ -113,26 +104,17 @@ def compare(first: Results, second: Results) -> Comparison:
 
 def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes]]:
     """By name and question: the name, whether it is solved, and the first answer."""
-    tasks = results.tasks
-    rows = zip(name_tests(results), questions(tasks), judge_results(results), results.attempts, strict=True)
-    told = {}
-    for name, question, verdict, attempts in rows:
-        if verdict.outcome is not Outcome.UNKNOWN:
-            # puzzles are known again by their question alone: the same may stand in another row
-            key = ("" if isinstance(tasks, PuzzleSet) else name, grid_key(question))
-            told[key] = name, verdict.outcome in SOLVED, grid_key(attempts[0]) if attempts else b""
-    return told
+    rows = zip(results.tasks.test_keys, results.tasks.names, score_tests(results), results.attempts, strict=True)
+    return {
+        key: (name, test.outcome in SOLVED, grid_key(attempts[0]) if attempts else b"")
+        for key, name, test, attempts in rows
+        if test.outcome is not Outcome.UNKNOWN
+    }
 
 
 def comparison_table(comparison: Comparison, first: str, second: str) -> str:
-    """A comparison as text for a terminal, within 80 columns.
-
-    Args:
-        comparison: from `compare`.
-        first: name of what is compared with.
-        second: name of what is compared.
-    """
-    shown, (first, second) = comparison, _tell_apart(first, second)
+    """A comparison as text for a terminal, within 80 columns; `first` and `second` are what the two are called."""
+    shown, (first, second) = comparison, _shorten_names(first, second)
     lines = [
         f"{shown.shared} test inputs in both:",
         f"  {first:{_NAME}}  {shown.first}",
@@ -146,7 +128,7 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
     return "\n".join(lines)
 
 
-def _tell_apart(*names: str) -> list[str]:
+def _shorten_names(*names: str) -> list[str]:
     """Two names in as many characters as there is room for: their ends, or what is before them where they end alike."""
     names = tuple(map(printable, names))
     ends = [name[-_NAME:] for name in names]
@@ -157,5 +139,5 @@ def _tell_apart(*names: str) -> list[str]:
 
 
 def _list(title: str, names: list[str]) -> list[str]:
-    told = printable(f"{title}: {shorten(names, 40)}")
-    return textwrap.wrap(told, 78, initial_indent="  ", subsequent_indent="    ") if names else []
+    text = printable(f"{title}: {shorten(names, 40)}")
+    return textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="    ") if names else []

@@ -11,11 +11,11 @@ from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.evaluation.results import Results, make_results
-from trm_arc.evaluation.trained_on import refuse_trained
+from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions, count_views, tally
-from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, read_family
+from trm_arc.model.checkpoint import Checkpoint, domain_of_checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +50,11 @@ class Ensemble:
             InputError: a member answers another kind of puzzle, or was trained on an answer.
         """
         for path in self.paths[1:]:
-            family = read_family(path)
-            if family is not tasks.family:
-                raise InputError(f"answers {family.title}, and {tasks.name} holds {tasks.family.title}", file=path)
+            domain = domain_of_checkpoint(path)
+            if domain is not tasks.domain:
+                raise InputError(f"answers {domain.title}, and {tasks.name} holds {tasks.domain.title}", file=path)
         for member in self.members() if tasks.has_solutions else ():
-            tasks = refuse_trained(member, tasks, drop_leaks)
+            tasks = check_not_trained_on(member, tasks, drop=drop_leaks)
         return tasks
 
     def evaluate(
@@ -76,7 +76,7 @@ class Ensemble:
             parts += predict_tasks(member, tasks, device, config, views=views, processes=processes)
         if not processes.is_main:
             return None
-        made = {
+        metadata = {
             "checkpoint": str(self.paths[0]),
             "step": self.first.step,
             "checkpoints": len(self.paths),
@@ -89,8 +89,8 @@ class Ensemble:
             "patience": config.patience,
             "steps_of_thought": mean_steps(parts, copies / len(self.paths)),
         }
-        ranked = tally(parts, tasks.outputs, views * len(self.paths), tasks.family)
-        return make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family))
+        ranked = tally(parts, tasks.outputs, views * len(self.paths), tasks.domain)
+        return make_results(metadata, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
 
 
 def mean_steps(parts: Sequence[Predictions], copies: float) -> float:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from trm_arc.common.errors import InputError, require_least
-from trm_arc.data.loading import load_evaluation
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, families_of, load_puzzles
-from trm_arc.data.sources import load_tasks
+from trm_arc.common.errors import require_least
+from trm_arc.data.domains import LoadOptions
+from trm_arc.data.puzzle_set import AnySet
+from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.model.checkpoint import Checkpoint
 
 
@@ -32,22 +31,12 @@ def load_tests(
     """
     training = checkpoint.config.training
     names = data or training.evaluation_data
-    if are_puzzles(names):
-        if solutions:
-            raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
-        require_least("puzzles", puzzles, 0)
-        checkpoint.require_family(families_of(names, folder), names)  # before any is made
-        count = puzzles if puzzles is not None else 0 if data else training.evaluation_puzzles
-        skip_bad = skip_bad or (not data and training.skip_bad)
-        return load_puzzles(names, "test", folder, count=count, seed=training.seed, skip_bad=skip_bad)
-    for flag, value in {"--puzzles": puzzles, "--skip-bad": skip_bad}.items():
-        if value:
-            raise InputError("does nothing for ARC tasks", flag=flag)
-    return load_evaluation(training, folder, solutions) if data is None else load_tasks(names, folder, solutions)
-
-
-def describe_tests(tasks: AnySet) -> str:
-    """What is to be answered, in words."""
-    if isinstance(tasks, PuzzleSet):
-        return f"{len(tasks):,} puzzles of {tasks.name} ({tasks.family.name})" + f"\n{tasks.note}" * bool(tasks.note)
-    return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
+    domain = domain_of_data(names, folder)
+    asked = {"solutions": solutions, "puzzles": puzzles, "skip_bad": skip_bad}
+    domain.refuse_unused({name: value for name, value in asked.items() if value})
+    require_least("puzzles", puzzles, 0)
+    checkpoint.require_domain(domain, names)  # before any is generated
+    count = puzzles if puzzles is not None else 0 if data else training.evaluation_puzzles
+    skip_bad = skip_bad or (not data and training.skip_bad)
+    options = LoadOptions(count, training.seed, skip_bad, solutions, 0 if data else training.smallest)
+    return domain.load(names, "test", folder, options)

@@ -7,12 +7,10 @@ from accelerate.tracking import TensorBoardTracker
 from accelerate.utils import is_tensorboard_available
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.evaluation.puzzle_scores import judge
-from trm_arc.evaluation.score import pass_at, ranks
+from trm_arc.data.puzzle_set import AnySet
+from trm_arc.evaluation.results import make_results
 from trm_arc.inference.answer import predict_tasks
-from trm_arc.inference.attempts import fill_all
-from trm_arc.inference.votes import Predictions, tally
+from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.training.build import Built
 from trm_arc.training.loop import EVALUATE_VIEWS, Evaluation, Tracker
 from trm_arc.training.run import RunConfig
@@ -68,13 +66,9 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
 
 
 def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
-    """The scores, the family's measure first."""
-    answers = tally(parts, tasks.outputs, 2, tasks.family)
-    if isinstance(tasks, PuzzleSet):
-        return judge(tasks, answers).means()
-    grids = [[c.grid for c in candidates] for candidates in answers]
-    per_output, per_task = pass_at(ranks(tasks.solutions, fill_all(tasks, grids)), 2)
-    return {tasks.family.measure: per_output.value, "pass@2 of tasks": per_task.value}
+    """The scores, the domain's measure first."""
+    answers = tally(parts, tasks.outputs, 2, tasks.domain)
+    return make_results({}, tasks, answers, count_views(parts, tasks.outputs, tasks.domain)).scores.means()
 
 
 def make_watchers(
@@ -91,7 +85,7 @@ def make_watchers(
     trainer, tasks, _ = built
     evaluate = track = None
     if settings.loop.evaluate_every:
-        evaluate = make_evaluation(trainer, tasks, views or min(EVALUATE_VIEWS, tasks.family.usual_views), pool_votes)
+        evaluate = make_evaluation(trainer, tasks, views or min(EVALUATE_VIEWS, tasks.domain.default_views), pool_votes)
     if tensorboard and trainer.processes.is_main:
         track = make_tracker(settings.out)
     return evaluate, track

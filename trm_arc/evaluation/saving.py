@@ -15,9 +15,7 @@ from trm_arc.common.files import (
     to_json,
     write_atomic,
 )
-from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.evaluation.puzzle_answers import write_answers
-from trm_arc.evaluation.results import Results, write_predictions
+from trm_arc.evaluation.results import Results, write_csv, write_results
 from trm_arc.inference.attempts import write_submission
 
 
@@ -35,19 +33,18 @@ def save_results(out: Path, results: Results, scores: Mapping[str, Any] | None) 
     Raises:
         InputError: a file cannot be written or removed.
     """
-    tasks, of_puzzles = results.tasks, isinstance(results.tasks, PuzzleSet)
-    if not of_puzzles:
+    tasks, submits = results.tasks, results.tasks.domain.submits
+    if submits:
         write_submission(out / SUBMISSION_FILE, tasks, results.grids)
-    _remove_stale(out, (REPORT_FILE, FORMING_FILE, PREDICTIONS_FILE if of_puzzles else ANSWERS_FILE))
+    _remove_stale(out, (REPORT_FILE, FORMING_FILE))
     if scores is None:
         _remove_stale(out, (SCORES_FILE,))
     else:
-        write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))
-    if of_puzzles:
-        write_answers(out / ANSWERS_FILE, results)
-        return f"wrote {out / ANSWERS_FILE}"
-    write_predictions(out / PREDICTIONS_FILE, results)
-    return f"wrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs"
+        write_atomic(out / SCORES_FILE, to_json(dict(results.metadata) | scores, pretty=True))
+    write_results(out / PREDICTIONS_FILE, results)
+    write_csv(out / ANSWERS_FILE, results)
+    written = f"wrote {out / PREDICTIONS_FILE}, and as a table {ANSWERS_FILE}"
+    return written + f"\nwrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs" * submits
 
 
 def _remove_stale(out: Path, names: Sequence[str]) -> None:

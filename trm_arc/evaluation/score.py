@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -53,6 +53,14 @@ def rate(solved: float, trials: int) -> Rate:
     return Rate(share, solved, trials, max(0.0, centre - half), min(1.0, centre + half))
 
 
+class Headline(NamedTuple):
+    """A score that matters: its name, its rate, and what it says."""
+
+    name: str
+    rate: Rate
+    meaning: str
+
+
 def ranks(truths: list[list[Grid]], ranked: list[list[Grid]]) -> list[list[int | None]]:
     """For every task and test output, the place (from 0) of the right answer among the candidates; None if it is not there.
 
@@ -71,10 +79,6 @@ def _place(candidates: list[Grid], truth: Grid) -> int | None:
 def pass_at(places: list[list[int | None]], cutoff: int) -> tuple[Rate, Rate]:
     """pass@`cutoff`: per test output (the ARC Prize score at 2), and as the mean over tasks of the solved fraction (the
     original's `ARC/pass@K`).
-
-    Args:
-        places: from `ranks`.
-        cutoff: K.
     """
     solved = [[place is not None and place < cutoff for place in task] for task in places]
     outputs = sum(map(len, solved))
@@ -82,12 +86,7 @@ def pass_at(places: list[list[int | None]], cutoff: int) -> tuple[Rate, Rate]:
 
 
 def score(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> dict[str, Any]:
-    """All scores as plain values, for JSON.
-
-    Args:
-        places: from `ranks`.
-        cutoffs: the K to report.
-    """
+    """All scores as plain values, for JSON."""
     both = {cutoff: pass_at(places, cutoff) for cutoff in cutoffs}
     return {
         "tasks": len(places),
@@ -99,15 +98,55 @@ def score(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> dict[str,
 
 
 def score_table(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> str:
-    """The scores as text for a terminal, within 80 columns.
-
-    Args:
-        places: from `ranks`.
-        cutoffs: the K to report.
-    """
+    """The scores as text for a terminal, within 80 columns."""
     both = {cutoff: pass_at(places, cutoff) for cutoff in cutoffs}
     lines = ["per test output (pass@2 is the ARC Prize score):"]
     lines += [f"  pass@{k:<5}{per_output}" for k, (per_output, _) in both.items()]
     lines += ["mean over tasks of the solved fraction (ARC/pass@K of the original):"]
     lines += [f"  pass@{k:<5}{per_task}" for k, (_, per_task) in both.items()]
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class PassScores:
+    """Scores of tasks by two attempts a test input.
+
+    Attributes:
+        measure: what pass@2 of outputs is called among the metrics of training.
+        places: from `ranks`.
+        longest: candidates of a test input at most.
+    """
+
+    measure: str
+    places: list[list[int | None]]
+    longest: int
+
+    pool_meaning = "by at least one view (or guess), voted first or not: what a perfect choice could solve"
+
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """The K that say something of so many candidates."""
+        return tuple(k for k in CUTOFFS if k <= 2 or k <= self.longest)
+
+    def means(self) -> dict[str, float]:
+        """The scores, the domain's measure first."""
+        per_output, per_task = pass_at(self.places, 2)
+        return {self.measure: per_output.value, "pass@2 of tasks": per_task.value}
+
+    def headline(self) -> list[Headline]:
+        """The scores that matter most."""
+        (first, _), (second, of_tasks) = pass_at(self.places, 1), pass_at(self.places, 2)
+        share = "The solved share of a task's test outputs, averaged over tasks, as in the paper."
+        return [
+            Headline("pass@2", second, "Test outputs that one of the two attempts gets right: the ARC Prize score."),
+            Headline("pass@1", first, "Test outputs that the first attempt gets right."),
+            Headline("pass@2 of tasks", of_tasks, share),
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """All scores as plain values, for JSON."""
+        return score(self.places, self.cutoffs)
+
+    def table(self) -> str:
+        """The scores as text for a terminal, within 80 columns."""
+        return score_table(self.places, self.cutoffs)

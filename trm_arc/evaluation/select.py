@@ -8,7 +8,7 @@ from trm_arc.data.lookup import find_question
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.sources import same_task
 from trm_arc.data.task import Grid, Task, grid_key
-from trm_arc.evaluation.results import Answered, Results, Right, find_right, truths
+from trm_arc.evaluation.results import Results, TestResult, TruthRank, find_right
 
 
 def select_results(results: Results, tasks: AnySet) -> Results | None:
@@ -21,21 +21,21 @@ def select_results(results: Results, tasks: AnySet) -> Results | None:
     Returns:
         None if the run was not asked it, or was asked another one with the same id.
     """
-    answers = _puzzle_answers(results, tasks) if isinstance(tasks, PuzzleSet) else _task_answers(results, tasks[0])
+    answers = _task_answers(results, tasks[0]) if tasks.demonstrations else _puzzle_answers(results, tasks)
     if answers is None:
         return None
-    pairs = zip(answers, truths(tasks), strict=True)
+    pairs = zip(answers, tasks.truths, strict=True)
     kept = [replace(a, right=find_right(a.candidates, truth) or _still_right(a.right, truth)) for a, truth in pairs]
-    return Results(results.made, tasks, kept)
+    return Results(results.metadata, tasks, kept)
 
 
-def _puzzle_answers(results: Results, one: PuzzleSet) -> list[Answered] | None:
-    place = find_question(results.tasks, one) if isinstance(results.tasks, PuzzleSet) else None
+def _puzzle_answers(results: Results, one: PuzzleSet) -> list[TestResult] | None:
+    place = find_question(results.tasks, one) if results.tasks.domain is one.domain else None
     return None if place is None else [results.answers[place]]
 
 
-def _task_answers(results: Results, task: Task) -> list[Answered] | None:
-    if isinstance(results.tasks, PuzzleSet) or task.id not in results.tasks:
+def _task_answers(results: Results, task: Task) -> list[TestResult] | None:
+    if task.id not in results.tasks.demonstrations:
         return None
     asked = results.tasks[task.id]
     if not same_task(asked.without_solutions(), task.without_solutions()):
@@ -45,6 +45,6 @@ def _task_answers(results: Results, task: Task) -> list[Answered] | None:
     return [answers[grid_key(pair.input)] for pair in task.test]
 
 
-def _still_right(right: Right | None, truth: Grid | None) -> Right | None:
+def _still_right(right: TruthRank | None, truth: Grid | None) -> TruthRank | None:
     """The right answer beyond those that are listed, unless the truth is another one here."""
     return right if right and truth is not None and np.array_equal(right.candidate.grid, truth) else None

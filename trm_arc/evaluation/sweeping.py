@@ -8,7 +8,7 @@ import numpy as np
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.evaluation.puzzle_scores import judge
+from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.evaluation.score import Rate
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import DEFAULT, InferenceConfig
@@ -89,7 +89,7 @@ class Sweep:
     def __init__(self, checkpoint: Checkpoint, puzzles: PuzzleSet, device: Device) -> None:
         self.checkpoint, self.puzzles, self.device = checkpoint, puzzles, device
         model = checkpoint.config.model
-        self.operations = count_forward(model, int(np.prod(puzzles.family.shape))) / model.latents  # of one step of one row
+        self.operations = count_forward(model, int(np.prod(puzzles.domain.shape))) / model.latents  # of one step of one row
 
     def run(self, tried: SweepConfig) -> list[Point]:
         """All points."""
@@ -107,7 +107,7 @@ class Sweep:
 
     def _vary_views(self, config: InferenceConfig, tried: tuple[int, ...]) -> list[Point]:
         """Points of the first views of each puzzle, all of which are answered once."""
-        most = min(max(tried, default=0), self.puzzles.family.transforms)
+        most = min(max(tried, default=0), self.puzzles.domain.transforms)
         if not most:
             return []
         [every] = self._answer(config, most)
@@ -122,8 +122,9 @@ class Sweep:
         """Score answers, and print it."""
         count = len(self.puzzles)
         taken = float(np.concatenate([part.steps for part in parts]).sum()) / count
-        verdicts = judge(self.puzzles, tally(parts, count, 1, self.puzzles.family))
+        ranked = tally(parts, count, 1, self.puzzles.domain)
+        scores = PuzzleScores.of(self.puzzles, [[candidate.grid for candidate in answers] for answers in ranked])
         settings = config.steps, config.rollouts, views, config.patience
-        point = Point(kind, *settings, taken, taken * self.operations, verdicts.rate("exact"), verdicts.rate("valid"))
+        point = Point(kind, *settings, taken, taken * self.operations, scores.rate("exact"), scores.rate("valid"))
         print(point)
         return point

@@ -12,11 +12,10 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.records import load_record
-from trm_arc.data.puzzle_families import PuzzleFamily
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import Grid
-from trm_arc.evaluation.outcomes import Outcome, judge_results
-from trm_arc.evaluation.results import Results, name_tests
+from trm_arc.evaluation.outcomes import Outcome, score_tests
+from trm_arc.evaluation.results import Results
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor
@@ -77,18 +76,18 @@ def choose_tests(results: Results, names: Sequence[str] = ()) -> list[int]:
     """The test inputs to trace: those that are named, or the first of each outcome, and more until there are `DEFAULT_COUNT`.
 
     Args:
-        names: ids of tasks, rows of puzzles, or names as `name_tests` gives them.
+        names: ids of tasks, rows of puzzles, or names as `tasks.names` has them.
 
     Raises:
         InputError: a name that is none of these.
     """
-    test_names = name_tests(results)
+    test_names = results.tasks.names
     if len(names) > MOST:
         raise InputError(f"at most {MOST} can be traced for one page, got {len(names)}", flag="--forming")
     if names:
         return list(dict.fromkeys(test for name in names for test in _find(name, test_names, results)))
-    verdicts = judge_results(results)
-    firsts = [next((n for n, verdict in enumerate(verdicts) if verdict.outcome is outcome), None) for outcome in Outcome]
+    outcomes = score_tests(results)
+    firsts = [next((n for n, test in enumerate(outcomes) if test.outcome is outcome), None) for outcome in Outcome]
     chosen = [number for number in firsts if number is not None][:DEFAULT_COUNT]
     rest = [number for number in range(len(test_names)) if number not in chosen]
     return chosen + rest[: DEFAULT_COUNT - len(chosen)]
@@ -100,7 +99,7 @@ def _find(name: str, test_names: Sequence[str], results: Results) -> list[int]:
         if candidate in test_names:
             return [test_names.index(candidate)]
     tasks = results.tasks
-    owned = [] if isinstance(tasks, PuzzleSet) else [test for test, (task, _) in enumerate(tasks.tests) if task.id == name]
+    owned = tasks.find_tests(name)
     if not owned:
         raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {test_names[0]}", flag="--forming")
     return owned
@@ -110,7 +109,7 @@ class _Recorder:
     """Keeps the answers of a predictor to one test input."""
 
     def __init__(self, predictor: Predictor, row: np.ndarray) -> None:
-        self.family, self.row = predictor.family, row
+        self.domain, self.row = predictor.domain, row
         self.frames: list[Frame] = []
 
     def __call__(self, now: RefinementStep) -> None:
@@ -119,7 +118,7 @@ class _Recorder:
         surest = int(now.halting.argmax())  # of parallel latents
         canvas = now.answers[surest].cpu().numpy()
         halting = float(now.halting[surest].float().sigmoid())
-        self.frames.append(Frame(now.step, now.cycle, now.last, self.family.undo(canvas, self.row), halting))
+        self.frames.append(Frame(now.step, now.cycle, now.last, self.domain.undo(canvas, self.row), halting))
 
 
 def trace_refinement(
@@ -179,10 +178,10 @@ def read_traces(path: Path, results: Results | None = None) -> list[Trace]:
     traces = load_record(_TraceFile, document, path, {np.ndarray: _parse_grid, float: _parse_probability}, ADVICE).formed
     if results is None:
         return traces
-    family, names = results.tasks.family, set(name_tests(results))
-    for grid in (frame.grid for trace in traces for frame in trace.frames if isinstance(family, PuzzleFamily)):
-        if grid.size and grid.shape != family.shape:
-            raise InputError(f"a board of {family.shape} is needed, got {grid.shape}; {ADVICE}", file=path)
+    shape, names = results.tasks.domain.shape, set(results.tasks.names)
+    for grid in (frame.grid for trace in traces for frame in trace.frames if shape is not None):
+        if grid.size and grid.shape != shape:
+            raise InputError(f"a board of {shape} is needed, got {grid.shape}; {ADVICE}", file=path)
     return [trace for trace in traces if trace.name in names]
 
 

@@ -7,13 +7,10 @@ from trm_arc.data.puzzle_set import AnySet
 from trm_arc.model.checkpoint import Checkpoint
 
 
-def refuse_trained(checkpoint: Checkpoint, tasks: AnySet, drop: bool) -> AnySet:
-    """Refuse to score a checkpoint on tasks whose answers it was trained on, or leave those tasks out.
+def check_not_trained_on(checkpoint: Checkpoint, tasks: AnySet, *, drop: bool) -> AnySet:
+    """Refuse to score a checkpoint on tasks whose answers it was trained on.
 
-    Args:
-        checkpoint: remembers the inputs that it was trained on.
-        tasks: what is to be scored.
-        drop: leave out instead of refusing.
+    With `drop` they are left out instead.
 
     Raises:
         InputError: there is such a task and `drop` is false, or no other task is left.

@@ -15,7 +15,7 @@ from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
 from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor, list_views
@@ -47,8 +47,8 @@ def find_view_embeddings(checkpoint: Checkpoint, tasks: AnySet) -> ViewEmbedding
     A task is recognised by its id and its visible grids.  An unknown one gets newly sampled transforms, each with the mean of
     all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
     """
-    if isinstance(tasks, PuzzleSet):
-        drawn = tasks.family.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
+    if tasks.domain.shared_embedding:
+        drawn = tasks.domain.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
         return ViewEmbeddings(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
@@ -79,8 +79,8 @@ def choose_canvases(checkpoint: Checkpoint, tasks: AnySet, canvas: str) -> tuple
         InputError: canvases by visible sizes for the MLP mixer.
     """
     model = checkpoint.config.model
-    if isinstance(tasks, PuzzleSet):
-        return [Window(*tasks.family.shape)] * len(tasks), []
+    if tasks.domain.shape is not None:
+        return [Window(*tasks.domain.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), checkpoint.metadata.windows
     if model.mixer == "mlp":
         if canvas == "lanes":
@@ -104,7 +104,7 @@ def choose_canvases(checkpoint: Checkpoint, tasks: AnySet, canvas: str) -> tuple
 
 def check_sizes(checkpoint: Checkpoint, tasks: AnySet) -> None:
     """Raise InputError for tasks that the MLP mixer's board cannot hold, which would count as answered wrongly."""
-    if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
+    if tasks.domain.shape is not None or checkpoint.config.model.mixer != "mlp":
         return
     board = checkpoint.metadata.windows[-1]
     large = [task.id for task in tasks.without_solutions() if task.side > min(board)]
@@ -128,8 +128,8 @@ def make_predictor(
     """
     tasks = tasks.without_solutions()
     config = replace(config, steps=config.steps or checkpoint.config.training.halt_steps)
-    checkpoint.require_family(tasks.family, tasks.name)
-    check_vocabulary(checkpoint.config.model, tasks.family)
+    checkpoint.require_domain(tasks.domain, tasks.name)
+    check_vocabulary(checkpoint.config.model, tasks.domain)
     windows, larger = choose_canvases(checkpoint, tasks, config.canvas)
     embeddings = find_view_embeddings(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
@@ -182,7 +182,7 @@ def predict_tasks(
         parts = predictor.predict(test_index[here], numbers[here], progress)
     if processes.count == 1:
         return parts
-    canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.family.row_bytes
+    canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.domain.row_bytes
     return [gather_predictions(parts, canvas, row_bytes, processes, device) for canvas in canvases]
 
 

@@ -4,7 +4,7 @@ Kaggle's format: {"task id": [{"attempt_1": grid, "attempt_2": grid}, ... one fo
 task of the challenges file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,50 +12,19 @@ import orjson
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
-from trm_arc.data.task import Grid, Task, TaskSet, parse_grid
-
-ATTEMPTS = ("attempt_1", "attempt_2")
-
-
-def guesses(task: Task | None, number: int) -> Iterator[Grid]:
-    """Guesses for a test input, best first; the last two are always distinct, and the only ones without a task.
-
-    The order: if every demonstration keeps its input's size, the test input itself, then the demonstrations' outputs
-    from the last to the first; else those outputs, then the test input; at the end a single black and a single blue cell.
-    """
-    if task is not None:
-        outputs = [pair.output for pair in reversed(task.train) if pair.output is not None]
-        same_size = all(pair.output is not None and pair.output.shape == pair.input.shape for pair in task.train)
-        copy = task.test[number].input
-        yield from [copy, *outputs] if same_size else [*outputs, copy]
-    yield np.zeros((1, 1), np.uint8)
-    yield np.ones((1, 1), np.uint8)
-
-
-def fill_attempts(task: Task | None, number: int, ranked: list[Grid]) -> list[Grid]:
-    """The ranked candidates of a test input, made up to two distinct grids with `guesses`."""
-    filled = list(ranked)
-    for guess in guesses(task, number):
-        if len(filled) >= len(ATTEMPTS):
-            break
-        if not any(np.array_equal(guess, grid) for grid in filled):
-            filled.append(guess)
-    return filled
-
-
-def fill_all(tasks: TaskSet, ranked: list[list[Grid]]) -> list[list[Grid]]:
-    """`fill_attempts` of every test input of `tasks`, in order."""
-    return [fill_attempts(task, number, grids) for (task, number), grids in zip(tasks.tests, ranked, strict=True)]
+from trm_arc.data.guesses import ATTEMPTS
+from trm_arc.data.task import Grid, TaskSet, parse_grid
 
 
 def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[dict[str, Grid]]]:
     """The submission document.
 
     Args:
-        ranked: for every test input, in order, its candidates, best first; any number, or none.
+        tasks: what was answered.
+        ranked: for every test input, in order, its candidates, best first; any number, none too.
     """
     document: dict[str, list[dict[str, Grid]]] = {task.id: [] for task in tasks}
-    for (task, _), filled in zip(tasks.tests, fill_all(tasks, ranked), strict=True):
+    for (task, _), filled in zip(tasks.tests, tasks.fill_attempts(ranked), strict=True):
         document[task.id].append(dict(zip(ATTEMPTS, filled, strict=False)))
     return document
 
@@ -64,6 +33,8 @@ def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> No
     """Check a submission as it will be read, then write it.
 
     Args:
+        path: the file.
+        tasks: what was answered.
         ranked: for every test input, in order, its candidates, best first.
 
     Raises:
@@ -80,8 +51,9 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
     """What is wrong with a submission's ids and counts, one sentence each.
 
     Args:
+        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
-        name: of what these are, for the sentences.
+        name: what these are, for the sentences.
     """
     if not isinstance(document, dict):
         return [f"a submission is an object of task ids, got {type(document).__name__}"]
@@ -98,7 +70,13 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
 
 
 def find_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
-    """Everything that is wrong with a submission, one sentence each; an empty list if it is valid; see `structure_faults`."""
+    """Everything that is wrong with a submission, one sentence each; an empty list if it is valid.
+
+    Args:
+        document: a parsed submission.
+        expected: task ids and their numbers of test inputs.
+        name: what these are, for the sentences.
+    """
     faults = structure_faults(document, expected, name)
     if isinstance(document, dict):
         for task_id in expected:
@@ -127,11 +105,12 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
     """The attempts of every test input, in the order of `expected`, for scoring.
 
     Args:
+        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
         where: the submission's file, for the error.
 
     Returns:
-        The attempts, with an empty grid, which is never right, for one that is missing or invalid; and how many of those.
+        The attempts, with an empty grid, which is never right, for one that is missing or no grid; and how many of those.
 
     Raises:
         InputError: ids or counts do not match.

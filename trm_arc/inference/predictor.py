@@ -45,7 +45,7 @@ class Predictor:
         self.windows, self.larger = [Window(*window) for window in windows], larger
         self.callback: Callback | None = None  # called after every cycle
         self.device, self.config, self.batch_size = device, config, max(1, config.batch_size // config.rollouts)
-        self.family = tasks.family
+        self.domain = tasks.domain
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
         self.first_rows = plan.starts[owner]
         # (test inputs,); a task with fewer distinct images has fewer, one that is too large for the model's board has none
@@ -119,7 +119,7 @@ class Predictor:
 
     def _batch(self, test_index: np.ndarray, rows: np.ndarray, canvas: Window) -> Refined:
         table = self.plan.rows(rows)
-        painted = self.family.paint(self.inputs, test_index, table, canvas)
+        painted = self.domain.paint(self.inputs, test_index, table, canvas)
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([test_index, rows], axis=1))

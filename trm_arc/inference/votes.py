@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from trm_arc.data.family import ARC, Family
+from trm_arc.data.domains import Domain
+from trm_arc.data.domains.arc import ARC
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Candidate:
     symmetry_votes: tuple[int, ...] = ()
 
 
-def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
+def tally(parts: list[Predictions], tests: int, keep: int, domain: Domain = ARC) -> list[list[Candidate]]:
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
@@ -61,7 +62,7 @@ def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC)
     """
     if not parts:
         return [[] for _ in range(tests)]
-    hashed = [family.hash_undone(part.canvases, part.table) for part in parts]
+    hashed = [domain.hash_undone(part.canvases, part.table) for part in parts]
     filled = np.concatenate([there for there, _ in hashed])
     owner = np.concatenate([np.full(len(p.test_index), number) for number, p in enumerate(parts)])[filled]
     index = np.concatenate([np.arange(len(p.test_index)) for p in parts])[filled]
@@ -78,10 +79,10 @@ def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC)
     first = order[starts]
     rank = np.lexsort((first, -mean, -votes, test[first]))
     bounds = np.searchsorted(test[first][rank], np.arange(tests + 1))
-    symmetries = len(family.orientations)
+    symmetries = len(domain.orientations)
     symmetry_votes = np.empty((len(starts), 0), np.int64)
     if symmetries:
-        symmetry = np.concatenate([family.orient(part.table) for part in parts])[filled]
+        symmetry = np.concatenate([domain.orient(part.table) for part in parts])[filled]
         group = np.repeat(np.arange(len(starts)), votes)
         counts = np.bincount(group * symmetries + symmetry[order], minlength=len(starts) * symmetries)
         symmetry_votes = counts.reshape(-1, symmetries)
@@ -89,17 +90,17 @@ def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC)
     def candidate(number: int) -> Candidate:
         view = first[number]
         part, at = parts[owner[view]], index[view]
-        grid = family.undo(part.canvases[at], part.table[at])
+        grid = domain.undo(part.canvases[at], part.table[at])
         return Candidate(grid, int(votes[number]), float(mean[number]), tuple(symmetry_votes[number].tolist()))
 
     return [[candidate(number) for number in rank[begin : min(end, begin + keep)]] for begin, end in pairwise(bounds)]
 
 
-def count_views(parts: list[Predictions], tests: int, family: Family = ARC) -> np.ndarray:
+def count_views(parts: list[Predictions], tests: int, domain: Domain = ARC) -> np.ndarray:
     """How many views of each test input were predicted, per symmetry; int64 (tests, symmetries or 1)."""
-    symmetries = len(family.orientations) or 1
+    symmetries = len(domain.orientations) or 1
     counts = np.zeros((tests, symmetries), np.int64)
     for part in parts:
-        cell = part.test_index * symmetries + family.orient(part.table)
+        cell = part.test_index * symmetries + domain.orient(part.table)
         counts += np.bincount(cell, minlength=counts.size).reshape(counts.shape)
     return counts

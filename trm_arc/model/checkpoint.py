@@ -26,8 +26,8 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, share, to_json, write_atomic
 from trm_arc.common.records import load_record
 from trm_arc.config import Config
-from trm_arc.data.family import ARC, Family
-from trm_arc.data.puzzle_families import find_family
+from trm_arc.data.domains import Domain, domain_by_name
+from trm_arc.data.domains.arc import ARC
 from trm_arc.model.compiling import STEP
 from trm_arc.model.reasoner import Reasoner
 
@@ -115,14 +115,14 @@ class Checkpoint:
     where: str
 
     @property
-    def family(self) -> Family:
+    def domain(self) -> Domain:
         """The kind of puzzle that it answers."""
-        return find_family(self.metadata.domain)
+        return domain_by_name(self.metadata.domain)
 
-    def require_family(self, family: Family, name: str) -> None:
+    def require_domain(self, domain: Domain, name: str) -> None:
         """Raise InputError unless it answers the puzzles of `name`, which are of this kind."""
-        if self.family is not family:
-            raise InputError(f"{self.where}: answers {self.family.title}, and {name} holds {family.title}")
+        if self.domain is not domain:
+            raise InputError(f"{self.where}: answers {self.domain.title}, and {name} holds {domain.title}")
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -295,9 +295,9 @@ def read_config(path: Path) -> Config:
     return Config.from_dict(_peek(path, "config") or {}, str(path))
 
 
-def read_family(path: Path) -> Family:
+def domain_of_checkpoint(path: Path) -> Domain:
     """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors."""
-    return find_family(str(_peek(path, "domain") or ARC.name))
+    return domain_by_name(str(_peek(path, "domain") or ARC.name))
 
 
 def read_task_ids(path: Path) -> set[str]:
@@ -360,12 +360,12 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     read = load_record(_Header, _rename(header), where, {Window: _parse_window}, _DAMAGED)
     if len(tensors) != read.tensors:
         raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {_DAMAGED}", file=where)
-    _check_tensors(tensors, len(read.tasks), find_family(read.domain), where)
+    _check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)
     metadata = Metadata(**{f.name: getattr(read, f.name) for f in fields(Metadata)})
     return Checkpoint(Config.from_dict(read.config, where), read.step, read.tasks, tensors, metadata, where)
 
 
-def _check_tensors(tensors: dict[str, Tensor], tasks: int, family: Family, where: str) -> None:
+def _check_tensors(tensors: dict[str, Tensor], tasks: int, domain: Domain, where: str) -> None:
     """Refuse tensors of another type or shape where nothing else would."""
     kinds = {
         "trained": (torch.int64, 1),
@@ -379,7 +379,7 @@ def _check_tensors(tensors: dict[str, Tensor], tasks: int, family: Family, where
         reaches = len(starts) == tasks + 1 and int(starts[0]) == 0 and int(starts[-1]) == len(table)
         sound = {
             "counts": len(tensors["counts"]) == 3,
-            "plan.table": table.shape[1] == family.row_bytes and family.are_transforms(table.numpy()),
+            "plan.table": table.shape[1] == domain.row_bytes and domain.are_transforms(table.numpy()),
             "plan.starts": reaches and bool((starts.diff() > 0).all()),
         }
         wrong = [name for name, holds in sound.items() if not holds]

@@ -12,9 +12,10 @@ from augment import COLOURS, SYMMETRIES
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.config import ModelConfig
+from trm_arc.data.domains import Domain, domain_by_name
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.examples import check_vocabulary, fingerprint
-from trm_arc.data.family import ARC, Family
-from trm_arc.data.puzzle_families import PuzzleFamily, find_family
 from trm_arc.data.task import TaskSet
 
 # Names of task embeddings: a task, and symmetry and palette behind it, as TRM and as HRM separate them.
@@ -41,16 +42,16 @@ class TaskEmbeddings(NamedTuple):
     mean: Tensor
 
 
-def domain_of_model(model: ModelConfig) -> Family:
+def domain_of_model(model: ModelConfig) -> Domain:
     """The kind of puzzle that a model's board and tokens are for; ARC where they fit no other."""
     side = model.board_rows
     for name in (f"sudoku-{side}x{side}", f"maze-{side}x{side}"):
         try:
-            family = find_family(name)
+            domain = domain_by_name(name)
         except InputError:
             continue
-        if family.vocabulary == model.vocabulary and model.board_columns == side:
-            return family
+        if domain.vocabulary == model.vocabulary and model.board_columns == side:
+            return domain
     check_vocabulary(model, ARC)
     return ARC
 
@@ -66,15 +67,15 @@ def mean_embedding(table: Tensor) -> TaskEmbeddings:
     return TaskEmbeddings([(name, "")], _to_table([_IDENTITY]), np.array([0, 1]), mean[None].clone(), mean)
 
 
-def puzzle_embedding(table: Tensor, family: PuzzleFamily) -> TaskEmbeddings:
+def puzzle_embedding(table: Tensor, domain: BoardDomain) -> TaskEmbeddings:
     """The one task embedding of Sudoku or mazes.
 
     Args:
         table: (rows, D); for puzzles the original has one row, or unused ones behind a first.
-        family: the kind of puzzle.
+        domain: the kind of puzzle.
     """
     vector = table[:1].float()
-    return TaskEmbeddings([(family.name, "")], family.identity()[None], np.array([0, 1]), vector, vector[0].clone())
+    return TaskEmbeddings([(domain.name, "")], domain.identity()[None], np.array([0, 1]), vector, vector[0].clone())
 
 
 def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, tasks: TaskSet, file: Path) -> TaskEmbeddings:

@@ -25,7 +25,7 @@ def make_parser() -> Parser:
         "needs no network. Further runs are compared with the first, and their curves drawn beside its curves.",
         usage="%(prog)s RUN_OR_PREDICTIONS [MORE ...] [options]",
     )
-    named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json or predictions.csv"
+    named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json"
     parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
     parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
     forming = "show how answers form: ids of tasks, or rows of puzzles (without any: the first test input of each outcome)"

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_families import SudokuFamily
-from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.domains import Grouping
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.compare import Comparison, compare
 from trm_arc.evaluation.outcomes import (
@@ -16,17 +15,15 @@ from trm_arc.evaluation.outcomes import (
     OUTCOME_TITLES,
     SOLVED,
     Fault,
-    Grouping,
     Outcome,
-    Verdict,
+    TestOutcome,
     count_faults,
     count_outcomes,
-    group_results,
-    judge_results,
     rate_groups,
+    score_tests,
 )
-from trm_arc.evaluation.results import Answered, Results, name_tests, questions, truths
-from trm_arc.evaluation.score import Rate, pass_at, rate
+from trm_arc.evaluation.results import Results, TestResult
+from trm_arc.evaluation.score import Headline, rate
 from trm_arc.evaluation.traces import Trace
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
@@ -55,61 +52,36 @@ def encode(grid: Grid) -> str:
 
 def show_facts(results: Results) -> list[tuple[str, str]]:
     """How the answers came about: names and values."""
-    facts = [(title, results.made[key]) for key, title in _FACTS.items() if key in results.made]
+    facts = [(title, results.metadata[key]) for key, title in _FACTS.items() if key in results.metadata]
     facts = [(title, value) for title, value in facts if value != 1 or title not in _SEVERAL]
     return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]
 
 
-def show_scores(results: Results, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """The headline: each score's name, rate and meaning; none where no solutions are known.
-
-    Args:
-        results: the evaluation.
-        verdicts: of every test input.
-    """
+def show_scores(results: Results, tests: Sequence[TestOutcome]) -> list[Headline]:
+    """The scores that matter most; none where no solutions are known."""
     if not results.tasks.has_solutions:
         return []
-    if isinstance(results.tasks, PuzzleSet):
-        judged = results.judged
-        return [
-            _score("exact", judged.rate("exact"), "The expected answer, cell by cell."),
-            _score("valid", judged.rate("valid"), "A right answer by the rules, whichever."),
-            _seen(verdicts, "by at least one view"),
-        ]
-    (first, _), (second, of_tasks) = pass_at(results.places, 1), pass_at(results.places, 2)
-    return [
-        _score("pass@2", second, "Test outputs that one of the two attempts gets right: the ARC Prize score."),
-        _score("pass@1", first, "Test outputs that the first attempt gets right."),
-        _score("pass@2 of tasks", of_tasks, "The solved share of a task's test outputs, averaged over tasks, as in the paper."),
-        _seen(verdicts, "by at least one view (or guess), voted first or not: what a perfect choice could solve"),
-    ]
+    solved = sum(test.rank is not None or test.outcome in SOLVED for test in tests)
+    meaning = f"The right answer was given {results.scores.pool_meaning}."
+    return [*results.scores.headline(), Headline("in the pool", rate(solved, len(tests)), meaning)]
 
 
-def _score(name: str, value: Rate, meaning: str) -> dict[str, Any]:
-    return {"name": name, "rate": value, "meaning": meaning}
-
-
-def _seen(verdicts: Sequence[Verdict], how: str) -> dict[str, Any]:
-    solved = sum(verdict.rank is not None or verdict.outcome in SOLVED for verdict in verdicts)
-    return _score("in the pool", rate(solved, len(verdicts)), f"The right answer was given {how}.")
-
-
-def show_outcomes(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def show_outcomes(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
     """Every outcome that came about: key, title, count."""
-    return [{"key": key, "title": OUTCOME_TITLES[Outcome(key)], "count": n} for key, n in count_outcomes(verdicts).items()]
+    return [{"key": key, "title": OUTCOME_TITLES[Outcome(key)], "count": n} for key, n in count_outcomes(tests).items()]
 
 
-def show_misses(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def show_misses(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
     """Every kind of miss that came about: key, title, count, and the counts of its classes of wrong cells or ranks."""
     shown = []
-    for key, count in count_faults(verdicts).items():
+    for key, count in count_faults(tests).items():
         fault = Fault(key)
-        here = [verdict for verdict in verdicts if verdict.fault is fault]
+        here = [test for test in tests if test.fault is fault]
         parts: list[tuple[str, int]] = []
         if fault is Fault.CELLS:
-            parts = _classes([verdict.cells for verdict in here], _CELLS, "wrong cell")
-        elif fault in (Fault.RANK, Fault.VIEWS):
-            parts = [(f"rank {name}", n) for name, n in _classes([verdict.rank for verdict in here], _RANKS, "")]
+            parts = _classes([test.cells for test in here], _CELLS, "wrong cell")
+        elif fault in (Fault.RANK, Fault.ONLY_SOME_SYMMETRIES):
+            parts = [(f"rank {name}", n) for name, n in _classes([test.rank for test in here], _RANKS, "")]
         shown.append({"key": key, "title": FAULT_TITLES[fault], "count": count, "parts": parts})
     return shown
 
@@ -124,16 +96,11 @@ def _classes(numbers: Sequence[int | None], ends: Sequence[int], unit: str) -> l
     return [(names[at] + units[at], counts[at]) for at in range(len(names)) if counts[at]]
 
 
-def show_groups(groupings: Sequence[Grouping], verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Every way to tell test inputs apart: its name, and number, name, size and rate of each class.
-
-    Args:
-        groupings: from `group_results`.
-        verdicts: of every test input.
-    """
+def show_groups(groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
+    """Every way to tell test inputs apart: its name, and number, name, size and rate of each class."""
     shown = []
     for grouping in groupings:
-        rates = dict(rate_groups(grouping, verdicts))
+        rates = dict(rate_groups(grouping, tests))
         sizes = Counter(grouping.members.tolist())
         classes = [
             {"number": number, "name": label, "count": sizes[number], "rate": rates.get(label)}
@@ -144,16 +111,12 @@ def show_groups(groupings: Sequence[Grouping], verdicts: Sequence[Verdict]) -> l
 
 
 class Contents:
-    """An evaluation, ready to be shown.
-
-    Args:
-        results: the evaluation.
-    """
+    """An evaluation, ready to be shown."""
 
     def __init__(self, results: Results) -> None:
-        self.results, self.verdicts = results, judge_results(results)
-        self.names, self.groupings = name_tests(results), group_results(results)
-        self.truths = truths(results.tasks)
+        self.results, self.outcomes = results, score_tests(results)
+        self.names, self.groupings = results.tasks.names, results.tasks.domain.group_tests(results.tasks)
+        self.truths = results.tasks.truths
         self.shown = self._count_shown()
 
     def _count_shown(self) -> int:
@@ -167,31 +130,26 @@ class Contents:
 
     def _sizes(self) -> Iterator[int]:
         """Characters that each test input takes, all its grids together."""
-        tasks = self.results.tasks
-        if isinstance(tasks, PuzzleSet):
-            around = [2 * tasks.questions[0].size] * len(tasks)
-        else:  # a task's demonstrations are told once
-            around = [sum(grid.size for grid in task.visible_grids) if test == 0 else 0 for task, test in tasks.tests]
-        for beside, grids in zip(around, self.results.grids, strict=True):
+        for beside, grids in zip(self.results.tasks.shown_cells, self.results.grids, strict=True):
             yield beside + sum(grid.size for grid in grids)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row of the table for each test input that is shown."""
         rows = []
         for number in range(self.shown):
-            verdict, answered = self.verdicts[number], self.results.answers[number]
+            test, answered = self.outcomes[number], self.results.answers[number]
             first = answered.candidates[0] if answered.candidates else None
             rows.append(
                 {
                     "name": self.names[number],
-                    "outcome": verdict.outcome.value,
-                    "order": list(Outcome).index(verdict.outcome),
-                    "title": OUTCOME_TITLES[verdict.outcome],
-                    "fault": verdict.fault.value if verdict.fault else "",
-                    "missed": verdict.describe(),
-                    "nearness": _nearness(verdict),
+                    "outcome": test.outcome.value,
+                    "order": list(Outcome).index(test.outcome),
+                    "title": OUTCOME_TITLES[test.outcome],
+                    "fault": test.fault.value if test.fault else "",
+                    "missed": test.describe(),
+                    "nearness": _nearness(test),
                     "votes": first.votes if first else 0,
-                    "views": verdict.views,
+                    "views": test.views,
                     "halting": first.halting if first else None,
                     "groups": [int(grouping.members[number]) for grouping in self.groupings],
                     "labels": [_label(grouping, number) for grouping in self.groupings],
@@ -201,27 +159,28 @@ class Contents:
 
     def data(self) -> dict[str, Any]:
         """What the page's program draws: boards of the tests that are shown, and the demonstrations of their tasks."""
-        tasks = self.results.tasks
-        data: dict[str, Any] = {"orientations": list(tasks.family.orientations), "kind": "arc", "demonstrations": {}}
-        if isinstance(tasks, PuzzleSet):
-            family = tasks.family
-            data["kind"], data["characters"] = "maze", family.characters
-            if isinstance(family, SudokuFamily):
-                data["kind"], data["box"] = "sudoku", [family.boxes.rows, family.boxes.columns]
-            owners: list[str | None] = [None] * self.shown
-        else:
-            tests = tasks.tests[: self.shown]
-            owners = [task.id for task, _ in tests]
-            for task in {task.id: task for task, _ in tests}.values():
-                data["demonstrations"][task.id] = [[encode(pair.input), encode(pair.output)] for pair in task.train]
-        inputs = questions(tasks)[: self.shown]
+        tasks, drawing = self.results.tasks, self.results.tasks.domain.drawing
+        owners, shown = tasks.owners[: self.shown], set(tasks.owners[: self.shown])
+        data: dict[str, Any] = {
+            "orientations": list(tasks.domain.orientations),
+            "style": drawing.style,
+            "characters": drawing.characters,
+            "box": drawing.box,
+            "attempts": tasks.domain.attempts,
+            "demonstrations": {
+                name: [[encode(pair.input), encode(pair.output)] for pair in pairs]
+                for name, pairs in tasks.demonstrations.items()
+                if name in shown
+            },
+        }
+        inputs = tasks.questions[: self.shown]
         data["tests"] = [self._test(n, grid, owner) for n, (grid, owner) in enumerate(zip(inputs, owners, strict=True))]
         return data
 
     def _test(self, number: int, question: Grid, owner: str | None) -> dict[str, Any]:
         answered, truth = self.results.answers[number], self.truths[number]
         listed = len(answered.candidates)
-        # attempts that are candidates need not be told again
+        # attempts that are candidates need not be repeated
         guesses = [encode(grid) for grid in self.results.attempts[number][listed:]]
         return {
             "name": self.names[number],
@@ -233,8 +192,8 @@ class Contents:
             "views": answered.views,
             "pool": answered.pool,
             "beyond": _beyond(answered),
-            "missed": self.verdicts[number].describe(),
-            "outcome": OUTCOME_TITLES[self.verdicts[number].outcome],
+            "missed": self.outcomes[number].describe(),
+            "outcome": OUTCOME_TITLES[self.outcomes[number].outcome],
         }
 
     def forming(self, formed: Sequence[Trace]) -> list[dict[str, Any]]:
@@ -248,7 +207,7 @@ class Contents:
             {
                 "test": numbers[one.name],
                 "name": one.name,
-                "outcome": OUTCOME_TITLES[self.verdicts[numbers[one.name]].outcome],
+                "outcome": OUTCOME_TITLES[self.outcomes[numbers[one.name]].outcome],
                 "frames": [[f.step, f.cycle, int(f.last), round(f.halting, 4), encode(f.grid)] for f in one.frames],
             }
             for one in formed
@@ -256,12 +215,7 @@ class Contents:
         ]
 
     def compared(self, other: Results, name: str) -> dict[str, Any]:
-        """A comparison with another evaluation, in which this one is the newer; or why there is none.
-
-        Args:
-            other: what it is compared with.
-            name: what that is called.
-        """
+        """A comparison with another evaluation, in which this one is the newer; or why there is none."""
         try:
             comparison: Comparison = compare(other, self.results)
         except InputError as error:
@@ -279,22 +233,22 @@ def _label(grouping: Grouping, number: int) -> str:
     return grouping.labels[member] if member >= 0 else ""
 
 
-def _nearness(verdict: Verdict) -> int:
+def _nearness(test: TestOutcome) -> int:
     """A number to sort misses by, the nearest to right first."""
-    if verdict.fault is None:
+    if test.fault is None:
         return 0
-    kind = list(Fault).index(verdict.fault) + 1
-    return kind * 10_000 + (verdict.rank or verdict.cells or 0)
+    kind = list(Fault).index(test.fault) + 1
+    return kind * 10_000 + (test.rank or test.cells or 0)
 
 
-def _candidate(answered: Answered, rank: int) -> dict[str, Any]:
+def _candidate(answered: TestResult, rank: int) -> dict[str, Any]:
     candidate = answered.candidates[rank]
     right = answered.right is not None and answered.right.rank == rank
     shown = {"grid": encode(candidate.grid), "votes": candidate.votes, "halting": round(candidate.halting, 4), "right": right}
     return shown | {"orientations": candidate.symmetry_votes}
 
 
-def _beyond(answered: Answered) -> dict[str, Any] | None:
+def _beyond(answered: TestResult) -> dict[str, Any] | None:
     """The right answer, if it is not among the candidates that are listed."""
     right = answered.right
     if right is None or right.rank < len(answered.candidates):

@@ -2,18 +2,20 @@
 
 import textwrap
 
+import numpy as np
+
 from trm_arc.common.text import printable, terminal_width
+from trm_arc.data.guesses import ATTEMPTS
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import Grid, Pair, Task
-from trm_arc.evaluation.outcomes import Outcome, judge_results
-from trm_arc.evaluation.results import Answered, Results, name_tests, questions, truths
-from trm_arc.inference.attempts import ATTEMPTS
+from trm_arc.evaluation.outcomes import Outcome, score_tests
+from trm_arc.evaluation.results import Results, TestResult
 from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.report.terminal import flow, join_lines, render_grid
 
 _BOLD, _GREEN, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 _RIGHT = "right"
-_TOLD = {
+_OUTCOMES = {
     Outcome.FIRST: ": solved",
     Outcome.SECOND: ": solved by the second attempt",
     Outcome.VALID: ": another right answer",
@@ -30,16 +32,14 @@ def show_answers(results: Results, colour: bool, tables: bool = False) -> str:
         tables: list the best candidates of each, too.
     """
     tasks, shown = results.tasks, []
-    of_puzzles = isinstance(tasks, PuzzleSet)
-    rows = zip(name_tests(results), questions(tasks), truths(tasks), results.answers, judge_results(results), strict=True)
-    for number, (name, question, truth, answered, verdict) in enumerate(rows):
-        if of_puzzles:
-            name = f"{name}, {tasks.ratings[number]} {tasks.family.difficulty}"
-            pictures = _draw_boards(results, number, colour)
-        else:
+    rows = zip(tasks.questions, tasks.truths, results.answers, score_tests(results), strict=True)
+    for number, (question, truth, answered, test) in enumerate(rows):
+        if tasks.domain.drawing.style == "colours":
             pictures = _draw_attempts(question, results.attempts[number], truth, answered, colour)
-        told = _TOLD.get(verdict.outcome, f": not solved, {verdict.describe()}")
-        parts = [head(name + told, colour), flow(pictures)]
+        else:
+            pictures = _draw_boards(results, number, colour)
+        outcome = _OUTCOMES.get(test.outcome, f": not solved, {test.describe()}")
+        parts = [head(tasks.describe_test(number) + outcome, colour), flow(pictures)]
         shown.append("\n".join(parts + ["", _candidate_table(tasks, question, truth, answered, colour)] * tables))
     return "\n\n".join(shown)
 
@@ -61,17 +61,18 @@ def head(text: str, colour: bool) -> str:
 
 def _draw_boards(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
     """A puzzle's question, its answer and the truth."""
-    puzzles, answered, board = results.tasks, results.answers[number], results.judged.boards[number]
-    family, question, truth = puzzles.family, puzzles.questions[number], puzzles.answers[number]
+    puzzles, answered = results.tasks, results.answers[number]
+    board = puzzles.take(np.array([number])).first_boards([results.attempts[number]])[0]
+    domain, question, truth = puzzles.domain, puzzles.questions[number], puzzles.answers[number]
     return [
-        ("question", draw_board(family, question, question, None, colour)),
-        (f"answer: {_votes(answered, 0)}", draw_board(family, question, board, truth, colour)),
-        ("truth", draw_board(family, question, truth, None, colour)),
+        ("question", draw_board(domain, question, question, None, colour)),
+        (f"answer: {_votes(answered, 0)}", draw_board(domain, question, board, truth, colour)),
+        ("truth", draw_board(domain, question, truth, None, colour)),
     ]
 
 
 def _draw_attempts(
-    question: Grid, attempts: list[Grid], truth: Grid | None, answered: Answered, colour: bool
+    question: Grid, attempts: list[Grid], truth: Grid | None, answered: TestResult, colour: bool
 ) -> list[tuple[str, list[str]]]:
     """A test input of a task, its attempts and the truth."""
     drawn = [(f"input\n{_size(question)}", render_grid(question, colour))]
@@ -81,7 +82,7 @@ def _draw_attempts(
     return drawn + ([] if truth is None else [(f"truth\n{_size(truth)}", render_grid(truth, colour))])
 
 
-def _votes(answered: Answered, place: int) -> str:
+def _votes(answered: TestResult, place: int) -> str:
     """How many views gave the attempt at a place."""
     if place >= len(answered.candidates):
         return "a guess"
@@ -92,7 +93,7 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
-def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered: Answered, colour: bool) -> str:
+def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered: TestResult, colour: bool) -> str:
     """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
     if not answered.candidates:
         return "no view gave an answer"
@@ -100,9 +101,9 @@ def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered
     titles = "  rank  votes  share  halting  size" + "     beside the truth" * (truth is not None)
     lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
     for rank, candidate in sorted(answered.ranked.items()):
-        told = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
+        numbers = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
         judged = "" if truth is None else _compare(tasks, question, candidate.grid, truth)
-        line = f"{told}  {_size(candidate.grid):9}{judged}".rstrip()
+        line = f"{numbers}  {_size(candidate.grid):9}{judged}".rstrip()
         lines.append(f"{_GREEN}{line}{_RESET}" if colour and judged == _RIGHT else line)
     return "\n".join(lines)
 
@@ -114,7 +115,7 @@ def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
     wrong = int((grid != truth).sum())
     if not wrong:
         return _RIGHT
-    if isinstance(tasks, PuzzleSet) and tasks.family.are_solutions(question[None], grid[None])[0]:
+    if tasks.domain.are_solutions(question[None], grid[None])[0]:
         return "another right answer"
     return _count(wrong, "wrong cell")
 
@@ -163,4 +164,4 @@ def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """
     question, answer = puzzles.questions[number], puzzles.answers[number]
     boards = (("question", question), ("solution", answer))
-    return flow([(title, draw_board(puzzles.family, question, board, None, colour)) for title, board in boards])
+    return flow([(title, draw_board(puzzles.domain, question, board, None, colour)) for title, board in boards])

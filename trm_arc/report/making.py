@@ -10,8 +10,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
 from trm_arc.common.text import printable
 from trm_arc.config import VIEW_WINDOWS
-from trm_arc.evaluation.reading import find_results
-from trm_arc.evaluation.results import Results, name_tests, questions, truths
+from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
@@ -51,9 +50,6 @@ class Subject:
 def find_subject(path: Path) -> Subject:
     """What a run's folder, or the file of predictions in one, holds.
 
-    Args:
-        path: see above.
-
     Raises:
         InputError: nothing that can be shown, or a file that is damaged.
     """
@@ -78,12 +74,6 @@ def find_subject(path: Path) -> Subject:
 def make_subject(name: str, folder: Path, results: Results | None, run: Path | None) -> Subject:
     """What lies beside an evaluation: the metrics of the run that it is of, and how some answers form.
 
-    Args:
-        name: as the user calls it.
-        folder: of the evaluation.
-        results: the evaluation; None if there is only training.
-        run: the folder of the training.
-
     Raises:
         InputError: a file is damaged.  Metrics that say nothing are no reason to go without an evaluation.
     """
@@ -103,36 +93,30 @@ def make_subject(name: str, folder: Path, results: Results | None, run: Path | N
 def find_run(folder: Path, results: Results | None) -> Path | None:
     """The folder of the run that an evaluation is of, where it is sure: the folder around an evaluation of other data.
 
-    A path that the evaluation tells is no proof: what lies there now may be another run.
-
-    Args:
-        folder: of the evaluation.
-        results: the evaluation.
+    A path that the evaluation states is no proof: what lies there now may be another run.
     """
     above = folder.resolve().parent
-    told = run_of(Path(str(results.made.get("checkpoint", "")))) if results else Path()
-    return above if told.name == above.name and has_log(above) else None
+    stated = run_of(Path(str(results.metadata.get("checkpoint", "")))) if results else Path()
+    return above if stated.name == above.name and has_log(above) else None
 
 
 def find_checkpoint(subject: Subject) -> Path:
     """The checkpoint that gave an evaluation's answers: where the evaluation says, or in the run's folder.
 
-    Args:
-        subject: whose.
-
     Raises:
         InputError: there is no evaluation, or its checkpoint is not there any more.
     """
     results = _require_results(subject)
-    told, step = Path(str(results.made.get("checkpoint", ""))), results.made.get("step")
-    for place in (told, subject.folder / told.name, (subject.run or subject.folder) / told.name, subject.run or subject.folder):
+    stated, step = Path(str(results.metadata.get("checkpoint", ""))), results.metadata.get("step")
+    run = subject.run or subject.folder
+    for place in (stated, subject.folder / stated.name, run / stated.name, run):
         try:
             found = next((one for one in (place, *list_checkpoints(place)) if step and read_step(one) == step), None)
         except OSError:  # no name of a file
             continue
         if found is not None:
             return found
-    raise InputError(f"{told}: the checkpoint that answered, of step {step}, is not there; name one with --checkpoint")
+    raise InputError(f"{stated}: the checkpoint that answered, of step {step}, is not there; name one with --checkpoint")
 
 
 def _require_results(subject: Subject) -> Results:
@@ -144,22 +128,16 @@ def _require_results(subject: Subject) -> Results:
 def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, device: Device) -> Subject:
     """Watch how answers form, and keep that beside the evaluation.
 
-    Args:
-        subject: whose.
-        names: of the tests; those that are usual if there are none.
-        model: what answers.
-        device: where to compute.
-
     Raises:
         InputError: there is no evaluation, or no such test.
     """
     results = _require_results(subject)
     slots = choose_tests(results, names)
-    steps, window = results.made.get("steps"), results.made.get("window", "trained")
+    steps, window = results.metadata.get("steps"), results.metadata.get("window", "trained")
     if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_WINDOWS:
-        raise InputError(f"{subject.name}: its predictions tell of {steps} steps on windows as {window}; evaluate it anew")
+        raise InputError(f"{subject.name}: its predictions state {steps} steps on windows as {window}; evaluate it again")
     config = InferenceConfig(steps=steps, canvas=window)
-    formed = trace_refinement(model, results.tasks, slots, name_tests(results), device, config)
+    formed = trace_refinement(model, results.tasks, slots, results.tasks.names, device, config)
     write_traces(subject.folder / FORMING_FILE, formed)
     return replace(subject, forming=formed)
 
@@ -218,7 +196,7 @@ def draw_forming(subject: Subject) -> dict[str, bytes]:
     """The strips and animated pictures of what was watched, by the names of their files."""
     if subject.results is None or not subject.forming:
         return {}
-    tasks, names, known = subject.results.tasks, name_tests(subject.results), truths(subject.results.tasks)
-    inputs = questions(tasks)
+    tasks = subject.results.tasks
+    names, inputs, known = tasks.names, tasks.questions, tasks.truths
     places = [names.index(one.name) for one in subject.forming]
-    return draw_strips(subject.forming, [BoardDrawer(tasks.family, inputs[at], known[at]) for at in places])
+    return draw_strips(subject.forming, [BoardDrawer(tasks.domain, inputs[at], known[at]) for at in places])

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from trm_arc.common.errors import InputError
-from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluation.outcomes import Outcome
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace
@@ -50,13 +49,6 @@ def make_page(
     Everything that comes from data goes through the template engine's escaping, or into a script element of JSON with every
     `<`, `>`, `&` and `'` written as an escape; the page's own program is the only one that its policy lets run.
 
-    Args:
-        title: of the page.
-        results: the evaluation to show; None where there is only training.
-        forming: how some answers form.
-        training: curves, if there are any.
-        others: evaluations to compare with, by name.
-
     Raises:
         InputError: the template engine is missing.
     """
@@ -75,19 +67,21 @@ def make_page(
 
 
 def _evaluation_values(contents: Contents, forming: Sequence[Trace], others: Mapping[str, Results]) -> dict[str, Any]:
-    results, verdicts = contents.results, contents.verdicts
+    results, tests, domain = contents.results, contents.outcomes, contents.results.tasks.domain
     players = contents.forming(forming)
     return {
-        "puzzles": isinstance(results.tasks, PuzzleSet),
+        "unit": "puzzles" if domain.shape else "test outputs",
+        "orientations": bool(domain.orientations),
+        "attempts": domain.attempts,
         "facts": show_facts(results),
-        "scores": show_scores(results, verdicts),
-        "outcomes": show_outcomes(verdicts),
-        "misses": show_misses(verdicts),
-        "groups": show_groups(contents.groupings, verdicts),
-        "verdict_count": len(verdicts),
-        "known": sum(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts),
+        "scores": show_scores(results, tests),
+        "outcomes": show_outcomes(tests),
+        "misses": show_misses(tests),
+        "groups": show_groups(contents.groupings, tests),
+        "test_count": len(tests),
+        "known": sum(test.outcome is not Outcome.UNKNOWN for test in tests),
         "rows": contents.rows(),
-        "left_out": len(verdicts) - contents.shown,
+        "left_out": len(tests) - contents.shown,
         "comparisons": [contents.compared(other, name) for name, other in others.items()],
         "forming": players,
         "data": contents.data() | {"forming": players},

@@ -1,21 +1,19 @@
-"""Boards in the terminal: Sudoku with the lines of its boxes, mazes as blocks; clues, right and wrong cells told apart."""
+"""Boards in the terminal: symbols with the lines of their boxes, mazes as blocks; clues, right and wrong cells look different."""
 
 import numpy as np
 
-from trm_arc.data.puzzle_families import PuzzleFamily, SudokuFamily
+from trm_arc.data.domains import Domain, Drawing
 
 _RESET = "\x1b[0m"
 _STYLES = {"clue": "\x1b[1m", "right": "\x1b[32m", "wrong": "\x1b[1;31m", "free": "\x1b[36m"}
 
 
-def draw_board(
-    family: PuzzleFamily, question: np.ndarray, board: np.ndarray, truth: np.ndarray | None, colour: bool
-) -> list[str]:
-    """A board, a line a row: clues bold, cells that differ from the truth red, other answers green; without colour a wrong digit
-    of Sudoku is followed by `!`, a wrong cell of a maze drawn as `!!`.
+def draw_board(domain: Domain, question: np.ndarray, board: np.ndarray, truth: np.ndarray | None, colour: bool) -> list[str]:
+    """A board, a line a row: clues bold, cells that differ from the truth red, other answers green; without colour a wrong symbol
+    is followed by `!`, a wrong cell of a maze drawn as `!!`.
 
     Args:
-        family: of the puzzle.
+        domain: of the puzzle.
         question: uint8 (rows, columns), which cells were given.
         board: uint8 (rows, columns), what to draw.
         truth: uint8 (rows, columns), the expected answer; None where it is not known.
@@ -24,10 +22,10 @@ def draw_board(
     kinds = np.full(board.shape, "free", object)
     if truth is not None:
         kinds[:] = np.where(board == truth, "right", "wrong")
-    if isinstance(family, SudokuFamily):
+    if domain.drawing.style == "symbols":
         kinds[(question > 0) & (kinds != "wrong")] = "clue"
         kinds[board == 0] = "clue"
-        return _draw_sudoku(family, board, kinds, colour)
+        return _draw_symbols(domain.drawing, board, kinds, colour)
     kinds[(board != 4) & (kinds != "wrong")] = "clue"
     return _draw_maze(board, kinds, colour)
 
@@ -36,8 +34,9 @@ def _style(text: str, kind: str, colour: bool) -> str:
     return f"{_STYLES[kind]}{text}{_RESET}" if colour else text
 
 
-def _draw_sudoku(family: SudokuFamily, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
-    side, box_rows, box_columns = family.shape[0], family.boxes.rows, family.boxes.columns
+def _draw_symbols(drawing: Drawing, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
+    side, characters = len(board), drawing.characters
+    box_rows, box_columns = drawing.box or board.shape
     stacks = side // box_columns
 
     def line(left: str, middle: str, right: str) -> str:
@@ -49,7 +48,7 @@ def _draw_sudoku(family: SudokuFamily, board: np.ndarray, kinds: np.ndarray, col
         for column in range(side):
             value, kind = board[row, column], kinds[row, column]
             mark = "!" if kind == "wrong" and not colour else " "
-            cells.append(_style(family.show(np.array([value])), kind, colour) + mark)
+            cells.append(_style(characters[value] if value < len(characters) else "?", kind, colour) + mark)
         parts = ("".join(cells[at : at + box_columns]) for at in range(0, side, box_columns))
         lines.append("│ " + "│ ".join(parts) + "│")
         if row % box_rows == box_rows - 1:

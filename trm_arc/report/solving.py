@@ -16,7 +16,7 @@ class SolutionDrawer:
     """Draws a model's answer to a single puzzle, in colour or with marks."""
 
     def __init__(self, puzzles: PuzzleSet, *, colour: bool) -> None:
-        self.family, self.colour = puzzles.family, colour
+        self.domain, self.colour = puzzles.domain, colour
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
     def draw_step(self, now: RefinementStep) -> None:
@@ -31,20 +31,20 @@ class SolutionDrawer:
         print("\n".join(self._draw(board)) + "\n", flush=True)
 
     def _draw(self, board: np.ndarray) -> list[str]:
-        return draw_board(self.family, self.question, board, self.truth, self.colour)
+        return draw_board(self.domain, self.question, board, self.truth, self.colour)
 
     def draw_answer(self, candidate: Candidate, views: int) -> str:
         """The question, the answer beside it, and whether the rules allow it; `views` have voted."""
-        board, family = candidate.grid, self.family
-        question = draw_board(family, self.question, self.question, None, self.colour)
+        board, domain = candidate.grid, self.domain
+        question = draw_board(domain, self.question, self.question, None, self.colour)
         titled = [("question", question), ("answer", self._draw(board))]
         if (board == self.truth).all():
             verdict = "right: the solution"
-        elif family.are_solutions(self.question[None], board[None])[0]:
+        elif domain.are_solutions(self.question[None], board[None])[0]:
             verdict = "right: another shortest path than the data sets' rule gives"
         else:
-            verdict = f"wrong: {family.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
+            verdict = f"wrong: {domain.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""
         summary = f"{verdict} ({candidate.halting:.0%} sure{votes})"
-        line = f"{family.show(board)}\n" if board.size < LINE else ""
+        line = f"{domain.show(board)}\n" if board.size < LINE else ""
         return f"{flow(titled)}\n{line}{summary}"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trm_arc.common.text import printable
-from trm_arc.data.family import Family
-from trm_arc.data.puzzle_families import PuzzleFamily, SudokuFamily
+from trm_arc.data.domains import Domain
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.report.plots import make_figure, render_figure
@@ -30,13 +29,13 @@ class BoardDrawer:
     """Draws boards of one test input.
 
     Args:
-        family: of the puzzle.
+        domain: of the puzzle.
         question: the test input.
         truth: the right answer; None where it is not known.
     """
 
-    def __init__(self, family: Family, question: Grid, truth: Grid | None) -> None:
-        self.family, self.question, self.truth = family, question, truth
+    def __init__(self, domain: Domain, question: Grid, truth: Grid | None) -> None:
+        self.domain, self.question, self.truth = domain, question, truth
 
     def draw(self, axes: "Axes", grid: Grid, title: str, marks: bool = True) -> None:
         """Draw a board.
@@ -54,8 +53,8 @@ class BoardDrawer:
             axes.axis("off")
             axes.text(0.5, 0.5, "no grid", ha="center", va="center", transform=axes.transAxes)
             return
-        if isinstance(self.family, SudokuFamily):
-            self._draw_sudoku(axes, grid)
+        if self.domain.drawing.style == "symbols":
+            self._draw_symbols(axes, grid)
         else:
             self._draw_cells(axes, grid)
         rows, columns = grid.shape
@@ -66,13 +65,13 @@ class BoardDrawer:
             self._mark(axes, grid)
 
     def _draw_cells(self, axes: "Axes", grid: Grid) -> None:
-        of_maze = isinstance(self.family, PuzzleFamily)
-        colours = np.array([*(_MAZE if of_maze else RGB), (255, 0, 255)], np.uint8)
+        is_maze = self.domain.drawing.style == "maze"
+        colours = np.array([*(_MAZE if is_maze else RGB), (255, 0, 255)], np.uint8)
         axes.imshow(colours[np.minimum(grid, len(colours) - 1)], interpolation="nearest")
         lines = {"color": "#6b7280", "linewidth": 0.4}
         axes.hlines(np.arange(grid.shape[0] + 1) - 0.5, -0.5, grid.shape[1] - 0.5, **lines)
         axes.vlines(np.arange(grid.shape[1] + 1) - 0.5, -0.5, grid.shape[0] - 0.5, **lines)
-        if of_maze:
+        if is_maze:
             size = 180 / max(grid.shape)
             row, column = np.nonzero(grid == 4)
             axes.plot(column, row, "o", color="#0b57d0", markersize=0.28 * size, linestyle="none")
@@ -80,17 +79,18 @@ class BoardDrawer:
                 for r, c in np.argwhere(grid == value).tolist():
                     axes.text(c, r, letter, ha="center", va="center_baseline", fontsize=0.5 * size, fontweight="bold")
 
-    def _draw_sudoku(self, axes: "Axes", grid: Grid) -> None:
-        side, boxes = len(grid), self.family.boxes
+    def _draw_symbols(self, axes: "Axes", grid: Grid) -> None:
+        side = len(grid)
+        box_rows, box_columns = self.domain.drawing.box or grid.shape
         edges = np.arange(side + 1)
         for at in edges.tolist():
-            axes.axhline(at - 0.5, color="black", linewidth=1.1 if at % boxes.rows == 0 else 0.25)
-            axes.axvline(at - 0.5, color="black", linewidth=1.1 if at % boxes.columns == 0 else 0.25)
+            axes.axhline(at - 0.5, color="black", linewidth=1.1 if at % box_rows == 0 else 0.25)
+            axes.axvline(at - 0.5, color="black", linewidth=1.1 if at % box_columns == 0 else 0.25)
         for (row, column), value in np.ndenumerate(grid):
             if value:
                 clue = self.question[row, column] > 0
                 look = {"color": "black" if clue else "#0b57d0", "fontweight": "bold" if clue else "normal"}
-                text = self.family.show(np.array([value]))
+                text = self.domain.show(np.array([value]))
                 axes.text(column, row, text, ha="center", va="center_baseline", fontsize=54 / side, **look)
 
     def _mark(self, axes: "Axes", grid: Grid) -> None:
@@ -98,7 +98,7 @@ class BoardDrawer:
 
         if self.truth is None or self.truth.shape != grid.shape:
             return
-        width, inner = 26 / max(grid.shape), "#d1242f" if isinstance(self.family, PuzzleFamily) else "black"
+        width, inner = 26 / max(grid.shape), "black" if self.domain.drawing.style == "colours" else "#d1242f"
         for row, column in np.argwhere(grid != self.truth).tolist():
             for colour, line in (("white", 0.24 * width), (inner, 0.1 * width)):
                 place = (column - 0.38, row - 0.38)

@@ -6,9 +6,9 @@ from typing import Any
 
 from trm_arc.common.errors import InputError
 from trm_arc.config import RECIPES, Config, load_preset
-from trm_arc.data.family import ARC
-from trm_arc.data.puzzle_sources import are_puzzles
-from trm_arc.model.checkpoint import read_family
+from trm_arc.data.domains.arc import ARC
+from trm_arc.data.puzzle_sources import domain_of_data
+from trm_arc.model.checkpoint import domain_of_checkpoint
 
 WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
 # Settings that were about the checkpoint's own data, with what they are for the tasks to adapt to.
@@ -39,12 +39,12 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
     Raises:
         InputError: one is not for ARC.
     """
-    if preset is not None and are_puzzles(load_preset(preset).training.data):
+    if preset is not None and domain_of_data(load_preset(preset).training.data) is not ARC:
         raise InputError(f"{preset} is for Sudoku or mazes, not for ARC tasks", flag="--preset")
     for path in checkpoints:
         try:
-            family = read_family(path)
+            domain = domain_of_checkpoint(path)
         except InputError:
             continue
-        if family is not ARC:
-            raise InputError(f"answers {family.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
+        if domain is not ARC:
+            raise InputError(f"answers {domain.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)

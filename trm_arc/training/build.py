@@ -7,10 +7,8 @@ from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import Config, ModelConfig, TrainingConfig
-from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.loading import load_training_tasks
-from trm_arc.data.puzzle_examples import prepare_puzzles
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import TaskSet
 from trm_arc.training.trainer import Options, Trainer
 
@@ -46,11 +44,8 @@ def build_trainer(
         InputError: see `load_training_tasks`.
     """
     training, evaluation, notes = load_training_tasks(config.training, folder)
-    if isinstance(training, PuzzleSet):
-        examples, left_out = prepare_puzzles(training, evaluation, config), []
-    else:
-        evaluation = _drop_large(evaluation, config.model, notes) if fitting else evaluation
-        examples, left_out = prepare_examples(training, evaluation, config)
+    evaluation = _drop_large(evaluation, config.model, notes) if fitting else evaluation
+    examples, left_out = evaluation.domain.prepare(training, evaluation, config)
     if config.training.batch_size > examples.distinct:
         if not fitting:
             raise InputError(
@@ -66,7 +61,7 @@ def build_trainer(
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
     notes += [
-        _describe_data(training, evaluation, examples),
+        evaluation.domain.describe_training(training, evaluation, examples),
         repr(trainer.reasoner),
         f"device: {device.reason}" + (f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""),
     ]
@@ -81,23 +76,6 @@ def _drop_large(evaluation: TaskSet, model: ModelConfig, notes: list[str]) -> Ta
         return evaluation
     notes.append(f"left out {len(large)} tasks that do not fit the model's board of {board} x {board}: {shorten(large)}")
     return evaluation.without(large)
-
-
-def _describe_data(training: AnySet, evaluation: AnySet, examples: Examples) -> str:
-    if isinstance(training, PuzzleSet):
-        images = f"each under {examples.plan.count} symmetries" if examples.plan.count > 1 else "as they are"
-        return (
-            f"learning {len(training):,} puzzles of {training.name} ({training.family.name}), {images}; "
-            f"answering {len(evaluation):,} of {evaluation.name}"
-        )
-    others = len(examples.entries) - len(evaluation)
-    what = f"those and {others} tasks of {training.name}" if others else "those alone"
-    windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
-    many = "windows" if len(examples.buckets) > 1 else "window"
-    return (
-        f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their demonstrations\n"
-        f"training on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
-    )
 
 
 def refuse_idle_settings(given: Collection[str], training: TrainingConfig) -> None:

@@ -105,7 +105,7 @@ def _restore_history(config: RunConfig, built: Built, *, scored: bool) -> tuple[
     (trainer, evaluation, _), out = built, config.out
     remove_unfinished(out)
     set_metrics_aside(out, overwrite=config.overwrite)
-    kept, measure = drop_later_metrics(out, trainer.step), evaluation.family.measure
+    kept, measure = drop_later_metrics(out, trainer.step), evaluation.domain.measure
     trainer.seconds = float(kept[-1].get("seconds", 0)) if kept else 0.0
     owed = scored and owes_scores(trainer.step, trainer.steps, config.loop.evaluate_every, kept, measure)
     return best_so_far(out, kept, measure), owed

@@ -59,7 +59,7 @@ def inference_state(trainer: Trainer) -> Checkpoint:
     metadata = Metadata(
         windows=examples.windows,
         precision=str(trainer.device.dtype).removeprefix("torch."),
-        domain=examples.family.name,
+        domain=examples.domain.name,
         compile_mode=options.compile_mode,
         half_embeddings=options.half_embeddings,
         accumulation=options.accumulation,
@@ -144,7 +144,7 @@ def _load_carries(trainer: Trainer, tensors: dict[str, Tensor], active: Sequence
         found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
         start = trainer.reasoner.start(batch_size, *window, trainer.device.dtype, torch.Generator(device))
         puzzles = torch.zeros(batch_size, *window, dtype=torch.uint8, device=device)
-        transforms = puzzles.new_zeros(batch_size, trainer.examples.family.row_bytes)
+        transforms = puzzles.new_zeros(batch_size, trainer.examples.domain.row_bytes)
         plain = Batch(puzzles, puzzles, puzzles[:, 0, 0].long(), transforms)
         expected = _carry_tensors(first_carry(start, plain))
         for name, tensor in expected.items():

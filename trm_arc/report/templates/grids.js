@@ -49,7 +49,7 @@ function drawGrid(grid, label, options) {
   const svg = document.createElementNS(SVG, "svg");
   const place = { viewBox: `-0.05 -0.05 ${columns + 0.1} ${rows + 0.1}`, width: columns * size + 2, height: rows * size + 2 };
   for (const [name, value] of Object.entries({ ...place, role: "img", "aria-label": label })) svg.setAttribute(name, value);
-  ({ arc: drawArc, sudoku: drawSudoku, maze: drawMaze })[data.kind](svg, grid, options, size);
+  ({ colours: drawColours, symbols: drawSymbols, maze: drawMaze })[data.style](svg, grid, options, size);
   for (const [r, c] of options.wrong || []) { // light and dark, to be seen on any colour; the cell's own stays in sight
     const box = { x: c + 0.12, y: r + 0.12, width: 0.76, height: 0.76, fill: "none" };
     shape(svg, "rect", { ...box, stroke: "#fff", "stroke-width": 0.24 });
@@ -82,7 +82,7 @@ function drawText(svg, r, c, text, attributes) {
   shape(svg, "text", { x: c + 0.5, y: r + 0.7, "font-size": 0.6, "text-anchor": "middle", ...attributes }, text);
 }
 
-function drawArc(svg, grid, options, size) {
+function drawColours(svg, grid, options, size) {
   for (const [value, path] of cellPaths(grid)) shape(svg, "path", { d: path, fill: COLOURS[value] || "#fff" });
   drawLines(svg, grid.length, grid[0].length, "#6b7280", Math.min(1, size / 14) / size);
   if (document.getElementById("drawing")?.value !== "digits") return;
@@ -90,8 +90,8 @@ function drawArc(svg, grid, options, size) {
   grid.forEach((row, r) => row.forEach((v, c) => drawText(svg, r, c, v, { fill: dark.has(v) ? "#fff" : "#000" })));
 }
 
-function drawSudoku(svg, grid, options) {
-  const side = grid.length, [boxRows, boxColumns] = data.box;
+function drawSymbols(svg, grid, options) {
+  const side = grid.length, [boxRows, boxColumns] = data.box || [side, side];
   shape(svg, "rect", { x: 0, y: 0, width: side, height: side, fill: "var(--floor)" });
   drawLines(svg, side, side, "var(--line)", 0.03);
   let path = "";
@@ -122,7 +122,7 @@ function drawMaze(svg, grid) {
 function asText(grid, wrong) {
   const marked = new Set((wrong || []).map(([r, c]) => r * grid[0].length + c));
   const show = (value) => (data.characters ? data.characters[value] ?? "?" : value === 255 ? "?" : String(value));
-  const cell = (value, at) => show(value) + (marked.has(at) ? "!" : data.kind === "maze" && !marked.size ? "" : " ");
+  const cell = (value, at) => show(value) + (marked.has(at) ? "!" : data.style === "maze" && !marked.size ? "" : " ");
   return grid.map((row, r) => row.map((value, c) => cell(value, r * row.length + c)).join("").trimEnd()).join("\n");
 }
 

@@ -32,7 +32,7 @@ class Player {
   }
 
   figure(frame, room, title, brief = false) {
-    const question = data.kind === "sudoku" ? this.test.input : null;
+    const question = data.style === "symbols" ? this.test.input : null;
     return figure(title, frame.grid, { truth: this.test.truth, room, question, brief });
   }
 
@@ -43,9 +43,9 @@ class Player {
     const text = this.describe(frame);
     this.range.setAttribute("aria-valuetext", text);
     this.words.textContent = text;
-    const question = data.kind === "sudoku" ? this.test.input : null;
+    const question = data.style === "symbols" ? this.test.input : null;
     const truth = this.test.truth === null ? [] : [figure("truth", this.test.truth, { room: 200, question })];
-    const input = figure(data.kind === "arc" ? "test input" : "question", this.test.input, { room: 200, question });
+    const input = figure(data.attempts === 1 ? "question" : "test input", this.test.input, { room: 200, question });
     const curve = this.frames.length > 1 ? [this.halting()] : [];
     this.picture.replaceChildren(input, this.figure(frame, 200, `step ${frame.step}`), ...truth, ...curve);
     const items = Array.from(this.strip.children);

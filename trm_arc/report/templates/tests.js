@@ -3,7 +3,7 @@
 function candidateList(test) {
   const most = Math.max(1, ...test.candidates.map((candidate) => candidate.votes));
   const views = test.views.reduce((sum, count) => sum + count, 0);
-  const question = data.kind === "sudoku" ? test.input : null;
+  const question = data.style === "symbols" ? test.input : null;
   const items = test.candidates.map((candidate, rank) => make("li", candidate.right ? { class: "solved" } : {},
     figure(`rank ${rank + 1}`, candidate.grid, { truth: test.truth, room: 150, question }),
     make("div", { class: "meter wide-meter", "aria-hidden": "true" }, make("i", { style: `width:${(100 * candidate.votes) / most}%` })),
@@ -26,7 +26,7 @@ function drawTest(number) {
   const test = data.tests[number], parts = [];
   const heading = (text) => make("h3", {}, text);
   parts.push(make("p", {}, make("strong", {}, test.outcome), test.missed ? `: ${test.missed}` : ""));
-  const puzzle = data.kind !== "arc", question = data.kind === "sudoku" ? test.input : null;
+  const puzzle = data.attempts === 1, question = data.style === "symbols" ? test.input : null;
   const room = wideRoom(test.input, test.truth, ...test.candidates.slice(0, 2).map((candidate) => candidate.grid));
   const answers = [figure(puzzle ? "question" : "test input", test.input, { question, room })];
   const attempts = test.candidates.slice(0, puzzle ? 1 : 2).map((candidate) => [candidate.grid, plural(candidate.votes, "vote")]);
