@@ -17,7 +17,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import Config
 from trm_arc.data.examples import fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.evaluation.outcomes import judge_results
+from trm_arc.evaluation.outcomes import score_tests
 from trm_arc.evaluation.traces import DEFAULT_COUNT, Frame, Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.answer import find_view_embeddings, make_predictor
 from trm_arc.inference.config import InferenceConfig
@@ -118,7 +118,7 @@ def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> 
     checkpoint = make_checkpoint(TASKS, KINDS[kind])
     tests, cycles = range(TASKS.outputs), checkpoint.config.model.cycles
     traces = trace_refinement(
-        checkpoint, TASKS, tests, name_tests(TASKS_RESULTS), device, InferenceConfig(steps=3, canvas="full")
+        checkpoint, TASKS, tests, TASKS_RESULTS.tasks.names, device, InferenceConfig(steps=3, canvas="full")
     )
     assert [one.name for one in traces] == ["made00", "made01 test 1", "made01 test 2"]
     for test, one in zip(tests, traces, strict=True):
@@ -276,7 +276,7 @@ def test_named_test_inputs_are_traced() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_first_of_each_outcome_is_traced_if_none_is_named(seed: int) -> None:
     for results in (random_arc(seed, known=0.5)[0], random_arc(seed, count=1)[0], random_puzzles("maze-5x5-easy", seed)):
-        chosen, outcomes = choose_tests(results), [verdict.outcome for verdict in judge_results(results)]
+        chosen, outcomes = choose_tests(results), [verdict.outcome for verdict in score_tests(results)]
         assert len(chosen) == len(set(chosen)) == min(DEFAULT_COUNT, len(outcomes))
         assert len({outcomes[test] for test in chosen}) == min(DEFAULT_COUNT, len(set(outcomes)))
         assert all(outcomes.index(outcome) in chosen for outcome in {outcomes[test] for test in chosen})
