@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from augment import draw_sudoku_transforms
+from augment import sample_sudoku_transforms
 from augment.kernels import mix_columns
 from trm_arc.data.domains import Drawing, place_of, register_domain
 from trm_arc.data.domains.board import BoardDomain, Progress
@@ -30,7 +30,7 @@ class SudokuDomain(BoardDomain):
     def sample(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """A random symmetry for each key (uint64 (n,)) and number (int64 (n,)), but the identity for number 0."""
         mixed = mix_columns(np.stack([keys, numbers.astype(np.uint64)], axis=1))
-        table = draw_sudoku_transforms(mixed, (self.boxes.rows, self.boxes.columns))
+        table = sample_sudoku_transforms(mixed, (self.boxes.rows, self.boxes.columns))
         table[numbers == 0] = self.identity()
         return table
 
