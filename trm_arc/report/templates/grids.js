@@ -101,9 +101,9 @@ function drawSymbols(svg, grid, options) {
   const wrong = new Set((options.wrong || []).map(([r, c]) => r * side + c));
   grid.forEach((row, r) => row.forEach((value, c) => {
     if (!value) return;
-    const clue = options.question && options.question[r][c] > 0, odd = wrong.has(r * side + c);
-    if (odd) shape(svg, "rect", { x: c, y: r, width: 1, height: 1, fill: "#ffd7d5" });
-    const look = odd ? { fill: "#000" } : { fill: clue || !options.question ? "var(--ink)" : "var(--path)" };
+    const clue = options.question && options.question[r][c] > 0, miss = wrong.has(r * side + c);
+    if (miss) shape(svg, "rect", { x: c, y: r, width: 1, height: 1, fill: "#ffd7d5" });
+    const look = miss ? { fill: "#000" } : { fill: clue || !options.question ? "var(--ink)" : "var(--path)" };
     drawText(svg, r, c, data.characters[value] ?? "?", { ...look, "font-weight": clue ? 700 : 400 });
   }));
 }
@@ -120,9 +120,9 @@ function drawMaze(svg, grid) {
 
 // Wrong cells have an exclamation mark behind them.
 function asText(grid, wrong) {
-  const odd = new Set((wrong || []).map(([r, c]) => r * grid[0].length + c));
+  const marked = new Set((wrong || []).map(([r, c]) => r * grid[0].length + c));
   const show = (value) => (data.characters ? data.characters[value] ?? "?" : value === 255 ? "?" : String(value));
-  const cell = (value, at) => show(value) + (odd.has(at) ? "!" : data.style === "maze" && !odd.size ? "" : " ");
+  const cell = (value, at) => show(value) + (marked.has(at) ? "!" : data.style === "maze" && !marked.size ? "" : " ");
   return grid.map((row, r) => row.map((value, c) => cell(value, r * row.length + c)).join("").trimEnd()).join("\n");
 }
 
