@@ -41,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     for match in map(finder.find, values.tasks):
         answers = results and select_results(results, match.tasks)
         missing = f"{values.run_folder} has no answer to it." if results and not answers else ""
-        shown.append(format_match(match, answers, (match.note, missing), colour))
+        shown.append(format_match(match, answers, (match.note, missing), colour=colour))
     print("\n\n".join(shown), flush=True)
     return 0
 
 
-def format_match(match: Match, results: Results | None, notes: Sequence[str], colour: bool) -> str:
+def format_match(match: Match, results: Results | None, notes: Sequence[str], *, colour: bool) -> str:
     """A task or puzzle as text for the terminal, with its solution or with what a run answered.
 
     Args:

@@ -70,9 +70,9 @@ def main(arguments: Sequence[str]) -> int:
         trained = np.unique(load_puzzles(data, "train", values.data_folder).input_hashes()) if data else np.zeros(0, np.int64)
     else:
         tasks = load_tasks(evaluation_data, values.data_folder)
+        if values.task_embeddings == "mean" and values.identifiers is not None:
+            raise InputError("--task-embeddings mean needs no names; leave one of the flags out", flag="--identifiers")
         if values.task_embeddings == "mean":
-            if values.identifiers is not None:
-                raise InputError("--task-embeddings mean needs no names; leave one of the flags out", flag="--identifiers")
             rows = mean_embedding(table)
             note = rows.tasks[0][0]
         else:
@@ -83,14 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     reasoner.embedding_rows = len(rows.vectors)
     config = Config(model=reasoner.config).override(training)
     parts = {f"model.{name}": t.float() for name, t in reasoner.state_dict().items()}
-    parts |= {
-        "embedding.table": rows.vectors,
-        "mean": rows.mean,
-        "plan.table": torch.from_numpy(rows.table),
-        "plan.starts": torch.from_numpy(rows.starts),
-        "counts": torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
-        "trained": torch.from_numpy(trained),
-    }
+    parts |= rows.tensors() | {"trained": torch.from_numpy(trained)}
     board = Window(config.model.board_rows, config.model.board_columns)
     metadata = Metadata(windows=[board], precision=precision, domain=domain.name)
     prepare_folder(values.out, overwrite=values.overwrite)

@@ -41,6 +41,16 @@ class TaskEmbeddings(NamedTuple):
     vectors: Tensor
     mean: Tensor
 
+    def tensors(self) -> dict[str, Tensor]:
+        """As a checkpoint holds them, with a count of one for the weights."""
+        return {
+            "embedding.table": self.vectors,
+            "mean": self.mean,
+            "plan.table": torch.from_numpy(self.table),
+            "plan.starts": torch.from_numpy(self.starts),
+            "counts": torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
+        }
+
 
 def domain_of_model(model: ModelConfig) -> Domain:
     """The kind of puzzle that a model's board and tokens are for; ARC where they fit no other."""
