@@ -29,7 +29,7 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Whole folders of tests, by what they are about: what needs neither a training loop, nor a command in a process of its own, nor
-# the public data sets from end to end (training, commands, report, submission, data).  Under a minute on two cores.
+# the public data sets from end to end (training, commands, report, submission, data): 85 s of CPU time, shared by two processes.
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed
