@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 
-.PHONY: demo sudoku test lint benchmarks clean
+.PHONY: demo sudoku test quick lint benchmarks clean
 
 # torch comes first and pinned, so that nothing that depends on it can bring in another build.
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
@@ -27,6 +27,13 @@ sudoku: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Whole folders of tests, by what they are about: what needs neither a training loop, nor a command in a process of its own, nor
+# the public data sets from end to end (training, commands, report, submission, data): 85 s of CPU time, shared by two processes.
+QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
+
+quick: $(VENV)/installed
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(QUICK)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
