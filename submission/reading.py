@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import read_json, to_json
+from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.text import printable
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
@@ -43,7 +43,7 @@ class Challenges:
             ranked: for every test input of `tasks`, in order, its candidates, best first; any number, none too.
 
         Raises:
-            InputError: it would not be fit to submit.
+            InputError: it would be invalid.
         """
         answered = to_submission(self.tasks, ranked) | self.guessed
         document = {task_id: answered[task_id] for task_id in self.order}
@@ -53,7 +53,7 @@ class Challenges:
             data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
         faults = find_faults(json.loads(data), self.counts, self.tasks.name)
         if faults:
-            raise InputError(f"the submission would not be fit to submit: {faults[0]}")
+            raise InputError(f"invalid submission: {faults[0]}")
         return data
 
 
@@ -82,6 +82,13 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
         return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
+
+
+def write_guesses(challenges: Path, out: Path) -> int:
+    """Write a valid submission of guesses; the number of its tasks."""
+    read = read_challenges(str(challenges))
+    write_atomic(out, read.document([[] for _ in range(read.tasks.outputs)]))
+    return len(read.order)
 
 
 def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]:
@@ -151,7 +158,7 @@ def _read_sample(path: Path, notes: list[str]) -> Challenges:
     except InputError:
         sample = None
     if not isinstance(sample, dict) or not sample:
-        raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it that would tell the ids")
+        raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it with the ids")
     guessed = {task_id: [_attempts([])] * max(1, len(v) if isinstance(v, list) else 1) for task_id, v in sample.items()}
     notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} by guesses: {shorten(list(guessed))}"]
     return Challenges(TaskSet([], path.name), guessed, list(guessed), notes)
