@@ -223,11 +223,12 @@ def build_wheel(folder: Path) -> str:
     tree = Path(trm_arc.__file__).parents[1]
     settings = configparser.ConfigParser()
     settings.read(tree / "setup.cfg", encoding="utf-8")
-    if not settings.has_option("options", "packages"):
+    if not settings.has_section("options.packages.find"):
         raise InputError(f"{tree}: no source tree of trm_arc, which a bundle's wheel is built from; run this in a clone of it")
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
-        for package in sorted({name.split(".")[0] for name in settings["options"]["packages"].split()}):
+        for pattern in settings["options.packages.find"]["include"].split():
+            package = pattern.rstrip("*")
             shutil.copytree(tree / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(tree / file, source)

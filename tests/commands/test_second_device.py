@@ -86,7 +86,7 @@ def test_it_computes_the_same(tmp_path: Path, tasks: Path, programs: Programs) -
     assert first == second
     assert waits.pop("trainer.py learn") == 6
     # else for lines of the log, checkpoints and answers alone
-    assert {place.split()[0] for place in waits} == {"loop.py", "checkpoint.py", "predict.py", "thinking.py", "forming.py"}
+    assert {place.split()[0] for place in waits} == {"loop.py", "checkpoint.py", "predictor.py", "refinement.py", "traces.py"}
 
 
 def test_every_way(tmp_path: Path, tasks: Path, programs: Programs) -> None:
