@@ -25,7 +25,7 @@ from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_fla
 from trm_arc.common.device import PRECISIONS, Device, find_device, synchronize
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
-from trm_arc.config import PRESETS, Config
+from trm_arc.config import PRESETS, Config, load_preset
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
@@ -115,7 +115,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
         raise InputError(f"--{idle[0].replace('_', '-')}: does nothing where steps are timed")
     chosen, options = choose_options(values, None)
     where = device if values.precision == "auto" else device._replace(dtype=chosen.dtype)
-    return PRESETS[values.preset].override(settings | {"depth_curriculum": ""}), where, options
+    return load_preset(values.preset).override(settings | {"depth_curriculum": ""}), where, options
 
 
 def shrink(config: Config, small: bool) -> Config:

@@ -4,9 +4,9 @@
     python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
 
 Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.model.export) and
-ends by itself.  In OUT, all in one folder, lie the pieces, the metrics so far, and with --evaluate the scores: after every
-checkpoint anew, so that a lease that is cut off has not been for nothing.  Whether that fits a transfer is said before the
-machine is gone, and the exit code is 1 if it does not.
+ends by itself.  In OUT, all in one folder, lie the pieces, the metrics so far, and with --evaluate the scores: written again
+after every checkpoint, so that a lease that is cut off has not been for nothing.  Whether that fits a transfer is said before
+the machine is gone, and the exit code is 1 if it does not.
 """
 
 import shutil
@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from trm_arc.cli import Parser, run
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import SCORES_FILE, check_writable, write_atomic
@@ -28,17 +29,13 @@ from trm_arc.training.loop import METRICS_FILE, stop_signals
 
 
 def unpack(state: Path, run: Path) -> None:
-    """Put what a lease gave back where a run goes on from.
-
-    Args:
-        state: the folder of the lease before.
-        run: folder of the run.
+    """Put what a lease gave back into the folder of a run, which goes on from there.
 
     Raises:
         InputError: there is no export.
     """
     if not (state / EXPORT.name).is_file():
-        raise InputError(f"{state}: no {EXPORT.name} here; name the folder that a lease has left")
+        raise InputError(f"no {EXPORT.name} here; name the folder that a lease has left", file=state)
     export = run / EXPORT.parent
     export.mkdir(parents=True)
     for path in state.iterdir():
@@ -73,11 +70,7 @@ class Parcel:
                 print(f"not exported: {error}", flush=True)
 
     def pack(self) -> list[Path]:
-        """Put all files into the folder, each whole or not at all.
-
-        Returns:
-            The files.
-        """
+        """Put all files into the folder, each whole or not at all; gives the files."""
         pieces = sorted((self.run / EXPORT.parent).glob("*"))
         wanted = [path for path in (*pieces, self.run / METRICS_FILE, self.run / "scores" / SCORES_FILE) if path.is_file()]
         for path in wanted:
@@ -88,77 +81,70 @@ class Parcel:
         return sorted(self.out.iterdir())
 
 
-def train(flags: list[str], parcel: Parcel, end: float) -> int:
-    """Train as a program of its own, keeping the parcel up to date.
+@dataclass(frozen=True)
+class Lease:
+    """The time that there is, and what it is for.
 
-    Args:
-        flags: of the training.
-        parcel: of its run.
-        end: when it is killed if it has not stopped by itself, by the monotonic clock.
-
-    Returns:
-        Its exit code; 0 if it was killed.
-    """
-    with stop_signals() as stopping, subprocess.Popen([sys.executable, "-m", "trm_arc.train", *flags]) as program:
-        told = killed = False
-        while True:
-            try:
-                code = program.wait(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                parcel.update()
-            if stopping and not told:
-                program.terminate()  # it saves, and ends
-                told = True
-            if time.monotonic() > end and not killed:
-                program.kill()
-                killed = True
-                print("the time is up, and the training had not stopped: what counts is its last checkpoint", flush=True)
-    parcel.update()
-    return 0 if killed else code
-
-
-def carry_on(values: Namespace, parcel: Parcel) -> int:
-    """Train until the time is up, export, and score.
-
-    Args:
-        values: the command line.
-        parcel: of the run.
-
-    Returns:
-        The exit code of the first program that failed, or 0.
+    Attributes:
+        deadline: the end of the lease.
+        reserve: seconds of it, for the last step, its saving and the export.
+        scoring: seconds of it, for scores at the end; 0: none are wanted.
+        program: what trains; it takes the flags of trm_arc.train.
 
     Raises:
-        InputError: the limit leaves no time to train.
+        InputError: there is no time to train.
     """
-    began, limit, reserve = time.monotonic(), parse_duration(values.time_limit), parse_duration(values.reserve)
-    scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
-    training = limit - scoring - reserve
-    if training <= 0:
-        kept = f"--reserve {values.reserve}" + f" and --evaluate-time {values.evaluate_time}" * (values.evaluate is not None)
-        raise InputError(f"--time-limit {values.time_limit}: leaves no time beside {kept}")
-    flags = ["--out", str(parcel.run), "--save-every", values.save_every, *(["--resume"] if values.state else [])]
-    code = train([*flags, "--time-limit", f"{training:.0f}s", *values.flags], parcel, began + limit - scoring - reserve / 3)
-    left = limit - (time.monotonic() - began)
-    if code or values.evaluate is None or left <= 0:
-        return code
-    flags = ["--checkpoint", str(parcel.run), "--out", str(parcel.run / "scores"), "--no-report", *values.evaluate.split()]
-    try:
-        return subprocess.run([sys.executable, "-m", "trm_arc.evaluate", *flags], check=False, timeout=left).returncode
-    except subprocess.TimeoutExpired:
-        print("the evaluation was cut off, as the time is up, and there are no scores; the run is exported")
-        return 0
+
+    deadline: Deadline
+    reserve: float
+    scoring: float
+    program: Sequence[str] = (sys.executable, "-m", "trm_arc.train")
+
+    def __post_init__(self) -> None:
+        if self.training <= 0:
+            kept = f"{self.reserve:.0f} s are kept back for saving and {self.scoring:.0f} s for scores"
+            raise InputError(f"{self.deadline.limit:.0f} s leave no time to train: {kept}", flag="--time-limit")
+
+    @property
+    def training(self) -> float:
+        """Seconds after which the training stops by itself."""
+        return self.deadline.limit - self.scoring - self.reserve
+
+    def train(self, flags: Sequence[str], parcel: Parcel) -> int:
+        """Train as a separate program, keeping the parcel up to date; gives its exit code, or 0 if it was killed."""
+        end = self.deadline.earlier(self.scoring + self.reserve / 3)  # it is killed then if it has not stopped by itself
+        flags = ["--time-limit", f"{self.training:.0f}s", *flags]
+        with stop_signals() as stopping, subprocess.Popen([*self.program, *flags]) as program:
+            asked = killed = False
+            while True:
+                try:
+                    code = program.wait(timeout=1)
+                    break
+                except subprocess.TimeoutExpired:
+                    parcel.update()
+                if stopping and not asked:
+                    program.terminate()  # it saves, and ends
+                    asked = True
+                if not killed and end.has_passed:
+                    program.kill()
+                    killed = True
+                    print("the time is up, and the training had not stopped: its last checkpoint is what counts", flush=True)
+        parcel.update()
+        return 0 if killed else code
+
+    def score(self, flags: Sequence[str], run: Path) -> int:
+        """Score the run in the time that is left; gives the exit code."""
+        flags = ["--checkpoint", str(run), "--out", str(run / "scores"), "--no-report", *flags]
+        try:
+            program = [sys.executable, "-m", "trm_arc.evaluate", *flags]
+            return subprocess.run(program, check=False, timeout=self.deadline.left).returncode
+        except subprocess.TimeoutExpired:
+            print("the evaluation was cut off, as the time is up, and there are no scores; the run is exported")
+            return 0
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Train, export, and say whether it fits.
-
-    Args:
-        arguments: the command line.
-
-    Returns:
-        The exit code of what failed; 0 if all went well and fits, 1 if it does not fit.
-    """
+def make_parser() -> Parser:
+    """The command line."""
     usage = "%(prog)s [options] -- FLAGS OF TRAINING"
     parser = Parser(prog="python -m benchmarks.lease", description=(__doc__ or "").splitlines()[0], usage=usage)
     flag = parser.add_argument
@@ -173,18 +159,33 @@ def main(arguments: Sequence[str]) -> int:
     flag("--most", default="64MiB", help="size of all files together that a transfer takes")
     flag("--files", type=int, default=8, help="files that a transfer takes")
     flag("flags", nargs="*", help="of trm_arc.train")
-    values = parser.parse_args(arguments)  # not `parse`, which would take the flags of training for its own
-    most = parse_size(values.most)
+    return parser
+
+
+def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) -> int:
+    """Train, export, score; gives the exit code of what failed, 0 if all went well and fits a transfer, 1 if it does not fit.
+
+    Args:
+        arguments: the command line.
+        clock: gives seconds; the lease ends by it.
+    """
+    began = clock()
+    values = make_parser().parse_args(arguments)  # not `parse`, which would take the flags of training for its own
+    most, piece = parse_size(values.most), parse_size(values.piece)
     check_writable(values.out)
     if any(values.out.iterdir()):
-        raise InputError(f"{values.out}: is not empty; what lies there would be given back, too")
+        raise InputError("is not empty; what lies there would be given back, too", file=values.out)
+    scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
+    lease = Lease(Deadline(parse_duration(values.time_limit), began, clock), parse_duration(values.reserve), scoring)
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
+        parcel = Parcel(Path(folder) / "run", values.out, piece)
         if values.state:
-            unpack(values.state, run)
-        parcel = Parcel(run, values.out, parse_size(values.piece))
-        code = carry_on(values, parcel)
-        files = parcel.pack() if (run / EXPORT).is_file() else []
+            unpack(values.state, parcel.run)
+        resume = ["--resume"] if values.state else []
+        code = lease.train(["--out", str(parcel.run), "--save-every", values.save_every, *resume, *values.flags], parcel)
+        if not code and values.evaluate is not None and not lease.deadline.has_passed:
+            code = lease.score(values.evaluate.split(), parcel.run)
+        files = parcel.pack() if (parcel.run / EXPORT).is_file() else []
         if values.state and parcel.newest is None:
             print("no new checkpoint: what the lease before gave back is given back again")
     size = sum(path.stat().st_size for path in files)

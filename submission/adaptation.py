@@ -16,7 +16,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
-from trm_arc.config import PRESETS
+from trm_arc.config import load_preset
 from trm_arc.data.task import TaskSet
 from trm_arc.model.checkpoint import list_checkpoints, read_config
 from trm_arc.training.adaptation import adaptation_config
@@ -120,7 +120,7 @@ class Adaptation:
     def _sharers(self, count: int) -> int:
         """How many of `count` programs can share the batch evenly."""
         try:
-            base = read_config(self.base) if self.base else PRESETS[self.settings.preset]
+            base = read_config(self.base) if self.base else load_preset(self.settings.preset)
             batch = adaptation_config(base, self.settings.recipe, "any").training.batch_size
         except InputError:
             return 1

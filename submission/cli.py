@@ -8,10 +8,17 @@ from pathlib import Path
 from submission.bundle import BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
-from trm_arc.cli import DEFAULT_PRESET, Parser, add_data_flag, add_machine_flags, add_view_flags, make_train_parser
-from trm_arc.config import PRESETS, RECIPES
+from trm_arc.cli import (
+    DEFAULT_PRESET,
+    Parser,
+    add_data_flag,
+    add_machine_flags,
+    add_view_flags,
+    chosen_inference,
+    make_train_parser,
+)
+from trm_arc.config import RECIPES
 from trm_arc.data.family import ARC
-from trm_arc.inference.config import InferenceConfig
 
 LIMIT, REHEARSAL = "11h30m", "10m"  # of a Kaggle notebook, which is ended after 12 hours, and of its rehearsal
 
@@ -75,7 +82,7 @@ def read_settings(values: argparse.Namespace) -> Settings:
         pool_checkpoints=values.pool_checkpoints,
         device=values.device,
         precision=values.precision,
-        inference=InferenceConfig(steps=values.steps, batch_size=values.batch_size, canvas=values.window),
+        inference=chosen_inference(values),
         settle=values.settle,
         work_folder=values.work_folder,
     )
@@ -116,7 +123,7 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
     default = "own with a time limit, unless the checkpoint was trained to answer these tasks"
     flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {default})")
     flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
-    flag("--preset", choices=tuple(PRESETS), metavar="NAME", help="without a checkpoint: train from scratch by these settings")
+    flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
     add_view_flags(entry, ARC.usual_views)
     settle = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot)")

@@ -56,12 +56,12 @@ class Worker:
     Args:
         tasks: what to answer.
         device: where.
-        options: the rest of `make_predictor`.
+        config: how views are answered.
         out: where answers go.
     """
 
-    def __init__(self, tasks: TaskSet, device: Device, options: dict[str, Any], out: BinaryIO) -> None:
-        self.tasks, self.device, self.options, self.out = tasks, device, options, out
+    def __init__(self, tasks: TaskSet, device: Device, config: InferenceConfig, out: BinaryIO) -> None:
+        self.tasks, self.device, self.config, self.out = tasks, device, config, out
         self.path, self.predictor = "", None
 
     def say(self, header: dict[str, Any], data: bytes = b"") -> None:
@@ -102,7 +102,7 @@ class Worker:
         """
         if path != self.path:
             self.path, self.predictor = "", None
-            self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, **self.options)
+            self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, self.config)
             self.path = path
             cells = [window.cells for window in self.predictor.windows]
             self.say({"checkpoint": path, "counts": self.predictor.view_counts.tolist(), "cells": cells})
@@ -116,9 +116,8 @@ def main() -> None:
     first = orjson.loads(sys.stdin.buffer.readline())
     device = find_device(first["device"], first["precision"])
     config = load_record(InferenceConfig, first["inference"], "orders")
-    options = {"steps": config.steps, "batch_size": config.batch_size, "window": config.canvas}
     tasks = TaskSet((parse_task(task_id, value, "orders") for task_id, value in first["tasks"].items()), "orders")
-    worker = Worker(tasks, device, options, out)
+    worker = Worker(tasks, device, config, out)
     if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is read
         raise RuntimeError(f"{first['device']}: eight ones do not make eight")
     worker.say({"device": first["device"]})

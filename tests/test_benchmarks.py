@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,10 +16,12 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.lease import unpack
+from benchmarks.lease import Lease, Parcel, unpack
+from benchmarks.lease import main as lease_main
 from benchmarks.model import make_batch, original_step, our_step
 from tests.helpers import ROOT
 from trm_arc.cli import run
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
@@ -173,49 +177,96 @@ LEASE = "--preset sudoku-small --data sudoku-4x4-easy --puzzles 20 --width 16 --
 
 
 def lease(out: Path, *flags: str) -> list[str]:
-    """The command line of a lease in small."""
-    where = ["--out", str(out), "--piece", "64KiB", "--files", "99", "--save-every", "1s", "--reserve", "6s"]
-    return [sys.executable, "-m", "benchmarks.lease", *where, *flags, "--device", "cpu", "--log-every", "1"]
+    """The arguments of a lease in small, whose training saves about every second."""
+    where = ["--out", str(out), "--piece", "64KiB", "--files", "99", "--save-every", "1s", "--time-limit", "10h"]
+    return [*where, *flags, "--device", "cpu", "--log-every", "1"]
 
 
 def steps_of(out: Path) -> int:
-    """How far a lease came, by the pieces that it left."""
+    """How far a lease came, by the pieces that it left; 0 if there are none yet."""
+    if not (out / "export.json").is_file():
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         unpack(out, Path(folder))
         return load_pieces(Path(folder)).step
 
 
-def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path) -> None:
-    """Each lease stops by itself and leaves files within a transfer's limits, from which the next one goes on."""
+def clock_until(is_done: Callable[[], bool], then: float) -> Callable[[], float]:
+    """A clock that stands still until something is done, and then jumps: how fast the machine is makes no difference."""
+    return lambda: then if is_done() else 0.0
+
+
+def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One lease is over before its training has stopped, one stops early and scores; files are within a transfer's limits."""
     first, second = tmp_path / "first", tmp_path / "second"
-    score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "13s"]
-    done = []
-    for command in (
-        lease(first, "--time-limit", "13s", "--", *LEASE),
-        lease(second, "--time-limit", "26s", "--state", str(first), *score, "--"),
-    ):
-        done.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
-        assert done[-1].returncode == 0, done[-1].stdout + done[-1].stderr
-        assert "to give back: " in done[-1].stdout
+    late = 10 * 3600 - 10  # less than a third of the reserve before the end
+    assert lease_main(lease(first, "--", *LEASE), clock_until(lambda: steps_of(first) > 0, late)) == 0
+    printed = capsys.readouterr().out
+    assert "the time is up, and the training had not stopped" in printed
+    assert "to give back: " in printed
     assert {"export.json", "metrics.jsonl", "piece-0001.safetensors"} <= {path.name for path in first.iterdir()}
+
+    asked = []
+
+    def ask_to_stop() -> bool:
+        if not asked and steps_of(second) > steps_of(first):
+            asked.append(os.kill(os.getpid(), signal.SIGTERM))
+        return False
+
+    score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "1h"]
+    assert lease_main(lease(second, "--state", str(first), *score, "--"), clock_until(ask_to_stop, late)) == 0
+    assert "to give back: " in capsys.readouterr().out
     assert 0 < steps_of(first) < steps_of(second)
     logged = [json.loads(line)["step"] for line in (second / "metrics.jsonl").read_text().splitlines()]
     assert logged == list(range(1, steps_of(second) + 1))  # the second went on where the first had ended
     assert json.loads((second / "metrics.json").read_text())["puzzles"] == 4
-    again = subprocess.run(lease(first, "--", *LEASE), cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (again.returncode, "is not empty" in again.stderr) == (2, True)
+    with pytest.raises(InputError, match="is not empty") as refused:
+        lease_main(lease(first, "--", *LEASE))
+    assert refused.value.file == first
+
+
+STAND_IN = "import sys, time; open({!r}, 'w').write(' '.join(sys.argv[1:])); time.sleep({})"
+
+
+def stand_in(folder: Path, seconds: int) -> tuple[str, ...]:
+    """A program in place of the training, which notes its flags and waits."""
+    return (sys.executable, "-c", STAND_IN.format(str(folder / "flags"), seconds))
+
+
+def test_a_lease_leaves_time_for_saving_and_scores(tmp_path: Path) -> None:
+    """What is told to the training, and when it is killed if it does not keep to it."""
+    looks = [1529.0, 1530.0]  # of 600 s from 1000 on, 60 are kept for scores and a third of 30 to kill it and export
+
+    def clock() -> float:
+        there = (tmp_path / "flags").is_file() and (tmp_path / "flags").read_text()
+        return looks.pop(0) if there else 1000.0  # a third look would fail
+
+    made = Lease(Deadline(600, 1000.0, clock), 30, 60, stand_in(tmp_path, 3600))
+    assert made.train(["--resume"], Parcel(tmp_path / "run", tmp_path / "out", 1000)) == 0
+    assert (tmp_path / "flags").read_text() == "--time-limit 510s --resume"
+    assert not looks, "killed at the second look, not before"
+    for limit in (90, 50):
+        with pytest.raises(InputError) as refused:
+            Lease(Deadline(limit), 30, 60)
+        assert refused.value.flag == "--time-limit"
+
+
+def test_a_lease_whose_training_fails_says_so(tmp_path: Path) -> None:
+    parcel = Parcel(tmp_path / "run", tmp_path / "out", 1000)
+    assert Lease(Deadline(600), 30, 0, (sys.executable, "-c", "raise SystemExit(3)")).train([], parcel) == 3
 
 
 def test_a_lease_that_is_cut_off_has_not_been_for_nothing(tmp_path: Path) -> None:
     """What is to be given back lies there from the first checkpoint on; a signal ends the training, too."""
     out = tmp_path / "out"
-    with subprocess.Popen(lease(out, "--", *LEASE), cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-        until = time.monotonic() + 60
-        while not (out / "metrics.jsonl").is_file() and time.monotonic() < until:
+    program = [sys.executable, "-m", "benchmarks.lease", *lease(out, "--", *LEASE)]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        while not (out / "metrics.jsonl").is_file():
+            assert running.poll() is None
             time.sleep(0.1)
-        now = steps_of(out)
+        now = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"]
         running.terminate()
-        told = running.communicate(timeout=60)[0]
+        told = running.communicate()[0]
     assert running.returncode == 0
     assert "to give back: " in told
     assert steps_of(out) >= now > 0

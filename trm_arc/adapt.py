@@ -20,7 +20,7 @@ from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
-from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES
+from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, load_preset
 from trm_arc.data.puzzle_examples import OF_PUZZLES
 from trm_arc.data.puzzle_sources import are_puzzles
 from trm_arc.evaluation.monitor import make_watchers
@@ -41,7 +41,7 @@ def make_parser() -> Parser:
     flag("--challenges", help="tasks to adapt to: a challenges file, or any task set by name or path")
     flag("--checkpoint", type=Path, help="the trained model: a checkpoint or a run's folder (default: none, from scratch)")
     flag("--recipe", choices=tuple(RECIPES), default="own", metavar="NAME", help="how to adapt, see below")
-    flag("--preset", choices=tuple(PRESETS), metavar="NAME", help="settings to start from without a checkpoint, see below")
+    flag("--preset", metavar="NAME|FILE", help="without a checkpoint: settings to start from, one of those below or a .toml file")
     flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
     flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
     add_run_flags(parser)
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
         if resumed is not None:
             config = resumed.config
         else:
-            source = PRESETS[values.preset] if base is None else base.config
+            source = load_preset(values.preset) if base is None else base.config
             config = adaptation_config(source, values.recipe, values.challenges, trained=base is not None)
         device, options = choose_options(values, resumed)
         config = config.override(given)

@@ -4,7 +4,8 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -14,10 +15,11 @@ from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, require_least
 from trm_arc.common.text import printable
-from trm_arc.config import PRESET_HELP, PRESETS, VIEW_WINDOWS, Config, settings
+from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_WINDOWS, Config, load_preset, settings
+from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.evaluation.monitor import EVALUATE_VIEWS
-from trm_arc.inference.refinement import Thinking
+from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
 from trm_arc.model.export import check_piece_size
@@ -26,6 +28,7 @@ from trm_arc.training.run import RunConfig
 from trm_arc.training.trainer import Options
 
 DEFAULT_PRESET = "arc1"
+RUNS = Path("runs")  # where runs lie, if a command names none
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -56,15 +59,13 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see `{self.prog} --help`")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse, refusing flags that do not exist with the name of the nearest one.
-
-        Args:
-            arguments: without the program's name.
+        """Parse; flags that were renamed are taken under their old names, too.
 
         Raises:
-            InputError: a flag or value is not known.
+            InputError: a flag or value is not known; the nearest flag is named.
         """
         known = _flags(self, arguments)
+        arguments = _rename_flags(arguments, known)
         for argument in arguments:  # before argparse: it would first complain of what is missing
             if argument.startswith("--") and argument.split("=")[0] not in known:
                 self._refuse(argument.split("=")[0], known)
@@ -73,96 +74,124 @@ class Parser(argparse.ArgumentParser):
             self._refuse(unknown[0], known)
         return values
 
-    def _refuse(self, flag: str, known: list[str]) -> NoReturn:
-        near = difflib.get_close_matches(flag, known, 1, 0.6) if flag.startswith("-") else []
+    def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
+        near = difflib.get_close_matches(flag, list(known), 1, 0.6) if flag.startswith("-") else []
         advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
         raise InputError(f"{flag}: no such flag; {advice}")
 
 
-def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
     """The flags of a parser and of the subcommand in use."""
-    flags = []
+    flags: dict[str, argparse.Action] = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name in arguments[:1]:
-                flags += _flags(action.choices[name], ()) if name in action.choices else []
-        flags += action.option_strings
+                flags |= _flags(action.choices[name], ()) if name in action.choices else {}
+        flags |= dict.fromkeys(action.option_strings, action)
     return flags
 
 
+def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]) -> list[str]:
+    """Put today's names for flags, and values of flags, that have old ones; say so, once for each."""
+    renamed, last = [], ""
+    for argument in arguments:
+        flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        new = new_flag(flag)
+        if flag not in known and new in known:
+            _say_renamed(flag, new)
+            flag = new
+        last = flag or last
+        action = known.get(last)
+        if (equals or not flag) and action and action.choices and value not in action.choices and new_value(last, value):
+            _say_renamed(f"{last} {value}", f"{last} {new_value(last, value)}")
+            value = new_value(last, value)
+        renamed.append(f"{flag}{equals}{value}")
+    return renamed
+
+
+def _say_renamed(old: str, new: str) -> None:
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes is enough
+        print(f"{old} is now {new}", file=sys.stderr)
+
+
 def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without: Sequence[str] = ()) -> None:
-    """A flag for every setting; its default in the help is the preset's.
+    """A flag for every setting, in the groups of the settings; its default in the help is the preset's.
 
     Args:
-        parser: where to add.
         preset: whose values are the defaults; None if they are a checkpoint's.
         without: settings that have no flag here.
     """
-    values = (preset or Config()).to_dict()
     whose = "the preset, whose values are the defaults shown" if preset else "the recipe and the checkpoint's settings"
-    groups = {part: parser.add_argument_group(f"{part} settings", f"each overrides {whose}") for part in values}
-    for part, name, kind, help_text in settings():
+    parser.add_argument_group("settings", f"each overrides {whose}")
+    groups = {section: parser.add_argument_group(title) for section, title in SECTIONS.items()}
+    defaults = preset.values() if preset else {}
+    for name, section, kind, help_text in settings():
         if name in without:
             continue
-        group = groups[part]
-        flag = f"--{name.replace('_', '-')}"
-        default = "none" if values[part][name] == "" else values[part][name]
-        described = (f"{help_text} (default: {default})" if preset else help_text).replace("%", "%%")
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described}
+        described = f"{help_text} (default: {_show_default(defaults[name])})" if preset else help_text
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described.replace("%", "%%")}
         if get_origin(kind) is Literal:
-            group.add_argument(flag, choices=get_args(kind), **options)
+            options |= {"choices": get_args(kind)}
         elif kind is bool:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+            options |= {"action": argparse.BooleanOptionalAction}
         else:
-            group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), **options)
+            options |= {"type": kind, "metavar": _METAVARS[kind]}
+        groups[section].add_argument(f"--{name.replace('_', '-')}", **options)
+
+
+_METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+def _show_default(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value == "" else value
 
 
 def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given as flags."""
-    return {name: getattr(values, name) for _, name, _, _ in settings() if name in values}
+    return {setting.name: getattr(values, setting.name) for setting in settings() if setting.name in values}
 
 
 def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
-    """Flags for the views of test inputs, and for the checkpoints that vote.
+    """Flags for the views of test inputs, and for the checkpoints that vote; see `chosen_inference`.
 
     Args:
-        parser: where to add.
-        views: how many there are if the flag is left out; None: as is usual for what is answered.
+        views: how many by default; None: by the kind of puzzle.
     """
     flag = parser.add_argument
-    usual = "" if views else " (default: 1000 of ARC, 1 of Sudoku and mazes)"
-    flag("--views", type=int, default=views, help=f"augmented views of a test input by a checkpoint at most{usual}")
+    default = "" if views else " (default: 1000 of ARC, 1 of Sudoku and mazes)"
+    flag("--views", type=int, default=views, help=f"augmented views of a test input by a checkpoint at most{default}")
     flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
     flag("--steps", type=int, help="supervision steps (default: as many as in training)")
-    flag("--batch-size", type=int, default=256, help="rollouts of views at a time; halved when the memory is not enough")
-    windows = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
-    flag("--window", choices=VIEW_WINDOWS, default="trained", help=windows)
+    batch = "rollouts of views at a time; halved when the memory is not enough"
+    flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
+    canvas = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
+    flag("--window", dest="canvas", choices=VIEW_WINDOWS, default=DEFAULT.canvas, help=canvas)
 
 
-def add_thinking_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for thinking at test time, beside --steps.
-
-    Args:
-        parser: where to add.
-    """
-    usual, flag = Thinking(1), parser.add_argument
-    flag("--rollouts", type=int, default=usual.rollouts, metavar="K", help="noisy attempts at a view; the halting head picks one")
-    noise = f"noise on the states of all but the first (default: {usual.noise})"
-    flag("--rollout-noise", type=float, metavar="STD", help=noise)
-    settling = "stop a rollout when its answer has not changed for N steps (0: never)"
-    flag("--patience", type=int, default=usual.patience, metavar="N", help=settling)
+def add_refinement_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for refinement at test time, beside --steps; see `chosen_inference`."""
+    flag = parser.add_argument
+    rollouts = "noisy attempts at a view; the halting head picks one"
+    flag("--rollouts", type=int, default=DEFAULT.rollouts, metavar="K", help=rollouts)
+    noise = f"noise on the states of all but the first (default: {DEFAULT.noise})"
+    flag("--rollout-noise", dest="noise", type=float, metavar="STD", help=noise)
+    patience = "stop a rollout when its answer has not changed for N steps (0: never)"
+    flag("--patience", type=int, default=DEFAULT.patience, metavar="N", help=patience)
 
 
-def chosen_thinking(values: argparse.Namespace) -> dict[str, Any]:
-    """What the flags of `add_thinking_flags` say, for `make_predictor`.
+def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
+    """What the flags for views and refinement say, as many of them as a command has.
 
     Raises:
-        InputError: one of them does nothing.
+        InputError: a value is out of its range, or does nothing.
     """
-    if values.rollout_noise is not None and values.rollouts == 1:
+    names = {field.name for field in fields(InferenceConfig)}
+    config = InferenceConfig(**{name: value for name, value in vars(values).items() if name in names and value is not None})
+    if config.rollouts == 1 and getattr(values, "noise", None) is not None:
         raise InputError("does nothing without --rollouts 2 or more", flag="--rollout-noise")
-    noise = Thinking(1).noise if values.rollout_noise is None else values.rollout_noise
-    return {"rollouts": values.rollouts, "noise": noise, "patience": values.patience}
+    return config
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
@@ -247,12 +276,12 @@ def make_train_parser(preset: str = DEFAULT_PRESET) -> Parser:
     epilog = f"presets:\n{list_choices(PRESET_HELP)}"
     description = "Train a recursive model on ARC tasks, Sudoku or mazes."
     parser = Parser(prog="python -m trm_arc.train", description=description, epilog=epilog)
-    chosen = f"settings to start from, see below (default: {DEFAULT_PRESET})"
-    parser.add_argument("--preset", choices=tuple(PRESETS), metavar="NAME", help=chosen)
+    chosen = f"settings to start from: one of those below, or a .toml file (default: {DEFAULT_PRESET})"
+    parser.add_argument("--preset", metavar="NAME|FILE", help=chosen)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     add_run_flags(parser)
     add_machine_flags(parser)
-    add_settings(parser, PRESETS[preset])
+    add_settings(parser, load_preset(preset))
     return parser
 
 
@@ -265,7 +294,7 @@ def parse_train_flags(arguments: Sequence[str]) -> argparse.Namespace:
     named = Parser(prog="python -m trm_arc.train", add_help=False)
     named.add_argument("--preset", default=DEFAULT_PRESET)
     preset = named.parse_known_args(arguments)[0].preset
-    return make_train_parser(preset if preset in PRESETS else DEFAULT_PRESET).parse(arguments)
+    return make_train_parser(preset).parse(arguments)
 
 
 def add_run_flags(parser: Parser) -> None:

@@ -1,74 +1,24 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from trm_arc.cli import Parser, add_machine_flags, add_thinking_flags, add_view_flags, chosen_thinking, run
+from trm_arc.cli import RUNS, Parser, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference, run
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
-from trm_arc.common.files import (
-    ANSWERS_FILE,
-    FORMING_FILE,
-    PREDICTIONS_FILE,
-    REPORT_FILE,
-    RESULT_FILES,
-    SCORES_FILE,
-    SUBMISSION_FILE,
-    check_writable,
-    to_json,
-    write_atomic,
-)
+from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
 from trm_arc.common.text import wants_colour
-from trm_arc.data.loading import load_evaluation
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.puzzle_sources import are_puzzles, families_of, load_puzzles
-from trm_arc.data.sources import load_tasks
+from trm_arc.data.family import ARC
+from trm_arc.evaluation.ensemble import Ensemble
+from trm_arc.evaluation.loading import describe_tests, load_tests
 from trm_arc.evaluation.outcomes import score_results
-from trm_arc.evaluation.puzzle_answers import write_answers
-from trm_arc.evaluation.results import Results, make_results, write_predictions
-from trm_arc.evaluation.trained_on import refuse_trained
-from trm_arc.inference.answer import predict_tasks
-from trm_arc.inference.attempts import write_submission
-from trm_arc.inference.votes import Predictions, count_views, tally
-from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, pool_checkpoints, read_family, run_of
+from trm_arc.evaluation.results import Results
+from trm_arc.evaluation.saving import save_results
+from trm_arc.inference.config import DEFAULT
+from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
-
-RUNS = Path("runs")
-
-
-def load_tests(checkpoint: Checkpoint, values: Namespace) -> AnySet:
-    """The tasks or puzzles that a command line names, or those that the run learned to answer.
-
-    Args:
-        checkpoint: of the run.
-        values: the command line, with `data`, `data_folder`, `solutions`, `puzzles` and `skip_bad`.
-
-    Raises:
-        InputError: they cannot be loaded, or a flag says nothing of them.
-    """
-    training = checkpoint.config.training
-    names = values.data or training.evaluation_data
-    if are_puzzles(names):
-        if values.solutions:
-            raise InputError("does nothing for Sudoku and mazes, whose files hold their answers", flag="--solutions")
-        require_least("puzzles", values.puzzles, 0)
-        if getattr(values, "window", "trained") != "trained":
-            raise InputError("does nothing for Sudoku and mazes, which fill their board", flag="--window")
-        checkpoint.require_family(families_of(names, values.data_folder), names)  # before any is made
-        count = values.puzzles if values.puzzles is not None else 0 if values.data else training.evaluation_puzzles
-        skip_bad = values.skip_bad or (not values.data and training.skip_bad)
-        return load_puzzles(names, "test", values.data_folder, count=count, seed=training.seed, skip_bad=skip_bad)
-    idle = [name for name in ("puzzles", "skip_bad") if getattr(values, name)]
-    if idle:
-        raise InputError("does nothing for ARC tasks", flag=f"--{idle[0].replace('_', '-')}")
-    if values.data is None:
-        return load_evaluation(training, values.data_folder, values.solutions)
-    return load_tasks(names, values.data_folder, values.solutions)
 
 
 def make_parser() -> Parser:
@@ -85,9 +35,9 @@ def make_parser() -> Parser:
     parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
     parser.add_argument("--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, or else refuse")
     parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are no puzzles")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
     add_view_flags(parser, None)
-    add_thinking_flags(parser)
+    add_refinement_flags(parser)
     parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
@@ -95,133 +45,52 @@ def make_parser() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, answer, score.
-
-    Args:
-        arguments: the command line.
-    """
+    """Parse, answer, score."""
     values = make_parser().parse(arguments)
+    config = chosen_inference(values)
     require_least("pool_checkpoints", values.pool_checkpoints)
     named = values.checkpoint or [newest_checkpoint(RUNS)]
-    paths, checkpoint_path = pool_checkpoints(named, values.pool_checkpoints), named[0]
-    checkpoint = load_checkpoint(paths[0])
-    tasks = load_tests(checkpoint, values)
-    for path in paths[1:]:  # before the first has worked for hours
-        family = read_family(path)
-        if family is not tasks.family:
-            raise InputError(f"answers {family.title}, and {tasks.name} holds {tasks.family.title}", file=path)
+    ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
+    checkpoint, run_folder = ensemble.first, run_of(named[0])
+    if config.canvas != DEFAULT.canvas and checkpoint.family is not ARC:
+        raise InputError("does nothing for Sudoku and mazes, which fill their board", flag="--window")
+    asked = {"solutions": values.solutions, "puzzles": values.puzzles, "skip_bad": values.skip_bad}
+    tasks = load_tests(checkpoint, values.data, values.data_folder, **asked)
+    tasks = ensemble.check_tasks(tasks, drop_leaks=values.drop_leaks)
     views = tasks.family.usual_views if values.views is None else values.views
-    if tasks.has_solutions:
-        for path in paths:
-            tasks = refuse_trained(load_checkpoint(path) if path != paths[0] else checkpoint, tasks, values.drop_leaks)
-    run_folder = run_of(checkpoint_path)
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
     processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
-        print(f"{checkpoint_path}, step {checkpoint.step}: {describe(tasks)}")
-        if len(paths) > 1:
-            print(f"pooled votes of {len(paths)} checkpoints")
+        print(f"{named[0]}, step {checkpoint.step}: {describe_tests(tasks)}")
+        if len(ensemble.paths) > 1:
+            print(f"pooled votes of {len(ensemble.paths)} checkpoints")
         print(f"device: {device.reason}")
-    options = {name: getattr(values, name) for name in ("steps", "batch_size", "window")} | chosen_thinking(values)
-    parts, attempts = [], 0
-    for path in paths:  # one at a time in memory
-        voter = checkpoint if path == paths[0] else load_checkpoint(path)
-        attempts += values.rollouts * voter.config.model.latents
-        parts += predict_tasks(voter, tasks, device, views=views, processes=processes, **options)
-    if processes.is_main:
-        made = {"checkpoint": str(paths[0]), "step": checkpoint.step, "checkpoints": len(paths), "data": tasks.name}
-        made |= {"views": views, "steps": values.steps or checkpoint.config.training.halt_steps, "window": values.window}
-        made |= chosen_thinking(values) | {"steps_of_thought": mean_steps(parts, attempts / len(paths))}
-        ranked = tally(parts, tasks.outputs, views * len(paths), tasks.family)
-        results = make_results(made, tasks, ranked, count_views(parts, tasks.outputs, tasks.family))
-        report(results, out, values.show)
+    results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
+    if results is not None:
+        if values.show:
+            print(f"\n{show_answers(results, wants_colour())}\n")
+        save(results, out)
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
 
 
-def describe(tasks: AnySet) -> str:
-    """What is to be answered, in words."""
-    if isinstance(tasks, PuzzleSet):
-        return f"{len(tasks):,} puzzles of {tasks.name} ({tasks.family.name})" + f"\n{tasks.note}" * bool(tasks.note)
-    return f"{len(tasks)} tasks, {tasks.outputs} test outputs of {tasks.name}"
-
-
-def mean_steps(parts: list[Predictions], copies: float) -> float:
-    """Supervision steps that a rollout took, on average.
-
-    Args:
-        parts: predictions.
-        copies: rollouts and latents of each view, on average over the checkpoints.
-    """
-    steps = np.concatenate([part.steps for part in parts]) if parts else np.zeros(0)
-    return float(steps.mean() / copies) if len(steps) else 0.0
-
-
-def report(results: Results, out: Path, show: bool) -> None:
-    """Write predictions, submission and scores, and print what a person wants to know.
-
-    Args:
-        results: what was answered.
-        out: folder for the files.
-        show: print every answer as a picture.
-    """
-    tasks, of_puzzles = results.tasks, isinstance(results.tasks, PuzzleSet)
-    if show:
-        print(f"\n{show_answers(results, wants_colour())}\n")
-    if tasks.has_solutions:
+def save(results: Results, out: Path) -> None:
+    """Print the scores, and write the files of an evaluation into a folder without those of an earlier one."""
+    scores, table = None, "no solutions are known here, so there is no score"
+    if results.tasks.has_solutions:
         scores, table = score_results(results)
-        if of_puzzles:
-            print(f"{results.made['steps_of_thought']:.1f} steps of thought a rollout on average")
-        print(table)
-    else:
-        print("no solutions are known here, so there is no score")
-    # What matters most comes first, should the disk be full; what is left of other answers goes.
-    if not of_puzzles:
-        write_submission(out / SUBMISSION_FILE, tasks, results.grids)
-    remove_stale(out, (REPORT_FILE, FORMING_FILE, PREDICTIONS_FILE if of_puzzles else ANSWERS_FILE))
-    if tasks.has_solutions:
-        write_atomic(out / SCORES_FILE, to_json(dict(results.made) | scores, pretty=True))
-    else:
-        remove_stale(out, (SCORES_FILE,))
-    if of_puzzles:
-        write_answers(out / ANSWERS_FILE, results)
-        print(f"wrote {out / ANSWERS_FILE}")
-    else:
-        write_predictions(out / PREDICTIONS_FILE, results)
-        print(f"wrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs")
-
-
-def remove_stale(out: Path, names: Sequence[str]) -> None:
-    """Remove files of other answers, and the pictures of a report.
-
-    Args:
-        out: folder of the files.
-        names: of the files.
-
-    Raises:
-        InputError: one cannot be removed.
-    """
-    try:
-        for name in names:
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{name} of an earlier evaluation cannot be removed ({error.strerror})", file=out) from None
+    if scores is not None and results.tasks.family is not ARC:
+        print(f"{results.made['steps_of_thought']:.1f} supervision steps a rollout on average")
+    print(table)
+    print(save_results(out, results, scores))
     remove_pictures(out / PICTURES)
 
 
 def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:
-    """Watch how some answers form, and write the report; a report that cannot be made costs nothing that was written before.
-
-    Args:
-        results: what was answered.
-        out: folder for the files.
-        run_folder: of the training.
-        checkpoint: that answered.
-        device: where to compute.
-    """
+    """Trace how some answers are refined, and write the report; without one all other files stay."""
     try:
         subject = renew_forming(make_subject(str(out), out, results, run_folder), (), checkpoint, device)
         write_report(out / REPORT_FILE, subject)

@@ -16,12 +16,12 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.puzzle_sources import are_puzzles, load_puzzles
+from trm_arc.data.puzzle_text import read_puzzle
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks, same_task
 from trm_arc.data.task import Grid, Task, TaskSet, grid_key
 from trm_arc.evaluation.reading import find_results
 from trm_arc.evaluation.results import Answered, Results, Right, find_right, truths
 from trm_arc.report.drawing import draw_puzzle, draw_task, fill, head, show_answers
-from trm_arc.solve import read_puzzle
 
 _ROW = re.compile(r"(?:row )?(\d{1,12})")
 _NAMED_TEST = re.compile(r"(.+) test \d+")  # as comparisons name the test inputs of a task that has several

@@ -5,69 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import BOARD, tokens_to_board
-from trm_arc.cli import Parser, add_device_flags, add_thinking_flags, chosen_thinking, run
+from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference, run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.text import wants_colour
-from trm_arc.data.puzzle_families import MazeFamily, PuzzleFamily, family_of
-from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.evaluate import RUNS
+from trm_arc.data.puzzle_text import read_puzzle
 from trm_arc.inference.answer import make_predictor
-from trm_arc.inference.refinement import Moment
-from trm_arc.inference.votes import Candidate, tally
+from trm_arc.inference.votes import tally
 from trm_arc.model.checkpoint import newest_checkpoint
 from trm_arc.model.export import load_newest
-from trm_arc.report.puzzle_terminal import draw_board
-from trm_arc.report.terminal import flow
-
-LINE = 100  # cells of a board that is also told in one line, to be copied
-
-
-def read_question(text: str) -> tuple[PuzzleFamily, np.ndarray]:
-    """A puzzle as people write it: Sudoku in one line or several, with . or 0 for blanks; a maze, or a Sudoku, from a text file.
-
-    Args:
-        text: the puzzle itself, or the path of a file with it.
-
-    Returns:
-        What it is, and the board, uint8 (rows, columns).
-
-    Raises:
-        InputError: no puzzle, with the reason.
-    """
-    where = "the puzzle"
-    if len(text) < 1000 and "\n" not in text and _is_file(text):
-        where = text
-        try:
-            text = Path(text).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot be read as text ({error})", file=where) from None
-    elif "/" in text or text.endswith(".txt"):
-        raise InputError(f"{text}: no such file")
-    nothing = f"{where}: neither a puzzle nor a file of one; write a Sudoku in one line, or name a text file with one or a maze"
-    if not text.strip():
-        raise InputError(nothing)
-    lines = text.rstrip("\n").split("\n")
-    if "#" in text or set().union(*lines) <= set(MazeFamily.characters):
-        side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
-        board = "".join(line.rstrip(" ").ljust(side) for line in lines)
-    else:
-        board = "".join(character for line in lines for character in line if character not in " |-+─│┌┬┐├┼┤└┴┘")
-    if len(board) > BOARD**2:
-        raise InputError(nothing)
-    family = family_of(board, where)
-    question = family.parse(board)[0]
-    if fault := family.question_fault(question):
-        raise InputError(f"{fault}", file=where)
-    return family, question
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:
-        return False
+from trm_arc.report.solving import SolutionDrawer
 
 
 def make_parser() -> Parser:
@@ -82,22 +29,20 @@ def make_parser() -> Parser:
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
     parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
     parser.add_argument("--views", type=int, default=1, help="symmetries under which it is seen; they vote")
-    parser.add_argument("--show-steps", action="store_true", help="draw the answer after each step of thought")
-    add_thinking_flags(parser)
+    parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")
+    add_refinement_flags(parser)
     add_device_flags(parser)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, think, show.
-
-    Args:
-        arguments: the command line.
+    """Parse, answer, show.
 
     Returns:
         0 if the answer is right, 1 if it is not.
     """
     values = make_parser().parse(arguments)
+    config = chosen_inference(values)
     require_least("views", values.views)
     if values.show_steps and (values.views > 1 or values.patience):
         raise InputError("shows one view to its last step; leave out --views and --patience", flag="--show-steps")
@@ -107,78 +52,14 @@ def main(arguments: Sequence[str]) -> int:
         answers = f"answers {checkpoint.family.title}, and the puzzle is {puzzles.family.title}"
         raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
     device = find_device(values.device, values.precision)
-    predictor, _ = make_predictor(checkpoint, puzzles, device, steps=values.steps, **chosen_thinking(values))
-    drawer = Drawer(puzzles, wants_colour())
+    predictor, _ = make_predictor(checkpoint, puzzles, device, config)
+    drawer = SolutionDrawer(puzzles, colour=wants_colour())
     if values.show_steps:
         predictor.watch = drawer.draw_step
     views = np.arange(min(values.views, int(predictor.view_counts[0])))
     ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.family)[0]
     print(drawer.draw_answer(ranked[0], len(views)))
     return 0 if puzzles.family.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1
-
-
-def read_puzzle(text: str) -> PuzzleSet:
-    """The puzzle of `read_question` with its solution, by which an answer is judged.
-
-    Args:
-        text: see there.
-
-    Raises:
-        InputError: no puzzle, or not one with one solution.
-    """
-    family, question = read_question(text)
-    answer, solutions, rating = (found[0] for found in family.solve(question[None]))
-    if solutions != 1:
-        raise InputError(f"the puzzle has {'several solutions' if solutions else 'no solution'}; one is needed")
-    return PuzzleSet("the puzzle", family, question[None], answer[None], np.array([rating]), np.array([1]))
-
-
-class Drawer:
-    """Draws what a model says of a puzzle.
-
-    Args:
-        puzzles: the one puzzle.
-        colour: styles, or marks.
-    """
-
-    def __init__(self, puzzles: PuzzleSet, colour: bool) -> None:
-        self.family, self.colour = puzzles.family, colour
-        self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
-
-    def draw_step(self, moment: Moment) -> None:
-        """Print the answer after a step, of the rollout that is surest of it; the cycles before its last one are passed over."""
-        if not moment.last:
-            return
-        surest = int(moment.halting.argmax())
-        board = tokens_to_board(moment.answers[surest].cpu().numpy())
-        right = int((board == self.truth).sum())
-        sure = float(moment.halting[surest].float().sigmoid())
-        print(f"step {moment.step}: {right} of {board.size} cells right, {sure:.0%} sure")
-        print("\n".join(self._draw(board)) + "\n", flush=True)
-
-    def _draw(self, board: np.ndarray) -> list[str]:
-        return draw_board(self.family, self.question, board, self.truth, self.colour)
-
-    def draw_answer(self, candidate: Candidate, views: int) -> str:
-        """The question, the answer beside it, and the verdict of the rules.
-
-        Args:
-            candidate: the answer.
-            views: how many voted.
-        """
-        board, family = candidate.grid, self.family
-        question = draw_board(family, self.question, self.question, None, self.colour)
-        titled = [("question", question), ("answer", self._draw(board))]
-        if (board == self.truth).all():
-            verdict = "right: the solution"
-        elif family.are_solutions(self.question[None], board[None])[0]:
-            verdict = "right: another shortest path than the data sets' rule gives"
-        else:
-            verdict = f"wrong: {family.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
-        votes = f", {candidate.votes} of {views} views" if views > 1 else ""
-        told = f"{verdict} ({candidate.halting:.0%} sure{votes})"
-        line = f"{family.show(board)}\n" if board.size < LINE else ""
-        return f"{flow(titled)}\n{line}{told}"
 
 
 if __name__ == "__main__":

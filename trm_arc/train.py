@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from trm_arc.cli import DEFAULT_PRESET, choose_options, chosen_settings, parse_train_flags, read_run_flags, run
+from trm_arc.cli import DEFAULT_PRESET, RUNS, choose_options, chosen_settings, parse_train_flags, read_run_flags, run
 from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
-from trm_arc.config import PRESETS
+from trm_arc.config import load_preset
 from trm_arc.data.puzzle_examples import fit_to_data
 from trm_arc.evaluation.monitor import make_watchers
 from trm_arc.model.export import load_newest
@@ -25,12 +25,12 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     """
     values = parse_train_flags(arguments)
     given = chosen_settings(values)
-    settings = read_run_flags(values, values.out or Path("runs") / (values.preset or DEFAULT_PRESET), started)
+    settings = read_run_flags(values, values.out or RUNS / Path(values.preset or DEFAULT_PRESET).stem, started)
     processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
         checkpoint = load_newest(settings.out) if settings.resume else None
-        config = PRESETS[values.preset or DEFAULT_PRESET] if checkpoint is None or values.preset else checkpoint.config
+        config = load_preset(values.preset or DEFAULT_PRESET) if checkpoint is None or values.preset else checkpoint.config
         about_data = {"leave_out": ""} if "data" in given else {}  # the preset's is about the preset's data
         config = fit_to_data(config.override(about_data | given), given, values.data_folder)
         refuse_idle_settings(given, config.training)

@@ -79,7 +79,7 @@ def _load(tensors: Mapping[str, Tensor], settings: Settings, where: str) -> Reas
     found = {"missing": missing, "surplus": surplus, "of another shape": shapes}
     if any(found.values()):
         told = "; ".join(f"{what}: {shorten(names)}" for what, names in found.items() if names)
-        raise InputError(f"the tensors do not fit the settings of a {model.family}: {told}", file=where)
+        raise InputError(f"the tensors do not fit the settings of a {model.variant}: {told}", file=where)
     table = tensors.get(TABLE)
     if table is not None and (table.ndim != 2 or table.shape[1] != model.width or not len(table)):
         raise InputError(f"{TABLE} must have rows of {model.width} numbers, not the shape {tuple(table.shape)}", file=where)
@@ -138,13 +138,13 @@ def _parts(config: ModelConfig) -> list[_Part]:
         _Part("halt_weight", (), "q_head.weight"),
         _Part("halt_bias", (), "q_head.bias"),
         # single-z calls its only state L, the others call the answer H
-        _Part("y_start", (0,), "L_init" if config.family == "single-z" else "H_init"),
+        _Part("y_start", (0,), "L_init" if config.variant == "single-z" else "H_init"),
     ]
     z_names = ["L_init"] if config.states == 1 else [f"L{state + 1}_init" for state in range(config.states)]
     parts += [_Part("z_start", (state, 0), name) for state, name in enumerate(z_names)]
     mixing = ("qkv", "out") if config.mixer == "attention" else ("mix_gate_up", "mix_down")
     for network in range(config.networks):
-        level = "H" if network == 1 or config.family == "direct" else "L"
+        level = "H" if network == 1 or config.variant == "direct" else "L"
         for layer in range(config.layers):
             for part in (*mixing, "gate_up", "down"):
                 theirs = f"{level}_level.layers.{layer}.{_BLOCK_NAMES[part]}.weight"

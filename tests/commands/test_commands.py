@@ -208,7 +208,7 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
         ("train", ["--learning-rat=1"], "error: --learning-rat: no such flag; did you mean --learning-rate?"),
         ("train", ["stray"], "error: stray: no such flag"),
         ("train", ["--zzz"], "error: --zzz: no such flag; see `python -m trm_arc.train --help`"),
-        ("train", ["--preset", "arc9"], "invalid choice: 'arc9'"),
+        ("train", ["--preset", "arc9"], "error: --preset: arc9 is not a preset; did you mean arc2?"),
         ("train", ["--width", "many"], "invalid int value: 'many'"),
         ("train", ["--width", "9"], "error: width: must be a multiple of 2 x heads (2), got 9"),
         ("train", ["--vocabulary", "9"], "error: vocabulary: ARC needs 12 tokens, got 9"),

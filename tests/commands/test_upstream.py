@@ -241,7 +241,7 @@ def test_the_named_module_says_what_is_missing(settings: Path) -> None:
     ]:
         with pytest.raises(InputError, match=message):
             load_official(tensors, values | changes)
-    assert load_official(hrm, values | {"name": "hrm.hrm_act_v1@HRM", "H_layers": 2}).config.family == "hrm"
+    assert load_official(hrm, values | {"name": "hrm.hrm_act_v1@HRM", "H_layers": 2}).config.variant == "hrm"
 
 
 def test_values_that_are_no_finite_numbers_are_refused(settings: Path) -> None:

@@ -18,6 +18,7 @@ from trm_arc.data.buckets import choose_sides, expected_side, make_schedule, par
 from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.inference.answer import choose_windows, predict_tasks
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import runs_into_edge
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.training.state import inference_state, load_state, save_state
@@ -226,7 +227,8 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
     for trained in ("full", "lanes"):
         checkpoint = trained_in(tmp_path, trained)
         for window in ("trained", "full", "lanes"):
-            parts = predict_tasks(checkpoint, tasks, CPU, views=3, steps=2, batch_size=4, window=window, quiet=True)
+            config = InferenceConfig(steps=2, batch_size=4, canvas=window)
+            parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
             slots = np.concatenate([part.slots for part in parts])
             assert np.bincount(slots).tolist() == [3, 3, 3, 3]
             sizes = {part.canvases.shape[1:] for part in parts}
@@ -255,7 +257,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
         return answer, torch.ones(len(tokens)), torch.ones(len(tokens), dtype=torch.int32)
 
     monkeypatch.setattr(predict, "think", fills_small_windows)
-    parts = predict_tasks(checkpoint, tasks, CPU, views=2, steps=1, batch_size=3, quiet=True)
+    parts = predict_tasks(checkpoint, tasks, CPU, InferenceConfig(steps=1, batch_size=3), views=2, quiet=True)
     kept = [part for part in parts if len(part.slots)]
     assert all(min(part.canvases.shape[1:]) > 7 for part in kept)
     assert np.bincount(np.concatenate([part.slots for part in kept])).tolist() == [2, 2, 2, 2]

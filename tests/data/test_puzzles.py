@@ -24,14 +24,15 @@ from trm_arc.data.leakage import guard
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_families import PuzzleFamily, find_family
 from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.puzzle_text import read_question
 from trm_arc.data.table import read_puzzles, write_puzzles
 from trm_arc.evaluation.puzzle_scores import judge, puzzle_table, score_puzzles
 from trm_arc.inference.answer import make_predictor
-from trm_arc.inference.refinement import Moment, Thinking, think
+from trm_arc.inference.config import InferenceConfig
+from trm_arc.inference.refinement import Moment, think
 from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.report.puzzle_terminal import draw_board
-from trm_arc.solve import read_question
 from trm_arc.training.run_folder import best_so_far
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
@@ -436,8 +437,8 @@ def test_rollouts_are_noisy_but_for_the_first(trained: Path, sudoku: PuzzleSet) 
     tokens = torch.from_numpy(sudoku.questions[:6] + 1)
     rest = checkpoint.tensors["embedding.table"].expand(6, -1), torch.zeros(6, 30, dtype=torch.uint8)
     seen: list[Moment] = []
-    plain = think(reasoner, tokens, *rest, Thinking(3), torch.float32, range(6))
-    rollouts = Thinking(3, rollouts=4, noise=2.0)
+    plain = think(reasoner, tokens, *rest, InferenceConfig(steps=3), torch.float32, range(6))
+    rollouts = InferenceConfig(steps=3, rollouts=4, noise=2.0)
     noisy = think(reasoner, tokens, *rest, rollouts, torch.float32, range(6), seen.append)
     answers, sure = (part.view(6, 4, *part.shape[1:]) for part in (seen[-1].answers, seen[-1].halting))
     assert torch.equal(answers[:, 0], plain.answers)
@@ -455,10 +456,10 @@ def test_patience_stops_what_has_settled(trained: Path, sudoku: PuzzleSet) -> No
     tokens = torch.from_numpy(sudoku.questions + 1)
     rest = checkpoint.tensors["embedding.table"].expand(40, -1), torch.zeros(40, 30, dtype=torch.uint8)
     seen: list[Moment] = []
-    full = think(reasoner, tokens, *rest, Thinking(12), torch.float32, range(40), seen.append)
+    full = think(reasoner, tokens, *rest, InferenceConfig(steps=12), torch.float32, range(40), seen.append)
     history = [moment.answers for moment in seen if moment.last]
     for patience in (2, 1):
-        short = think(reasoner, tokens, *rest, Thinking(12, patience=patience), torch.float32, range(40))
+        short = think(reasoner, tokens, *rest, InferenceConfig(steps=12, patience=patience), torch.float32, range(40))
         for row, taken in enumerate(short.steps.tolist()):
             same = [torch.equal(history[step][row], history[step - 1][row]) for step in range(1, 12)]
             settled = [step + 1 for step in range(patience, 12) if all(same[step - patience : step])]
@@ -476,7 +477,7 @@ def test_thoughts_that_mean_nothing(flag: str, value: int, trained: Path, comman
 
 
 def test_views_are_symmetries_that_vote(trained: Path, sudoku: PuzzleSet) -> None:
-    predictor, unseen = make_predictor(load_checkpoint(trained), sudoku, CPU, steps=2)
+    predictor, unseen = make_predictor(load_checkpoint(trained), sudoku, CPU, InferenceConfig(steps=2))
     assert unseen == []
     slots, views = np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3)
     [part] = predictor.predict(slots, views)
@@ -567,9 +568,10 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
 
 
 def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
-    trained: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trm_arc.solve.RUNS", trained)
+    (tmp_path / "runs").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
     code, _, error = command("solve", QUESTION, "--device", "cpu")
     told = "the newest run answers sudoku-4x4, and the puzzle is sudoku-9x9; name another with --checkpoint"
     assert (code, told in error) == (2, True), error

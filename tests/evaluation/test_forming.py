@@ -21,6 +21,7 @@ from trm_arc.evaluation.compare import name_tests
 from trm_arc.evaluation.outcomes import judge_results
 from trm_arc.evaluation.traces import USUAL, Forming, Frame, choose_slots, read_forming, watch_forming, write_forming
 from trm_arc.inference.answer import find_rows, make_predictor
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import Moment
 from trm_arc.model.checkpoint import Checkpoint, Metadata
 from trm_arc.model.reasoner import Reasoner
@@ -107,7 +108,7 @@ def whole(formed: list[Forming]) -> list[tuple]:
 
 def predicted(checkpoint: Checkpoint, tasks: AnySet, slot: int, device: Device = CPU, **options) -> tuple[list, float]:
     """What a predictor says of a test input under its first view."""
-    predictor, _ = make_predictor(checkpoint, tasks, device, **options)
+    predictor, _ = make_predictor(checkpoint, tasks, device, InferenceConfig(**options))
     (part,) = (part for part in predictor.predict(np.array([slot]), np.array([0])) if len(part.slots))
     return tasks.family.undo(part.canvases[0], part.table[0]).tolist(), float(part.halting[0])
 
@@ -117,7 +118,7 @@ def predicted(checkpoint: Checkpoint, tasks: AnySet, slot: int, device: Device =
 def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> None:
     checkpoint = make_checkpoint(TASKS, KINDS[kind])
     slots, cycles = range(TASKS.outputs), checkpoint.config.model.cycles
-    formed = watch_forming(checkpoint, TASKS, slots, name_tests(TASKS_RESULTS), device, steps=3, window="full")
+    formed = watch_forming(checkpoint, TASKS, slots, name_tests(TASKS_RESULTS), device, InferenceConfig(steps=3, canvas="full"))
     assert [one.name for one in formed] == ["made00", "made01 test 1", "made01 test 2"]
     for slot, one in zip(slots, formed, strict=True):
         assert [frame[:3] for frame in one.frames] == [(s, c, c == cycles) for s in (1, 2, 3) for c in range(1, cycles + 1)]
@@ -133,17 +134,17 @@ def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> 
 @pytest.mark.parametrize("rollouts", [1, 3])
 def test_the_last_frame_of_a_step_is_the_answer_of_so_many_steps(changes: dict, rollouts: int) -> None:
     checkpoint = make_checkpoint(TASKS, changes)
-    (one,) = watch_forming(checkpoint, TASKS, [2], ["a", "b", "c"], CPU, steps=3, rollouts=rollouts)
+    (one,) = watch_forming(checkpoint, TASKS, [2], ["a", "b", "c"], CPU, InferenceConfig(steps=3, rollouts=rollouts))
     lasts = [(frame.grid.tolist(), frame.halting) for frame in one.frames if frame.last]
     assert lasts == [predicted(checkpoint, TASKS, 2, steps=steps, rollouts=rollouts) for steps in (1, 2, 3)]
-    assert watch_forming(checkpoint, TASKS, [2], ["c"] * 3, CPU, steps=3, rollouts=rollouts)[0].name == "c"
+    assert watch_forming(checkpoint, TASKS, [2], ["c"] * 3, CPU, InferenceConfig(steps=3, rollouts=rollouts))[0].name == "c"
 
 
 @pytest.mark.parametrize("changes", [{}, {"latents": 2}, {"states": 0, "thoughts": 0}])
 @pytest.mark.parametrize("rollouts", [1, 2])
 def test_watching_changes_nothing(changes: dict, rollouts: int) -> None:
     checkpoint = make_checkpoint(TASKS, changes)
-    predictor, _ = make_predictor(checkpoint, TASKS, CPU, steps=3, rollouts=rollouts)
+    predictor, _ = make_predictor(checkpoint, TASKS, CPU, InferenceConfig(steps=3, rollouts=rollouts))
     views = np.zeros(9, np.int64) + np.arange(9) % 3, np.arange(9) // 3
     (unseen,), moments = predictor.predict(*views), []
     predictor.watch = moments.append
@@ -157,9 +158,9 @@ def test_watching_changes_nothing(changes: dict, rollouts: int) -> None:
 @pytest.mark.parametrize("changes", [{}, {"latents": 2}])
 def test_a_view_that_is_run_again_on_a_larger_window_shows_its_last_run_alone(changes: dict) -> None:
     checkpoint = make_checkpoint(TASKS, {**changes, "window": "lanes", "lanes": "4,6,7"}, (4, 6, 7))
-    predictor, _ = make_predictor(checkpoint, TASKS, CPU, steps=2)
+    predictor, _ = make_predictor(checkpoint, TASKS, CPU, InferenceConfig(steps=2))
     larger = 0
-    for slot, one in enumerate(watch_forming(checkpoint, TASKS, range(3), "abc", CPU, steps=2)):
+    for slot, one in enumerate(watch_forming(checkpoint, TASKS, range(3), "abc", CPU, InferenceConfig(steps=2))):
         moments: list[Moment] = []
         predictor.watch = moments.append
         predictor.predict(np.array([slot]), np.array([0]))
@@ -174,7 +175,7 @@ def test_a_view_that_is_run_again_on_a_larger_window_shows_its_last_run_alone(ch
 def test_answers_to_puzzles_form_alike(tmp_path: Path, name: str, mixer: dict) -> None:
     puzzles = make_puzzles(name, 5, 1)
     checkpoint = make_checkpoint(puzzles, on_board(name) | mixer)
-    formed = watch_forming(checkpoint, puzzles, [4, 0], [f"row {n}" for n in range(1, 6)], CPU, steps=2)
+    formed = watch_forming(checkpoint, puzzles, [4, 0], [f"row {n}" for n in range(1, 6)], CPU, InferenceConfig(steps=2))
     assert [one.name for one in formed] == ["row 5", "row 1"]
     for slot, one in zip([4, 0], formed, strict=True):
         assert said(one.frames) == by_hand(checkpoint, puzzles, slot, 2, CPU)
@@ -187,11 +188,11 @@ def test_what_does_not_fit_or_is_not_finite_is_left_out(tmp_path: Path) -> None:
     small = make_checkpoint(TASKS, {"board_rows": 3, "board_columns": 3}, (3,))
     fits = [task.test[number].input.shape for task, number in TASKS.tests]
     names = [f"{shape}" for shape in fits]
-    formed = watch_forming(small, TASKS, range(3), names, CPU, steps=1)
+    formed = watch_forming(small, TASKS, range(3), names, CPU, InferenceConfig(steps=1))
     assert [one.name for one in formed] == [str(shape) for shape in fits if max(shape) <= 3]
     broken = make_checkpoint(TASKS, {})
     broken.tensors["model.halt_bias"][:] = torch.nan
-    assert watch_forming(broken, TASKS, range(3), names, CPU, steps=2) == []
+    assert watch_forming(broken, TASKS, range(3), names, CPU, InferenceConfig(steps=2)) == []
 
 
 # --- the file

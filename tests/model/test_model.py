@@ -20,7 +20,7 @@ def test_equals_the_original(shared: Path, name: str) -> None:
     arrays = read_arrays(shared / "reference" / f"{name}.npz")
     reasoner = load_original(arrays)
     config = reasoner.config
-    assert config.family.startswith(name.replace("_", "-"))
+    assert config.variant.startswith(name.replace("_", "-"))
     board = (-1, config.board_rows, config.board_columns)
     tokens = torch.from_numpy(arrays["inputs"]).view(board)
     labels = labels_of(arrays["labels"]).view(board)
@@ -205,7 +205,7 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"mixer": "fourier"}, "mixer: must be one of attention, mlp"),
         ({"gradient_calls": 16}, r"gradient_calls: must be 0 \(the last cycle\), -1 \(all\) or 1 to T \(n \+ 1\) = 15"),
         ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 12"),
-        ({"width": 512.0}, "width: must be of type int"),
+        ({"width": 512.0}, "width: must be a whole number"),
         ({"expansion": float("nan")}, "expansion: must be a finite number"),
         ({"convolution": 2}, "convolution: must be 0 or odd"),
         ({"damping": 0.0}, "damping: must be above 0 and at most 1"),

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -22,6 +22,7 @@ from trm_arc.evaluation.results import Results, make_results, truths, write_pred
 from trm_arc.evaluation.score import pass_at
 from trm_arc.evaluation.traces import Forming, Frame
 from trm_arc.inference.votes import Candidate
+from trm_arc.model.export import load_newest
 from trm_arc.report.contents import ROOM, Contents
 from trm_arc.report.logs import read_log
 from trm_arc.report.making import Subject, find_subject, list_logs, write_report
@@ -516,10 +517,8 @@ def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path:
 
 
 def test_a_report_that_cannot_be_made_costs_nothing(
-    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    results: Results, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("trm_arc.report.page.has_template_engine", lambda: False)
-    monkeypatch.setattr("trm_arc.evaluate.renew_forming", lambda subject, *_rest: subject)
-    unused: Any = None
-    write_page(results, tmp_path, tmp_path, unused, find_device("cpu", "auto"))
+    write_page(results, tmp_path, tmp_path, load_newest(trained), find_device("cpu", "auto"))
     assert capsys.readouterr().out.startswith("no report: ")

@@ -16,7 +16,8 @@ from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
-from trm_arc.inference.refinement import Thinking, think
+from trm_arc.inference.config import InferenceConfig
+from trm_arc.inference.refinement import think
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
@@ -147,8 +148,8 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
     trainer = small_trainer(SMALL.override({"random_start": True}), dtype=torch.float64)
     tasks = make_tasks(3, 2, "eval")
     results = [
-        predict_tasks(inference_state(trainer), tasks, trainer.device, views=3, steps=2, batch_size=size, quiet=True)[0]
-        for size in (5, batch_size)
+        predict_tasks(inference_state(trainer), tasks, trainer.device, config, views=3, quiet=True)[0]
+        for config in (InferenceConfig(steps=2, batch_size=size) for size in (5, batch_size))
     ]
     np.testing.assert_array_equal(results[0].canvases, results[1].canvases)
     np.testing.assert_allclose(results[0].halting, results[1].halting, rtol=1e-5)
@@ -310,7 +311,7 @@ def test_a_row_that_halted_restarts_all_its_latents() -> None:
 def test_the_surest_latent_answers() -> None:
     reasoner = tiny(latents=3)
     tokens, vectors, transforms = puzzles(4)
-    answers, sure, _ = think(reasoner, tokens, vectors, transforms, Thinking(2), torch.float64, range(4))
+    answers, sure, _ = think(reasoner, tokens, vectors, transforms, InferenceConfig(steps=2), torch.float64, range(4))
     inputs = spread(reasoner, tokens, vectors, transforms)
     state = reasoner.start(4, 4, 4, torch.float64)
     with torch.no_grad():
@@ -615,8 +616,8 @@ def test_print_tells_the_family_and_counts_the_parameters() -> None:
     assert "states 2" in text[3]
     assert "convolution 3" in text[3]
     published = {"trm": "trm", "trm-mlp": "trm-mlp", "single-z": "single-z", "multi-z": "multi-z with 6 states", "hrm": "hrm"}
-    for name, family in {**published, "direct": "direct", "arc1-loop": "looped"}.items():
-        assert PRESETS[name].model.family == family
+    for name, variant in {**published, "direct": "direct", "arc1-loop": "looped"}.items():
+        assert PRESETS[name].model.variant == variant
     assert "none attached" in repr(Reasoner(ModelConfig(width=16, heads=2), torch.Generator()))
 
 

@@ -38,6 +38,19 @@ def load_record(kind: type[T], value: object, file: Path | str, parsers: Parsers
         raise InputError("; ".join(filter(None, (error.problem, advice))), file=file, place=".".join(error.place)) from None
 
 
+def check_record(record: Any) -> None:
+    """Check the types of a record that was made by hand, as `load_record` checks a file's.
+
+    Raises:
+        InputError: a field is of another type, or a number that is not finite.
+    """
+    for name, hint in _shape(type(record))[0].items():
+        try:
+            _parse(hint, getattr(record, name), (), {})
+        except _MismatchError as error:
+            raise InputError(error.problem, flag=name) from None
+
+
 class _MismatchError(ValueError):
     def __init__(self, place: Sequence[str], problem: str) -> None:
         self.place, self.problem = place, problem

@@ -1,25 +1,28 @@
 """Settings of a model and of its training, and the presets that bundle them."""
 
-from trm_arc.config.settings import (
+from trm_arc.config.presets import (
     PRESET_HELP,
     PRESETS,
     RECIPE_HELP,
     RECIPES,
-    VIEW_WINDOWS,
-    Config,
-    ModelConfig,
-    TrainingConfig,
-    settings,
+    SETTINGS_FILE,
+    load_preset,
+    write_preset,
 )
+from trm_arc.config.settings import SECTIONS, VIEW_WINDOWS, Config, ModelConfig, TrainingConfig, settings
 
 __all__ = [
     "PRESETS",
     "PRESET_HELP",
     "RECIPES",
     "RECIPE_HELP",
+    "SECTIONS",
+    "SETTINGS_FILE",
     "VIEW_WINDOWS",
     "Config",
     "ModelConfig",
     "TrainingConfig",
+    "load_preset",
     "settings",
+    "write_preset",
 ]

@@ -54,17 +54,15 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
         raise InputError(f"no solutions of {tasks.name} are known here, so there is nothing to score", flag="--evaluate-every")
     pool: list[Predictions] = []
 
-    def evaluate(look: Callable[[], object]) -> dict[str, float]:
+    def evaluate(on_batch: Callable[[], object]) -> dict[str, float]:
         parts = predict_tasks(
             inference_state(trainer),
             tasks,
             trainer.device,
             views=views,
-            steps=None,
-            batch_size=256,
             processes=trainer.processes,
             quiet=True,
-            look=look,
+            on_batch=on_batch,
         )
         scores = _scores(tasks, parts)
         if pool_votes:

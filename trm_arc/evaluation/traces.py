@@ -17,6 +17,7 @@ from trm_arc.data.task import Grid
 from trm_arc.evaluation.outcomes import Outcome, judge_results
 from trm_arc.evaluation.results import Results, name_tests
 from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor
 from trm_arc.inference.refinement import Moment
 from trm_arc.model.checkpoint import Checkpoint
@@ -103,7 +104,12 @@ class _Watcher:
 
 
 def watch_forming(
-    checkpoint: Checkpoint, tasks: AnySet, slots: Sequence[int], names: Sequence[str], device: Device, **options: Any
+    checkpoint: Checkpoint,
+    tasks: AnySet,
+    slots: Sequence[int],
+    names: Sequence[str],
+    device: Device,
+    config: InferenceConfig = DEFAULT,
 ) -> list[Forming]:
     """Think about some test inputs again, and keep what comes of every cycle.
 
@@ -113,7 +119,6 @@ def watch_forming(
         slots: numbers of the test inputs.
         names: of all test inputs.
         device: where to compute.
-        options: `steps` and `window` of `make_predictor`.
 
     Returns:
         Those that fit the model's board, and whose halting probabilities are finite, as votes need them to be.
@@ -121,7 +126,7 @@ def watch_forming(
     Raises:
         InputError: see `make_predictor`.
     """
-    predictor, _ = make_predictor(checkpoint, tasks, device, **options)
+    predictor, _ = make_predictor(checkpoint, tasks, device, config)
     formed = []
     for slot in slots:
         if not predictor.view_counts[slot]:

@@ -2,8 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import TaskSet
+from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor, list_views
-from trm_arc.inference.refinement import Thinking
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import Checkpoint, check_rows
 
@@ -126,62 +125,44 @@ def make_predictor(
     checkpoint: Checkpoint,
     tasks: AnySet,
     device: Device,
-    *,
-    steps: int | None = None,
-    batch_size: int = 256,
-    window: str = "trained",
-    **thinking: Any,
+    config: InferenceConfig = DEFAULT,
 ) -> tuple[Predictor, list[str]]:
-    """Set a checkpoint to work on some tasks.
-
-    Args:
-        checkpoint: the model; its averaged weights are used.
-        tasks: what to answer; their solutions, if any, are not read.
-        device: where to compute.
-        steps: supervision steps; as in training if None.
-        batch_size: rollouts of views at a time.
-        window: see `choose_windows`.
-        thinking: the rest of `Thinking`.
+    """A predictor of tasks, whose solutions are not read, by a checkpoint's averaged weights.
 
     Returns:
-        The predictor, and the ids of tasks that the checkpoint has never seen.
+        The predictor, and the ids of tasks that the checkpoint was not trained on.
 
     Raises:
-        InputError: a number out of its range, or a checkpoint of another kind of puzzle.
+        InputError: a checkpoint of another kind of puzzle, or a canvas that its model cannot have.
     """
     tasks = tasks.without_solutions()
-    how = Thinking(checkpoint.config.training.halt_steps if steps is None else steps, **thinking).check()
-    require_least("batch_size", batch_size)
+    config = replace(config, steps=config.steps or checkpoint.config.training.halt_steps)
     checkpoint.require_family(tasks.family, tasks.name)
     check_vocabulary(checkpoint.config.model, tasks.family)
-    windows, larger = choose_windows(checkpoint, tasks, window)
+    windows, larger = choose_windows(checkpoint, tasks, config.canvas)
     rows = find_rows(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
-    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, how, batch_size), rows.unseen
+    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, config), rows.unseen
 
 
 def predict_tasks(
     checkpoint: Checkpoint,
     tasks: AnySet,
     device: Device,
+    config: InferenceConfig = DEFAULT,
     *,
     views: int,
     processes: ProcessGroup | None = None,
     quiet: bool = False,
-    look: Callable[[], object] = lambda: None,
-    **options: Any,
+    on_batch: Callable[[], object] = lambda: None,
 ) -> list[Predictions]:
-    """Predict every test input of `tasks`, with a progress bar, and a word on tasks that the checkpoint has never seen.
+    """Predict every test input of `tasks`, with a progress bar, and a note on tasks that the checkpoint was not trained on.
 
     Args:
-        checkpoint: see `make_predictor`.
-        tasks: the same.
-        device: the same.
-        views: views of a test input at most.
-        processes: this one and its like, each of which predicts a share of the views; all get all predictions.
-        quiet: neither bar nor words.
-        look: called between batches; may raise to give the work up.
-        options: the rest of `make_predictor`.
+        views: of a test input at most.
+        processes: of the process group, each of which predicts a share of the views; all get all predictions.
+        quiet: neither bar nor note.
+        on_batch: called after each batch; may raise to stop.
 
     Raises:
         InputError: as `make_predictor`, or a task that the MLP mixer cannot hold.
@@ -189,7 +170,7 @@ def predict_tasks(
     processes = processes or ProcessGroup()
     quiet = quiet or not processes.is_main
     require_least("views", views)
-    predictor, unseen = make_predictor(checkpoint, tasks, device, **options)
+    predictor, unseen = make_predictor(checkpoint, tasks, device, config)
     refuse_large(checkpoint, tasks)
     if unseen and not quiet:
         print(
@@ -212,7 +193,7 @@ def predict_tasks(
 
         def progress(done: int) -> None:
             bar.update(done)
-            look()
+            on_batch()
 
         parts = predictor.predict(slots[here], numbers[here], progress)
     if processes.count == 1:

@@ -34,3 +34,6 @@ class InferenceConfig:
             require_least(name, getattr(self, name), least)
         if not 0 < self.noise < 100:
             raise InputError(f"a deviation above 0 and below 100 is needed, got {self.noise}", flag="--rollout-noise")
+
+
+DEFAULT = InferenceConfig()

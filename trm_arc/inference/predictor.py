@@ -12,7 +12,8 @@ from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
 from trm_arc.data.puzzle_set import AnySet
-from trm_arc.inference.refinement import Thinking, Thought, Watch, think
+from trm_arc.inference.config import InferenceConfig
+from trm_arc.inference.refinement import Thought, Watch, think
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.reasoner import Reasoner
 
@@ -28,8 +29,7 @@ class Predictor:
         windows: the canvas of each test input, which must hold it.
         larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
         device: where, and in which precision.
-        thinking: how long, and how often.
-        batch_size: rollouts of views at a time; halved when the memory is not enough.
+        config: how views are answered; its steps are a number.
     """
 
     def __init__(
@@ -41,13 +41,12 @@ class Predictor:
         windows: Sequence[Window],
         larger: Sequence[Window],
         device: Device,
-        thinking: Thinking,
-        batch_size: int,
+        config: InferenceConfig,
     ) -> None:
         self.reasoner, self.vectors, self.plan = reasoner.eval(), vectors, plan
         self.windows, self.larger = [Window(*window) for window in windows], larger
         self.watch: Watch | None = None  # looks at every step of thought
-        self.device, self.thinking, self.batch_size = device, thinking, max(1, batch_size // thinking.rollouts)
+        self.device, self.config, self.batch_size = device, config, max(1, config.batch_size // config.rollouts)
         self.family = tasks.family
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
         self.first_rows = plan.starts[owner]
@@ -126,7 +125,7 @@ class Predictor:
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([slots, rows], axis=1))
-        return think(self.reasoner, tokens, vectors, transforms, self.thinking, self.device.dtype, seeds, self.watch)
+        return think(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.watch)
 
 
 def list_views(slots: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

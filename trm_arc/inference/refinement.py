@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from augment.kernels import generator_seeds
-from trm_arc.common.errors import InputError, require_least
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.reasoner import HALT, Reasoner, State
 
 
@@ -33,34 +33,6 @@ class Moment(NamedTuple):
 Watch = Callable[[Moment], None]
 
 
-class Thinking(NamedTuple):
-    """How long, and how often, a view is thought about.
-
-    Attributes:
-        steps: supervision steps at most.
-        rollouts: attempts side by side, of which the halting head picks the one surest of its answer; the first is without noise.
-        noise: deviation of what is added to the scratch states of the others before every step.
-        patience: steps after which a rollout whose answer has not changed in them stops; 0: never before the last.
-    """
-
-    steps: int
-    rollouts: int = 1
-    noise: float = 0.2
-    patience: int = 0
-
-    def check(self) -> "Thinking":
-        """This, if its values mean something.
-
-        Raises:
-            InputError: one is out of its range.
-        """
-        for name, least in (("steps", 1), ("rollouts", 1), ("patience", 0)):
-            require_least(name, getattr(self, name), least)
-        if not 0 < self.noise < 100:
-            raise InputError(f"a deviation above 0 and below 100 is needed, got {self.noise}", flag="--rollout-noise")
-        return self
-
-
 class Thought(NamedTuple):
     """What came of it: predicted tokens uint8 (B, H, W), halting probabilities float32 (B,), and the supervision steps that it
     took, all rollouts and latents together, int32 (B,)."""
@@ -76,7 +48,7 @@ def think(
     tokens: Tensor,
     task_vectors: Tensor,
     transforms: Tensor,
-    thinking: Thinking,
+    config: InferenceConfig,
     dtype: torch.dtype,
     seeds: Sequence[int],
     watch: Watch | None = None,
@@ -88,37 +60,37 @@ def think(
         tokens: (B, H, W).
         task_vectors: (B, D).
         transforms: (B, bytes of a transform), which each puzzle is seen under.
-        thinking: how.
+        config: how; its steps are a number.
         dtype: of the computation.
         seeds: of each puzzle's noise and of its random initial states, if there are such.
         watch: called with the answers of all rows after each cycle of each step; does not go with patience.
 
     Source of the rollouts: Sghaier, Parviz, Jolicoeur-Martineau, "Probabilistic Tiny Recursive Model", arXiv 2605.19943.
     """
-    copies, (count, *window) = thinking.rollouts * reasoner.config.latents, tokens.shape
+    copies, (count, *window) = config.rollouts * reasoner.config.latents, tokens.shape
     rows, device = count * copies, tokens.device
-    state = _first_states(reasoner, window, dtype, thinking.rollouts, seeds)
-    noise = _noise_sources(reasoner, thinking, seeds, device)
+    state = _first_states(reasoner, window, dtype, config.rollouts, seeds)
+    noise = _noise_sources(reasoner, config, seeds, device)
     puzzle = [part.repeat_interleave(copies, dim=0) for part in (tokens, task_vectors, transforms)]
     answers = torch.empty((rows, *window), dtype=torch.uint8, device=device)
     halting = torch.empty(rows, device=device)
-    taken = torch.full((rows,), thinking.steps, dtype=torch.int32, device=device)
+    taken = torch.full((rows,), config.steps, dtype=torch.int32, device=device)
     active = torch.arange(rows, device=device)
     before, unchanged = None, torch.zeros(rows, dtype=torch.int32, device=device)
-    for step in range(1, thinking.steps + 1):
+    for step in range(1, config.steps + 1):
         seen = _Cycles(step, watch) if watch is not None else None
-        output = reasoner(_shake(state, noise, thinking.noise), *puzzle, watch=seen)
+        output = reasoner(_shake(state, noise, config.noise), *puzzle, watch=seen)
         state = output.state
-        if not thinking.patience and watch is None and step < thinking.steps:
+        if not config.patience and watch is None and step < config.steps:
             continue
         now, sure = output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, HALT]
         if seen is not None:
             seen.tell(now, sure, last=True)
-        done = torch.full_like(active, step == thinking.steps, dtype=torch.bool)
-        if thinking.patience:
+        done = torch.full_like(active, step == config.steps, dtype=torch.bool)
+        if config.patience:
             same = done if before is None else (now == before).flatten(1).all(dim=1)
             before, unchanged = now, torch.where(same, unchanged + 1, 0)
-            done |= unchanged >= thinking.patience
+            done |= unchanged >= config.patience
         if not bool(done.any()):
             continue
         at = active[done]
@@ -165,12 +137,12 @@ def _first_states(reasoner: Reasoner, window: Sequence[int], dtype: torch.dtype,
 
 
 def _noise_sources(
-    reasoner: Reasoner, thinking: Thinking, seeds: Sequence[int], device: torch.device
+    reasoner: Reasoner, config: InferenceConfig, seeds: Sequence[int], device: torch.device
 ) -> list[torch.Generator | None]:
     """What draws the noise of each row; None for the rows of a first rollout."""
-    if thinking.rollouts == 1:
+    if config.rollouts == 1:
         return []
-    rows = [(s, r, k) for s in seeds for r in range(thinking.rollouts) for k in range(reasoner.config.latents)]
+    rows = [(s, r, k) for s in seeds for r in range(config.rollouts) for k in range(reasoner.config.latents)]
     return [torch.Generator(device).manual_seed(seed_of(s, r, k + 1)) if r else None for s, r, k in rows]
 
 

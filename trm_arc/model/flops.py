@@ -45,7 +45,7 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
         depth: T and n, if not the model's own.
     """
     cycles, thoughts = depth or (config.cycles, config.thoughts)
-    calls, carrying = cycles * (thoughts + 1), config.carrying(cycles, thoughts)
+    calls, carrying = cycles * (thoughts + 1), config.calls_with_gradient(cycles, thoughts)
     call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
     step = (calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
     if config.latents > 1:

@@ -175,7 +175,7 @@ class Reasoner(nn.Module):
         table = f"{rows * config.width:,} parameters, {rows:,} rows" if rows else "none attached"
         changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(default, f.name)]
         lines = (
-            f"Reasoner: {config.family}, width {config.width}, {config.layers} blocks, T {config.cycles}, n {config.thoughts}",
+            f"Reasoner: {config.variant}, width {config.width}, {config.layers} blocks, T {config.cycles}, n {config.thoughts}",
             f"  network          {network:,} parameters",
             f"  task embeddings  {table}",
             f"  unlike TRM       {', '.join(f'{name} {getattr(config, name)}' for name in changed) or 'nothing'}",
@@ -263,7 +263,7 @@ class Reasoner(nn.Module):
 
         cycles, thoughts = depth or (config.cycles, config.thoughts)
         calls = cycles * (thoughts + 1)
-        carrying = config.carrying(cycles, thoughts)
+        carrying = config.calls_with_gradient(cycles, thoughts)
         grad = torch.is_grad_enabled()
         for number in range(calls):
             thought = number % (thoughts + 1)

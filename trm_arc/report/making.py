@@ -13,6 +13,7 @@ from trm_arc.config import VIEW_WINDOWS
 from trm_arc.evaluation.reading import find_results
 from trm_arc.evaluation.results import Results, name_tests, questions, truths
 from trm_arc.evaluation.traces import Forming, choose_slots, read_forming, watch_forming, write_forming
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
 from trm_arc.report.curves import draw_curves
 from trm_arc.report.logs import RunLog, has_log, read_log, show_summary
@@ -157,7 +158,8 @@ def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, dev
     steps, window = results.made.get("steps"), results.made.get("window", "trained")
     if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_WINDOWS:
         raise InputError(f"{subject.name}: its predictions tell of {steps} steps on windows as {window}; evaluate it anew")
-    formed = watch_forming(model, results.tasks, slots, name_tests(results), device, steps=steps, window=window)
+    config = InferenceConfig(steps=steps, canvas=window)
+    formed = watch_forming(model, results.tasks, slots, name_tests(results), device, config)
     write_forming(subject.folder / FORMING_FILE, formed)
     return replace(subject, forming=formed)
 

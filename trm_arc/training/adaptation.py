@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_arc.common.errors import InputError
-from trm_arc.config import PRESETS, RECIPES, Config
+from trm_arc.config import RECIPES, Config, load_preset
 from trm_arc.data.family import ARC
 from trm_arc.data.puzzle_sources import are_puzzles
 from trm_arc.model.checkpoint import read_family
@@ -40,7 +40,7 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
     Raises:
         InputError: one is not for ARC.
     """
-    if preset is not None and are_puzzles(PRESETS[preset].training.data):
+    if preset is not None and are_puzzles(load_preset(preset).training.data):
         raise InputError(f"{preset} is for Sudoku or mazes, not for ARC tasks", flag="--preset")
     for path in checkpoints:
         try:

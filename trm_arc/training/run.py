@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.files import exclusive
+from trm_arc.config import SETTINGS_FILE, write_preset
 from trm_arc.model.checkpoint import checkpoint_name, list_checkpoints, remove_unfinished
 from trm_arc.model.export import FOLDER, export_pieces
 from trm_arc.model.flops import measure_peak
@@ -81,6 +82,7 @@ def _train_in_folder(config: RunConfig, processes: ProcessGroup, built: Built, w
     best, owed = -math.inf, False  # the main process knows
     if processes.is_main:
         best, owed = _restore_history(config, built, scored=evaluate is not None)
+        write_preset(out / SETTINGS_FILE, trainer.config, f"the settings of the run {out.name}")
         print("\n".join(notes))
     peak = measure_peak(trainer.device) * processes.count
     stale = list_stale(out) if config.overwrite else []

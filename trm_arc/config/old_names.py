@@ -1,0 +1,46 @@
+"""Names that changed: files and command lines that have the old ones go on working.
+
+Settings of a checkpoint or of a preset's file take their new names when they are read; a flag says its new name, once.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trm_arc.common.errors import InputError
+
+SETTINGS: dict[str, str] = {}  # old name: new name
+VALUES: dict[str, dict[str, str]] = {}  # new name of a setting: its old values, with the new ones
+FLAGS: dict[str, str] = {}  # flags that are no settings, without their dashes: old name: new name
+FLAG_VALUES: dict[str, dict[str, str]] = {}  # new name of a flag that is no setting: its old values, with the new ones
+
+
+def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
+    """Settings read from a file under their names and values of today.
+
+    Raises:
+        InputError: a setting is there under its old and its new name.
+    """
+    renewed: dict[str, Any] = {}
+    for old, value in settings.items():
+        name = SETTINGS.get(old, old)
+        if name in renewed or (name != old and name in settings):
+            raise InputError(f"{old} is now {name}, which is given, too; keep one of them", file=file)
+        values = VALUES.get(name, {})
+        renewed[name] = values.get(value, value) if isinstance(value, str) else value
+    return renewed
+
+
+def new_flag(flag: str) -> str | None:
+    """Today's name of a flag that was renamed, with its dashes; None if it was not."""
+    names = {old.replace("_", "-"): new.replace("_", "-") for old, new in {**FLAGS, **SETTINGS}.items()}
+    for dashes in ("--no-", "--"):
+        if flag.startswith(dashes) and (new := names.get(flag.removeprefix(dashes))):
+            return f"{dashes}{new}"
+    return None
+
+
+def new_value(flag: str, value: str) -> str | None:
+    """Today's word for a flag's value that was renamed; None if it was not."""
+    name = flag.removeprefix("--")
+    return {**VALUES.get(name.replace("-", "_"), {}), **FLAG_VALUES.get(name, {})}.get(value)

@@ -1,0 +1,50 @@
+"""The answer to one puzzle in the terminal, as it is refined and at its end."""
+
+import numpy as np
+
+from augment import tokens_to_board
+from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.inference.refinement import Moment
+from trm_arc.inference.votes import Candidate
+from trm_arc.report.puzzle_terminal import draw_board
+from trm_arc.report.terminal import flow
+
+LINE = 100  # cells of a board that is printed in one line, too, to be copied
+
+
+class SolutionDrawer:
+    """Draws a model's answer to a single puzzle, in colour or with marks."""
+
+    def __init__(self, puzzles: PuzzleSet, *, colour: bool) -> None:
+        self.family, self.colour = puzzles.family, colour
+        self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
+
+    def draw_step(self, moment: Moment) -> None:
+        """Print the answer after a step, of the rollout that is surest of it; cycles within a step are not drawn."""
+        if not moment.last:
+            return
+        surest = int(moment.halting.argmax())
+        board = tokens_to_board(moment.answers[surest].cpu().numpy())
+        right = int((board == self.truth).sum())
+        sure = float(moment.halting[surest].float().sigmoid())
+        print(f"step {moment.step}: {right} of {board.size} cells right, {sure:.0%} sure")
+        print("\n".join(self._draw(board)) + "\n", flush=True)
+
+    def _draw(self, board: np.ndarray) -> list[str]:
+        return draw_board(self.family, self.question, board, self.truth, self.colour)
+
+    def draw_answer(self, candidate: Candidate, views: int) -> str:
+        """The question, the answer beside it, and whether the rules allow it; `views` have voted."""
+        board, family = candidate.grid, self.family
+        question = draw_board(family, self.question, self.question, None, self.colour)
+        titled = [("question", question), ("answer", self._draw(board))]
+        if (board == self.truth).all():
+            verdict = "right: the solution"
+        elif family.are_solutions(self.question[None], board[None])[0]:
+            verdict = "right: another shortest path than the data sets' rule gives"
+        else:
+            verdict = f"wrong: {family.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
+        votes = f", {candidate.votes} of {views} views" if views > 1 else ""
+        summary = f"{verdict} ({candidate.halting:.0%} sure{votes})"
+        line = f"{family.show(board)}\n" if board.size < LINE else ""
+        return f"{flow(titled)}\n{line}{summary}"
