@@ -1,4 +1,4 @@
-"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest guessed."""
+"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest gets guesses."""
 
 import json
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Challenges:
         document = {task_id: answered[task_id] for task_id in self.order}
         try:
             data = to_json(document)
-        except TypeError:  # half a character in an id, which orjson refuses and Python's own module writes as it stood
+        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's own module writes as it was
             data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
         faults = find_faults(json.loads(data), self.counts, self.tasks.name)
         if faults:
@@ -60,8 +60,8 @@ class Challenges:
 def read_challenges(source: str, folder: Path | None = None) -> Challenges:
     """Read what there is to answer.
 
-    A task that breaks a rule gets guesses, and a note.  A file that is no JSON at all is stood in for by the sample submission
-    beside it, which has every id.
+    A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, the ids are taken from the sample
+    submission beside it.
 
     Args:
         source: a challenges file, or any task set by name or path.
@@ -111,8 +111,10 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     for task_id, value in document.items():
         try:
             task = parse_task(task_id, value, str(path)).without_solutions()
-            if not _is_whole(task_id):
-                raise InputError("half a character in the id, which is not sent to workers", file=path, task=printable(task_id))
+            if not _is_encodable(task_id):
+                raise InputError(
+                    "a lone surrogate in the id, which cannot be sent to workers", file=path, task=printable(task_id)
+                )
             tasks.append(task)
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
@@ -120,8 +122,8 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
 
 
-def _is_whole(task_id: str) -> bool:
-    """Whether UTF-8 can hold an id: JSON may name half of a character that takes two of its escapes."""
+def _is_encodable(task_id: str) -> bool:
+    """Whether UTF-8 can hold an id: JSON may name one half of a pair of surrogates."""
     try:
         task_id.encode()
     except UnicodeEncodeError:

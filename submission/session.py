@@ -278,7 +278,7 @@ class Session:
             indices: int64, the test inputs.
             begin: first view.
             end: the view after the last.
-            seconds: after which no more work is begun.
+            seconds: after which no more work is started.
         """
         work = []
         for member in members:

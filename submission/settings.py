@@ -80,7 +80,7 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
         start: when the time limit begins, by `time.monotonic`.
 
     Raises:
-        InputError: not a time that is still to come, or both were given.
+        InputError: not a duration or time of day, one that has passed, or both were given.
     """
     if time_limit and moment:
         raise InputError("--time-limit and --deadline: give one of them")

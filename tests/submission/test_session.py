@@ -95,7 +95,7 @@ def test_half_a_character_in_an_id_costs_no_other_task(tmp_path: Path) -> None:
     written = json.loads(found.document([[]]))
     assert list(written) == ["eval00", "ev\ud800"]
     assert not find_faults(written, found.counts, "these")
-    assert "half a character" in found.notes[-1]
+    assert "lone surrogate" in found.notes[-1]
 
 
 # --- deadlines and votes

@@ -71,12 +71,12 @@ def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> No
         ranked: for every test input, in order, its candidates, best first.
 
     Raises:
-        InputError: it is not fit to submit, or cannot be written; a file that was there is then untouched.
+        InputError: it is invalid, or cannot be written; a file that was there is then untouched.
     """
     data = to_json(to_submission(tasks, ranked))
     faults = find_faults(orjson.loads(data), tasks.test_counts, tasks.name)
     if faults:
-        raise InputError(f"not written, as it would not be fit to submit: {faults[0]}", file=path)
+        raise InputError(f"not written, as the submission is invalid: {faults[0]}", file=path)
     write_atomic(path, data)
 
 
@@ -103,7 +103,7 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
 
 
 def find_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
-    """Everything that is wrong with a submission, one sentence each; an empty list if it is fit to submit.
+    """Everything that is wrong with a submission, one sentence each; an empty list if it is valid.
 
     Args:
         document: a parsed submission.
