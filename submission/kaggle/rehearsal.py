@@ -45,9 +45,8 @@ def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Ca
         code = _rehearse(evaluation, settings, seconds, predict)
     else:
         say(f"no rehearsal: {evaluation} does not exist")
-    say(
-        f"wrote {notebook.out}: guesses for the {notebook.tasks} tasks of {notebook.test.name}, so that this version can be submitted"
-    )
+    guesses = f"guesses for the {notebook.tasks} tasks of {notebook.test.name}"
+    say(f"wrote {notebook.out}: {guesses}, so that this version can be submitted")
     say("the scored run answers its own tasks in the whole time")
     return code
 
