@@ -26,6 +26,7 @@ from trm_arc.data.sources import KAGGLE_INPUT
 
 def main(
     arguments: Sequence[str],
+    *,
     started: float | None = None,
     root: Path = KAGGLE_INPUT,
     answer: Callable[..., int] = predict,
@@ -33,7 +34,6 @@ def main(
     """Parse, and do what the subcommand says.
 
     Args:
-        arguments: the command line.
         started: when time limits begin, by `time.monotonic`; now if None.
         root: where Kaggle's inputs lie.
         answer: does the work of `predict`.
