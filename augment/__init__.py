@@ -8,17 +8,17 @@ one size: see `augment.board`.
 from augment.board import (
     BoardTransform,
     dihedral_table,
-    draw_sudoku_transforms,
     hash_boards,
     hash_undone_boards,
     pack_boards,
     paint_boards,
+    sample_sudoku_transforms,
     tokens_to_board,
 )
 from augment.canvas import Window, corner_offsets, crop, hash_undone, paint, smallest_window, tokens_to_grid
 from augment.grids import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
-from augment.palette import IDENTITY_PALETTE, draw_palettes
-from augment.plan import DrawnPlan, Plan, draw_plan
+from augment.palette import IDENTITY_PALETTE, sample_palettes
+from augment.plan import Plan, SampledPlan, sample_plan, sample_transforms
 from augment.symmetry import COMPOSE, INVERSE, SYMMETRIES, apply_symmetry
 from augment.transform import Transform
 
@@ -30,18 +30,15 @@ __all__ = [
     "INVERSE",
     "SYMMETRIES",
     "BoardTransform",
-    "DrawnPlan",
     "PackedGrids",
     "Plan",
+    "SampledPlan",
     "Transform",
     "Window",
     "apply_symmetry",
     "corner_offsets",
     "crop",
     "dihedral_table",
-    "draw_palettes",
-    "draw_plan",
-    "draw_sudoku_transforms",
     "hash_boards",
     "hash_grids",
     "hash_undone",
@@ -50,6 +47,10 @@ __all__ = [
     "pack_grids",
     "paint",
     "paint_boards",
+    "sample_palettes",
+    "sample_plan",
+    "sample_sudoku_transforms",
+    "sample_transforms",
     "smallest_window",
     "tokens_to_board",
     "tokens_to_grid",

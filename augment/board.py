@@ -102,7 +102,6 @@ def paint_boards(grids: PackedGrids, index: np.ndarray, table: np.ndarray, shape
     """Transform boards, as tokens.
 
     Args:
-        grids: of `pack_boards`.
         index: int64 (n,), which board.
         table: uint8 (n, 1 + rows + columns + values), the transform of each.
         shape: rows and columns of every board.
@@ -145,18 +144,17 @@ def tokens_to_board(canvas: np.ndarray) -> np.ndarray:
     return canvas - np.uint8(FIRST_VALUE)
 
 
-def draw_sudoku_transforms(keys: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+def sample_sudoku_transforms(keys: np.ndarray, box: tuple[int, int]) -> np.ndarray:
     """A symmetry of Sudoku for each key: digits, bands, rows in them, stacks, columns in them; of square boxes, transposition.
 
     Args:
         keys: uint64 (n,); the same key gives the same symmetry on every machine.
-        box: rows and columns of a box.
 
     Returns:
         uint8 (n, 1 + 2 side + side + 1), rows for `BoardTransform`; blank stays blank.
     """
     side = box[0] * box[1]
-    return kernels.draw_sudoku(np.ascontiguousarray(keys), box[0], box[1], np.empty((len(keys), 2 + 3 * side), np.uint8))
+    return kernels.sample_sudoku(np.ascontiguousarray(keys), box[0], box[1], np.empty((len(keys), 2 + 3 * side), np.uint8))
 
 
 def dihedral_table(shape: tuple[int, int], values: int) -> np.ndarray:

@@ -46,7 +46,6 @@ def corner_offsets(keys: np.ndarray, shapes: np.ndarray, window: Window, fixed: 
     Args:
         keys: uint64 (n,), one a placement; the same key gives the same place on every machine.
         shapes: int64 (n, 2), the space that the grid (or both grids of a pair) takes.
-        window: the canvas.
         fixed: bool (n,), rows that keep the corner.
 
     Returns:
@@ -56,7 +55,7 @@ def corner_offsets(keys: np.ndarray, shapes: np.ndarray, window: Window, fixed: 
     if len(room) and room.min() < 0:
         row = int(np.argmin(room.min(axis=1)))
         raise ValueError(f"row {row}: a grid of {tuple(shapes[row])} does not fit a window of {tuple(window)}")
-    return kernels.draw_corners(keys, room, fixed)
+    return kernels.sample_corners(keys, room, fixed)
 
 
 def paint(
@@ -70,10 +69,8 @@ def paint(
     """Paint grids onto canvases: transform, place, mark the right and lower edge where they fit, as tokens.
 
     Args:
-        grids: where the grids lie.
         index: int64 (n,), which grid goes on which canvas.
         table: uint8 (n, 11), the transform of each, as rows of a plan.
-        window: the canvas.
         corners: int64 (n, 2), row and column of each grid's corner; the window's corner if None.
         empty: the token of cells outside the grid and its marks.
 

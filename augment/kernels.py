@@ -225,7 +225,7 @@ def undo_and_hash(canvases, table):
 
 
 @jit
-def draw_corners(keys, room, fixed):
+def sample_corners(keys, room, fixed):
     """A corner for every row, uniform over the room that its grid leaves, from its key alone: int64 (n, 2).
 
     `keys` uint64 (n,), `room` int64 (n, 2): how many rows and columns the grid may move; a row that is `fixed` stays at (0, 0).
@@ -317,7 +317,7 @@ def _shuffle(order, word):
 
 
 @jit
-def draw_sudoku(keys, box_rows, box_columns, table):
+def sample_sudoku(keys, box_rows, box_columns, table):
     """A symmetry of Sudoku for every key, into `table` (uint8 (n, 2 + 3 side)), which is returned."""
     side = box_rows * box_columns
     inner, outer = np.empty(side, np.uint8), np.empty(side, np.uint8)

@@ -7,12 +7,8 @@ from augment.grids import COLOURS
 IDENTITY_PALETTE = tuple(range(COLOURS))
 
 
-def draw_palettes(count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw palettes uniformly, with repetition.
-
-    Args:
-        count: how many.
-        generator: the caller's own generator.
+def sample_palettes(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Sample palettes uniformly, with repetition.
 
     Returns:
         uint8 array (count, 10); row r maps colour c to r[c], and r[0] is 0.

@@ -8,7 +8,7 @@ import numpy as np
 
 from augment import kernels
 from augment.grids import PackedGrids
-from augment.palette import draw_palettes
+from augment.palette import sample_palettes
 from augment.symmetry import SYMMETRIES
 from augment.transform import ROW_BYTES, Transform
 
@@ -41,24 +41,24 @@ class Plan:
 
     @classmethod
     def concatenate(cls, tables: list[np.ndarray]) -> "Plan":
-        """One plan of the tables of `draw_plan`, a table a task."""
+        """One plan of the tables of `sample_plan`, a table a task."""
         starts = np.concatenate([[0], np.cumsum([len(table) for table in tables], dtype=np.int64)]).astype(np.int64)
         return cls(np.concatenate(tables) if tables else np.empty((0, ROW_BYTES), np.uint8), starts)
 
 
 @dataclass(frozen=True)
-class DrawnPlan:
-    """Transforms that are not stored at all: each is drawn when it is asked for, from the key of its task and its number.
+class SampledPlan:
+    """Transforms that are not stored at all: each is sampled when it is needed, from the key of its task and its number.
 
     Attributes:
         keys: uint64 (tasks,), one a task.
         count: transforms of each, the identity first.
-        draw: gives the transforms (uint8 (n, bytes of a row)) of keys (uint64 (n,)) and numbers (int64 (n,)).
+        sample: gives the transforms (uint8 (n, bytes of a row)) of keys (uint64 (n,)) and numbers (int64 (n,)).
     """
 
     keys: np.ndarray
     count: int
-    draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    sample: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     def __len__(self) -> int:
         return len(self.keys) * self.count
@@ -71,21 +71,25 @@ class DrawnPlan:
     def rows(self, index: np.ndarray) -> np.ndarray:
         """Some transforms, by their numbers (int64 (n,)) among those of all tasks."""
         task, number = np.divmod(index, self.count)
-        return self.draw(self.keys[task], number)
+        return self.sample(self.keys[task], number)
 
 
-def draw_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw transforms under which a task looks different each time, the identity first.
+def sample_transforms(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Symmetries and palettes, sampled uniformly with repetition: uint8 (count, 11)."""
+    symmetries = generator.integers(SYMMETRIES, size=(count, 1)).astype(np.uint8)
+    return np.concatenate([symmetries, sample_palettes(count, generator)], axis=1)
+
+
+def sample_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Sample transforms under which a task looks different each time, the identity first.
 
     Two transforms are duplicates when the augmented tasks are equal, whatever the order of the pairs (so two palettes that
-    differ in a colour the task does not use are one).  Drawing stops after five draws for every transform wanted, as in the
+    differ in a colour the task does not use are one).  Sampling stops after five draws for every transform wanted, as in the
     public TRM code, so a task with few distinct images gets fewer rows.
 
     Args:
-        grids: the grids of one task.
         pairs: int64 (p, 2), the input and output grid of every pair; an output of -1 is unknown.
         count: how many rows at most, the identity included.
-        generator: the task's own generator.
 
     Returns:
         uint8 (rows, 11), rows <= count.
@@ -102,10 +106,7 @@ def draw_plan(grids: PackedGrids, pairs: np.ndarray, count: int, generator: np.r
         return table
     sums = kernels.colour_sums(grids.cells, grids.offsets, grids.shapes)
     for _round in range(DRAWS_PER_TRANSFORM):
-        drawn = np.empty((count - 1, ROW_BYTES), np.uint8)
-        drawn[:, 0] = generator.integers(SYMMETRIES, size=count - 1)
-        drawn[:, 1:] = draw_palettes(count - 1, generator)
-        table = np.concatenate([table, drawn])
+        table = np.concatenate([table, sample_transforms(count - 1, generator)])
         hashes = kernels.hash_transforms(sums, grids.shapes, pairs, table)
         first_seen = np.sort(np.unique(hashes, return_index=True)[1])
         table = table[first_seen[:count]]

@@ -31,7 +31,7 @@ NAMES = (
     "mirrored at the other diagonal",
 )
 
-# Two rows, three columns, all cells different: enough to tell all eight apart, and transposition by its shape.
+# Two rows, three columns, all cells different: enough to distinguish all eight, and transposition by its shape.
 _PROBE = np.arange(6).reshape(2, 3)
 
 

@@ -37,12 +37,7 @@ def peak_megabytes() -> float:
 
 
 def parser(name: str, description: str) -> Parser:
-    """A command line with --json.
-
-    Args:
-        name: of the benchmark.
-        description: for its help.
-    """
+    """A command line with --json."""
     made = Parser(prog=f"python -m benchmarks.{name}", description=description)
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made

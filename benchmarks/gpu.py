@@ -11,45 +11,29 @@ it is there, so that a run which is cut off has not been for nothing.
 import statistics
 import time
 from argparse import BooleanOptionalAction, Namespace
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks import common
+from benchmarks.correctness import CHECKED, check, describe, shrink
 from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_flags, run
-from trm_arc.common.device import PRECISIONS, Device, find_device, synchronize
+from trm_arc.common.device import Device, find_device, synchronize
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
-from trm_arc.config import PRESETS, Config, load_preset
-from trm_arc.data.batch import Batch
+from trm_arc.config import Config, load_preset
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import made_family
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.model.compiling import BLOCK, STEP, is_unsafe
+from trm_arc.model.compiling import BLOCK, STEP
 from trm_arc.model.flops import count_training, measure_peak
-from trm_arc.model.reasoner import Reasoner, State
-from trm_arc.training.halting import first_carry
-from trm_arc.training.supervision import compiled_step
 from trm_arc.training.trainer import Options, Trainer
 
-_PLAIN = ("trm", "trm-mlp", "sudoku-mlp", "sudoku-fast", "maze-fast", "arc1-fast", "arc1-parallel", "hrm")
-CHECKED = (
-    *((name, "") for name in _PLAIN),
-    *((name, BLOCK) for name in ("sudoku-fast", "maze-fast", "arc1-fast", "trm")),
-    *((name, STEP) for name in ("sudoku-fast", "trm")),
-)
-# The most that answers, losses and gradients may differ from those in float64, relatively.  In bfloat16 every network call
-# amplifies roundings, so there the network is called twice; the bound is then a few times what a CPU differs, and far below 1,
-# which a gradient of nothing but zeros differs.
-BOUND, TIMES, LEAST, MOST = 1e-3, 4.0, 0.02, 0.5
-SHALLOW = {"cycles": 1, "thoughts": 1, "depth_curriculum": ""}
 TIMED = (
     "sudoku-mlp",
     "sudoku-fast",
@@ -118,97 +102,6 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     return load_preset(values.preset).override(settings | {"depth_curriculum": ""}), where, options
 
 
-def shrink(config: Config, small: bool) -> Config:
-    """A preset as it is, or a small one of the same kind for a rehearsal."""
-    board = min(config.model.board_rows, 9) if small else config.model.board_rows
-    changes = {"width": 64, "heads": 2, "board_rows": board, "board_columns": board, "batch_size": 8, "augmentations": 4}
-    return config.override(changes if small else {"augmentations": min(config.training.augmentations, 20)})
-
-
-# --- is it right
-
-
-def answer(config: Config, device: torch.device, dtype: torch.dtype, mode: str = "") -> tuple[Tensor, ...]:
-    """The answer y, the loss and all gradients of a supervision step on random puzzles, as float64 on the CPU.
-
-    Weights, puzzles and initial states are drawn on the CPU in float64, so they are the same wherever the step is done.
-
-    Args:
-        config: of the model and the loss.
-        device: where to compute.
-        dtype: in which.
-        mode: what is compiled, STEP or BLOCK; or nothing.
-    """
-    generator = torch.Generator().manual_seed(0)
-    model, training = config.model, replace(config.training, batch_size=2)
-    reasoner = Reasoner(model, generator).double()
-    torch.nn.init.normal_(reasoner.halt_weight, generator=generator)
-    shape = (2, model.board_rows, model.board_columns)
-    tokens, labels = (torch.randint(1, model.vocabulary, shape, generator=generator, dtype=torch.uint8) for _ in range(2))
-    palette = torch.randperm(10, generator=generator).to(torch.uint8)
-    transforms = torch.cat((torch.tensor([3], dtype=torch.uint8), palette)).repeat(2, 1)
-    state = reasoner.start(2, *shape[1:], torch.float64, generator)
-    vectors = torch.randn(2, model.width, dtype=torch.float64, generator=generator)
-    wide = torch.promote_types(dtype, torch.float32)
-    reasoner = reasoner.to(device, wide)
-    start = State(state.y.to(device, dtype), tuple(part.to(device, dtype) for part in state.z))
-    vectors = vectors.to(device, wide).requires_grad_()
-    batch = Batch(*(part.to(device) for part in (tokens, labels, torch.arange(2), transforms)))
-    carry = first_carry(start, batch)._replace(batch=batch)
-    step = compiled_step(reasoner, mode)
-    loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
-    loss.backward()
-    gradients = [p.grad for p in (*reasoner.parameters(), vectors) if p.grad is not None]
-    parts = (after.state.y, loss, torch.cat([gradient.flatten().to(wide) for gradient in gradients]))
-    return tuple(part.detach().double().cpu() for part in parts)
-
-
-def check(device: torch.device, small: bool, name: str, mode: str) -> Iterator[dict[str, Any]]:
-    """Compare the step of a preset's kind of network with float64 on the CPU, in float32 and bfloat16.
-
-    Args:
-        device: where to compute.
-        small: see `shrink`.
-        name: of the preset.
-        mode: what of the step is compiled.
-    """
-    cpu = torch.device("cpu")
-    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, and not what is meant by float32
-    # The best of several latents may be another where two are equally good, and noise is drawn by each device for itself.
-    whole = shrink(PRESETS[name], small).override({"noise": 0.0, "latents": 1})
-    if is_unsafe(mode, whole.model, device):
-        return
-    shallow = whole.override(SHALLOW)
-    # A whole step of twenty calls is compiled for minutes; of two, it is the same code.
-    for precision, config in (("float32", shallow if mode == STEP else whole), ("bfloat16", shallow)):
-        told = {"preset": name, "precision": precision, "fused": mode}
-        try:
-            right = answer(config, cpu, torch.float64)
-            bounds = [BOUND] * len(right)
-            if precision == "bfloat16":
-                usual = differ(answer(config, cpu, torch.bfloat16), right)
-                bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
-            found = differ(answer(config, device, PRECISIONS[precision], mode), right)
-        except Exception as error:  # whatever it is, the other answers are worth as much without this one
-            yield told | {"right": False, "error": str(error)}
-            continue
-        fine = all(each < bound for each, bound in zip(found, bounds, strict=True))  # a NaN is never below
-        names = ("y", "loss", "gradients")
-        told |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
-        yield told | {"right": fine}
-    torch.compiler.reset()
-
-
-def differ(found: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> list[float]:
-    """How far answers, losses and gradients are from the right ones, relatively.
-
-    Args:
-        found: from `answer`.
-        right: the same.
-    """
-    return [float((a - b).norm() / b.norm()) for a, b in zip(found, right, strict=True)]
-
-
 # --- how fast
 
 
@@ -216,7 +109,6 @@ def make_examples(config: Config, small: bool) -> tuple[Config, Any]:
     """Puzzles of the preset's kind that need no files: real Sudoku and mazes, and made-up tasks of ARC's sizes.
 
     Args:
-        config: of the run.
         small: boards of 9 x 9 at most.
     """
     if config.training.data == "sudoku-extreme":
@@ -249,10 +141,8 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
     """Time training steps.
 
     Args:
-        case: see `read_case`.
         device: where, and in which precision.
         peak: operations a second of the fastest matrix product.
-        small: see `shrink`.
         repeats: steps of each bucket that count, after one that does not.
 
     Raises:
@@ -290,7 +180,6 @@ def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
     """Time the steps of every bucket, the largest windows first, as they need the most memory.
 
     Args:
-        trainer: whose steps.
         repeats: steps of each bucket that count, after one that does not.
     """
     buckets, schedule, config = trainer.examples.buckets, trainer.examples.schedule, trainer.config
@@ -323,12 +212,7 @@ def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
 
 
 def measure_copy(device: Device, megabytes: int) -> float:
-    """Bytes a second, read and written, of a copy within the device's memory.
-
-    Args:
-        device: where.
-        megabytes: to copy.
-    """
+    """Bytes a second, read and written, of a copy within the device's memory."""
     source = torch.rand(megabytes << 18, device=device.device)  # four bytes each
     target = torch.empty_like(source)
 
@@ -346,7 +230,6 @@ class Record:
     """What is known so far, written after each answer.
 
     Args:
-        path: of the file.
         seconds: that all may take together.
     """
 
@@ -356,25 +239,14 @@ class Record:
         self.skipped: list[str] = []
 
     def has_time(self, what: str, needs: float) -> bool:
-        """Whether to begin something; else it is noted that it was not.
-
-        Args:
-            what: to begin.
-            needs: seconds that it may take.
-        """
+        """Whether to begin something; else it is noted that it was not."""
         if time.monotonic() + needs < self.end:
             return True
         self.skipped.append(what)
         return False
 
     def add(self, name: str, value: Any, many: bool = False) -> None:
-        """Keep an answer.
-
-        Args:
-            name: of the answer.
-            value: itself.
-            many: there are several of this name.
-        """
+        """Keep an answer."""
         self.values[name] = [*self.values.get(name, []), value] if many else value
         self.write()
 
@@ -385,11 +257,6 @@ class Record:
 
 def measure(record: Record, device: Device, values: Namespace) -> bool:
     """Ask everything: what is compiled comes last, as a compiler takes long and may take the program with it.
-
-    Args:
-        record: of the answers.
-        device: where.
-        values: the command line.
 
     Returns:
         Whether all answers were right.
@@ -419,28 +286,8 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
     return right
 
 
-def describe(one: dict[str, Any]) -> str:
-    """A line for a comparison.
-
-    Args:
-        one: from `check`.
-    """
-    where = f"{one['preset']:14}{one['precision'] + ' ' + one['fused']:18}"
-    if "error" in one:
-        return f"{where}FAILED  {' '.join(one['error'].split())[:90]}"
-    found = "  ".join(f"{name} {one[name]:.1e} (< {bound:.1e})" for name, bound in one["bounds"].items())
-    return f"{where}{found}  {'right' if one['right'] else 'WRONG'}"
-
-
 def ask(case: str, record: Record, device: Device, peak: float, values: Namespace) -> str:
     """Time a case, and keep what came of it.
-
-    Args:
-        case: see `read_case`.
-        record: of the answers.
-        device: where.
-        peak: see `time_case`.
-        values: the command line.
 
     Returns:
         A line of the table.
@@ -458,11 +305,7 @@ def ask(case: str, record: Record, device: Device, peak: float, values: Namespac
 
 
 def make_titles(values: dict[str, Any]) -> str:
-    """What a person reads first, and the titles of what follows.
-
-    Args:
-        values: what is known.
-    """
+    """What a person reads first, and the titles of what follows."""
     ceilings = f"{values['fastest matrix product, TFLOP/s']:,.1f} TFLOP/s, copies {values['copy, GB/s']:,.0f} GB/s"
     titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'examples/s':>11}{'peak':>6}{'loader':>7}"
     return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"
@@ -470,9 +313,6 @@ def make_titles(values: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print.
-
-    Args:
-        arguments: the command line.
 
     Returns:
         0 if all that was checked is right, else 1.

@@ -20,7 +20,7 @@ def read_real(folder: Path) -> np.ndarray:
 
 
 def describe(questions: np.ndarray) -> dict[str, list[float]]:
-    """Mean, then quantiles 0, 5, 25, 50, 75, 95 and 100 percent of what tells one set of mazes from another."""
+    """Mean, then quantiles 0, 5, 25, 50, 75, 95 and 100 percent of what distinguishes sets of mazes."""
     moves = label(questions)[1]
     places = [np.argwhere(questions == cell)[:, 1:] for cell in (START, GOAL)]
     apart = np.abs(places[0] - places[1]).sum(axis=1)
@@ -39,11 +39,7 @@ def describe(questions: np.ndarray) -> dict[str, list[float]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("maze", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with maze-hard, for its profile")
     parser.add_argument("--mazes", type=int, default=1000, help="how many are generated")

@@ -62,7 +62,7 @@ def original_step(
     grad = torch.is_grad_enabled()
     for cycle in range(config.cycles):
         with torch.set_grad_enabled(grad and cycle == config.cycles - 1):
-            for _ in range(config.thoughts):
+            for _ in range(config.latent_steps):
                 z = network(z + (y + x))
             y = network(y + z)
     logits = linear(y, reasoner.head)[:, config.prefix :]
@@ -104,11 +104,7 @@ def profile(step: Callable[[], object]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("model", __doc__ or "")
     parser.add_argument("--width", type=int, default=512, help="of the network")
     parser.add_argument("--side", type=int, default=30, help="of the board")

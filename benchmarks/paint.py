@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import Window, apply_symmetry, draw_palettes, pack_grids, paint
+from augment import Window, apply_symmetry, pack_grids, paint, sample_transforms
 from benchmarks import common
 from trm_arc.cli import run
 from trm_arc.common.errors import require_least
@@ -25,11 +25,7 @@ def paint_plainly(grid: np.ndarray, row: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("paint", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--canvases", type=int, default=100_000, help="canvases a measurement")
@@ -38,9 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     grids = [grid for task in load_tasks("arc1-training", values.data_folder) for grid in task.visible_grids]
     packed, generator = pack_grids(grids), np.random.default_rng(0)
     index = generator.integers(0, len(grids), values.canvases)
-    table = np.concatenate(
-        [generator.integers(0, 8, (values.canvases, 1)).astype(np.uint8), draw_palettes(values.canvases, generator)], axis=1
-    )
+    table = sample_transforms(values.canvases, generator)
     results: dict[str, float | int] = {}
     seconds = common.median_seconds(lambda: paint(packed, index, table, Window()), 5)
     results["canvases/s at 30 x 30"] = values.canvases / seconds

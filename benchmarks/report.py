@@ -45,12 +45,7 @@ def make_evaluation(tasks: TaskSet, generator: np.random.Generator) -> Results:
 
 
 def look(path: Path, repeats: int) -> dict[str, Any]:
-    """Medians of what Chromium says of the page.
-
-    Args:
-        path: of the page.
-        repeats: how often it is loaded.
-    """
+    """Medians of what Chromium says of the page."""
     from playwright.sync_api import sync_playwright
 
     found: dict[str, list[float]] = {}
@@ -68,11 +63,7 @@ def look(path: Path, repeats: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("report", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--repeats", type=int, default=5, help="how often the page is loaded")

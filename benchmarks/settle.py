@@ -26,17 +26,17 @@ def count_rounds(parts: list[Predictions], most: np.ndarray) -> list[tuple[int, 
 
     Args:
         parts: all predictions; the views of a test input in their order.
-        most: int64 (slots,), views of each.
+        most: int64 (tests,), views of each.
 
     Returns:
         For every round the views done of each test input at most, and the candidates.
     """
-    place = [np.zeros(len(part.slots), np.int64) for part in parts]
+    place = [np.zeros(len(part.test_index), np.int64) for part in parts]
     seen = np.zeros(len(most), np.int64)
     for part, places in zip(parts, place, strict=True):
-        for index, slot in enumerate(part.slots):
-            places[index] = seen[slot]
-            seen[slot] += 1
+        for index, test in enumerate(part.test_index):
+            places[index] = seen[test]
+            seen[test] += 1
     counted = []
     for _, end in rounds(int(most.max())):
         here = [p.take(places < end) for p, places in zip(parts, place, strict=True)]
@@ -51,8 +51,7 @@ def replay(
 
     Args:
         counted: from `count_rounds`.
-        most: int64 (slots,), views of each test input.
-        deviations: of the rule.
+        most: int64 (tests,), views of each test input.
     """
     used, attempts = most.copy(), [[] for _ in most]
     active = np.ones(len(most), bool)
@@ -60,8 +59,8 @@ def replay(
         votes = np.array([[c.votes for c in some] + [0] * (3 - len(some)) for some in candidates])
         done = np.minimum(most, end)
         over = active & is_decided(votes, done, most - done, deviations)
-        for slot in np.flatnonzero(over):
-            used[slot], attempts[slot] = done[slot], [c.grid for c in candidates[slot][:2]]
+        for test in np.flatnonzero(over):
+            used[test], attempts[test] = done[test], [c.grid for c in candidates[test][:2]]
         active &= ~over
     return 1 - used.sum() / most.sum(), attempts
 
@@ -77,11 +76,7 @@ def solved(tasks: TaskSet, attempts: list[list[Grid]]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record, replay and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Record, replay and print."""
     parser = common.parser("settle", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a run, whose evaluation tasks are answered")
@@ -93,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     tasks = load_tasks(training.evaluation_data, values.data_folder)
     tasks = tasks.smallest(training.smallest) if training.smallest else tasks
     parts = predict_tasks(checkpoint, tasks, find_device(), views=values.views)
-    most = np.bincount(np.concatenate([part.slots for part in parts]), minlength=tasks.outputs)
+    most = np.bincount(np.concatenate([part.test_index for part in parts]), minlength=tasks.outputs)
     counted = count_rounds(parts, most)
     final = [[c.grid for c in some[:2]] for some in counted[-1][1]]
     results = {"test inputs": tasks.outputs, "views": int(most.sum()), "solved with all views": solved(tasks, final)}

@@ -20,18 +20,14 @@ QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 def describe(questions: np.ndarray, guesses: np.ndarray) -> str:
-    """What tells one set from another, in a line."""
+    """What distinguishes sets, in a line."""
     quantiles = " ".join(f"{value:.0f}" for value in np.quantile(guesses, QUANTILES))
     clues = (questions > 0).sum(axis=(1, 2)).mean()
     return f"guesses {guesses.mean():.1f} on average, none {np.mean(guesses == 0):.1%}, quantiles {quantiles}; clues {clues:.1f}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("sudoku", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with sudoku-extreme, for its profile")
     parser.add_argument("--puzzles", type=int, default=1000, help="how many to make")

@@ -49,9 +49,6 @@ def time_presets(names: list[str], folder: Path | None, batch: int, repeats: int
     """What a training step of each preset costs and takes, by name.
 
     Args:
-        names: of presets.
-        folder: where to look for named sets first.
-        batch: rows of a step.
         repeats: steps of each bucket, of which the median counts.
         peak: operations a second of the fastest matrix product.
     """
@@ -66,11 +63,7 @@ def time_presets(names: list[str], folder: Path | None, batch: int, repeats: int
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("train_step", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the ARC-AGI-1 and ConceptARC files")
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")

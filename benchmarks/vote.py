@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import Window, draw_palettes, pack_grids, paint
+from augment import Window, pack_grids, paint, sample_transforms
 from benchmarks import common
 from trm_arc.cli import run
 from trm_arc.common.errors import require_least
@@ -19,20 +19,16 @@ KEEP = 2  # candidates of a test input that are made into grids: the attempts
 def make_predictions(outputs: list[np.ndarray], views: int, generator: np.random.Generator) -> Predictions:
     """Predictions as a half-trained model makes them: in a third of the views right, else with a few wrong cells."""
     count = len(outputs) * views
-    slots = np.repeat(np.arange(len(outputs)), views)
-    table = np.concatenate([generator.integers(0, 8, (count, 1)).astype(np.uint8), draw_palettes(count, generator)], axis=1)
-    canvases = paint(pack_grids(outputs), slots, table, Window())
+    test_index = np.repeat(np.arange(len(outputs)), views)
+    table = sample_transforms(count, generator)
+    canvases = paint(pack_grids(outputs), test_index, table, Window())
     wrong = np.flatnonzero(generator.random(count) < 2 / 3)
     canvases[wrong, 0, 0] = generator.integers(2, 12, len(wrong))
-    return Predictions(canvases, table, slots, generator.random(count, dtype=np.float32), np.full(count, 16, np.int32))
+    return Predictions(canvases, table, test_index, generator.random(count, dtype=np.float32), np.full(count, 16, np.int32))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print.
-
-    Args:
-        arguments: the command line.
-    """
+    """Measure and print."""
     parser = common.parser("vote", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
     parser.add_argument("--outputs", type=int, default=400, help="test inputs")
@@ -50,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     held = sum(array.nbytes for array in vars(predictions).values()) / 2**20
     common.report(
         {
-            "predictions": len(predictions.slots),
+            "predictions": len(predictions.test_index),
             "seconds": seconds,
-            "predictions/s": len(predictions.slots) / seconds,
+            "predictions/s": len(predictions.test_index) / seconds,
             "MB of predictions, held": held,
             "MB more at the peak of ranking": common.peak_megabytes() - before,
             "MB in all": held + common.peak_megabytes() - before,

@@ -34,7 +34,7 @@ from trm_arc.inference.predictor import Predictor
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.export import load_newest
 
-_FIELDS = ("canvases", "table", "slots", "halting", "steps")
+_FIELDS = ("canvases", "table", "test_index", "halting", "steps")
 
 
 def pack_predictions(parts: list[Predictions]) -> bytes:

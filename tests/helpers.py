@@ -35,10 +35,10 @@ from trm_arc.upstream import load_official, to_official
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 SETTINGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
     "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
 ).split()
-SMALL_MODEL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 2, "thoughts": 2}
+SMALL_MODEL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 2, "latent_steps": 2}
 SMALL_TRAINING = {
     "window": "fit",
     "augmentations": 6,
@@ -235,8 +235,7 @@ def random_predictions(
     parts, undone = [], [[] for _ in range(slots)]
     for window in (Window(4, 4), Window(6, 5)):
         slot = generator.integers(0, slots, views)
-        symmetries = generator.integers(0, 8, (views, 1)).astype(np.uint8)
-        table = np.concatenate([symmetries, augment.draw_palettes(views, generator)], axis=1)
+        table = augment.sample_transforms(views, generator)
         chosen = [pools[s][generator.integers(len(pools[s]))] if pools[s] else np.zeros((1, 1), np.uint8) for s in slot]
         canvases = augment.paint(pack_grids(chosen), np.arange(views), table, window)
         silent = (generator.random(views) < 0.1) | [not pools[s] for s in slot]

@@ -118,8 +118,8 @@ def mixed_columns(columns: list[int]) -> int:
     return word
 
 
-def vote(predictions: list[tuple[np.ndarray, float, int]], ways: int = 0) -> list[tuple[np.ndarray, int, float, list[int]]]:
-    """Distinct grids of one test input with votes, mean halting probability and votes by `ways` orientations, best first.
+def vote(predictions: list[tuple[np.ndarray, float, int]], symmetries: int = 0) -> list[tuple[np.ndarray, int, float, list[int]]]:
+    """Distinct grids of one test input with votes, mean halting probability and votes by `symmetries`, best first.
 
     Predictions are grid, halting probability and orientation; empty grids do not count.
     """
@@ -129,26 +129,26 @@ def vote(predictions: list[tuple[np.ndarray, float, int]], ways: int = 0) -> lis
             continue
         group = next((group for group in groups if np.array_equal(group[0], grid)), None)
         if group is None:
-            group = (grid, [], [0] * ways)
+            group = (grid, [], [0] * symmetries)
             groups.append(group)
         group[1].append(halting)
-        if ways:
+        if symmetries:
             group[2][way] += 1
     # sorted() is stable, so the first view decides between equals
-    counted = ((g, len(p), sum(p) / len(p), by_way) for g, p, by_way in groups)
+    counted = ((g, len(p), sum(p) / len(p), by_symmetry) for g, p, by_symmetry in groups)
     return sorted(counted, key=lambda entry: (-entry[1], -entry[2]))
 
 
 def miss(truth: np.ndarray | None, attempts: list[np.ndarray], ranked: list[tuple], tried: set[int]) -> tuple[str, str | None]:
-    """Outcome and fault of a test input of ARC, of its two attempts and all that `vote` gave; `tried` are its orientations."""
+    """Outcome and fault of a test input of ARC, of its two attempts and all that `vote` gave; `tried` are its symmetries."""
     if truth is None:
         return "unknown", None
     for attempt, name in zip(attempts, ("first", "second"), strict=False):
         if np.array_equal(attempt, truth):
             return name, None
-    for grid, _, _, by_way in ranked:
+    for grid, _, _, by_symmetry in ranked:
         if np.array_equal(grid, truth):
-            return "outvoted", "rank" if {way for way, votes in enumerate(by_way) if votes} == tried else "views"
+            return "outvoted", "rank" if {way for way, votes in enumerate(by_symmetry) if votes} == tried else "views"
     if not ranked:
         return "never", "silent"
     return "never", "cells" if truth.shape in [attempt.shape for attempt in attempts[:2]] else "size"
@@ -177,7 +177,7 @@ def supervision_step(
     *,
     heads: int,
     cycles: int,
-    thoughts: int,
+    latent_steps: int,
     prefix: int,
     positions: str,
     gate: str,
@@ -214,12 +214,12 @@ def supervision_step(
 
         y_b, z_b = y[b], [part[b] for part in z]
         for _cycle in range(cycles):
-            for thought in range(thoughts):
+            for latent_step in range(latent_steps):
                 if z_b:
-                    z_b[thought % len(z_b)] = network(0, z_b[thought % len(z_b)], sum(z_b) + y_b + x)
+                    z_b[latent_step % len(z_b)] = network(0, z_b[latent_step % len(z_b)], sum(z_b) + y_b + x)
                 else:
                     y_b = network(0, y_b, y_b + x)
-            seen = x if thoughts == 0 else sum(z_b, np.zeros_like(x))
+            seen = x if latent_steps == 0 else sum(z_b, np.zeros_like(x))
             y_b = network(networks - 1, y_b, y_b + seen)
         out_y.append(y_b)
         for place, part in zip(out_z, z_b, strict=True):
@@ -350,7 +350,7 @@ def board_hash(board: np.ndarray) -> int:
     return sum(mix(256 * place + int(value)) for place, value in enumerate(board.reshape(-1))) & WORD
 
 
-def draw_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
+def sample_sudoku(key: int, box_rows: int, box_columns: int) -> list[int]:
     """A symmetry of Sudoku of a key: transposition, bands and their rows, stacks and their columns, digits."""
     side, word = box_rows * box_columns, mix(key)
     drawn = [word & 1 if box_rows == box_columns else 0]
@@ -445,7 +445,7 @@ class MazeStream:
         return {lane: value < wanted[: len(value)] for lane, value in values.items()}
 
 
-def maze_draw(stream: MazeStream, side: int) -> np.ndarray | None:
+def sample_maze(stream: MazeStream, side: int) -> np.ndarray | None:
     """One draw of the generator: walls (two rows of 32 lanes at a time), S and G; None without two free cells."""
     maze = np.ones((side, side), np.uint8)
     share = 19661 + stream.below(32768 - 19661)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import correctness, gpu
 from benchmarks.lease import Lease, Parcel, unpack
 from benchmarks.lease import main as lease_main
 from benchmarks.model import make_batch, original_step, our_step
@@ -32,7 +32,7 @@ from trm_arc.training.supervision import supervision_step
 
 
 def test_both_arrangements_compute_the_same_step() -> None:
-    config = ModelConfig(width=32, heads=2, board_rows=5, board_columns=5, cycles=2, thoughts=2)
+    config = ModelConfig(width=32, heads=2, board_rows=5, board_columns=5, cycles=2, latent_steps=2)
     reasoner, batch = Reasoner(config, torch.Generator().manual_seed(0)).double(), make_batch(config, 2)
     torch.nn.init.normal_(reasoner.halt_weight)
     vectors = [torch.ones(2, 32, dtype=torch.float64, requires_grad=True) for _ in range(2)]
@@ -47,7 +47,7 @@ def test_both_arrangements_compute_the_same_step() -> None:
 def test_operations_are_counted_as_pytorch_counts_them() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    config = ModelConfig(width=64, heads=2, board_rows=6, board_columns=6, cycles=2, thoughts=1)
+    config = ModelConfig(width=64, heads=2, board_rows=6, board_columns=6, cycles=2, latent_steps=1)
     reasoner, batch = Reasoner(config, torch.Generator().manual_seed(0)).double(), make_batch(config, 1)
     reasoner.requires_grad_(False)
     forward, training = count_forward(config, 36), count_training(config, TrainingConfig(), 36)
@@ -61,17 +61,17 @@ def test_operations_are_counted_as_pytorch_counts_them() -> None:
 
 def find_faults(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch, spoil: Callable | None = None) -> dict[str, bool]:
     """By precision, whether the CPU is right beside itself, its step being spoilt after the references are there."""
-    real, cpu = gpu.answer, torch.device("cpu")
+    real, cpu = correctness.answer, torch.device("cpu")
 
     def asked(config: Config, device: torch.device, dtype: torch.dtype, mode: str | None = None) -> tuple[torch.Tensor, ...]:
         parts = real(config, device, dtype, mode or "")
         return parts if mode is None or spoil is None else spoil(*parts)
 
-    monkeypatch.setattr(gpu, "answer", asked)
-    return {one["precision"]: one["right"] for one in gpu.check(cpu, True, *case)}
+    monkeypatch.setattr(correctness, "answer", asked)
+    return {one["precision"]: one["right"] for one in correctness.check(cpu, True, *case)}
 
 
-@pytest.mark.parametrize("case", gpu.CHECKED[:8], ids=" ".join)
+@pytest.mark.parametrize("case", correctness.CHECKED[:8], ids=" ".join)
 def test_an_accelerator_that_is_right_is_found_right(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With roundings of bfloat16 of its own: here, of other weights in the last digit."""
 
@@ -97,11 +97,11 @@ def test_an_accelerator_that_is_wrong_is_found_out(name: str, spoil: Callable, m
 
 @pytest.mark.parametrize("name", ["trm", "sudoku-fast", "arc1-fast", "hrm"])
 def test_a_network_that_is_a_little_off_is_found_out(name: str) -> None:
-    config = gpu.shrink(PRESETS[name], small=True).override({"latents": 1})
+    config = correctness.shrink(PRESETS[name], small=True).override({"latents": 1})
     cpu = torch.device("cpu")
-    right = gpu.answer(config, cpu, torch.float64)
-    odd = gpu.answer(config.override({"thoughts": config.model.thoughts + 1}), cpu, torch.float64)
-    assert gpu.differ(odd, right)[0] > 10 * gpu.BOUND
+    right = correctness.answer(config, cpu, torch.float64)
+    odd = correctness.answer(config.override({"latent_steps": config.model.latent_steps + 1}), cpu, torch.float64)
+    assert correctness.differ(odd, right)[0] > 10 * correctness.BOUND
 
 
 def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +164,9 @@ def test_mistakes_get_one_sentence_here_too(
     assert message in told.err
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py") if path.stem != "common"))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py") if path.stem not in ("common", "correctness"))
+)
 def test_a_benchmark_tells_its_defaults(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(name, ["--help"], monkeypatch) == 0
     told = capsys.readouterr().out

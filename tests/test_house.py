@@ -167,12 +167,12 @@ def test_every_kernel_is_tested_against_a_twin() -> None:
         "crop_sizes": "augment.crop",
         "find_corners": "kernels.find_corners",
         "undo_and_hash": "hash_undone",
-        "draw_corners": "corner_offsets",
+        "sample_corners": "corner_offsets",
         "mix_columns": "kernels.mix_columns",
         "hash_boards": "naive.board_hash",
         "permute_boards": "naive.transform_board",
         "undo_and_hash_boards": "hash_undone_boards",
-        "draw_sudoku": "naive.draw_sudoku",
+        "sample_sudoku": "naive.sample_sudoku",
     }
     assert set(compiled) == set(reached)
     for kernel, use in reached.items():

@@ -56,9 +56,11 @@ def check(values: Namespace) -> None:
     if not values.resume and not values.challenges:
         raise InputError("name the tasks to adapt to", flag="--challenges")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
-        raise InputError("--checkpoint names what to adapt, --preset what to train from scratch: give one of them")
+        raise InputError("names what to adapt, --preset what to train from scratch: give one of them", flag="--checkpoint")
     if values.challenges and are_puzzles(values.challenges):
-        raise InputError(f"--challenges {values.challenges}: are Sudoku or mazes, not ARC tasks; trm_arc.train learns them")
+        raise InputError(
+            f"{values.challenges} holds Sudoku or mazes, not ARC tasks; trm_arc.train learns them", flag="--challenges"
+        )
 
 
 def main(arguments: Sequence[str], started: float | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What all command lines share: flags from settings, errors as one sentence, exit code 2."""
+"""What all command lines share: flags for settings, errors as one sentence, exit code 2."""
 
 import argparse
 import difflib
@@ -18,12 +18,11 @@ from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_WINDOWS, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
-from trm_arc.evaluation.monitor import EVALUATE_VIEWS
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
 from trm_arc.model.export import check_piece_size
-from trm_arc.training.loop import LoopConfig
+from trm_arc.training.loop import EVALUATE_VIEWS, LoopConfig
 from trm_arc.training.run import RunConfig
 from trm_arc.training.trainer import Options
 
@@ -32,7 +31,7 @@ RUNS = Path("runs")  # where runs lie, if a command names none
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Show every default but those that say nothing: no value, and flags that are off.  Keep the lines of descriptions."""
+    """Show every default but no value and flags that are off.  Keep the lines of descriptions."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text
@@ -51,11 +50,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the whole usage.
-
-        Args:
-            message: from argparse.
-        """
+        """Raise instead of printing the whole usage."""
         raise InputError(f"{message}; see `{self.prog} --help`")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
@@ -195,31 +190,19 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for where the data lies and where to compute.
-
-    Args:
-        parser: where to add.
-    """
+    """Flags for where the data lies and where to compute."""
     add_data_flag(parser)
     add_device_flags(parser)
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for where to compute.
-
-    Args:
-        parser: where to add.
-    """
+    """Flags for where to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
     parser.add_argument("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
 
 
 def add_data_flag(parser: argparse.ArgumentParser) -> None:
-    """The flag for where the data lies.
-
-    Args:
-        parser: where to add.
-    """
+    """The flag for where the data lies."""
     parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
 
 
@@ -236,20 +219,20 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             sys.stderr.flush()
             os._exit(code)
     except InputError as error:
-        # What a user gave is wrong for all processes of a machine alike, so its first one speaks.
+        # A wrong input is wrong for all processes of a machine, so only the first one prints it.
         if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
-            print(f"{_speaker()}error: {printable(str(error))}", file=sys.stderr)
+            print(f"{_prefix()}error: {printable(str(error))}", file=sys.stderr)
         code = 2
     except MemoryError:
-        print(f"{_speaker()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
+        print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
     except RuntimeError as error:
         if not is_out_of_memory(error):
-            raise  # a defect of ours, which deserves its traceback
-        print(f"{_speaker()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
+            raise  # a bug, which needs its traceback
+        print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
-    except BrokenPipeError:  # who read what is printed, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python prints an error when it exits
         code = 141
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -257,8 +240,8 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     sys.exit(code)
 
 
-def _speaker() -> str:
-    """Which process speaks, if it is not the first."""
+def _prefix() -> str:
+    """Which process prints, if it is not the first."""
     rank = os.environ.get("RANK", "0")
     return "" if rank == "0" else f"process {rank}: "
 

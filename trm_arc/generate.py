@@ -21,23 +21,21 @@ def make_parser() -> Parser:
         prog="python -m trm_arc.generate",
         usage="%(prog)s KIND --out FILE [options]",
         description="Make Sudoku with one solution, or mazes, all different up to symmetry, as CSV with answers and ratings. "
-        "Sudoku need every clue, and those of 9 x 9 are as hard as Sudoku-Extreme's; mazes are as long as Maze-Hard's.  With "
-        "-easy behind the name, and of 4 x 4, Sudoku need no guess; mazes are half as long.",
+        "No clue of a Sudoku can be left out; those of 9 x 9 are as hard as Sudoku-Extreme's. Mazes are as long as Maze-Hard's. "
+        "With -easy behind the name, and always at 4 x 4, Sudoku need no guess; mazes are half as long.",
     )
-    parser.add_argument("kind", metavar="KIND", help=f"{MADE_NAMES}; each with -easy behind it, too")
+    parser.add_argument("kind", metavar="KIND", help=f"{MADE_NAMES}; each also with -easy behind it")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
     parser.add_argument("--count", type=int, default=1000, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
-    parser.add_argument("--exclude", type=Path, nargs="+", metavar="CSV", help="make none that is in these files, up to symmetry")
+    parser.add_argument("--seed", type=int, default=0, help="of the random generator")
+    parser.add_argument(
+        "--exclude", type=Path, nargs="+", metavar="CSV", help="leave out puzzles that are in these files, up to symmetry"
+    )
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, make, write.
-
-    Args:
-        arguments: the command line.
-    """
+    """Parse, make, write."""
     values = make_parser().parse(arguments)
     require_least("count", values.count)
     require_least("seed", values.seed, 0)
@@ -48,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
     exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
-    odd = [one.name for one in exclude if one.family is not family]
-    if odd:
-        raise InputError(f"{odd[0]} holds no {family.name}", flag="--exclude")
+    others = [one.name for one in exclude if one.family is not family]
+    if others:
+        raise InputError(f"{others[0]} holds no {family.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
         made = family.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))

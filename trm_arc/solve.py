@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     predictor, _ = make_predictor(checkpoint, puzzles, device, config)
     drawer = SolutionDrawer(puzzles, colour=wants_colour())
     if values.show_steps:
-        predictor.watch = drawer.draw_step
+        predictor.callback = drawer.draw_step
     views = np.arange(min(values.views, int(predictor.view_counts[0])))
     ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.family)[0]
     print(drawer.draw_answer(ranked[0], len(views)))

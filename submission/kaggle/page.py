@@ -6,7 +6,7 @@ from pathlib import Path
 from submission.kaggle.answering import is_scored
 from submission.kaggle.inputs import EVALUATION, Inputs
 from submission.kaggle.rehearsal import rehearsal_file
-from submission.page import make_page, show_page
+from submission.page import make_page, render_page
 from submission.settings import DEFAULT_FILE
 from trm_arc.common.errors import InputError
 
@@ -19,4 +19,4 @@ def show_answers(count: int, out: str | Path = DEFAULT_FILE) -> str:
         test = Inputs().find_test()
     except InputError as error:
         return make_page(html.escape(str(error)), [])
-    return show_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)
+    return render_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)

@@ -27,9 +27,7 @@ def transforms(draw: st.DrawFn) -> Transform:
 
 
 def random_rows(count: int, seed: int) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    symmetries = generator.integers(0, 8, (count, 1)).astype(np.uint8)
-    return np.concatenate([symmetries, augment.draw_palettes(count, generator)], axis=1)
+    return augment.sample_transforms(count, np.random.default_rng(seed))
 
 
 def random_grids(count: int, seed: int, largest: int = 30) -> list[np.ndarray]:
@@ -93,7 +91,7 @@ def test_transform_refuses_what_is_none(symmetry: int, palette: tuple[int, ...],
 
 
 def test_palettes_keep_black_and_are_uniform() -> None:
-    palettes = augment.draw_palettes(20_000, np.random.default_rng(0))
+    palettes = augment.sample_palettes(20_000, np.random.default_rng(0))
     assert (palettes[:, 0] == 0).all()
     assert (np.sort(palettes, axis=1) == np.arange(10)).all()
     counts = np.bincount(palettes[:, 3], minlength=10)[1:]
@@ -236,7 +234,7 @@ def test_mixed_columns_are_their_naive_twin() -> None:
 
 
 def plan_of(sample: list[np.ndarray], pairs: list[tuple[int, int]], count: int, seed: int = 0) -> np.ndarray:
-    return augment.draw_plan(pack_grids(sample), np.array(pairs), count, np.random.default_rng(seed))
+    return augment.sample_plan(pack_grids(sample), np.array(pairs), count, np.random.default_rng(seed))
 
 
 def test_plan_has_distinct_images_the_identity_first_and_repeats() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import augment
-from augment import BoardTransform, DrawnPlan, kernels
+from augment import BoardTransform, SampledPlan, kernels
 from tests import naive
 
 
@@ -63,9 +63,9 @@ def test_drawn_symmetries_of_sudoku(box: tuple[int, int]) -> None:
     """They keep bands and stacks together, blank is blank, every order comes up, and a key always means the same."""
     side = box[0] * box[1]
     keys = np.arange(20_000, dtype=np.uint64)
-    table = augment.draw_sudoku_transforms(keys, box)
-    np.testing.assert_array_equal(table[:50], [naive.draw_sudoku(int(key), *box) for key in keys[:50]])
-    np.testing.assert_array_equal(table[::7], augment.draw_sudoku_transforms(keys[::7], box))
+    table = augment.sample_sudoku_transforms(keys, box)
+    np.testing.assert_array_equal(table[:50], [naive.sample_sudoku(int(key), *box) for key in keys[:50]])
+    np.testing.assert_array_equal(table[::7], augment.sample_sudoku_transforms(keys[::7], box))
     _, rows, columns, values = np.split(table, [1, 1 + side, 1 + 2 * side], axis=1)
     for orders, height in ((rows, box[0]), (columns, box[1])):
         groups = (orders // height).reshape(len(keys), -1, height)
@@ -91,7 +91,7 @@ def test_a_drawn_plan_stores_nothing_but_keys() -> None:
     def draw(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         return np.stack([keys, numbers], axis=1)
 
-    plan = DrawnPlan(np.array([7, 9], np.uint64), 3, draw)
+    plan = SampledPlan(np.array([7, 9], np.uint64), 3, draw)
     assert len(plan) == 6
     np.testing.assert_array_equal(plan.starts, [0, 3, 6])
     np.testing.assert_array_equal(plan.rows(np.array([0, 2, 4])), [[7, 0], [7, 2], [9, 1]])

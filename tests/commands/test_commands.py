@@ -186,11 +186,10 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     subprocess.run([*base, *map(str, train_flags(data, whole)), *steps], check=True, **options)
     with subprocess.Popen([*base, *map(str, train_flags(data, parts)), *steps], **options) as process:
-        deadline = time.monotonic() + 60
-        while not list_checkpoints(parts) and time.monotonic() < deadline and process.poll() is None:
+        while not list_checkpoints(parts) and process.poll() is None:
             time.sleep(0.002)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate()
     assert process.returncode == (-number if number == signal.SIGKILL else 0)
     assert number == signal.SIGKILL or b"resume" in output or b"trained" in output
     load_checkpoint(parts)  # the newest is whole
@@ -214,9 +213,9 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
         ("train", ["--vocabulary", "9"], "error: vocabulary: ARC needs 12 tokens, got 9"),
         ("train", ["--board-rows", "4"], "do not fit the board of (4, 30)"),
         ("train", ["--save-every", "0"], "error: --save-every: at least 1 is needed, got 0"),
-        ("train", ["--device", "abacus"], "error: --device abacus: no such kind of device"),
-        ("train", ["--precision", "int4"], "error: --precision int4: choose auto or one of float32"),
-        ("train", ["--device", "meta"], "error: --device meta: not on this machine"),
+        ("train", ["--device", "abacus"], "error: --device: abacus is not a kind of device"),
+        ("train", ["--precision", "int4"], "error: --precision: choose auto or one of float32"),
+        ("train", ["--device", "meta"], "error: --device: meta is not on this machine"),
         ("train", ["--data", "arc7"], "error: arc7: no such file or folder, and not one of the names"),
         ("train", ["--smallest", "99"], "the 99 smallest of 4 tasks were asked for"),
         ("evaluate", ["--checkpoit", "x"], "error: --checkpoit: no such flag; did you mean --checkpoint?"),
@@ -282,7 +281,7 @@ def test_a_run_is_not_overwritten_by_accident(data: tuple[Path, Path], trained: 
     code, _, error = command("train", *train_flags(data, tmp_path / "new"), "--resume")
     assert (code, "no checkpoint to resume" in error) == (2, True)
     code, _, error = command("train", *train_flags(data, trained), "--resume", "--overwrite")
-    assert (code, "give one of them" in error) == (2, True)
+    assert (code, "--resume: cannot be given together with --overwrite" in error) == (2, True)
     assert files_below(trained) == before
 
 
@@ -324,7 +323,7 @@ def test_a_run_that_does_not_stay_finite_says_so(
     code, _, error = command("train", *train_flags(data, tmp_path), "--max-skips", 4)
     assert code == 2
     assert "step 4: the loss was not finite in 4 steps in a row, which were skipped; the last batch is in" in error
-    assert "start anew with lower rates" in error
+    assert "train again with lower rates" in error
     assert list_checkpoints(tmp_path) == []
     assert set(load_file(tmp_path / "bad-batch.safetensors")) == {"tokens", "labels", "rows", "transforms"}
 
@@ -444,7 +443,7 @@ def test_what_cannot_be_is_said_before_any_work(
     flags = ["--out", tmp_path / "run"]
     for start in (["--checkpoint", trained], ["--preset", "demo"]):
         code, _, error = command("adapt", "--challenges", "maze-8x8", *start, *flags)
-        assert (code, "--challenges maze-8x8: are Sudoku or mazes, not ARC tasks" in error) == (2, True), error
+        assert (code, "--challenges: maze-8x8 holds Sudoku or mazes, not ARC tasks" in error) == (2, True), error
     for name, advice in (("sudoku-9x9-esy", "no such puzzles; there are sudoku-extreme"), ("maze_hard", "maze-hard")):
         for call in (("train", "--preset", "sudoku-small"), ("evaluate", "--checkpoint", trained)):
             code, _, error = command(*call, "--data", name, *flags)

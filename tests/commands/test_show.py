@@ -19,7 +19,7 @@ from trm_arc.evaluation.puzzle_answers import write_answers
 from trm_arc.evaluation.reading import find_results
 from trm_arc.evaluation.results import Results, make_results, write_predictions
 from trm_arc.inference.votes import Candidate
-from trm_arc.report.terminal import draw_grid, flow, join_lines
+from trm_arc.report.terminal import flow, join_lines, render_grid
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 ORIENTATIONS = 8
@@ -98,9 +98,9 @@ def sudoku_run(tmp_path: Path, sudoku: PuzzleSet) -> Path:
 
 def test_a_wrong_cell_is_marked_with_and_without_colour() -> None:
     grid, truth = np.array([[0, 4], [9, 3]], np.uint8), np.array([[1, 4], [9, 5]], np.uint8)
-    assert draw_grid(grid, False, truth) == ["0!4 ", "9 3!"]
-    assert draw_grid(grid, False) == ["0 4 ", "9 3 "] == draw_grid(grid, False, truth[:1])
-    coloured = draw_grid(grid, True, truth)
+    assert render_grid(grid, False, truth) == ["0!4 ", "9 3!"]
+    assert render_grid(grid, False) == ["0 4 ", "9 3 "] == render_grid(grid, False, truth[:1])
+    coloured = render_grid(grid, True, truth)
     assert [STYLE.sub("", line) for line in coloured] == ["><  ", "  ><"]
     assert "\x1b[1;38;2;255;255;255m><" in coloured[0], "white on black"
     assert "\x1b[48;2;46;204;64m\x1b[1;38;2;0;0;0m><" in coloured[1], "black on green"
@@ -246,7 +246,7 @@ def test_ids_that_are_nowhere(tmp_path: Path, tasks: TaskSet, arc_run: Path, com
     code, _, error = command("show", "made001", "--data", path)
     assert code == 2
     assert error == "error: made001: no task of made_challenges.json; did you mean made01 or made00?\n"
-    assert command("show", "zzz", "--run", arc_run)[2] == "error: zzz: no task of made; name the set that it is of with --data\n"
+    assert command("show", "zzz", "--run", arc_run)[2] == "error: zzz: no task of made; name its set with --data\n"
     for arguments, reason in (
         (("made00", "--run", tmp_path), "holds no predictions yet; run `python -m trm_arc.evaluate --checkpoint"),
         (("made00", "--run", tmp_path / "none"), "no such run"),

@@ -16,7 +16,8 @@ from tests.helpers import FAMILY, make_tasks, read_arrays, to_document
 from trm_arc.common.errors import InputError
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.official import TABLE, official_training, read_settings
+from trm_arc.model.official import TABLE, read_settings
+from trm_arc.model.official_mapping import official_training
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.upstream import load_official, to_official
 
@@ -42,7 +43,7 @@ mlp_t: False
 puzzle_emb_len: 16
 no_ACT_continue: True
 """
-SMALL = ModelConfig(width=16, heads=2, cycles=2, thoughts=2)
+SMALL = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2)
 
 
 def official(config: ModelConfig = SMALL, rows: int = 5, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -74,15 +75,15 @@ CONFIGS = {
     "trm": {},
     "trm-mlp": {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
     "single-z": {"states": 0},
-    "multi-z": {"states": 6, "thoughts": 6},
+    "multi-z": {"states": 6, "latent_steps": 6},
     "hrm": {"networks": 2, "gradient_calls": 2, "prefix": 1},
-    "direct": {"states": 0, "thoughts": 0, "cycles": 1, "prefix": 1},
+    "direct": {"states": 0, "latent_steps": 0, "cycles": 1, "prefix": 1},
 }
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ours_survive_the_way_there_and_back(name: str, tmp_path: Path) -> None:
-    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "thoughts": 2, **CONFIGS[name]})
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "latent_steps": 2, **CONFIGS[name]})
     reasoner = Reasoner(config, torch.Generator().manual_seed(0))
     theirs = {
         "hidden_size": 16,
@@ -93,7 +94,7 @@ def test_ours_survive_the_way_there_and_back(name: str, tmp_path: Path) -> None:
         "pos_encodings": "none" if config.mixer == "mlp" else "rope",
         "mlp_t": config.mixer == "mlp",
         "H_cycles": config.cycles,
-        "L_cycles": config.thoughts,
+        "L_cycles": config.latent_steps,
     }
     torch.save(to_official(reasoner), tmp_path / "step_1")
     back = load_official(tmp_path / "step_1", theirs)
@@ -230,7 +231,7 @@ def test_settings_of_training_are_taken_over() -> None:
 
 def test_the_named_module_says_what_is_missing(settings: Path) -> None:
     """A truncated checkpoint is no checkpoint of a smaller member of the family."""
-    hrm = official(ModelConfig(width=16, heads=2, cycles=2, thoughts=2, networks=2, gradient_calls=2))
+    hrm = official(ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, networks=2, gradient_calls=2))
     values = read_settings(settings).values
     for tensors, changes, message in [
         (without("H_init"), {}, "missing: H_init"),
@@ -292,15 +293,18 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ({"convolution": 3}, "it has no convolution 3"),
         ({"positions": "rotary-2d", "gate": "norm-swiglu"}, "it has no gate norm-swiglu, positions rotary-2d"),
-        ({"states": 0, "thoughts": 0}, "it has no loop without thoughts"),
-        ({"states": 2}, "it has no 2 states with 2 thoughts, only 6 with 6"),
-        ({"states": 6, "thoughts": 7}, "it has no 6 states with 7 thoughts"),
+        ({"states": 0, "latent_steps": 0}, "it has no loop without latent steps"),
+        ({"states": 2}, "it has no 2 states with 2 latent steps, only 6 with 6"),
+        ({"states": 6, "latent_steps": 7}, "it has no 6 states with 7 latent steps"),
         ({"networks": 2, "states": 0}, "it has no two networks but in HRM"),
-        ({"states": 0, "thoughts": 0, "cycles": 1, "mixer": "mlp", "positions": "none"}, "it has no direct prediction by an MLP"),
+        (
+            {"states": 0, "latent_steps": 0, "cycles": 1, "mixer": "mlp", "positions": "none"},
+            "it has no direct prediction by an MLP",
+        ),
     ],
 )
 def test_what_the_original_cannot_run_is_not_written_for_it(changes: dict, message: str) -> None:
-    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "thoughts": 2, **changes})
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "latent_steps": 2, **changes})
     with pytest.raises(InputError, match=message):
         to_official(Reasoner(config, torch.Generator()))
 
@@ -359,14 +363,14 @@ def test_named_task_embeddings_are_kept_and_evaluated(
 def test_the_answers_are_those_of_the_original_s_embeddings(upstream_files: tuple[Path, list], command: Callable) -> None:
     """A view under a transform uses the row that the original trained for that transform."""
     from trm_arc.data.sources import load_tasks
-    from trm_arc.inference.answer import find_rows
+    from trm_arc.inference.answer import find_view_embeddings
 
     folder, flags = upstream_files
     assert command("upstream", *flags, "--identifiers", folder / "identifiers.json")[0] == 0
-    rows = find_rows(load_checkpoint(folder / "run"), load_tasks(folder / "eval.json"))
+    rows = find_view_embeddings(load_checkpoint(folder / "run"), load_tasks(folder / "eval.json"))
     assert rows.unseen == []
     assert torch.equal(rows.vectors, official(rows=7)[TABLE][[2, 1, 6, 5]])
-    stranger = find_rows(load_checkpoint(folder / "run"), make_tasks(1, 9, "stranger"))
+    stranger = find_view_embeddings(load_checkpoint(folder / "run"), make_tasks(1, 9, "stranger"))
     torch.testing.assert_close(stranger.vectors[0], official(rows=7)[TABLE][1:].mean(dim=0))  # of all rows, not of those kept
 
 
@@ -376,7 +380,7 @@ def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Pa
     (folder / "stated.yaml").write_text(SETTINGS + "num_puzzle_identifiers: 99\n")
     stated = [folder / "stated.yaml" if flag == flags[2] else flag for flag in flags]
     for arguments, message in [
-        (flags, "nothing says whose the 7 task embeddings are: name the identifiers.json"),
+        (flags, "the names of the 7 task embeddings are not known: name the identifiers.json"),
         ([*flags, "--identifiers", folder / "short.json"], "3 names for 7 task embeddings"),
         ([*stated, "--identifiers", folder / "identifiers.json"], "7 task embeddings, but num_puzzle_identifiers is 99"),
     ]:
@@ -401,7 +405,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     names = identifiers_of(["eval00", "other", "eval01"])
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean", "--identifiers", folder / "none.json")
     assert code == 2
-    assert "--identifiers: --task-embeddings mean keeps no row apart" in error
+    assert "--identifiers: --task-embeddings mean needs no names" in error
     for value, message in [
         ({"a": 1}, "a list of names is expected"),
         ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: t9 and 0123456789 are no symmetry and palette"),
@@ -416,18 +420,18 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
     assert "puzzle_emb.weights is missing" in error
-    sudoku = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    sudoku = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=11, board_rows=9, board_columns=9)
     torch.save(official(sudoku), folder / "step_9")
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
-    assert f"{folder / 'trm.yaml'}: seq_len is missing, and a vocabulary of 11 does not tell it: 81 for 9 x 9" in error
+    assert f"{folder / 'trm.yaml'}: seq_len is missing, as 81 for 9 x 9; 11 tokens do not say the board" in error
     (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
     assert not (folder / "run").exists()
 
 
 def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path, list], command: Callable) -> None:
     folder, _ = upstream_files
-    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=11, board_rows=9, board_columns=9)
+    model = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=11, board_rows=9, board_columns=9)
     theirs = official(model)
     theirs[TABLE] = theirs[TABLE][:1]
     torch.save(theirs, folder / "step_9")
@@ -448,7 +452,7 @@ def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path,
     code, printed, _ = command("evaluate", "--checkpoint", folder / "run", "--data", puzzles, "--device", "cpu")
     assert code == 0
     assert "1 puzzles of" in printed
-    model = ModelConfig(width=16, heads=2, cycles=2, thoughts=2, vocabulary=7, board_rows=9, board_columns=9)
+    model = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=7, board_rows=9, board_columns=9)
     torch.save(official(model), folder / "step_9")
     code, _, error = command("upstream", *flags, "--overwrite")
     assert code == 2
@@ -464,7 +468,7 @@ def test_nothing_is_overwritten_unasked_and_leaks_can_be_told(upstream_files: tu
     assert "holds a run" in error
     code, text, error = command("upstream", *flags, "--overwrite", "--data", folder / "eval.json")
     assert code == 0, error
-    assert "what it was trained on is not known" not in text
+    assert "its training data is not known" not in text
     code, _, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
     assert code == 2, "it was told to have been trained on these very answers"
     assert "trained on" in error

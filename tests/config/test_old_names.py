@@ -76,3 +76,10 @@ def test_names_of_today_are_no_old_ones() -> None:
     assert set(old_names.SETTINGS.values()) | set(old_names.VALUES) <= today
     assert not today & set(old_names.SETTINGS)
     assert not set(old_names.FLAGS) & set(old_names.FLAGS.values())
+
+
+def test_the_number_of_thoughts_is_latent_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.toml").write_text("[model]\nthoughts = 6\n")
+    assert load_preset(tmp_path / "old.toml") == Config().override({"latent_steps": 6})
+    assert make_parser().parse(["--thoughts", "6"]).latent_steps == 6
+    assert capsys.readouterr().err == "--thoughts is now --latent-steps\n"

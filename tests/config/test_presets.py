@@ -28,6 +28,8 @@ def test_every_preset_of_the_package_is_listed_with_a_line_of_help() -> None:
     assert all(10 < len(text) <= 62 for text in (*PRESET_HELP.values(), *RECIPE_HELP.values()))
     for name, preset in PRESETS.items():
         assert load_preset(name) == load_preset(FOLDER / "presets" / f"{name}.toml") == preset
+    for path in (FOLDER / "presets").glob("_*.toml"):  # what others extend is a preset, too
+        assert isinstance(load_preset(path), Config)
 
 
 def test_every_recipe_is_listed_and_goes_on_top_of_a_preset() -> None:
@@ -54,7 +56,7 @@ def test_a_preset_of_the_users_own_changes_what_it_extends(tmp_path: Path) -> No
     ("text", "place", "problem"),
     [
         ("[model]\nwdith = 8\n", "model", "wdith is not a setting; did you mean width?"),
-        ("[data]\nwidth = 8\n", "data", "width belongs into [model]"),
+        ("[data]\nwidth = 8\n", "data", "width belongs in [model]"),
         ("[modell]\nwidth = 8\n", "", "modell is not known; did you mean model?"),
         ("width = 8\n", "", "width is not known"),
         ("model = 8\n", "model", "must be an object, got 8"),

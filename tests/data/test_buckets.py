@@ -17,7 +17,7 @@ from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.buckets import choose_sides, expected_side, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.examples import Examples, prepare_examples
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.inference.answer import choose_windows, predict_tasks
+from trm_arc.inference.answer import choose_canvases, predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import runs_into_edge
 from trm_arc.model.checkpoint import load_checkpoint
@@ -63,7 +63,7 @@ def test_every_pair_keeps_its_share_of_the_steps() -> None:
     assert batch.tokens.shape[1:] == examples.buckets[examples.schedule.at(0)[0]].window
 
 
-def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
+def test_a_bucket_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
     examples = lanes_of()
     number = 1
     bucket = examples.buckets[number]
@@ -80,7 +80,7 @@ def test_a_lane_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
         assert not runs_into_edge(labels.numpy()).any()
 
 
-def test_translated_grids_keep_their_marks_in_lanes_and_not_on_full_boards() -> None:
+def test_translated_grids_keep_their_marks_in_buckets_and_not_on_full_boards() -> None:
     """On the full board the original lets grids lose their marks, and so do we; so does a grid as large as the board."""
     config = replace(LANES.training, batch_size=200)
 
@@ -146,18 +146,18 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
         ("11,12", "no pair needs the window of 12 x 12"),
     ],
 )
-def test_odd_lanes_are_refused(text: str, message: str) -> None:
+def test_odd_buckets_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         lanes_of(text)
 
 
-def test_lanes_need_attention() -> None:
+def test_buckets_need_attention() -> None:
     with pytest.raises(InputError, match="there are no buckets for it"):
         small_trainer(LANES.override({"mixer": "mlp", "positions": "none"}))
 
 
 @pytest.mark.parametrize("changes", [{}, {"halting": "q-learning", "latents": 2}])
-def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Path) -> None:
+def test_runs_in_buckets_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Path) -> None:
     config = SMALL.override({"window": "lanes", "lanes": "auto:3", **changes})
     first, second = small_trainer(config), small_trainer(config)
     for _ in range(5):
@@ -173,7 +173,7 @@ def test_runs_in_lanes_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Pa
     assert_identical(everything(first, tmp_path / "first"), everything(resumed, tmp_path / "resumed"))
 
 
-def test_lanes_of_one_window_are_the_full_board() -> None:
+def test_buckets_of_one_window_are_the_full_board() -> None:
     """With the board as the only bucket, and every grid at its corner, the run is that of window full."""
     still = SMALL.override({"translate": False})
     full, bucket = (small_trainer(still.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
@@ -229,17 +229,17 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
         for window in ("trained", "full", "lanes"):
             config = InferenceConfig(steps=2, batch_size=4, canvas=window)
             parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
-            slots = np.concatenate([part.slots for part in parts])
+            slots = np.concatenate([part.test_index for part in parts])
             assert np.bincount(slots).tolist() == [3, 3, 3, 3]
             sizes = {part.canvases.shape[1:] for part in parts}
             if window == "full" or (window == "trained" and trained == "full"):
                 assert sizes == {(30, 30)}
 
 
-def test_a_run_in_a_single_lane_is_answered_in_it() -> None:
+def test_a_run_in_a_single_bucket_is_answered_in_it() -> None:
     trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
     assert trainer.examples.windows == [Window(6, 6)]
-    windows, larger = choose_windows(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
+    windows, larger = choose_canvases(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
     assert set(windows) == {Window(6, 6)}
     assert larger == [Window(6, 6), Window(30, 30)]
 
@@ -248,7 +248,7 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
     checkpoint, tasks = trained_in(tmp_path, "lanes"), make_tasks(3, 2, "eval")
     from trm_arc.inference import predictor as predict
 
-    windows, larger = choose_windows(checkpoint, tasks, "trained")
+    windows, larger = choose_canvases(checkpoint, tasks, "trained")
     assert larger[-1] == Window(30, 30)
 
     def fills_small_windows(reasoner: object, tokens: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
@@ -256,24 +256,24 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
         answer[:, :7, :7] = 5
         return answer, torch.ones(len(tokens)), torch.ones(len(tokens), dtype=torch.int32)
 
-    monkeypatch.setattr(predict, "think", fills_small_windows)
+    monkeypatch.setattr(predict, "refine", fills_small_windows)
     parts = predict_tasks(checkpoint, tasks, CPU, InferenceConfig(steps=1, batch_size=3), views=2, quiet=True)
-    kept = [part for part in parts if len(part.slots)]
+    kept = [part for part in parts if len(part.test_index)]
     assert all(min(part.canvases.shape[1:]) > 7 for part in kept)
-    assert np.bincount(np.concatenate([part.slots for part in kept])).tolist() == [2, 2, 2, 2]
+    assert np.bincount(np.concatenate([part.test_index for part in kept])).tolist() == [2, 2, 2, 2]
     assert any(min(window) <= 7 for window in windows)
 
 
-def test_tasks_that_no_lane_holds_get_the_board() -> None:
+def test_tasks_that_no_bucket_holds_get_the_board() -> None:
     examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), LANES.override({"lanes": "auto:2"}))
     trainer = Trainer(LANES.override({"lanes": "auto:2"}), examples, CPU, 2)
     large = make_tasks(2, 5, "large", 20)
-    windows, _ = choose_windows(inference_state(trainer), large, "trained")
+    windows, _ = choose_canvases(inference_state(trainer), large, "trained")
     for window, (task, number) in zip(windows, large.tests, strict=True):
         assert min(window) >= max(task.test[number].input.shape)
 
 
-def test_lanes_are_sorted_by_hand() -> None:
+def test_buckets_are_sorted_by_hand() -> None:
     buckets = sort_into_buckets(np.array([0, 0, 1, 2]), np.array([3, 5, 4, 9]), [4, 9])
     assert [bucket.pairs.tolist() for bucket in buckets] == [[0, 2], [1, 3]]
     assert [bucket.tasks.tolist() for bucket in buckets] == [[0, 1], [0, 2]]

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import make_tasks
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS
-from trm_arc.data.examples import draw_plans
+from trm_arc.data.examples import sample_plans
 from trm_arc.data.leakage import find_leaks, guard
 from trm_arc.data.loading import load_training_tasks
 from trm_arc.data.sources import load_tasks
@@ -47,8 +47,8 @@ def test_views_of_unseen_tasks_do_not_depend_on_hidden_outputs() -> None:
     """Only the hidden output has a colour, so plans that looked at it would have more rows."""
     black, red = np.zeros((1, 1), np.uint8), np.full((1, 1), 2, np.uint8)
     tasks = TaskSet([Task("t", (Pair(black, black),), (Pair(black, red),))], "set")
-    assert len(draw_plans(tasks.without_solutions(), 5, 0)) == 1
-    assert len(draw_plans(tasks, 5, 0)) > 1
+    assert len(sample_plans(tasks.without_solutions(), 5, 0)) == 1
+    assert len(sample_plans(tasks, 5, 0)) > 1
 
 
 def test_hidden_outputs_are_not_read() -> None:

@@ -29,7 +29,7 @@ from trm_arc.data.table import read_puzzles, write_puzzles
 from trm_arc.evaluation.puzzle_scores import judge, puzzle_table, score_puzzles
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import Moment, think
+from trm_arc.inference.refinement import RefinementStep, refine
 from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.report.puzzle_terminal import draw_board
@@ -39,7 +39,7 @@ from trm_arc.training.trainer import Trainer
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 TINY = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --thoughts 1 --batch-size 8 --halt-steps 2 --warmup-steps 2 --steps 6 "
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --batch-size 8 --halt-steps 2 --warmup-steps 2 --steps 6 "
     "--log-every 2 --precision float32 --device cpu"
 ).split()
 QUESTION = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
@@ -69,7 +69,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sudoku: PuzzleSet) -> Path
     write_puzzles(folder / "train.csv", sudoku.take(np.arange(24)))
     write_puzzles(folder / "test.csv", sudoku.take(np.arange(24, 40)))
     config = Config().override(
-        {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "thoughts": 1, "batch_size": 8, "halt_steps": 3, "augmentations": 3}
+        {
+            "width": 16,
+            "heads": 2,
+            "prefix": 2,
+            "cycles": 1,
+            "latent_steps": 1,
+            "batch_size": 8,
+            "halt_steps": 3,
+            "augmentations": 3,
+        }
         | {"data": str(folder / "train.csv"), "evaluation_data": str(folder / "test.csv"), "warmup_steps": 2}
     )
     config = fit_to_data(config, {"data": config.training.data}, None)
@@ -343,7 +352,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
 def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
     """The image of a scored puzzle is no training puzzle."""
     family, test = sudoku.family, sudoku.take(np.arange(20, 40))
-    rows = family.draw(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
+    rows = family.sample(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
     transforms = [BoardTransform.from_row(row, family.shape) for row in rows]
     moved = {
         name: np.stack([t.apply(board) for t, board in zip(transforms, getattr(test, name), strict=True)])
@@ -369,7 +378,7 @@ def test_trained_puzzles_are_not_scored(trained: Path, command: Callable) -> Non
 
 def small_config(files: Path, **settings: object) -> Config:
     data = {"data": str(files / "train.csv")}
-    small = {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "thoughts": 1, "batch_size": 8, "halt_steps": 2}
+    small = {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "latent_steps": 1, "batch_size": 8, "halt_steps": 2}
     return fit_to_data(PRESETS["sudoku-attention"].override(small | data | settings), data, None)
 
 
@@ -427,7 +436,7 @@ def test_resuming_on_other_puzzles_is_refused(files: Path, sudoku: PuzzleSet) ->
         load_state(Trainer(config, prepare_puzzles(other, other, config), CPU, 2), load_checkpoint(saved))
 
 
-# --- thinking
+# --- refinement
 
 
 def test_rollouts_are_noisy_but_for_the_first(trained: Path, sudoku: PuzzleSet) -> None:
@@ -436,17 +445,17 @@ def test_rollouts_are_noisy_but_for_the_first(trained: Path, sudoku: PuzzleSet) 
     reasoner = checkpoint.reasoner().eval()
     tokens = torch.from_numpy(sudoku.questions[:6] + 1)
     rest = checkpoint.tensors["embedding.table"].expand(6, -1), torch.zeros(6, 30, dtype=torch.uint8)
-    seen: list[Moment] = []
-    plain = think(reasoner, tokens, *rest, InferenceConfig(steps=3), torch.float32, range(6))
+    seen: list[RefinementStep] = []
+    plain = refine(reasoner, tokens, *rest, InferenceConfig(steps=3), torch.float32, range(6))
     rollouts = InferenceConfig(steps=3, rollouts=4, noise=2.0)
-    noisy = think(reasoner, tokens, *rest, rollouts, torch.float32, range(6), seen.append)
+    noisy = refine(reasoner, tokens, *rest, rollouts, torch.float32, range(6), seen.append)
     answers, sure = (part.view(6, 4, *part.shape[1:]) for part in (seen[-1].answers, seen[-1].halting))
     assert torch.equal(answers[:, 0], plain.answers)
     assert (answers[:, 0] != answers[:, 1]).any()
     best = sure.argmax(dim=1)
     assert torch.equal(noisy.answers, answers[torch.arange(6), best])
     assert noisy.steps.tolist() == [12] * 6
-    alone = think(reasoner, tokens[4:5], *(part[4:5] for part in rest), rollouts, torch.float32, [4])
+    alone = refine(reasoner, tokens[4:5], *(part[4:5] for part in rest), rollouts, torch.float32, [4])
     assert torch.equal(alone.answers[0], noisy.answers[4])
 
 
@@ -455,11 +464,11 @@ def test_patience_stops_what_has_settled(trained: Path, sudoku: PuzzleSet) -> No
     reasoner = checkpoint.reasoner().eval()
     tokens = torch.from_numpy(sudoku.questions + 1)
     rest = checkpoint.tensors["embedding.table"].expand(40, -1), torch.zeros(40, 30, dtype=torch.uint8)
-    seen: list[Moment] = []
-    full = think(reasoner, tokens, *rest, InferenceConfig(steps=12), torch.float32, range(40), seen.append)
-    history = [moment.answers for moment in seen if moment.last]
+    seen: list[RefinementStep] = []
+    full = refine(reasoner, tokens, *rest, InferenceConfig(steps=12), torch.float32, range(40), seen.append)
+    history = [step.answers for step in seen if step.last]
     for patience in (2, 1):
-        short = think(reasoner, tokens, *rest, InferenceConfig(steps=12, patience=patience), torch.float32, range(40))
+        short = refine(reasoner, tokens, *rest, InferenceConfig(steps=12, patience=patience), torch.float32, range(40))
         for row, taken in enumerate(short.steps.tolist()):
             same = [torch.equal(history[step][row], history[step - 1][row]) for step in range(1, 12)]
             settled = [step + 1 for step in range(patience, 12) if all(same[step - patience : step])]
@@ -470,7 +479,7 @@ def test_patience_stops_what_has_settled(trained: Path, sudoku: PuzzleSet) -> No
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--rollouts", 0), ("--patience", -1), ("--rollout-noise", 1), ("--steps", 0)])
-def test_thoughts_that_mean_nothing(flag: str, value: int, trained: Path, command: Callable) -> None:
+def test_refinement_flags_out_of_range(flag: str, value: int, trained: Path, command: Callable) -> None:
     code, _, error = command("evaluate", "--checkpoint", trained, flag, value)
     assert code == 2
     assert f"{flag}: " in error

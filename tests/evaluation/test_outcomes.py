@@ -92,10 +92,10 @@ def test_misses_are_told_in_words(outcome: Outcome, fault: Fault | None, numbers
 def test_right_answers_under_every_symmetry_are_told_apart() -> None:
     task = Task("a", (Pair(grid([1]), grid([2, 2])),), (Pair(grid([3]), grid([4])),))
     looked = np.array([[2, 1, 0, 0, 0, 0, 0, 0]])
-    for by_way, fault in (((1, 1), Fault.RANK), ((2, 0), Fault.VIEWS)):
-        listed = [Candidate(grid([n]), 9, 0.5, (9, 0)) for n in (1, 2)] + [Candidate(grid([4]), 2, 0.5, by_way)]
+    for by_symmetry, fault in (((1, 1), Fault.RANK), ((2, 0), Fault.VIEWS)):
+        listed = [Candidate(grid([n]), 9, 0.5, (9, 0)) for n in (1, 2)] + [Candidate(grid([4]), 2, 0.5, by_symmetry)]
         verdict = judge_results(make_results({}, TaskSet([task], "one"), [listed], looked))[0]
-        assert verdict == (Outcome.OUTVOTED, fault, 1, 3, 2, 3, sum(votes > 0 for votes in by_way), 2)
+        assert verdict == (Outcome.OUTVOTED, fault, 1, 3, 2, 3, sum(votes > 0 for votes in by_symmetry), 2)
 
 
 @pytest.mark.parametrize("name", ["sudoku-4x4", "maze-5x5-easy", "sudoku-9x9-easy"])

@@ -48,7 +48,7 @@ def plain(results: Results) -> object:
     """All that is kept, to be compared."""
 
     def of(candidate: Candidate) -> tuple:
-        return candidate.grid.tolist(), str(candidate.grid.dtype), candidate.votes, candidate.halting, candidate.orientations
+        return candidate.grid.tolist(), str(candidate.grid.dtype), candidate.votes, candidate.halting, candidate.symmetry_votes
 
     asked = results.tasks
     if isinstance(asked, PuzzleSet):
@@ -73,8 +73,8 @@ def assert_sound(results: Results) -> None:
         for candidate in every:
             assert candidate.grid.dtype == np.uint8
             assert 0 <= candidate.halting <= 1
-            assert candidate.orientations == () or len(candidate.orientations) == len(answered.views)
-            assert candidate.orientations == () or sum(candidate.orientations) == candidate.votes
+            assert candidate.symmetry_votes == () or len(candidate.symmetry_votes) == len(answered.views)
+            assert candidate.symmetry_votes == () or sum(candidate.symmetry_votes) == candidate.votes
         if right:
             np.testing.assert_array_equal(right.candidate.grid, truth)
             assert right.rank < answered.pool

@@ -23,27 +23,29 @@ from trm_arc.inference.votes import Predictions, count_views, tally
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60))
-def test_tally_and_views_are_their_naive_twins(seed: int, slots: int, views: int) -> None:
-    parts, undone = random_predictions(seed, slots, views)
-    looked = count_views(parts, slots)
+def test_tally_and_views_are_their_naive_twins(seed: int, tests: int, views: int) -> None:
+    parts, undone = random_predictions(seed, tests, views)
+    looked = count_views(parts, tests)
     # A palette may move colours that the grid has; undoing must bring back the very grid.
-    for candidates, counts, views_of_slot in zip(tally(parts, slots, keep=99), looked.tolist(), undone, strict=True):
-        expected = naive.vote(views_of_slot, 8)
-        assert counts == [sum(way == number for _, _, way in views_of_slot) for number in range(8)]  # empty grids, too
-        assert [(c.votes, list(c.orientations)) for c in candidates] == [(votes, by_way) for _, votes, _, by_way in expected]
-        assert all(sum(c.orientations) == c.votes for c in candidates)
+    for candidates, counts, views_of_test in zip(tally(parts, tests, keep=99), looked.tolist(), undone, strict=True):
+        expected = naive.vote(views_of_test, 8)
+        assert counts == [sum(way == number for _, _, way in views_of_test) for number in range(8)]  # empty grids, too
+        assert [(c.votes, list(c.symmetry_votes)) for c in candidates] == [
+            (votes, by_symmetry) for _, votes, _, by_symmetry in expected
+        ]
+        assert all(sum(c.symmetry_votes) == c.votes for c in candidates)
         for candidate, (right, _, mean, _) in zip(candidates, expected, strict=True):
             np.testing.assert_array_equal(candidate.grid, right)
             assert candidate.halting == pytest.approx(mean)
 
 
-def test_families_without_orientations_count_views_in_one_number() -> None:
+def test_families_without_symmetry_votes_count_views_in_one_number() -> None:
     family, boards = find_family("maze-5x5"), np.zeros((3, 5, 5), np.uint8)
     plan = family.make_plan(boards[:1], 8, 0)
     one = Predictions(boards, plan.rows(np.arange(3)), np.array([0, 2, 2]), np.ones(3, np.float32), np.ones(3, np.int32))
     assert count_views([one, one.take(np.array([1]))], 3, family).tolist() == [[1], [0], [3]]
     assert count_views([], 2, family).tolist() == [[0], [0]]
-    assert [c.orientations for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
+    assert [c.symmetry_votes for ranked in tally([one], 3, 9, family) for c in ranked] == [(), ()]
 
 
 def test_tally_without_anything() -> None:
@@ -117,12 +119,12 @@ def test_guesses_follow_the_stated_order() -> None:
 
 def test_submission_has_every_id_and_input_in_order() -> None:
     tasks = make_tasks(5, 1)
-    ranked = [[] if slot % 2 else [grid([slot % 10]), grid([9, 9])] for slot in range(tasks.outputs)]
+    ranked = [[] if test % 2 else [grid([test % 10]), grid([9, 9])] for test in range(tasks.outputs)]
     document = to_submission(tasks, ranked)
     assert list(document) == [task.id for task in tasks]
     assert {task_id: len(answers) for task_id, answers in document.items()} == tasks.test_counts
     flat = [answer for answers in document.values() for answer in answers]
-    assert [a["attempt_1"].tolist() for a in flat][::2] == [[[slot % 10]] for slot in range(0, tasks.outputs, 2)]
+    assert [a["attempt_1"].tolist() for a in flat][::2] == [[[test % 10]] for test in range(0, tasks.outputs, 2)]
     plain = orjson.loads(to_json(document))
     assert find_faults(plain, tasks.test_counts, "made") == []
     attempts, broken = read_attempts(plain, tasks.test_counts, "here")
@@ -150,7 +152,7 @@ def test_every_fault_is_listed() -> None:
     assert sorted(faults[3:]) == [
         "task c, test input 0: attempt_2 is missing",
         "task d, test input 0, attempt_2, row 1: 1 cells, but row 0 has 2; rows are equally long",
-        "task d, test input 0: attempt_3 is no part of an answer",
+        "task d, test input 0: unknown key attempt_3",
         'task e, test input 0: an answer is an object with "attempt_1" and "attempt_2", got list',
     ]
     assert find_faults([], expected, "the tasks") == ["a submission is an object of task ids, got list"]

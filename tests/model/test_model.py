@@ -50,7 +50,7 @@ def test_equals_the_original(shared: Path, name: str) -> None:
         assert relative(state.y, arrays["step3/z_L"]) < 1e-9
 
 
-SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns": 5, "cycles": 2, "thoughts": 3}
+SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns": 5, "cycles": 2, "latent_steps": 3}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns":
         {"states": 0},
         {"states": 2},
         {"networks": 2, "layers": 1},
-        {"states": 0, "thoughts": 0},
+        {"states": 0, "latent_steps": 0},
         {"gate": "norm-swiglu"},
         {"convolution": 3},
         {"convolution": 5, "gate": "norm-swiglu", "mixer": "mlp", "positions": "none"},
@@ -88,7 +88,7 @@ def test_equals_plain_numpy(changes: dict, window: tuple[int, int]) -> None:
         second = reasoner(first.state, tokens, vectors, transforms)
     y, z = state.y.numpy(), [part.numpy() for part in state.z]
     weights = {name: t.detach().numpy() for name, t in reasoner.state_dict().items()}
-    same = ("heads", "cycles", "thoughts", "prefix", "positions", "gate", "damping")
+    same = ("heads", "cycles", "latent_steps", "prefix", "positions", "gate", "damping")
     settings = {name: getattr(config, name) for name in same}
     for output in (first, second):
         y, z, logits, halting = naive.supervision_step(
@@ -212,9 +212,9 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"noise": -0.1}, "noise: must be at least 0"),
         ({"latents": 0}, "latents: must be at least 1"),
         ({"gradient_calls": -2}, "gradient_calls: must be"),
-        ({"states": 6}, "states: a thought changes one scratch state, so 4 thoughts in a cycle leave some of the 6"),
-        ({"thoughts": 0}, "states: a thought changes one scratch state, so 0 thoughts"),
-        ({"thoughts": 0, "states": 0, "networks": 2}, "networks: the first of two networks thinks"),
+        ({"states": 6}, "states: a latent step changes one scratch state, so 4 in a cycle leave some of the 6"),
+        ({"latent_steps": 0}, "states: a latent step changes one scratch state, so 0 in a cycle"),
+        ({"latent_steps": 0, "states": 0, "networks": 2}, "networks: the first of two networks takes the latent steps"),
         ({"latents": 2, "noise": 0.1}, "noise: the best latent runs again"),
     ],
 )

@@ -1,33 +1,88 @@
-"""Checkpoints that an earlier trm_arc has written, kept beside this file: they are read, and gone on with, as ever."""
+"""Checkpoints that an earlier trm_arc has written, kept beside this file: they are read, and gone on with."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from trm_arc.config import Config
+from trm_arc.config import Config, load_preset
 from trm_arc.model.checkpoint import load_checkpoint, read_config
 
 FOLDER = Path(__file__).parent / "old_checkpoints"
-SMALL = {
+BOTH = {
     "width": 8,
     "heads": 2,
     "layers": 1,
     "expansion": 1.0,
+    "prefix": 2,
     "cycles": 1,
-    "thoughts": 1,
-    "augmentations": 2,
+    "latent_steps": 1,
     "batch_size": 2,
     "steps": 3,
+    "warmup_steps": 2,
     "halt_steps": 2,
 }
 EXPECTED = {
-    "arc": {"prefix": 2, "data": "", "evaluation_data": "/tmp/w/old/old_challenges.json", "window": "lanes", "lanes": "auto"},
-    "sudoku": {},
+    "arc": {
+        "data": "",
+        "evaluation_data": "old_challenges.json",
+        "window": "lanes",
+        "lanes": "auto",
+        "augmentations": 2,
+    },
+    "sudoku": {
+        "positions": "none",
+        "board_rows": 4,
+        "board_columns": 4,
+        "vocabulary": 6,
+        "gate": "norm-swiglu",
+        "data": "sudoku-4x4-easy",
+        "evaluation_data": "sudoku-4x4-easy",
+        "puzzles": 20,
+        "epochs": 50_000,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.05,
+        "matrix_weight_decay": 0.005,
+        "decay_share": 0.3,
+        "task_embedding_learning_rate": 1e-4,
+        "task_embedding_weight_decay": 1.0,
+        "ema": 0.99,
+        "loss": "softmax",
+        "label_smoothing": 0.2,
+        "halting_loss_weight": 0.05,
+    },
 }
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_an_old_checkpoint_is_read_with_its_settings_and_tensors(name: str) -> None:
+def test_settings_and_tensors_of_an_old_checkpoint(name: str) -> None:
     checkpoint = load_checkpoint(FOLDER / name)
-    expected = Config().override(SMALL | EXPECTED[name])
-    assert checkpoint.config == read_config(FOLDER / name) == expected
+    assert checkpoint.config == read_config(FOLDER / name) == Config().override(BOTH | EXPECTED[name])
+    assert checkpoint.step == 3
+    for average in (False, True):
+        weights = checkpoint.reasoner(average).state_dict()
+        assert all(torch.isfinite(value).all() for value in weights.values())
+        saved = checkpoint.part("average" if average else "model")
+        assert saved
+        assert all(torch.equal(weights[key], value) for key, value in saved.items())
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_run_of_an_old_version_goes_on(name: str, tmp_path: Path, command: Callable) -> None:
+    """A copy whose settings ask for two steps more."""
+    run = shutil.copytree(FOLDER / name, tmp_path / "run")
+    path = run / "checkpoint-00000003" / "checkpoint.json"
+    header = json.loads(path.read_text())
+    header["config"]["training"]["steps"] = header["length"] = 5
+    if name == "arc":
+        header["config"]["training"]["evaluation_data"] = str(FOLDER / "arc" / "old_challenges.json")
+    path.write_text(json.dumps(header))
+    code, text, error = command("train", "--resume", "--out", run, "--device", "cpu")
+    assert code == 0, error
+    assert "resumed at step 3 of 5" in text
+    assert load_checkpoint(run).step == 5
+    assert load_preset(run / "settings.toml") == read_config(run)

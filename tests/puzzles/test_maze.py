@@ -14,7 +14,7 @@ from tests import naive
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.puzzles.maze import generate as maze_generate
-from trm_arc.puzzles.maze.generate import generate, usual_moves
+from trm_arc.puzzles.maze.generate import default_moves, generate
 from trm_arc.puzzles.maze.rules import CHARACTERS, canonical, find_answer_fault, find_fault, is_solution, label
 
 
@@ -230,7 +230,7 @@ def test_generated_are_what_the_naive_twin_draws(side: int, least_moves: int, se
     while len(expected) < 12:
         stream, drawn = naive.MazeStream(seed, number), None
         while drawn is None or naive.maze_label(drawn)[1] < least_moves:
-            drawn = naive.maze_draw(stream, side)
+            drawn = naive.sample_maze(stream, side)
         key, number = naive.maze_canonical(drawn).tobytes(), number + 1
         if key not in known:
             known.add(key)
@@ -267,7 +267,7 @@ def test_generated_mazes_are_solved_and_far_enough() -> None:
     made = generate(12, 20, 5)
     assert made.questions.shape == made.answers.shape == (12, 20, 20)
     assert made.questions.dtype == made.answers.dtype == np.uint8
-    assert (made.moves >= usual_moves(20)).all()
+    assert (made.moves >= default_moves(20)).all()
     assert is_solution(made.questions, made.answers).all()
     np.testing.assert_array_equal(made.answers, label(made.questions)[0])
 
@@ -328,8 +328,8 @@ def test_generate_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_usual_moves_are_those_of_maze_hard() -> None:
-    assert usual_moves(30) == 109
-    assert [usual_moves(side) for side in (5, 10, 20)] == [14, 31, 69]
+    assert default_moves(30) == 109
+    assert [default_moves(side) for side in (5, 10, 20)] == [14, 31, 69]
 
 
 def test_generated_are_none_of_maze_hard(real: dict) -> None:

@@ -13,8 +13,8 @@ import pytest
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
 from trm_arc.report import plots
-from trm_arc.report.curves import POINTS, draw_curves, thin
-from trm_arc.report.logs import has_log, read_log, read_logs, show_operations, summarise, summary_table
+from trm_arc.report.curves import POINTS, render_curves, thin
+from trm_arc.report.logs import format_operations, has_log, read_log, read_logs, summarise, summary_table
 from trm_arc.report.plots import write_pictures
 
 HOSTILE = "<script>alert(1)</script>$x_` & ]]> \"' \x1b[31m \udcff_"
@@ -144,7 +144,7 @@ def test_the_table(tmp_path: Path) -> None:
     assert first.operations == 12 * 3e9
     assert first.loss == pytest.approx(math.exp(-1.2))
     assert math.isnan(summarise(logs[2]).operations)
-    assert [show_operations(n) for n in (0, 999, 1.5e15, 999.99e9, 1e33)] == [
+    assert [format_operations(n) for n in (0, 999, 1.5e15, 999.99e9, 1e33)] == [
         "0 FLOP",
         "999 FLOP",
         "1.5 PFLOP",
@@ -170,7 +170,7 @@ def test_equal_logs_give_equal_bytes(drawing: None, tmp_path: Path) -> None:
 
     before = dict(matplotlib.rcParams)
     logs = read_logs([run(tmp_path / "a"), run(tmp_path / "b", slope=0.3)])
-    first, second = draw_curves(logs), draw_curves(logs, ["steps", "time"])
+    first, second = render_curves(logs), render_curves(logs, ["steps", "time"])
     assert dict(matplotlib.rcParams) == before
     assert [drawn.axis for drawn in first] == ["steps", "time", "operations"]
     for one, two in zip(first, second, strict=False):
@@ -180,7 +180,7 @@ def test_equal_logs_give_equal_bytes(drawing: None, tmp_path: Path) -> None:
         assert one.svg == two.svg
         assert one.pictures[names[0]].startswith(b"<?xml")
         assert one.pictures[names[1]].startswith(b"\x89PNG")
-    assert all(not one.pictures for one in draw_curves(logs, pictures=False))
+    assert all(not one.pictures for one in render_curves(logs, pictures=False))
     written = write_pictures(first[0].pictures, tmp_path / "out")
     assert [path.read_bytes() for path in written] == list(first[0].pictures.values())
 
@@ -194,15 +194,15 @@ def test_users_own_settings_do_not_show(drawing: None, tmp_path: Path) -> None:
     import matplotlib
 
     logs = read_logs([run(tmp_path / "a")])
-    usual = draw_curves(logs, ["steps"])
+    usual = render_curves(logs, ["steps"])
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "svg.fonttype": "path"}):
-        other = draw_curves(logs, ["steps"])
+        other = render_curves(logs, ["steps"])
     assert [drawn.svg for drawn in usual] == [drawn.svg for drawn in other]
     assert usual[0].pictures == other[0].pictures
 
 
 def test_svg_stands_in_a_page(drawing: None, tmp_path: Path) -> None:
-    drawn = draw_curves(read_logs([run(tmp_path / "a"), run(tmp_path / "b", 30)]), ["steps", "time"])
+    drawn = render_curves(read_logs([run(tmp_path / "a"), run(tmp_path / "b", 30)]), ["steps", "time"])
     seen: set[str] = set()
     for curve in drawn:
         assert curve.svg.startswith("<svg ")
@@ -249,7 +249,7 @@ def test_names_are_text_and_nothing_else(drawing: None, tmp_path: Path) -> None:
     hostile = HOSTILE.replace("/", "|")
     folders = [run(tmp_path / name) for name in (hostile, "_under", "$\\frac{", "字 🙂", "-->")]
     broken = [line(10), {"step": 10, "</svg><b>$": 0.5, "_": 0.1, "\x00": 0.2, "exact answers": 0.5}, line(20)]
-    drawn = draw_curves(read_logs([*folders, write(tmp_path / "broken", broken)]), ["steps"])
+    drawn = render_curves(read_logs([*folders, write(tmp_path / "broken", broken)]), ["steps"])
     for curve in drawn:
         page = Tags()
         page.feed(curve.svg)
@@ -262,10 +262,10 @@ def test_names_are_text_and_nothing_else(drawing: None, tmp_path: Path) -> None:
 
 def test_an_axis_of_which_nothing_is_known_is_left_out(drawing: None, tmp_path: Path) -> None:
     bare = [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]
-    drawn = draw_curves([read_log(write(tmp_path / "bare", bare))])
+    drawn = render_curves([read_log(write(tmp_path / "bare", bare))])
     assert [curve.axis for curve in drawn] == ["steps"]
     assert "evaluation scores" not in drawn[0].svg
-    both = draw_curves(read_logs([tmp_path / "bare", run(tmp_path / "full")]))
+    both = render_curves(read_logs([tmp_path / "bare", run(tmp_path / "full")]))
     assert [curve.axis for curve in both] == ["steps", "time", "operations"]
     assert ["bare" in curve.description for curve in both] == [True, False, False]
     assert [">bare<" in curve.svg for curve in both] == [True, False, False]
@@ -287,14 +287,14 @@ EXTREMES = {
 @pytest.mark.parametrize("name", EXTREMES)
 def test_extremes_are_drawn(drawing: None, tmp_path: Path, name: str) -> None:
     log = read_log(write(tmp_path / "run", EXTREMES[name]))
-    assert draw_curves([log], ["time" if name == "clock back" else "steps"])
+    assert render_curves([log], ["time" if name == "clock back" else "steps"])
     assert len(summary_table([log]).splitlines()[1]) <= 80
 
 
 def test_a_loss_over_powers_of_ten_is_drawn_by_them(drawing: None, tmp_path: Path) -> None:
     texts = {}
     for name, slope in (("flat", 0.01), ("steep", 0.6)):
-        [drawn] = draw_curves([read_log(run(tmp_path / name, slope=slope))], ["steps"])
+        [drawn] = render_curves([read_log(run(tmp_path / name, slope=slope))], ["steps"])
         texts[name] = [element.text for element in ElementTree.fromstring(drawn.svg).iter("text")]
     assert {"0.001", "0.01"} & set(texts["steep"])
     assert {"0.95", "0.9"} & set(texts["flat"])
@@ -304,7 +304,7 @@ def test_long_runs_stay_small(drawing: None, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).random((20_000, 3))
     lines = [line(step, loss=a, exact=b, halting_steps=c) for step, (a, b, c) in enumerate(noise.tolist())]
     log = read_log(write(tmp_path / "long", lines))
-    [drawn] = draw_curves([log], ["steps"])
+    [drawn] = render_curves([log], ["steps"])
     longest = max(element.attrib["d"].count("L") for element in ElementTree.fromstring(drawn.svg).iter("path"))
     assert 50 < longest < POINTS
     assert len(drawn.svg) < 150_000
@@ -315,5 +315,5 @@ def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not plots.has_matplotlib()
     with pytest.raises(InputError, match=r"pip install 'trm_arc\[report\]'"):
-        draw_curves([log])
+        render_curves([log])
     assert not (tmp_path / "out").exists()

@@ -20,7 +20,7 @@ from trm_arc.evaluate import write_page
 from trm_arc.evaluation.outcomes import count_outcomes, judge_results
 from trm_arc.evaluation.results import Results, make_results, truths, write_predictions
 from trm_arc.evaluation.score import pass_at
-from trm_arc.evaluation.traces import Forming, Frame
+from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.inference.votes import Candidate
 from trm_arc.model.export import load_newest
 from trm_arc.report.contents import ROOM, Contents
@@ -101,11 +101,11 @@ def answer(tasks: TaskSet, seed: int = 0) -> Results:
     return make_results({"checkpoint": "runs/x", "data": tasks.name, "views": 80}, tasks, ranked, np.full((len(ranked), 8), 10))
 
 
-def form(results: Results, names: list[str]) -> list[Forming]:
+def form(results: Results, names: list[str]) -> list[Trace]:
     """Answers that form in two steps of two cycles."""
     grid = results.answers[0].candidates[0].grid
     frames = [Frame(1, 1, False, np.empty((0, 0), np.uint8), 0.1), Frame(1, 2, True, grid[:1], 0.3)]
-    return [Forming(name, [*frames, Frame(2, 1, False, grid, 0.6), Frame(2, 2, True, grid, 0.9)]) for name in names]
+    return [Trace(name, [*frames, Frame(2, 1, False, grid, 0.6), Frame(2, 2, True, grid, 0.9)]) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -413,7 +413,7 @@ def test_tests_of_one_name_are_told_apart(opened: Callable) -> None:
     results = make_results({}, both, ranked, np.ones((6, 1), np.int64))
     names = Contents(results).names
     assert len(set(names)) == 6
-    formed = Forming("row 1 (2)", [Frame(1, 1, True, both.answers[3], 0.5)])
+    formed = Trace("row 1 (2)", [Frame(1, 1, True, both.answers[3], 0.5)])
     page = opened(make_page("x", results, forming=[formed]))
     page.click(".player a")
     assert page.locator("#detail-3").is_visible()

@@ -327,7 +327,7 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     for wrong, words in (
         (("--views", 0), "--views: at least 1"),
         (("--precision", "fp16"), "--precision: choose auto or one of float32"),
-        (("--time-limit", "never"), "'never' is no time"),
+        (("--time-limit", "never"), "'never' is not a duration"),
     ):
         Path("submission.json").unlink(missing_ok=True)
         with pytest.raises(InputError, match=words):
@@ -449,7 +449,7 @@ def test_the_page_shows_answers_and_escapes(tmp_path: Path) -> None:
     answers = {task.id: [{"attempt_1": [[0]], "attempt_2": pair.output.tolist()} for pair in task.test] for task in tasks}
     path = tmp_path / "submission.json"
     path.write_text(json.dumps(answers))
-    shown = page.show_page(path, challenges, 5)
+    shown = page.render_page(path, challenges, 5)
     assert shown.count("<svg") == 3 * 4
     assert shown.count("solved by attempt 2") == 3
     assert "<b>" not in shown
@@ -457,10 +457,10 @@ def test_the_page_shows_answers_and_escapes(tmp_path: Path) -> None:
     assert "http" not in shown.replace('xmlns="http://www.w3.org/2000/svg"', "")
     challenges.write_text(json.dumps(to_document(tasks)))
     (tmp_path / "some_solutions.json").unlink()
-    assert page.show_page(path, challenges, 1).count("<svg") == 3
+    assert page.render_page(path, challenges, 1).count("<svg") == 3
     path.write_text(json.dumps(answers | {"<b>x00": 7}))
-    assert "need a list of as many answers" in page.show_page(path, challenges, 5)
-    assert "no such file" in page.show_page(tmp_path / "none.json", challenges, 5)
+    assert "need a list of as many answers" in page.render_page(path, challenges, 5)
+    assert "no such file" in page.render_page(tmp_path / "none.json", challenges, 5)
 
 
 # --- the notebooks

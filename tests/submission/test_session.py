@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submission.page import show_page
+from submission.page import render_page
 from submission.reading import read_challenges
 from submission.run_log import RunLog, leave_screen
 from submission.session import Session
@@ -31,7 +31,10 @@ from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import list_checkpoints
 
-ADAPTER = "import os, sys, pathlib\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n{}\nrun(adapt.main)\n"
+ADAPTER = (
+    "import os, sys, pathlib\nfrom functools import partial\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n"
+    "from trm_arc.common.deadline import program_start\n{}\nrun(partial(adapt.main, started=program_start()))\n"
+)
 
 
 # --- reading
@@ -79,7 +82,7 @@ def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None
 def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "arc-agi_test_challenges.json"
     path.write_text('{"00576224": ' + "[" * 100_000 + "]" * 100_000 + "}")
-    assert "not valid JSON" in show_page(tmp_path / "none.json", path, 3)
+    assert "not valid JSON" in render_page(tmp_path / "none.json", path, 3)
     (tmp_path / "sample_submission.json").write_text('{"00576224": [0, 0], "12997ef3": [0]}')
     found = read_challenges(str(path))
     assert found.counts == {"00576224": 2, "12997ef3": 1}
@@ -147,7 +150,7 @@ def test_predictions_travel_unchanged() -> None:
     part = Predictions(canvases, np.zeros((3, 11), np.uint8), slots, np.zeros(3, np.float32), np.arange(3, dtype=np.int32))
     back = unpack_predictions(pack_predictions([part, part]))
     assert len(back) == 2
-    for name in ("canvases", "table", "slots", "halting", "steps"):
+    for name in ("canvases", "table", "test_index", "halting", "steps"):
         assert np.array_equal(getattr(back[1], name), getattr(part, name))
 
 
@@ -251,7 +254,7 @@ def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Cal
 def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, answer: Callable) -> None:
     _, log = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
     text = told(log)
-    assert "--device cuda:7: not on this machine" in text
+    assert "--device: cuda:7 is not on this machine" in text
     assert "none of cuda:7 works any more: going on with the CPU" in text
     assert log["result"]["views"] == 4
 
@@ -263,9 +266,9 @@ def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answe
 
 
 def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
-    short = "import torch, trm_arc.inference.predictor as p\nthink = p.think\n"
+    short = "import torch, trm_arc.inference.predictor as p\nrefine = p.refine\n"
     short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
-    short += "    return think(r, tokens, *rest)\np.think = scarce"
+    short += "    return refine(r, tokens, *rest)\np.refine = scarce"
     _, log = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, short))
     assert log["result"]["views"] == 8
 
@@ -281,9 +284,9 @@ def test_a_corrupt_checkpoint_is_stood_in_for_by_the_next(base: Path, challenges
 
 
 def test_weights_that_are_not_finite_give_no_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    poison = "import trm_arc.inference.predictor as p\nthink = p.think\n"
-    poison += "def nan(*a):\n    thought = think(*a)\n    return thought._replace(halting=thought.halting * float('nan'))\n"
-    poison += "p.think = nan"
+    poison = "import trm_arc.inference.predictor as p\nrefine = p.refine\n"
+    poison += "def nan(*a):\n    refined = refine(*a)\n    return refined._replace(halting=refined.halting * float('nan'))\n"
+    poison += "p.refine = nan"
     _, log = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, poison))
     assert log["result"]["without_answer"] == 4
 

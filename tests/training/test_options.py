@@ -17,7 +17,7 @@ from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import think
+from trm_arc.inference.refinement import refine
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
@@ -28,7 +28,7 @@ from trm_arc.training.state import inference_state, save_state
 from trm_arc.training.supervision import supervision_step
 from trm_arc.training.trainer import Options
 
-TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "thoughts": 2}
+TINY = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 4, "board_columns": 4, "cycles": 2, "latent_steps": 2}
 OPTIONS = {
     "trm": {},
     "rotary-2d": {"positions": "rotary-2d"},
@@ -41,8 +41,8 @@ OPTIONS = {
     "mlp": {"mixer": "mlp", "positions": "none", "convolution": 3, "gate": "norm-swiglu"},
     "multi-z": {"states": 2},
     "hrm": {"networks": 2},
-    "direct": {"thoughts": 0, "states": 0, "cycles": 1},
-    "looped": {"thoughts": 0, "states": 0, "cycles": 4},
+    "direct": {"latent_steps": 0, "states": 0, "cycles": 1},
+    "looped": {"latent_steps": 0, "states": 0, "cycles": 4},
 }
 
 
@@ -125,14 +125,14 @@ def test_gradient_reaches_as_many_loops_as_asked() -> None:
 
 def test_depth_is_that_of_another_config() -> None:
     inputs = puzzles()
-    deep, shallow = tiny(cycles=3, thoughts=4), tiny(cycles=1, thoughts=2)
+    deep, shallow = tiny(cycles=3, latent_steps=4), tiny(cycles=1, latent_steps=2)
     start = deep.start(2, 4, 4, torch.float64)
     torch.testing.assert_close(deep(start, *inputs, depth=(1, 2)).logits, shallow(start, *inputs).logits, rtol=0, atol=0)
     assert not torch.allclose(deep(start, *inputs).logits, shallow(start, *inputs).logits)
 
 
 def test_depth_curriculum_follows_the_steps() -> None:
-    config = SMALL.override({"cycles": 3, "thoughts": 6, "depth_curriculum": "1/2:0.3, 2/4:0.6"})
+    config = SMALL.override({"cycles": 3, "latent_steps": 6, "depth_curriculum": "1/2:0.3, 2/4:0.6"})
     trainer = small_trainer(config, steps=10)
     depths = []
     for trainer.step in range(10):
@@ -166,7 +166,7 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
         ({"depth_curriculum": "1/2:1.0"}, "depth_curriculum: shares must rise"),
         ({"depth_curriculum": "4/4:0.3"}, "deeper than the model's own"),
         ({"depth_curriculum": "1/2:0.3", "gradient_calls": 8}, r"depth_curriculum, until 0.3: gradient_calls: must be"),
-        ({"depth_curriculum": "1/1:0.3", "states": 2}, r"depth_curriculum, until 0.3: states: a thought changes one"),
+        ({"depth_curriculum": "1/1:0.3", "states": 2}, r"depth_curriculum, until 0.3: states: a latent step changes one"),
         ({"halting": "q-learning", "halt_steps": 1}, "halting: with --halt-steps 1 no row can go on"),
         ({"label_smoothing": 1.0}, "label_smoothing: must be from 0 up to"),
         ({"matrix_weight_decay": -1.0}, "matrix_weight_decay: must be at least 0"),
@@ -186,7 +186,7 @@ def test_our_options_are_off_in_the_published_presets_and_on_in_ours() -> None:
         values = {**preset.to_dict()["model"], **preset.to_dict()["training"]}
         on[name] = {option for option in options if values[option] != usual[option]}
         on[name] |= {"rotary-2d"} if values["positions"] == "rotary-2d" else set()
-        on[name] |= {"truncation"} if values["thoughts"] == 0 and values["gradient_calls"] else set()
+        on[name] |= {"truncation"} if values["latent_steps"] == 0 and values["gradient_calls"] else set()
         on[name] |= {"halting_loss_weight"} if values["halting_loss_weight"] != 0.5 else set()
     for name in ("arc1", "arc2", "trm", "trm-mlp", "single-z", "multi-z", "hrm", "direct"):
         assert not on[name], name
@@ -311,7 +311,7 @@ def test_a_row_that_halted_restarts_all_its_latents() -> None:
 def test_the_surest_latent_answers() -> None:
     reasoner = tiny(latents=3)
     tokens, vectors, transforms = puzzles(4)
-    answers, sure, _ = think(reasoner, tokens, vectors, transforms, InferenceConfig(steps=2), torch.float64, range(4))
+    answers, sure, _ = refine(reasoner, tokens, vectors, transforms, InferenceConfig(steps=2), torch.float64, range(4))
     inputs = spread(reasoner, tokens, vectors, transforms)
     state = reasoner.start(4, 4, 4, torch.float64)
     with torch.no_grad():
@@ -524,7 +524,7 @@ COMPILER = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor th
         {},
         {"latents": 2, "gate": "norm-swiglu", "label_smoothing": 0.1},
         {"halting": "q-learning", "networks": 2, "gradient_calls": 2},
-        {"convolution": 3, "thoughts": 0, "states": 0, "gradient_calls": 1, "transform_slots": True, "prefix": 12},
+        {"convolution": 3, "latent_steps": 0, "states": 0, "gradient_calls": 1, "transform_slots": True, "prefix": 12},
         {"random_start": True, "damping": 0.9, "loss": "softmax"},
     ],
 )
@@ -624,7 +624,7 @@ def test_print_tells_the_family_and_counts_the_parameters() -> None:
 def test_a_compiler_that_damages_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with pytest.raises(InputError, match="--compile step: with the MLP mixer, torch's compiler may damage memory"):
+    with pytest.raises(InputError, match="--compile: in mode step, with the MLP mixer, torch's compiler may damage memory"):
         small_trainer(SMALL.override(changes), options=Options(compile_mode=STEP))
     small_trainer(SMALL, options=Options(compile_mode=STEP))
     small_trainer(SMALL.override(changes), options=Options(compile_mode=BLOCK))

@@ -14,17 +14,17 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
 from trm_arc.data.batch import IGNORE_INDEX, Batch
-from trm_arc.data.examples import draw_plans, prepare_examples
+from trm_arc.data.examples import prepare_examples, sample_plans
 from trm_arc.data.puzzle_examples import fit_to_data, prepare_puzzles
 from trm_arc.data.puzzle_sources import are_puzzles
 from trm_arc.data.sources import join_tasks, load_tasks
-from trm_arc.inference.answer import find_rows
+from trm_arc.inference.answer import find_view_embeddings
 from trm_arc.model import checkpoint as checkpoints
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.build import total_steps
-from trm_arc.training.halting import decide, draw_minimum
+from trm_arc.training.halting import decide, sample_minimum
 from trm_arc.training.loss import log_stablemax, supervise
 from trm_arc.training.optim import AdamAtan2, MovingAverage, Optimizers
 from trm_arc.training.state import load_state, save_state
@@ -86,10 +86,10 @@ def test_ten_steps_equal_the_original(shared: Path) -> None:
 def test_plan_of_the_published_run_has_as_many_rows(arc: Path) -> None:
     """876,406 embeddings, one of which stands for padding; the rule is the original's, the draws are ours."""
     tasks = join_tasks([load_tasks(name, arc) for name in ("arc1-training", "arc1-evaluation", "concept")])
-    plan = draw_plans(tasks, 1000, 0)
+    plan = sample_plans(tasks, 1000, 0)
     assert abs(len(plan) - 876_405) < 50
     assert plan.table.nbytes == 11 * len(plan)
-    alone = draw_plans(tasks[700:702], 1000, 0)  # a task's transforms do not depend on its neighbours
+    alone = sample_plans(tasks[700:702], 1000, 0)  # a task's transforms do not depend on its neighbours
     np.testing.assert_array_equal(alone.table, plan.table[plan.starts[700] : plan.starts[702]])
 
 
@@ -170,12 +170,12 @@ def test_halting_rule() -> None:
     assert decide(halting, steps, 1, free, "exact").all()
     with pytest.raises(ValueError, match="no such halting rule"):
         decide(halting, steps, 16, free, "maybe")
-    drawn = draw_minimum(20_000, 5, 0.4, generator)
+    drawn = sample_minimum(20_000, 5, 0.4, generator)
     assert abs(float((drawn == 0).double().mean()) - 0.6) < 0.02
     counts = torch.bincount(drawn[drawn > 0], minlength=6)
     assert counts[:2].sum() == 0
     assert (counts[2:].double() / 20_000 - 0.1).abs().max() < 0.01
-    assert (draw_minimum(100, 1, 0.5, generator) <= 1).all()
+    assert (sample_minimum(100, 1, 0.5, generator) <= 1).all()
 
 
 def test_batches_visit_every_pair_once_an_epoch_under_one_transform_of_its_task() -> None:
@@ -429,7 +429,7 @@ HEADER_DAMAGE = {
 def use(path: Path) -> None:
     """Load, resume and answer, as the commands do."""
     checkpoint = load_checkpoint(path)
-    find_rows(checkpoint, make_tasks(3, 2, "eval"))
+    find_view_embeddings(checkpoint, make_tasks(3, 2, "eval"))
     checkpoint.reasoner()
     load_state(small_trainer(), checkpoint)
 
@@ -489,7 +489,7 @@ def test_a_recipe_is_the_same_whatever_it_adapts(name: str) -> None:
     """What the checkpoint's own run from scratch needed, its length and its stages of depth, plays no part."""
     config = adaptation_config(PRESETS[name], "nvarc", "arc2-evaluation")
     model, training = config.model, config.training
-    assert (model.cycles, model.thoughts, training.depths()) == (4, 4, [])
+    assert (model.cycles, model.latent_steps, training.depths()) == (4, 4, [])
     assert total_steps(training, 4000) == 62_500
     assert (training.halt_steps, training.batch_size, training.warmup_steps, training.decay_share) == (10, 128, 200, 0)
     for recipe in ("own", "trelis"):

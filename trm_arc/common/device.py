@@ -33,10 +33,10 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
         why: this precision, if it is not "auto".
 
     Raises:
-        InputError: the device is not there, or the precision is not known or not to be had there.
+        InputError: the device is not there, or the precision is not known or not supported there.
     """
     if precision not in ("auto", *PRECISIONS):
-        raise InputError(f"--precision {precision}: choose auto or one of {', '.join(PRECISIONS)}")
+        raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {precision}", flag="--precision")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if device == "auto":
         chosen = accelerator or torch.device("cpu")
@@ -46,7 +46,7 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
     if precision == "float64" and chosen.type in NARROW:
-        raise InputError(f"--precision float64: {chosen} has no such numbers; take float32, or --device cpu")
+        raise InputError(f"{chosen} does not support float64; take float32, or --device cpu", flag="--precision")
     if precision != "auto":
         return Device(chosen, PRECISIONS[precision], f"{where}, {precision} ({why})")
     native = _multiplies_bfloat16(chosen)
@@ -79,9 +79,11 @@ def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
     try:
         chosen = torch.device(name)
     except RuntimeError:
-        raise InputError(f"--device {name}: no such kind of device; choose auto, cpu, or the name of an accelerator") from None
+        raise InputError(
+            f"{name} is not a kind of device; choose auto, cpu, or the name of an accelerator", flag="--device"
+        ) from None
     if chosen.type != "cpu" and (accelerator is None or chosen.type != accelerator.type):
-        raise InputError(f"--device {name}: not on this machine; leave the flag out to take what there is")
+        raise InputError(f"{name} is not on this machine; leave the flag out to take what there is", flag="--device")
     return chosen
 
 

@@ -22,7 +22,7 @@ def parse_duration(text: str) -> float:
     else:
         seconds = float(text) if re.fullmatch(r"\d+(?:\.\d+)?", text) else 0.0
     if seconds <= 0:
-        raise InputError(f"{text!r} is no time: write 11h30m, 45m or 90s")
+        raise InputError(f"{text!r} is not a duration: write 11h30m, 45m or 90s")
     return seconds
 
 
@@ -30,7 +30,7 @@ def seconds_until(moment: str) -> float:
     """Seconds from now to "17:45" (today, or else tomorrow) or to a date and time in ISO form, here or with an offset.
 
     Raises:
-        InputError: not a moment, or one that has passed.
+        InputError: not a time or date, or one that has passed.
     """
     try:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", moment):
@@ -41,10 +41,10 @@ def seconds_until(moment: str) -> float:
         else:
             then = datetime.fromisoformat(moment).astimezone()
     except ValueError:
-        raise InputError(f"{moment!r} is no moment: write 17:45 or 2026-11-22T17:45") from None
+        raise InputError(f"{moment!r} is not a time or date: write 17:45 or 2026-11-22T17:45") from None
     seconds = then.timestamp() - time.time()
     if seconds <= 0:
-        raise InputError(f"{moment}: this moment has passed")
+        raise InputError(f"{moment}: this time has passed")
     return seconds
 
 
@@ -57,7 +57,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B|B)", text)
     size = int(float(match[1]) * _SIZES[match[2]]) if match else 0
     if size <= 0:
-        raise InputError(f"{text!r} is no size: write 15MiB or 20MB")
+        raise InputError(f"{text!r} is not a size: write 15MiB or 20MB")
     return size
 
 

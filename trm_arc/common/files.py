@@ -114,10 +114,6 @@ def share(path: Path) -> None:
 def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
     """Make `folder` and refuse it at once if nothing can be written there: before hours of work, not after.
 
-    Args:
-        folder: where something will be written.
-        names: the files that will be.
-
     Raises:
         InputError: the folder cannot be made or written, or one of the names is a folder already.
     """

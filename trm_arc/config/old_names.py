@@ -9,7 +9,7 @@ from typing import Any
 
 from trm_arc.common.errors import InputError
 
-SETTINGS: dict[str, str] = {}  # old name: new name
+SETTINGS: dict[str, str] = {"thoughts": "latent_steps"}  # old name: new name
 VALUES: dict[str, dict[str, str]] = {}  # new name of a setting: its old values, with the new ones
 FLAGS: dict[str, str] = {}  # flags that are no settings, without their dashes: old name: new name
 FLAG_VALUES: dict[str, dict[str, str]] = {}  # new name of a flag that is no setting: its old values, with the new ones

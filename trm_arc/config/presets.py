@@ -61,7 +61,7 @@ def load_preset(name_or_path: str | Path) -> Config:
     Raises:
         InputError: no such preset, or its file is not one: the file, and the setting, are named.
     """
-    return _load(_find(str(name_or_path), Path(), flag="--preset"), ())
+    return _load(_find(str(name_or_path)), ())
 
 
 def write_preset(path: Path, config: Config, help_text: str) -> None:
@@ -95,7 +95,7 @@ def _load(path: Path, children: Sequence[Path]) -> Config:
         raise InputError(f"a circle: {' extends '.join(names)}", file=path, place="extends")
     base = Config()
     if file.extends:
-        base = _load(_find(file.extends, path.parent, file=path, place="extends"), (*children, path.resolve()))
+        base = _load(_find(file.extends, path), (*children, path.resolve()))
     try:
         return base.override(file.values(path))
     except InputError as error:
@@ -121,17 +121,18 @@ def _check_names(names: Iterable[str], section: str, path: Path) -> None:
         if name not in sections:
             raise InputError(f"{name} is not a setting{_nearest(name, sections)}", file=path, place=section)
         if sections[name] != section:
-            raise InputError(f"{name} belongs into [{sections[name]}]", file=path, place=section)
+            raise InputError(f"{name} belongs in [{sections[name]}]", file=path, place=section)
 
 
-def _find(name: str, folder: Path, **where: Any) -> Path:
-    """The file of a preset's name or path, which is relative to `folder`; `where` is for the error."""
+def _find(name: str, child: Path | None = None) -> Path:
+    """The file of a preset, by its name or path; `child` is the file that extends it, to which the path is relative."""
     if name.endswith(_ENDING):
-        return folder / name
+        return child.parent / name if child else Path(name)
     known = {path.stem: path for path in _PRESETS}
     if name not in known:
         advice = _nearest(name, _PUBLIC) or f"; there are {', '.join(_PUBLIC)}, or a file's path that ends in {_ENDING}"
-        raise InputError(f"{name} is not a preset{advice}", **where)
+        problem = f"{name} is not a preset{advice}"
+        raise InputError(problem, file=child, place="extends") if child else InputError(problem, flag="--preset")
     return known[name]
 
 

@@ -62,7 +62,9 @@ class ModelConfig:
         False, "one embedding per task, and prefix tokens for symmetry and palette; otherwise one per task and transform"
     )
     cycles: int = _model(3, "cycles in a supervision step (T)", _AT_LEAST_1)
-    thoughts: int = _model(4, "updates of the scratch states in a cycle (n); 0: a cycle is one call, from x to y", _AT_LEAST_0)
+    latent_steps: int = _model(
+        4, "updates of the scratch states z in a cycle (n); 0: a cycle is one call, from x to y", _AT_LEAST_0
+    )
     gradient_calls: int = _model(0, "how many of the last network calls carry gradient; 0: the last cycle (n + 1); -1: all")
 
     def __post_init__(self) -> None:
@@ -90,15 +92,15 @@ class ModelConfig:
         """Refuse values that are valid alone and contradict each other."""
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
-        if self.states > self.thoughts:
+        if self.states > self.latent_steps:
             raise InputError(
-                f"a thought changes one scratch state, so {self.thoughts} thoughts in a cycle leave some of the "
-                f"{self.states} unchanged: use at most --states {self.thoughts}, or more --thoughts",
+                f"a latent step changes one scratch state, so {self.latent_steps} in a cycle leave some of the "
+                f"{self.states} unchanged: use at most --states {self.latent_steps}, or more --latent-steps",
                 flag="states",
             )
-        if self.networks == 2 and self.thoughts == 0:
+        if self.networks == 2 and self.latent_steps == 0:
             raise InputError(
-                "the first of two networks thinks, so two need at least one thought: use --networks 1", flag="networks"
+                "the first of two networks takes the latent steps, and there is none: use --networks 1", flag="networks"
             )
         if self.latents > 1 and self.noise > 0:
             raise InputError("the best latent runs again to be trained, and noise would change it: use one of both", flag="noise")
@@ -106,16 +108,16 @@ class ModelConfig:
     @property
     def calls(self) -> int:
         """Network calls in a supervision step, T (n + 1)."""
-        return self.cycles * (self.thoughts + 1)
+        return self.cycles * (self.latent_steps + 1)
 
-    def calls_with_gradient(self, cycles: int, thoughts: int) -> int:
+    def calls_with_gradient(self, cycles: int, latent_steps: int) -> int:
         """How many of the last network calls carry gradient at a depth of recursion, T and n."""
-        return {0: thoughts + 1, -1: cycles * (thoughts + 1)}.get(self.gradient_calls, self.gradient_calls)
+        return {0: latent_steps + 1, -1: cycles * (latent_steps + 1)}.get(self.gradient_calls, self.gradient_calls)
 
     @property
     def variant(self) -> str:
         """The published name of this kind of recursion."""
-        if self.thoughts == 0:
+        if self.latent_steps == 0:
             return "direct" if self.cycles == 1 else "looped"
         if self.networks == 2:
             return "hrm"
@@ -229,14 +231,16 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        for share, cycles, thoughts in self.training.depths():
-            if cycles * (thoughts + 1) > self.model.calls:
-                raise InputError(f"T {cycles}, n {thoughts} is deeper than the model's own recursion", flag="depth_curriculum")
-            self.at_depth(cycles, thoughts, f"depth_curriculum, until {share}: ")
-        if self.training.embeddings_first and self.model.gradient_calls == 1 and self.model.thoughts > 0:
+        for share, cycles, latent_steps in self.training.depths():
+            if cycles * (latent_steps + 1) > self.model.calls:
+                raise InputError(
+                    f"T {cycles}, n {latent_steps} is deeper than the model's own recursion", flag="depth_curriculum"
+                )
+            self.at_depth(cycles, latent_steps, f"depth_curriculum, until {share}: ")
+        if self.training.embeddings_first and self.model.gradient_calls == 1 and self.model.latent_steps > 0:
             raise InputError("with --gradient-calls 1 no gradient reaches the task embeddings: use 0", flag="embeddings_first")
 
-    def at_depth(self, cycles: int, thoughts: int, where: str = "") -> ModelConfig:
+    def at_depth(self, cycles: int, latent_steps: int, where: str = "") -> ModelConfig:
         """The model at another depth of recursion, T and n.
 
         Args:
@@ -246,7 +250,7 @@ class Config:
             InputError: the other settings do not allow it.
         """
         try:
-            return replace(self.model, cycles=cycles, thoughts=thoughts)
+            return replace(self.model, cycles=cycles, latent_steps=latent_steps)
         except InputError as error:
             raise InputError(f"{where}{error}") from None
 

@@ -159,10 +159,6 @@ def expected_side(task: Task, number: int) -> int:
     It holds the input, the output's expected size and the marks.  The output's size is the input's if every demonstration keeps
     its size; the demonstrations' if they all have the same; the input's times their ratio if they all have the same; else
     the largest that is visible.
-
-    Args:
-        task: whose demonstrations to look at.
-        number: which test input.
     """
     given = task.test[number].input.shape
     shapes = [(pair.input.shape, pair.output.shape) for pair in task.train]

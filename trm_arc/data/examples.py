@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from augment import DrawnPlan, PackedGrids, Plan, Window, corner_offsets, draw_plan, pack_grids
+from augment import PackedGrids, Plan, SampledPlan, Window, corner_offsets, pack_grids, sample_plan
 from augment.canvas import transformed_shapes
 from augment.kernels import generator_seeds, mix_columns
 from trm_arc.common.errors import InputError
@@ -55,7 +55,7 @@ class Examples:
     buckets: list[SizeBucket]
     schedule: BucketSchedule
     keys: np.ndarray
-    plan: Plan | DrawnPlan
+    plan: Plan | SampledPlan
     kept_plan: Plan
     trained: np.ndarray
     owners: Literal["transforms", "tasks", "one"]
@@ -83,7 +83,6 @@ class Examples:
         their marks, on full boards as the original does.
 
         Args:
-            step: which.
             config: batch size, translation and seed.
             part: rows of the batch to make, for one of several processes.
         """
@@ -163,7 +162,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     counts = [len(_known_pairs(task)) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
     buckets = _choose_buckets(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
-    plan = draw_plans(tasks, config.augmentations, config.seed)
+    plan = sample_plans(tasks, config.augmentations, config.seed)
     return (
         Examples(
             ARC,
@@ -225,7 +224,7 @@ def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(pair.input, pair.output) for pair in task.train + task.test if pair.output is not None]
 
 
-def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
+def sample_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
     """The plan of a set of tasks: the identity and up to `augmentations` distinct transforms of each.
 
     A task's transforms depend on its id, its grids and the seed alone, not on its neighbours.
@@ -237,7 +236,7 @@ def draw_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
             pairs.append((len(grids), -1 if pair.output is None else len(grids) + 1))
             grids += [pair.input] if pair.output is None else [pair.input, pair.output]
         generator = np.random.default_rng([seed, task_key(task.id)])
-        tables.append(draw_plan(pack_grids(grids), np.array(pairs, np.int64), augmentations + 1, generator))
+        tables.append(sample_plan(pack_grids(grids), np.array(pairs, np.int64), augmentations + 1, generator))
     return Plan.concatenate(tables)
 
 

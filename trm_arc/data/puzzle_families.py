@@ -10,14 +10,14 @@ import numpy as np
 from augment import (
     BOARD,
     BoardTransform,
-    DrawnPlan,
     PackedGrids,
+    SampledPlan,
     Window,
     dihedral_table,
-    draw_sudoku_transforms,
     hash_boards,
     hash_undone_boards,
     paint_boards,
+    sample_sudoku_transforms,
     tokens_to_board,
 )
 from augment.board import FIRST_VALUE
@@ -110,7 +110,7 @@ class PuzzleFamily(Family):
         rows, columns = self.shape
         return np.array([0, *range(rows), *range(columns), *range(self.values)], np.uint8)
 
-    def make_plan(self, boards: np.ndarray, count: int, seed: int) -> DrawnPlan:
+    def make_plan(self, boards: np.ndarray, count: int, seed: int) -> SampledPlan:
         """The transforms of some puzzles, drawn when they are asked for, from the puzzle and the seed alone.
 
         Args:
@@ -119,10 +119,10 @@ class PuzzleFamily(Family):
             seed: of what is drawn.
         """
         seeds = np.full(len(boards), seed, np.uint64)
-        return DrawnPlan(mix_columns(np.stack([seeds, hash_boards(boards)], axis=1)), min(count, self.transforms), self.draw)
+        return SampledPlan(mix_columns(np.stack([seeds, hash_boards(boards)], axis=1)), min(count, self.transforms), self.sample)
 
     @abstractmethod
-    def draw(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    def sample(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Transforms uint8 (n, row_bytes) of keys (uint64 (n,)) and numbers (int64 (n,)); number 0 is the identity."""
 
     def parse(self, text: str) -> np.ndarray:
@@ -181,7 +181,7 @@ class SudokuFamily(PuzzleFamily):
         self.characters = "." + _DIGITS[:side]
         super().__init__(f"sudoku-{side}x{side}", (side, side), side + 1)
 
-    def draw(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    def sample(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """A random symmetry for each key and number, but the identity for number 0.
 
         Args:
@@ -189,7 +189,7 @@ class SudokuFamily(PuzzleFamily):
             numbers: int64 (n,).
         """
         mixed = mix_columns(np.stack([keys, numbers.astype(np.uint64)], axis=1))
-        table = draw_sudoku_transforms(mixed, (self.boxes.rows, self.boxes.columns))
+        table = sample_sudoku_transforms(mixed, (self.boxes.rows, self.boxes.columns))
         table[numbers == 0] = self.identity()
         return table
 
@@ -268,7 +268,7 @@ class MazeFamily(PuzzleFamily):
         self.symmetries = dihedral_table(self.shape, self.values)
         self.transforms = len(self.symmetries)
 
-    def draw(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    def sample(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """The symmetry of the square of each number.
 
         Args:
@@ -324,7 +324,7 @@ class MazeFamily(PuzzleFamily):
             exclude: mazes that none may be like.
             progress: called with the number made so far.
         """
-        least = maze_generate.usual_moves(self.shape[0])
+        least = maze_generate.default_moves(self.shape[0])
         least = -(-least // 2) if easy else least
         made = maze_generate.generate(count, self.shape[0], seed, least_moves=least, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.moves

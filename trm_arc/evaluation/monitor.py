@@ -1,4 +1,4 @@
-"""What a run is watched by: evaluations of its averaged weights, and TensorBoard."""
+"""Evaluations of a run's averaged weights during training, and TensorBoard."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +14,14 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import fill_all
 from trm_arc.inference.votes import Predictions, tally
 from trm_arc.training.build import Built
-from trm_arc.training.loop import Evaluation, Tracker
+from trm_arc.training.loop import EVALUATE_VIEWS, Evaluation, Tracker
 from trm_arc.training.run import RunConfig
 from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
 
-EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training
-
 
 def make_tracker(out: Path) -> Tracker:
-    """What writes metrics for TensorBoard, through accelerate's tracker.
-
-    Args:
-        out: folder of the run.
+    """A writer of metrics for TensorBoard into the folder of a run, through accelerate's tracker.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -39,10 +34,9 @@ def make_tracker(out: Path) -> Tracker:
 
 
 def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: bool) -> Evaluation:
-    """What scores the averaged weights of a run on the tasks that it learns to answer.
+    """A function that scores the averaged weights of a run on the tasks that it learns to answer.
 
     Args:
-        trainer: the run.
         tasks: with their solutions.
         views: of a test input at most.
         pool_votes: score the votes of all evaluations so far together, too, as the original does.

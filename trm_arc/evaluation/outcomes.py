@@ -125,7 +125,7 @@ def _attempt(attempts: list[Grid], truth: Grid | None) -> Outcome | None:
 def _judge(outcome: Outcome | None, answered: Answered, attempts: list[Grid], truth: Grid | None) -> Verdict:
     right, told_apart = answered.right, len(answered.views) > 1
     tried = sum(count > 0 for count in answered.views) if told_apart else 0
-    ways = sum(votes > 0 for votes in right.candidate.orientations) if told_apart and right else 0
+    ways = sum(votes > 0 for votes in right.candidate.symmetry_votes) if told_apart and right else 0
     outcome = outcome or (Outcome.OUTVOTED if right else Outcome.NEVER)
     same = [] if truth is None else [grid for grid in attempts if grid.shape == truth.shape]
     cells = min((int((grid != truth).sum()) for grid in same), default=None)

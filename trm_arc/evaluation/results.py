@@ -36,7 +36,7 @@ class Answered:
 
     Attributes:
         candidates: best first, at most `LISTED`.
-        views: how many views were looked at, by the family's orientations, or all in one number.
+        views: how many views were predicted, per symmetry, or all in one number.
         pool: how many distinct answers they gave.
         right: the right answer, where it is known and some view gave it.
     """
@@ -139,7 +139,7 @@ def make_results(made: Mapping[str, Any], tasks: AnySet, ranked: Sequence[list[C
         made: how the answers came about.
         tasks: what was asked.
         ranked: all candidates of every test input, in order, best first.
-        views: int64 (outputs, orientations or 1), from `vote.count_views`.
+        views: int64 (outputs, symmetries or 1), from `votes.count_views`.
     """
     answers = []
     for truth, candidates, counts in zip(truths(tasks), ranked, views.tolist(), strict=True):
@@ -180,7 +180,7 @@ def write_predictions(path: Path, results: Results) -> None:
 
 def _show(candidate: Candidate) -> dict[str, Any]:
     shown = {"grid": candidate.grid, "votes": candidate.votes, "halting": candidate.halting}
-    return shown | {"orientations": candidate.orientations}
+    return shown | {"orientations": candidate.symmetry_votes}
 
 
 def read_predictions(path: Path) -> Results:
@@ -217,7 +217,7 @@ def _is_sound(answered: Answered, truth: Grid | None) -> bool:
     """Whether the numbers can be of one evaluation."""
     listed, right, views = answered.candidates, answered.right, answered.views
     every = [*listed, right.candidate] if right else listed
-    apart = all(not c.orientations or (len(c.orientations), sum(c.orientations)) == (len(views), c.votes) for c in every)
+    apart = all(not c.symmetry_votes or (len(c.symmetry_votes), sum(c.symmetry_votes)) == (len(views), c.votes) for c in every)
     counted = sum(candidate.votes for candidate in listed) <= sum(views) and len(listed) <= answered.pool
     if right is None:
         return apart and counted

@@ -60,8 +60,8 @@ def ranks(truths: list[list[Grid]], ranked: list[list[Grid]]) -> list[list[int |
         truths: the right outputs of every task.
         ranked: for every test input of every task, in order, its candidates, best first.
     """
-    slots = iter(ranked)
-    return [[_place(next(slots), truth) for truth in task] for task in truths]
+    tests = iter(ranked)
+    return [[_place(next(tests), truth) for truth in task] for task in truths]
 
 
 def _place(candidates: list[Grid], truth: Grid) -> int | None:

@@ -111,7 +111,7 @@ class Sweep:
         if not most:
             return []
         [every] = self._answer(config, most)
-        view = np.arange(len(every.slots)) - np.searchsorted(every.slots, every.slots)
+        view = np.arange(len(every.test_index)) - np.searchsorted(every.test_index, every.test_index)
         counts = sorted({min(views, most) for views in tried})
         return [self._point("views", config, views, [every.take(view < views)]) for views in counts]
 

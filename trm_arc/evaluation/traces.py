@@ -1,9 +1,9 @@
-"""How an answer forms: what a model says of a test input after every cycle of every supervision step."""
+"""Refinement traces: the answer to a test input after every cycle of every supervision step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from augment import BOARD
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.records import load_record
 from trm_arc.data.puzzle_families import PuzzleFamily
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import Grid
@@ -19,18 +20,19 @@ from trm_arc.evaluation.results import Results, name_tests
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor
-from trm_arc.inference.refinement import Moment
+from trm_arc.inference.refinement import RefinementStep
 from trm_arc.model.checkpoint import Checkpoint
 
 FORMAT, VERSION = "trm_arc forming", 1
-USUAL, MOST = 4, 50  # test inputs that are watched, if none are named, and at most
+ADVICE = "remove it, or write it again with --forming"
+DEFAULT_COUNT, MOST = 4, 50  # test inputs that are traced, if none are named, and at most
 
 
 class Frame(NamedTuple):
-    """The answer at a moment.
+    """The answer after a cycle.
 
     Attributes:
-        step: of supervision, from 1.
+        step: supervision step, from 1.
         cycle: of the step, from 1.
         last: whether it is the step's last cycle, whose answer is the step's.
         grid: uint8 (rows, columns), the answer; empty where there is none.
@@ -45,80 +47,94 @@ class Frame(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Forming:
-    """How one answer forms under the view that changes nothing: what the test input is called, and the frames in order."""
+class Trace:
+    """How one answer is refined under the identity view: the name of the test input, and the frames in order.
+
+    Raises:
+        ValueError: the frames are not those of whole steps.
+    """
 
     name: str
     frames: list[Frame]
 
+    def __post_init__(self) -> None:
+        if not self.frames or not self.frames[-1].last:
+            raise ValueError("an answer's last frame is missing")
+        if min(min(frame.step, frame.cycle) for frame in self.frames) < 1:
+            raise ValueError("steps and cycles begin at 1")
 
-def choose_slots(results: Results, names: Sequence[str] = ()) -> list[int]:
-    """The test inputs to watch: those that are named, or the first of each outcome, and more until there are `USUAL`.
+
+@dataclass(frozen=True)
+class _TraceFile:
+    """Traces as they are kept."""
+
+    formed: list[Trace]
+    format: Literal["trm_arc forming"] = FORMAT
+    version: Literal[1] = VERSION
+
+
+def choose_tests(results: Results, names: Sequence[str] = ()) -> list[int]:
+    """The test inputs to trace: those that are named, or the first of each outcome, and more until there are `DEFAULT_COUNT`.
 
     Args:
-        results: an evaluation.
         names: ids of tasks, rows of puzzles, or names as `name_tests` gives them.
 
     Raises:
         InputError: a name that is none of these.
     """
-    called = name_tests(results)
+    test_names = name_tests(results)
     if len(names) > MOST:
-        raise InputError(f"at most {MOST} can be watched for one page, got {len(names)}", flag="--forming")
+        raise InputError(f"at most {MOST} can be traced for one page, got {len(names)}", flag="--forming")
     if names:
-        return list(dict.fromkeys(slot for name in names for slot in _find(name, called, results)))
+        return list(dict.fromkeys(test for name in names for test in _find(name, test_names, results)))
     verdicts = judge_results(results)
     firsts = [next((n for n, verdict in enumerate(verdicts) if verdict.outcome is outcome), None) for outcome in Outcome]
-    chosen = [number for number in firsts if number is not None][:USUAL]
-    rest = [number for number in range(len(called)) if number not in chosen]
-    return chosen + rest[: USUAL - len(chosen)]
+    chosen = [number for number in firsts if number is not None][:DEFAULT_COUNT]
+    rest = [number for number in range(len(test_names)) if number not in chosen]
+    return chosen + rest[: DEFAULT_COUNT - len(chosen)]
 
 
-def _find(name: str, called: Sequence[str], results: Results) -> list[int]:
+def _find(name: str, test_names: Sequence[str], results: Results) -> list[int]:
     """The test inputs of a name: one, or all of a task."""
-    row = name.removeprefix("row ")
-    for candidate in (name, f"row {row}"):
-        if candidate in called:
-            return [called.index(candidate)]
+    for candidate in (name, f"row {name.removeprefix('row ')}"):
+        if candidate in test_names:
+            return [test_names.index(candidate)]
     tasks = results.tasks
-    owned = [] if isinstance(tasks, PuzzleSet) else [slot for slot, (task, _) in enumerate(tasks.tests) if task.id == name]
+    owned = [] if isinstance(tasks, PuzzleSet) else [test for test, (task, _) in enumerate(tasks.tests) if task.id == name]
     if not owned:
-        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {called[0]}", flag="--forming")
+        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {test_names[0]}", flag="--forming")
     return owned
 
 
-class _Watcher:
-    """Keeps what a predictor says of one test input."""
+class _Recorder:
+    """Keeps the answers of a predictor to one test input."""
 
     def __init__(self, predictor: Predictor, row: np.ndarray) -> None:
         self.family, self.row = predictor.family, row
         self.frames: list[Frame] = []
 
-    def __call__(self, moment: Moment) -> None:
-        if (moment.step, moment.cycle) == (1, 1):  # the first look, or another one on a larger canvas
+    def __call__(self, now: RefinementStep) -> None:
+        if (now.step, now.cycle) == (1, 1):  # the first run, or another one on a larger canvas
             self.frames.clear()
-        surest = int(moment.halting.argmax())  # of parallel latents
-        canvas = moment.answers[surest].cpu().numpy()
-        halting = float(moment.halting[surest].float().sigmoid())
-        self.frames.append(Frame(moment.step, moment.cycle, moment.last, self.family.undo(canvas, self.row), halting))
+        surest = int(now.halting.argmax())  # of parallel latents
+        canvas = now.answers[surest].cpu().numpy()
+        halting = float(now.halting[surest].float().sigmoid())
+        self.frames.append(Frame(now.step, now.cycle, now.last, self.family.undo(canvas, self.row), halting))
 
 
-def watch_forming(
+def trace_refinement(
     checkpoint: Checkpoint,
     tasks: AnySet,
-    slots: Sequence[int],
+    tests: Sequence[int],
     names: Sequence[str],
     device: Device,
     config: InferenceConfig = DEFAULT,
-) -> list[Forming]:
-    """Think about some test inputs again, and keep what comes of every cycle.
+) -> list[Trace]:
+    """Answer some test inputs again, and keep the answer after every cycle.
 
     Args:
-        checkpoint: the model.
-        tasks: an evaluation's.
-        slots: numbers of the test inputs.
+        tests: numbers of the test inputs.
         names: of all test inputs.
-        device: where to compute.
 
     Returns:
         Those that fit the model's board, and whose halting probabilities are finite, as votes need them to be.
@@ -127,78 +143,59 @@ def watch_forming(
         InputError: see `make_predictor`.
     """
     predictor, _ = make_predictor(checkpoint, tasks, device, config)
-    formed = []
-    for slot in slots:
-        if not predictor.view_counts[slot]:
+    traces = []
+    for test in tests:
+        if not predictor.view_counts[test]:
             continue
-        watcher = _Watcher(predictor, predictor.plan.rows(predictor.first_rows[[slot]])[0])
-        predictor.watch = watcher
-        predictor.predict(np.array([slot]), np.array([0]))
-        if np.isfinite([frame.halting for frame in watcher.frames]).all():
-            formed.append(Forming(names[slot], watcher.frames))
-    return formed
+        predictor.callback = recorder = _Recorder(predictor, predictor.plan.rows(predictor.first_rows[[test]])[0])
+        predictor.predict(np.array([test]), np.array([0]))
+        if np.isfinite([frame.halting for frame in recorder.frames]).all():
+            traces.append(Trace(names[test], recorder.frames))
+    return traces
 
 
-def write_forming(path: Path, formed: Sequence[Forming]) -> None:
-    """Write what was watched, for `read_forming`.
-
-    Args:
-        path: the file.
-        formed: what to write.
+def write_traces(path: Path, traces: Sequence[Trace]) -> None:
+    """Write traces for `read_traces`.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
-    entries = [{"name": one.name, "frames": [frame._asdict() for frame in one.frames]} for one in formed]
+    entries = [{"name": trace.name, "frames": [frame._asdict() for frame in trace.frames]} for trace in traces]
     write_atomic(path, to_json({"format": FORMAT, "version": VERSION, "formed": entries}))
 
 
-def read_forming(path: Path, results: Results | None = None) -> list[Forming]:
-    """Read what `write_forming` wrote.
+def read_traces(path: Path, results: Results | None = None) -> list[Trace]:
+    """Read what `write_traces` wrote.
 
     Args:
-        path: the file.
-        results: the evaluation that it belongs to; what is of no test input of it is left out.  None: any.
+        results: the evaluation that it belongs to; traces of other test inputs are left out.  None: any.
 
     Raises:
         InputError: it cannot be read, or something else wrote it.
     """
     document = read_json(path)
     if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
-        raise InputError("not written by this trm_arc; remove it, or make it anew with --forming", file=path)
-    try:
-        formed = [Forming(_parse(str, one["name"]), list(map(_parse_frame, one["frames"]))) for one in document["formed"]]
-        for one in formed:
-            _check(one, results)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"damaged ({error}); remove it, or make it anew with --forming", file=path) from None
-    names = set(name_tests(results)) if results else {one.name for one in formed}
-    return [one for one in formed if one.name in names]
+        raise InputError(f"not written by this trm_arc; {ADVICE}", file=path)
+    traces = load_record(_TraceFile, document, path, {np.ndarray: _parse_grid, float: _parse_probability}, ADVICE).formed
+    if results is None:
+        return traces
+    family, names = results.tasks.family, set(name_tests(results))
+    for grid in (frame.grid for trace in traces for frame in trace.frames if isinstance(family, PuzzleFamily)):
+        if grid.size and grid.shape != family.shape:
+            raise InputError(f"a board of {family.shape} is needed, got {grid.shape}; {ADVICE}", file=path)
+    return [trace for trace in traces if trace.name in names]
 
 
-def _check(one: Forming, results: Results | None) -> None:
-    """Raise ValueError unless an answer forms to its end, on boards of the evaluation's puzzles."""
-    if not one.frames or not one.frames[-1].last:
-        raise ValueError("an answer's last frame is missing")
-    family = results.tasks.family if results else None
-    for grid in (frame.grid for frame in one.frames if isinstance(family, PuzzleFamily) and frame.grid.size):
-        if grid.shape != family.shape:
-            raise ValueError(f"a board of {family.shape} is needed, got {grid.shape}")
-
-
-def _parse(kind: type, value: Any) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"{kind.__name__} expected, got {type(value).__name__}")
+def _parse_probability(value: object) -> float:
+    if type(value) is not float or not 0 <= value <= 1:
+        raise ValueError(f"a probability must be a number from 0.0 to 1.0, got {value!r}")
     return value
 
 
-def _parse_frame(frame: Mapping[str, Any]) -> Frame:
-    step, cycle, halting = _parse(int, frame["step"]), _parse(int, frame["cycle"]), _parse(float, frame["halting"])
-    grid = np.array(frame["grid"]) if frame["grid"] != [] else np.empty((0, 0), np.uint8)
+def _parse_grid(value: object) -> Grid:
+    grid = np.array(value) if value != [] else np.empty((0, 0), np.uint8)
     if grid.ndim != 2 or grid.dtype.kind not in "iu" or not ((grid >= 0) & (grid <= 255)).all():
-        raise ValueError("a grid is rows of small numbers")
+        raise ValueError("a grid must be rows of numbers from 0 to 255")
     if max(grid.shape) > BOARD:
-        raise ValueError(f"a grid of at most {BOARD} rows and columns is needed, got {grid.shape}")
-    if min(step, cycle) < 1 or not 0 <= halting <= 1:
-        raise ValueError("steps and cycles begin at 1, probabilities end there")
-    return Frame(step, cycle, _parse(bool, frame["last"]), grid.astype(np.uint8), halting)
+        raise ValueError(f"a grid must have at most {BOARD} rows and columns, got {grid.shape}")
+    return grid.astype(np.uint8)

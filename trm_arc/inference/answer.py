@@ -1,55 +1,55 @@
-"""From a checkpoint and tasks to ranked answers: rows of the plan, their embeddings, views, votes."""
+"""From a checkpoint and tasks to predictions: the transforms of each task, their embeddings, canvases, views."""
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import DrawnPlan, Plan, Window, smallest_window
+from augment import Plan, SampledPlan, Window, smallest_window
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
 from trm_arc.data.buckets import expected_side
-from trm_arc.data.examples import check_vocabulary, draw_plans, fingerprint
+from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.task import TaskSet
+from trm_arc.data.task import Task, TaskSet
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor, list_views
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import Checkpoint, check_rows
 
-MOST_VIEWS = 2**20  # of a puzzle; its symmetries are drawn when they are asked for
+MOST_VIEWS = 2**20  # of a puzzle; its symmetries are sampled when they are needed
 LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a checkpoint knows of some tasks.
+class ViewEmbeddings:
+    """The views of some tasks, with their task embeddings in a checkpoint.
 
     Attributes:
         plan: transforms, an entry a task.
-        vectors: (rows of the plan, D), their task embeddings.
+        vectors: (rows of the plan, D).
         unseen: ids of tasks that the checkpoint was not trained on; they get the mean embedding.
     """
 
-    plan: Plan | DrawnPlan
+    plan: Plan | SampledPlan
     vectors: Tensor
     unseen: list[str]
 
 
-def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
+def find_view_embeddings(checkpoint: Checkpoint, tasks: AnySet) -> ViewEmbeddings:
     """Find the transforms and embeddings of tasks in a checkpoint.
 
-    A task is known again by its id and its visible grids.  One that is not gets freshly drawn transforms, each with the mean
-    of all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
+    A task is recognised by its id and its visible grids.  An unknown one gets newly sampled transforms, each with the mean of
+    all trained embeddings.  Puzzles of one kind share one embedding, so that none of them is unseen.
     """
     if isinstance(tasks, PuzzleSet):
         drawn = tasks.family.make_plan(tasks.questions, MOST_VIEWS, checkpoint.config.training.seed)
-        return Rows(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
+        return ViewEmbeddings(drawn, check_rows(checkpoint)[0].expand(len(drawn), -1), [])
     plan, table = checkpoint.plan(), check_rows(checkpoint)
     known = {tuple(entry): number for number, entry in enumerate(checkpoint.tasks)}
     mean = checkpoint.mean_embedding()
@@ -59,60 +59,51 @@ def find_rows(checkpoint: Checkpoint, tasks: AnySet) -> Rows:
         if number is None:
             unseen.append(task.id)
             config = checkpoint.config.training
-            tables.append(draw_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
+            tables.append(sample_plans(TaskSet([task], task.id), config.augmentations, config.seed).table)
             vectors.append(mean.expand(len(tables[-1]), -1))
         else:
             rows = slice(int(plan.starts[number]), int(plan.starts[number + 1]))
             tables.append(plan.table[rows])
             shared = checkpoint.config.model.transform_slots
             vectors.append(table[number].expand(len(tables[-1]), -1) if shared else table[rows])
-    return Rows(Plan.concatenate(tables), torch.cat(vectors), unseen)
+    return ViewEmbeddings(Plan.concatenate(tables), torch.cat(vectors), unseen)
 
 
-def choose_windows(checkpoint: Checkpoint, tasks: AnySet, kind: str) -> tuple[list[Window], list[Window]]:
-    """The canvas of every test input, and the larger ones to go on to.
+def choose_canvases(checkpoint: Checkpoint, tasks: AnySet, canvas: str) -> tuple[list[Window], list[Window]]:
+    """The canvas of every test input, and the larger ones to run a view again on.
 
     Args:
-        checkpoint: which windows it was trained with.
-        tasks: what to answer; their solutions are not read.
-        kind: "trained" (as the checkpoint was), "full" (the whole board) or "lanes" (by what is visible).
+        canvas: see `InferenceConfig`; solutions of tasks are not read for it.
 
     Raises:
-        InputError: lanes for the MLP mixer.
+        InputError: canvases by visible sizes for the MLP mixer.
     """
     model = checkpoint.config.model
     if isinstance(tasks, PuzzleSet):
         return [Window(*tasks.family.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), checkpoint.metadata.windows
     if model.mixer == "mlp":
-        if kind == "lanes":
-            raise InputError("--window lanes: the MLP mixer has a weight for every position of its board; use full or trained")
+        if canvas == "lanes":
+            problem = f"{canvas}: the MLP mixer has a weight for every position of its board; use full or trained"
+            raise InputError(problem, flag="--window")
         return [trained[-1]] * tasks.outputs, []  # a test input that it does not hold has no views
     tests = list(tasks.tests)
-    if kind == "lanes" or (kind == "trained" and checkpoint.config.training.window == "lanes"):
-        in_lanes = checkpoint.config.training.window == "lanes"  # one of one window, too
-        sides = trained if in_lanes else [Window(side, side) for side in LANES if side < min(board)]
+    trained_in_lanes = checkpoint.config.training.window == "lanes"  # of one window, too
+    if canvas == "lanes" or (canvas == "trained" and trained_in_lanes):
+        sides = trained if trained_in_lanes else [Window(side, side) for side in LANES if side < min(board)]
         larger = sorted({*sides, board})
         needed = [min(expected_side(task, number), min(board)) for task, number in tests]
         return [next(window for window in larger if min(window) >= side) for side in needed], larger
-    usual = board if kind == "full" else trained[-1]
-    fits = [task.side <= min(usual) for task, _ in tests]
-    return [
-        usual if fit else min(board, smallest_window([grid.shape for grid in task.visible_grids]))
-        for fit, (task, _) in zip(fits, tests, strict=True)
-    ], []
+    default = board if canvas == "full" else trained[-1]
+
+    def smallest(task: Task) -> Window:
+        return min(board, smallest_window([grid.shape for grid in task.visible_grids]))
+
+    return [default if task.side <= min(default) else smallest(task) for task, _ in tests], []
 
 
-def refuse_large(checkpoint: Checkpoint, tasks: AnySet) -> None:
-    """Refuse tasks that the MLP mixer's board cannot hold, which would count as answered wrongly.
-
-    Args:
-        checkpoint: the model.
-        tasks: what to answer; their solutions are not read.
-
-    Raises:
-        InputError: there is one.
-    """
+def check_sizes(checkpoint: Checkpoint, tasks: AnySet) -> None:
+    """Raise InputError for tasks that the MLP mixer's board cannot hold, which would count as answered wrongly."""
     if isinstance(tasks, PuzzleSet) or checkpoint.config.model.mixer != "mlp":
         return
     board = checkpoint.metadata.windows[-1]
@@ -139,10 +130,10 @@ def make_predictor(
     config = replace(config, steps=config.steps or checkpoint.config.training.halt_steps)
     checkpoint.require_family(tasks.family, tasks.name)
     check_vocabulary(checkpoint.config.model, tasks.family)
-    windows, larger = choose_windows(checkpoint, tasks, config.canvas)
-    rows = find_rows(checkpoint, tasks)
+    windows, larger = choose_canvases(checkpoint, tasks, config.canvas)
+    embeddings = find_view_embeddings(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
-    return Predictor(reasoner, rows.vectors, tasks, rows.plan, windows, larger, device, config), rows.unseen
+    return Predictor(reasoner, embeddings.vectors, tasks, embeddings.plan, windows, larger, device, config), embeddings.unseen
 
 
 def predict_tasks(
@@ -171,35 +162,39 @@ def predict_tasks(
     quiet = quiet or not processes.is_main
     require_least("views", views)
     predictor, unseen = make_predictor(checkpoint, tasks, device, config)
-    refuse_large(checkpoint, tasks)
+    check_sizes(checkpoint, tasks)
+    counts = np.minimum(predictor.view_counts, views)
     if unseen and not quiet:
         print(
             f"{len(unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
-            f"solves one (`python -m trm_arc.adapt` teaches them): {shorten(unseen)}"
+            f"solves one; train it on their demonstrations with `python -m trm_arc.adapt`: {shorten(unseen)}"
         )
-    counts = np.minimum(predictor.view_counts, views)
     if not counts.all() and not quiet:
         print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")
-    slots, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
+    test_index, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
     here = numbers % processes.count == processes.rank
-    with tqdm(
-        total=int(here.sum()),
-        unit="view",
-        mininterval=0.5 if sys.stderr.isatty() else 20,
-        dynamic_ncols=True,
-        disable=quiet,
-        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
-    ) as bar:
+    with _progress_bar(int(here.sum()), quiet=quiet) as bar:
 
         def progress(done: int) -> None:
             bar.update(done)
             on_batch()
 
-        parts = predictor.predict(slots[here], numbers[here], progress)
+        parts = predictor.predict(test_index[here], numbers[here], progress)
     if processes.count == 1:
         return parts
     canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.family.row_bytes
     return [gather_predictions(parts, canvas, row_bytes, processes, device) for canvas in canvases]
+
+
+def _progress_bar(views: int, *, quiet: bool) -> tqdm:
+    return tqdm(
+        total=views,
+        unit="view",
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+        dynamic_ncols=True,
+        disable=quiet,
+        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
+    )
 
 
 def gather_predictions(
@@ -208,27 +203,24 @@ def gather_predictions(
     """The predictions of all processes on canvases of one size, as tensors of one length; nothing is pickled.
 
     Args:
-        parts: of this process.
-        canvas: the size; there may be none of it here.
+        parts: of this process; there may be none on such a canvas.
         row_bytes: of a transform.
-        processes: who else has some.
-        device: through which they talk.
+        device: the processes exchange tensors on it.
     """
-    here = [part for part in parts if part.canvases.shape[1:] == tuple(canvas)]
-    columns = (
-        np.concatenate([np.zeros((0, *canvas), np.uint8), *(part.canvases for part in here)]),
-        np.concatenate([np.zeros((0, row_bytes), np.uint8), *(part.table for part in here)]),
-        np.concatenate([np.zeros(0, np.int64), *(part.slots for part in here)]),
-        np.concatenate([np.zeros(0, np.float32), *(part.halting for part in here)]),
-        np.concatenate([np.zeros(0, np.int32), *(part.steps for part in here)]),
+    nothing = Predictions(
+        np.zeros((0, *canvas), np.uint8),
+        np.zeros((0, row_bytes), np.uint8),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.float32),
+        np.zeros(0, np.int32),
     )
+    here = [nothing, *(part for part in parts if part.canvases.shape[1:] == tuple(canvas))]
+    columns = [np.concatenate([getattr(part, each.name) for part in here]) for each in fields(Predictions)]
     counts = processes.gather(torch.tensor([len(columns[0])], device=device.device)).tolist()
-    longest = max(counts)
-    gathered = []
+    longest, gathered = max(counts), []
     for column in columns:
         padded = np.zeros((longest, *column.shape[1:]), column.dtype)
         padded[: len(column)] = column
-        everyone = processes.gather(torch.from_numpy(padded).to(device.device)).cpu().numpy()
-        pieces = [everyone[rank * longest : rank * longest + count] for rank, count in enumerate(counts)]
-        gathered.append(np.concatenate(pieces))
+        every = processes.gather(torch.from_numpy(padded).to(device.device)).cpu().numpy()
+        gathered.append(np.concatenate([every[rank * longest :][:count] for rank, count in enumerate(counts)]))
     return Predictions(*gathered)

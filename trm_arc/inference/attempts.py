@@ -18,10 +18,9 @@ ATTEMPTS = ("attempt_1", "attempt_2")
 
 
 def guesses(task: Task | None, number: int) -> Iterator[Grid]:
-    """Grids to fall back on for a test input, best first; the last two are always distinct, and all that there is without a
-    task.
+    """Guesses for a test input, best first; the last two are always distinct, and the only ones without a task.
 
-    The stated order: if every demonstration keeps its input's size, the test input itself, then the demonstrations' outputs
+    The order: if every demonstration keeps its input's size, the test input itself, then the demonstrations' outputs
     from the last to the first; else those outputs, then the test input; at the end a single black and a single blue cell.
     """
     if task is not None:
@@ -53,8 +52,7 @@ def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[di
     """The submission document.
 
     Args:
-        tasks: what was answered.
-        ranked: for every test input, in order, its candidates, best first; any number, none too.
+        ranked: for every test input, in order, its candidates, best first; any number, or none.
     """
     document: dict[str, list[dict[str, Grid]]] = {task.id: [] for task in tasks}
     for (task, _), filled in zip(tasks.tests, fill_all(tasks, ranked), strict=True):
@@ -66,8 +64,6 @@ def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> No
     """Check a submission as it will be read, then write it.
 
     Args:
-        path: the file.
-        tasks: what was answered.
         ranked: for every test input, in order, its candidates, best first.
 
     Raises:
@@ -76,7 +72,7 @@ def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> No
     data = to_json(to_submission(tasks, ranked))
     faults = find_faults(orjson.loads(data), tasks.test_counts, tasks.name)
     if faults:
-        raise InputError(f"not written, as the submission is invalid: {faults[0]}", file=path)
+        raise InputError(f"invalid submission, not written: {faults[0]}", file=path)
     write_atomic(path, data)
 
 
@@ -84,9 +80,8 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
     """What is wrong with a submission's ids and counts, one sentence each.
 
     Args:
-        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
-        name: what these are, for the sentences.
+        name: of what these are, for the sentences.
     """
     if not isinstance(document, dict):
         return [f"a submission is an object of task ids, got {type(document).__name__}"]
@@ -103,13 +98,7 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
 
 
 def find_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
-    """Everything that is wrong with a submission, one sentence each; an empty list if it is valid.
-
-    Args:
-        document: a parsed submission.
-        expected: task ids and their numbers of test inputs.
-        name: what these are, for the sentences.
-    """
+    """Everything that is wrong with a submission, one sentence each; an empty list if it is valid; see `structure_faults`."""
     faults = structure_faults(document, expected, name)
     if isinstance(document, dict):
         for task_id in expected:
@@ -122,7 +111,7 @@ def find_faults(document: object, expected: Mapping[str, int], name: str) -> lis
 def _answer_faults(answer: object, where: str) -> list[str]:
     if not isinstance(answer, dict):
         return [f'{where}: an answer is an object with "attempt_1" and "attempt_2", got {type(answer).__name__}']
-    faults = [f"{where}: {name} is no part of an answer" for name in answer if name not in ATTEMPTS]
+    faults = [f"{where}: unknown key {name}" for name in answer if name not in ATTEMPTS]
     for name in ATTEMPTS:
         if name not in answer:
             faults.append(f"{where}: {name} is missing")
@@ -138,12 +127,11 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
     """The attempts of every test input, in the order of `expected`, for scoring.
 
     Args:
-        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
         where: the submission's file, for the error.
 
     Returns:
-        The attempts, with an empty grid, which is never right, for one that is missing or no grid; and how many of those.
+        The attempts, with an empty grid, which is never right, for one that is missing or invalid; and how many of those.
 
     Raises:
         InputError: ids or counts do not match.

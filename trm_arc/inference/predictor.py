@@ -1,4 +1,4 @@
-"""Prediction: every test input under many views, each with its own task embedding, sixteen steps of thought."""
+"""Prediction: every test input under many views, each with its own task embedding, refined for as many steps as in training."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,28 +7,26 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augment import DrawnPlan, Plan, Window
+from augment import Plan, SampledPlan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import Thought, Watch, think
+from trm_arc.inference.refinement import Callback, Refined, refine
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.reasoner import Reasoner
 
 
 class Predictor:
-    """A model at work on the test inputs of some tasks.
+    """Answers the test inputs of some tasks.
 
     Args:
-        reasoner: the model, on `device`.
         vectors: (rows of the plan, D), the task embedding of each row.
         tasks: what to answer; only the test inputs are read.
         plan: transforms, one entry a task in the order of `tasks`.
         windows: the canvas of each test input, which must hold it.
         larger: windows, ascending; a view whose answer runs into the edge of its canvas is run again on the next larger of them.
-        device: where, and in which precision.
         config: how views are answered; its steps are a number.
     """
 
@@ -37,7 +35,7 @@ class Predictor:
         reasoner: Reasoner,
         vectors: Tensor,
         tasks: AnySet,
-        plan: Plan | DrawnPlan,
+        plan: Plan | SampledPlan,
         windows: Sequence[Window],
         larger: Sequence[Window],
         device: Device,
@@ -45,24 +43,24 @@ class Predictor:
     ) -> None:
         self.reasoner, self.vectors, self.plan = reasoner.eval(), vectors, plan
         self.windows, self.larger = [Window(*window) for window in windows], larger
-        self.watch: Watch | None = None  # looks at every step of thought
+        self.callback: Callback | None = None  # called after every cycle
         self.device, self.config, self.batch_size = device, config, max(1, config.batch_size // config.rollouts)
         self.family = tasks.family
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
         self.first_rows = plan.starts[owner]
-        # (slots,); a task with fewer distinct images has fewer, one that is too large for the model's board has none
+        # (test inputs,); a task with fewer distinct images has fewer, one that is too large for the model's board has none
         self.view_counts = plan.starts[owner + 1] - self.first_rows
         self.inputs = tasks.test_grids()
         fits = self.inputs.shapes.max(axis=1) <= np.array([min(window) for window in self.windows], np.int64)
         self.view_counts = np.where(fits, self.view_counts, 0)
 
     def predict(
-        self, slots: np.ndarray, views: np.ndarray, progress: Callable[[int], object] = lambda done: None
+        self, test_index: np.ndarray, views: np.ndarray, progress: Callable[[int], object] = lambda done: None
     ) -> list[Predictions]:
         """Predict some views of some test inputs.
 
         Args:
-            slots: int64 (n,), the number of the test input of each, in the order of the tasks.
+            test_index: int64 (n,), the test input of each, in the order of the tasks.
             views: int64 (n,), which of its transforms, below `view_counts`; 0 is the identity.
             progress: called with the number of views done.
 
@@ -72,16 +70,16 @@ class Predictor:
         Raises:
             OwnError: there is no memory for a single view.
         """
-        waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their slots and their rows of the plan
-        index = np.stack([slots, self.first_rows[slots] + views])
-        canvases = np.array([self.windows[slot] for slot in slots], np.int64).reshape(-1, 2)
+        waiting: dict[Window, list[np.ndarray]] = {}  # views by canvas: their test inputs and rows of the plan
+        index = np.stack([test_index, self.first_rows[test_index] + views])
+        canvases = np.array([self.windows[test] for test in test_index], np.int64).reshape(-1, 2)
         for canvas in np.unique(canvases, axis=0):
             waiting[Window(*canvas.tolist())] = [index[:, (canvases == canvas).all(axis=1)]]
         parts = []
         while waiting:
             canvas = min(waiting)
             index = np.concatenate(waiting.pop(canvas), axis=1)
-            answers, halting, steps = self._think(*index, canvas, progress)
+            answers, halting, steps = self._refine(*index, canvas, progress)
             kept, again = np.isfinite(halting), np.zeros(len(halting), bool)
             beyond = next((window for window in self.larger if window > canvas), None)
             if beyond is not None:
@@ -90,58 +88,58 @@ class Predictor:
             if again.any():
                 progress(-int(again.sum()))
                 waiting.setdefault(beyond, []).append(index[:, again])
-            slot, row = index[:, kept]
-            parts.append(Predictions(answers[kept], self.plan.rows(row), slot, halting[kept], steps[kept]))
+            tests, row = index[:, kept]
+            parts.append(Predictions(answers[kept], self.plan.rows(row), tests, halting[kept], steps[kept]))
         return parts
 
-    def _think(
-        self, slots: np.ndarray, rows: np.ndarray, canvas: Window, progress: Callable[[int], object]
+    def _refine(
+        self, test_index: np.ndarray, rows: np.ndarray, canvas: Window, progress: Callable[[int], object]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The answers (n, *canvas) of views on one canvas, their halting probabilities (n,) and the steps they took (n,)."""
-        answers = np.empty((len(slots), *canvas), np.uint8)
-        halting, steps = np.empty(len(slots), np.float32), np.empty(len(slots), np.int32)
+        answers = np.empty((len(test_index), *canvas), np.uint8)
+        halting, steps = np.empty(len(test_index), np.float32), np.empty(len(test_index), np.int32)
         begin = 0
-        while begin < len(slots):
+        while begin < len(test_index):
             piece = slice(begin, begin + self.batch_size)
             try:
-                thought = self._batch(slots[piece], rows[piece], canvas)
-                answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in thought)
+                refined = self._batch(test_index[piece], rows[piece], canvas)
+                answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in refined)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if self.batch_size == 1:
                     raise OwnError("not enough memory for a single view; use a smaller model, or another --device") from None
-                self.batch_size = -(-min(self.batch_size, len(slots)) // 2)
+                self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
                 free_memory()
-                tqdm.write(f"out of memory: going on with {self.batch_size} views at a time")
+                tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
                 continue
             begin += self.batch_size
             progress(len(halting[piece]))
         return answers, halting, steps
 
-    def _batch(self, slots: np.ndarray, rows: np.ndarray, canvas: Window) -> Thought:
+    def _batch(self, test_index: np.ndarray, rows: np.ndarray, canvas: Window) -> Refined:
         table = self.plan.rows(rows)
-        painted = self.family.paint(self.inputs, slots, table, canvas)
+        painted = self.family.paint(self.inputs, test_index, table, canvas)
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
-        seeds = generator_seeds(np.stack([slots, rows], axis=1))
-        return think(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.watch)
+        seeds = generator_seeds(np.stack([test_index, rows], axis=1))
+        return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
 
 
-def list_views(slots: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The test input and the number of every view of a range, test input by test input.
 
     Args:
-        slots: int64 (n,), the test inputs.
+        test_index: int64 (n,), the test inputs.
         begin: int64 (n,), the first view of each.
         end: int64 (n,), the view after the last of each; none where that is not above the first.
     """
     counts = np.maximum(end - begin, 0)
-    slot, first = np.repeat(slots, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
-    return slot, first + np.arange(len(slot))
+    tests, first = np.repeat(test_index, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
+    return tests, first + np.arange(len(tests))
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:
-    """Which canvases (uint8 (n, rows, columns)) have a colour in their last row or column, which is the marks'; bool (n,)."""
+    """Whether each canvas (uint8 (n, rows, columns)) has a colour in its last row or column, where marks belong; bool (n,)."""
     coloured = canvases >= FIRST_COLOUR
     return coloured[:, -1].any(axis=1) | coloured[:, :, -1].any(axis=1)

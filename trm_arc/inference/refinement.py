@@ -1,4 +1,4 @@
-"""Thinking at test time: longer than in training if asked to, in noisy rollouts side by side, until an answer has settled."""
+"""Refinement at test time: for more steps than in training if asked to, in noisy rollouts, until an answer has settled."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.reasoner import HALT, Reasoner, State
 
 
-class Moment(NamedTuple):
-    """An answer on its way.
+class RefinementStep(NamedTuple):
+    """The answers after a cycle of a supervision step.
 
     Attributes:
-        step: of supervision, from 1.
+        step: supervision step, from 1.
         cycle: of the step, from 1.
         last: whether this is the step's last cycle, whose answer is the step's.
         answers: uint8 (rows, H, W), predicted tokens of all rows.
@@ -30,12 +30,17 @@ class Moment(NamedTuple):
     halting: Tensor
 
 
-Watch = Callable[[Moment], None]
+Callback = Callable[[RefinementStep], None]
 
 
-class Thought(NamedTuple):
-    """What came of it: predicted tokens uint8 (B, H, W), halting probabilities float32 (B,), and the supervision steps that it
-    took, all rollouts and latents together, int32 (B,)."""
+class Refined(NamedTuple):
+    """Answers of a batch.
+
+    Attributes:
+        answers: uint8 (B, H, W), predicted tokens.
+        halting: float32 (B,), halting probabilities.
+        steps: int32 (B,), supervision steps taken, all rollouts and latents together.
+    """
 
     answers: Tensor
     halting: Tensor
@@ -43,7 +48,7 @@ class Thought(NamedTuple):
 
 
 @torch.inference_mode()
-def think(
+def refine(
     reasoner: Reasoner,
     tokens: Tensor,
     task_vectors: Tensor,
@@ -51,19 +56,17 @@ def think(
     config: InferenceConfig,
     dtype: torch.dtype,
     seeds: Sequence[int],
-    watch: Watch | None = None,
-) -> Thought:
-    """Answer puzzles; of parallel latents and rollouts, the one surest of its answer speaks.
+    callback: Callback | None = None,
+) -> Refined:
+    """Answer puzzles; of parallel latents and rollouts, the answer with the highest halting logit counts.
 
     Args:
-        reasoner: the model.
         tokens: (B, H, W).
         task_vectors: (B, D).
         transforms: (B, bytes of a transform), which each puzzle is seen under.
-        config: how; its steps are a number.
-        dtype: of the computation.
-        seeds: of each puzzle's noise and of its random initial states, if there are such.
-        watch: called with the answers of all rows after each cycle of each step; does not go with patience.
+        config: its steps are a number.
+        seeds: (B), of each puzzle's noise and of its random initial states, if there are such.
+        callback: called with the answers of all rows after each cycle of each step; does not go with patience.
 
     Source of the rollouts: Sghaier, Parviz, Jolicoeur-Martineau, "Probabilistic Tiny Recursive Model", arXiv 2605.19943.
     """
@@ -78,14 +81,14 @@ def think(
     active = torch.arange(rows, device=device)
     before, unchanged = None, torch.zeros(rows, dtype=torch.int32, device=device)
     for step in range(1, config.steps + 1):
-        seen = _Cycles(step, watch) if watch is not None else None
-        output = reasoner(_shake(state, noise, config.noise), *puzzle, watch=seen)
+        cycles = _CycleCounter(step, callback) if callback is not None else None
+        output = reasoner(_shake(state, noise, config.noise), *puzzle, watch=cycles)
         state = output.state
-        if not config.patience and watch is None and step < config.steps:
+        if not config.patience and callback is None and step < config.steps:
             continue
         now, sure = output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, HALT]
-        if seen is not None:
-            seen.tell(now, sure, last=True)
+        if cycles is not None:
+            cycles.emit(now, sure, last=True)
         done = torch.full_like(active, step == config.steps, dtype=torch.bool)
         if config.patience:
             same = done if before is None else (now == before).flatten(1).all(dim=1)
@@ -101,30 +104,24 @@ def think(
         active, unchanged, before = active[on], unchanged[on], now[on]
         state = State(state.y[on], tuple(part[on] for part in state.z))
         puzzle = [part[on] for part in puzzle]
-        noise = [source for source, goes_on in zip(noise, on.tolist(), strict=True) if goes_on] if noise else noise
+        noise = [source for source, keep in zip(noise, on.tolist(), strict=True) if keep] if noise else noise
     surest = halting.view(count, copies).argmax(dim=1) + copies * torch.arange(count, device=device)
-    return Thought(answers[surest], halting[surest].sigmoid(), taken.view(count, copies).sum(dim=1, dtype=torch.int32))
+    return Refined(answers[surest], halting[surest].sigmoid(), taken.view(count, copies).sum(dim=1, dtype=torch.int32))
 
 
-class _Cycles:
-    """Numbers the cycles of a supervision step for a watcher."""
+class _CycleCounter:
+    """Numbers the cycles of a supervision step for a callback."""
 
-    def __init__(self, step: int, watch: Watch) -> None:
-        self.step, self.watch, self.cycle = step, watch, 0
+    def __init__(self, step: int, callback: Callback) -> None:
+        self.step, self.callback, self.cycle = step, callback, 0
 
     def __call__(self, logits: Tensor, halting: Tensor) -> None:
-        self.tell(logits.argmax(dim=-1).to(torch.uint8), halting[:, HALT], last=False)
+        self.emit(logits.argmax(dim=-1).to(torch.uint8), halting[:, HALT], last=False)
 
-    def tell(self, answers: Tensor, halting: Tensor, last: bool) -> None:
-        """Tell the watcher of the next cycle.
-
-        Args:
-            answers: (rows, H, W), tokens.
-            halting: (rows,), logits.
-            last: whether it is the step's last.
-        """
+    def emit(self, answers: Tensor, halting: Tensor, *, last: bool) -> None:
+        """Call back with answers (rows, H, W) of tokens and halting logits (rows,) of the next cycle."""
         self.cycle += 1
-        self.watch(Moment(self.step, self.cycle, last, answers, halting))
+        self.callback(RefinementStep(self.step, self.cycle, last, answers, halting))
 
 
 def _first_states(reasoner: Reasoner, window: Sequence[int], dtype: torch.dtype, rollouts: int, seeds: Sequence[int]) -> State:

@@ -10,19 +10,19 @@ from trm_arc.data.family import ARC, Family
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model said of several test inputs under several views, on canvases of one size.
+    """A model's answers to several test inputs under several views, on canvases of one size.
 
     Attributes:
         canvases: uint8 (n, rows, columns), predicted tokens.
         table: uint8 (n, bytes of a transform), the transform of each view.
-        slots: int64 (n,), the number of the test input.
+        test_index: int64 (n,), the test input of each, in the order of the tasks.
         halting: float32 (n,), halting probability.
         steps: int32 (n,), supervision steps that it took, all its rollouts and latents together.
     """
 
     canvases: np.ndarray
     table: np.ndarray
-    slots: np.ndarray
+    test_index: np.ndarray
     halting: np.ndarray
     steps: np.ndarray
 
@@ -39,72 +39,67 @@ class Candidate:
         grid: uint8 (rows, columns).
         votes: how many views gave it.
         halting: their mean halting probability.
-        orientations: the votes by the family's orientations; empty where it has none.
+        symmetry_votes: the votes per symmetry; empty for a kind of puzzle whose votes are not counted so.
     """
 
     grid: np.ndarray
     votes: int
     halting: float
-    orientations: tuple[int, ...] = ()
+    symmetry_votes: tuple[int, ...] = ()
 
 
-def tally(parts: list[Predictions], slots: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
+def tally(parts: list[Predictions], tests: int, keep: int, family: Family = ARC) -> list[list[Candidate]]:
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
-        parts: predictions, in any number of pieces.
-        slots: number of test inputs.
-        keep: how many candidates of a test input to return at most.
-        family: of the puzzles.
+        parts: in any number of pieces.
+        tests: number of test inputs.
+        keep: candidates of a test input to return at most.
 
     Returns:
         For every test input its candidates, best first; none where every view gave an empty grid.
     """
     if not parts:
-        return [[] for _ in range(slots)]
+        return [[] for _ in range(tests)]
     hashed = [family.hash_undone(part.canvases, part.table) for part in parts]
     filled = np.concatenate([there for there, _ in hashed])
-    owner = np.concatenate([np.full(len(p.slots), number) for number, p in enumerate(parts)])[filled]
-    index = np.concatenate([np.arange(len(p.slots)) for p in parts])[filled]
-    slot = np.concatenate([p.slots for p in parts])[filled]
+    owner = np.concatenate([np.full(len(p.test_index), number) for number, p in enumerate(parts)])[filled]
+    index = np.concatenate([np.arange(len(p.test_index)) for p in parts])[filled]
+    test = np.concatenate([p.test_index for p in parts])[filled]
     halting = np.concatenate([p.halting for p in parts])[filled].astype(np.float64)
     hashes = np.concatenate([h for _, h in hashed])[filled]
 
-    order = np.lexsort((hashes, slot))  # stable: the first of equals is the first view
+    order = np.lexsort((hashes, test))  # stable: the first of equals is the first view
     fresh = np.ones(len(order), bool)
-    fresh[1:] = (np.diff(slot[order]) != 0) | (hashes[order][1:] != hashes[order][:-1])
+    fresh[1:] = (np.diff(test[order]) != 0) | (hashes[order][1:] != hashes[order][:-1])
     starts = np.flatnonzero(fresh)
     votes = np.diff(np.append(starts, len(order)))
     mean = np.add.reduceat(halting[order], starts) / votes if len(starts) else halting
     first = order[starts]
-    rank = np.lexsort((first, -mean, -votes, slot[first]))
-    bounds = np.searchsorted(slot[first][rank], np.arange(slots + 1))
-    ways = len(family.orientations)
-    by_way = np.empty((len(starts), 0), np.int64)
-    if ways:
-        way = np.concatenate([family.orient(part.table) for part in parts])[filled]
+    rank = np.lexsort((first, -mean, -votes, test[first]))
+    bounds = np.searchsorted(test[first][rank], np.arange(tests + 1))
+    symmetries = len(family.orientations)
+    symmetry_votes = np.empty((len(starts), 0), np.int64)
+    if symmetries:
+        symmetry = np.concatenate([family.orient(part.table) for part in parts])[filled]
         group = np.repeat(np.arange(len(starts)), votes)
-        by_way = np.bincount(group * ways + way[order], minlength=len(starts) * ways).reshape(-1, ways)
+        counts = np.bincount(group * symmetries + symmetry[order], minlength=len(starts) * symmetries)
+        symmetry_votes = counts.reshape(-1, symmetries)
 
     def candidate(number: int) -> Candidate:
         view = first[number]
         part, at = parts[owner[view]], index[view]
         grid = family.undo(part.canvases[at], part.table[at])
-        return Candidate(grid, int(votes[number]), float(mean[number]), tuple(by_way[number].tolist()))
+        return Candidate(grid, int(votes[number]), float(mean[number]), tuple(symmetry_votes[number].tolist()))
 
     return [[candidate(number) for number in rank[begin : min(end, begin + keep)]] for begin, end in pairwise(bounds)]
 
 
-def count_views(parts: list[Predictions], slots: int, family: Family = ARC) -> np.ndarray:
-    """How many views of each test input were predicted, by the family's orientations; int64 (slots, orientations or 1).
-
-    Args:
-        parts: predictions, in any number of pieces.
-        slots: number of test inputs.
-        family: of the puzzles.
-    """
-    ways = len(family.orientations) or 1
-    counts = np.zeros((slots, ways), np.int64)
+def count_views(parts: list[Predictions], tests: int, family: Family = ARC) -> np.ndarray:
+    """How many views of each test input were predicted, per symmetry; int64 (tests, symmetries or 1)."""
+    symmetries = len(family.orientations) or 1
+    counts = np.zeros((tests, symmetries), np.int64)
     for part in parts:
-        counts += np.bincount(part.slots * ways + family.orient(part.table), minlength=slots * ways).reshape(slots, ways)
+        cell = part.test_index * symmetries + family.orient(part.table)
+        counts += np.bincount(cell, minlength=counts.size).reshape(counts.shape)
     return counts

@@ -53,7 +53,7 @@ def check_compile_mode(mode: str, model: ModelConfig, device: torch.device) -> N
         )
     if is_unsafe(mode, model, device):
         raise InputError(
-            "with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; take --compile block, or set "
-            "OMP_NUM_THREADS=1",
-            flag="--compile step",
+            "in mode step, with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; take --compile "
+            "block, or set OMP_NUM_THREADS=1",
+            flag="--compile",
         )

@@ -11,7 +11,6 @@ class TaskEmbedding(nn.Module):
 
     Args:
         rows: tasks x transforms.
-        width: length of a vector.
         dtype: of the table; steps of 0.01 are still resolved by bfloat16 while coordinates stay below 2.
         device: where the table lies; batches may be elsewhere.
     """

@@ -33,7 +33,7 @@ from trm_arc.model.checkpoint import (
 )
 
 FOLDER, INDEX = EXPORT.parts
-SMALLEST = 1 << 16  # bytes of a piece that are worth the while
+SMALLEST = 1 << 16  # bytes of a piece; smaller ones would only be many
 HEADER = 4096  # bytes of a piece that its names may take
 _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
 
@@ -45,15 +45,10 @@ def check_piece_size(size: int) -> None:
 
 
 def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]:
-    """Write a checkpoint in pieces below `folder/export`, whole or not at all.
+    """Write a checkpoint without its active samples in pieces below `folder/export`, whole or not at all.
 
     Args:
-        checkpoint: of a run; its active samples are left out.
-        folder: of the run.
         size: of a piece at most, in bytes.
-
-    Returns:
-        The pieces.
 
     Raises:
         InputError: the size is too small, or the pieces cannot be written.
@@ -87,7 +82,7 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
 
 
 def load_pieces(folder: Path) -> Checkpoint:
-    """Put a checkpoint together again from `folder/export`.
+    """Read a checkpoint from the pieces in `folder/export`.
 
     Raises:
         InputError: a piece is missing or damaged.
@@ -98,9 +93,9 @@ def load_pieces(folder: Path) -> Checkpoint:
         try:
             data = (where / name).read_bytes()
         except OSError:
-            raise InputError(f"{where / name}: this piece is missing; copy all of {len(index['pieces'])}") from None
+            raise InputError(f"this piece is missing; copy all of {len(index['pieces'])}", file=where / name) from None
         if hashlib.sha256(data).hexdigest() != index["pieces"][name]:
-            raise InputError(f"{where / name}: this piece is damaged or of another export; copy it again")
+            raise InputError("this piece is damaged or of another export; copy it again", file=where / name)
         for key, part in load(data).items():  # "TENSOR@NUMBER", in the order of the numbers
             bytes_of.setdefault(key.rpartition("@")[0], []).append(part)
     tensors = {}

@@ -32,8 +32,8 @@ def count_forward(config: ModelConfig, cells: int, depth: tuple[int, int] | None
         cells: of the window.
         depth: T and n, if not the model's own.
     """
-    cycles, thoughts = depth or (config.cycles, config.thoughts)
-    calls = cycles * (thoughts + 1)
+    cycles, latent_steps = depth or (config.cycles, config.latent_steps)
+    calls = cycles * (latent_steps + 1)
     return config.latents * (calls * count_call(config, cells) + 2 * cells * config.width * config.vocabulary)
 
 
@@ -44,8 +44,8 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
         cells: of the window.
         depth: T and n, if not the model's own.
     """
-    cycles, thoughts = depth or (config.cycles, config.thoughts)
-    calls, carrying = cycles * (thoughts + 1), config.calls_with_gradient(cycles, thoughts)
+    cycles, latent_steps = depth or (config.cycles, config.latent_steps)
+    calls, carrying = cycles * (latent_steps + 1), config.calls_with_gradient(cycles, latent_steps)
     call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
     step = (calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
     if config.latents > 1:

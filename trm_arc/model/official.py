@@ -1,4 +1,7 @@
-"""What the original public code leaves behind, read: state dicts of tensors alone, and its architecture settings."""
+"""Official checkpoints, those of the original public code, are read here: state dicts of tensors, and architecture settings.
+
+Only tensors are read (torch's `weights_only`), never code.  See `official_mapping` for what becomes of them.
+"""
 
 import math
 import re
@@ -16,11 +19,9 @@ from torch import Tensor
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
-from trm_arc.config import ModelConfig, TrainingConfig
-from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
-# Tensors of the original that a run makes anew each time: a table that a batch fills, and the tables of the rotation.
+# Tensors of the original that each run computes again: a table that a batch fills, and the tables of the rotation.
 _NOT_KEPT = re.compile(r"puzzle_emb\.local_.*|rotary_emb\..*")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 # Settings that say nothing of the function: names of runs, and what matters in training alone.
@@ -34,17 +35,6 @@ _USED = {
 }  # fmt: skip
 # What torch and safetensors raise on files that are cut, or whose bytes have flipped.
 _DAMAGE = (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError)
-_LOSSES = {"stablemax_cross_entropy": "stablemax", "softmax_cross_entropy": "softmax"}
-# The original's modules, as `name` has them, by their state tensors and networks.
-_MODULES = {
-    "trm": ({"H_init", "L_init"}, "L"),
-    "trm_singlez": ({"L_init"}, "L"),
-    "trm_hier6": ({"H_init", *(f"L{number}_init" for number in range(1, 7))}, "L"),
-    "hrm": ({"H_init", "L_init"}, "HL"),
-    "hrm_act_v1": ({"H_init", "L_init"}, "HL"),
-    "transformers_baseline": ({"H_init"}, "H"),
-}
-_BOARDS = {12: 900, 6: 900}  # tokens of the board by vocabulary, where the settings do not say: ARC and Maze
 
 
 def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor]:
@@ -62,12 +52,12 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
-    where = tell_source(source)
+    where = describe_source(source)
     if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
         raise InputError("not a state dict: names and their tensors are expected, and nothing else", file=where)
-    odd = [str(name) for name, t in found.items() if t.layout != torch.strided or t.is_meta]
-    if odd:
-        raise InputError(f"tensors without plain values: {shorten(odd)}", file=where)
+    empty = [str(name) for name, t in found.items() if t.layout != torch.strided or t.is_meta]
+    if empty:
+        raise InputError(f"tensors without plain values: {shorten(empty)}", file=where)
     first = next((str(name) for name in found if str(name).endswith("embed_tokens.embedding_weight")), None)
     if first is None:
         names = shorten(sorted(map(str, found))) or "nothing"
@@ -103,7 +93,7 @@ def _starts_like_torch(path: Path) -> bool:
         return file.read(2).startswith((b"PK", b"\x80"))
 
 
-def tell_source(source: Mapping[str, Tensor] | Path | str) -> str:
+def describe_source(source: Mapping[str, Tensor] | Path | str) -> str:
     """What to call a state dict or file in an error."""
     return "state dict" if isinstance(source, Mapping) else str(source)
 
@@ -114,36 +104,36 @@ class Settings(NamedTuple):
     values: dict[str, Any]
     where: str
 
-    def whole(self, name: str, default: int | None = None) -> int:
+    def integer(self, name: str, default: int | None = None) -> int:
         """A whole number from 0 to a million."""
         value = self.values.get(name, default)
         if type(value) is not int or not 0 <= value <= 10**6:
-            raise InputError(f"{self.where}: {name} must be a whole number from 0 to a million, got {_shown(value)}")
+            raise InputError(f"{name} must be a whole number from 0 to a million, got {_shown(value)}", file=self.where)
         return value
 
     def number(self, name: str, default: float) -> float:
-        """A finite number; YAML takes 1e-5 for text, so text is read, too."""
+        """A finite number; YAML reads 1e-5 as text, so text is parsed, too."""
         value = self.values.get(name, default)
         try:
             number = float(value) if type(value) in (int, float, str) else math.nan
         except (ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise InputError(f"{self.where}: {name} must be a number, got {_shown(value)}")
+            raise InputError(f"{name} must be a number, got {_shown(value)}", file=self.where)
         return number
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
         value = self.values.get(name, default)
         if type(value) is not bool:
-            raise InputError(f"{self.where}: {name} must be true or false, got {_shown(value)}")
+            raise InputError(f"{name} must be true or false, got {_shown(value)}", file=self.where)
         return value
 
     def choice(self, name: str, options: Collection[str], default: str) -> str:
         """One of some words."""
         value = self.values.get(name, default)
         if not isinstance(value, str) or value not in options:
-            raise InputError(f"{self.where}: {name} {_shown(value)} is not supported, only {', '.join(options)}")
+            raise InputError(f"{name} {_shown(value)} is not supported, only {', '.join(options)}", file=self.where)
         return value
 
 
@@ -179,7 +169,7 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
     unknown = sorted(settings.keys() - _USED - _PASSED_OVER)
     if unknown:
         raise InputError(
-            f"settings that are not known: {shorten(unknown)}; take those of the original's architecture", file=where
+            f"settings that are not known: {shorten(unknown)}; give those of the original's architecture", file=where
         )
     return Settings(settings, where)
 
@@ -205,125 +195,3 @@ def _read_settings_file(path: Path) -> object:
         raise InputError(f"cannot be read ({error})", file=path) from None
     except yaml.YAMLError as error:
         raise InputError(f"not valid YAML ({str(error).replace(chr(10), ' ')[:120]})", file=path) from None
-
-
-def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelConfig:
-    """Our settings for a checkpoint of the original code.
-
-    Which member of the family it is, `name` says; where there is none, the tensors do.
-
-    Args:
-        settings: from `read_settings`.
-        tensors: from `read_official`.
-
-    Raises:
-        InputError: a setting is missing, contradicts the tensors, or asks for what is not supported.
-    """
-    where = settings.where
-    starts, levels = _module(settings, tensors)
-    direct = levels == "H"
-    width = settings.whole("hidden_size")
-    mixer = "mlp" if settings.flag("mlp_t", False) else "attention"
-    positions = settings.choice("pos_encodings", ("rope", "none"), "none")
-    for name, only in (("rms_norm_eps", NORM_EPSILON), ("rope_theta", ROTARY_BASE)):
-        if settings.number(name, only) != only:
-            raise InputError(f"{name} {settings.values[name]} is not supported, only {only}", file=where)
-    if settings.flag("causal", False):
-        raise InputError("causal attention is not supported", file=where)
-    if settings.whole("puzzle_emb_ndim", 0) != width:
-        told = settings.values.get("puzzle_emb_ndim", 0)
-        raise InputError(f"puzzle_emb_ndim {told} is not supported, only hidden_size, {width}: one slot a task", file=where)
-    prefix = settings.whole("puzzle_emb_len", 0) or 1
-    vocabulary = _vocabulary(settings, tensors)
-    side = _side(settings, tensors, prefix, vocabulary)
-    try:
-        return ModelConfig(
-            width=width,
-            heads=settings.whole("num_heads"),
-            layers=_layers(settings, tensors, levels),
-            expansion=settings.number("expansion", 4.0),
-            mixer=mixer,
-            positions="rotary-1d" if positions == "rope" and mixer == "attention" else "none",
-            prefix=prefix,
-            board_rows=side,
-            board_columns=side,
-            vocabulary=vocabulary,
-            states=0 if direct else len(starts - {"H_init"}) - ("H_init" not in starts),
-            networks=len(levels),
-            cycles=settings.whole("H_cycles", 1) if direct else settings.whole("H_cycles"),
-            thoughts=0 if direct else settings.whole("L_cycles"),
-            gradient_calls=2 if levels == "HL" else 0,
-        )
-    except InputError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(where) else f"{where}: {text}") from None
-
-
-def _module(settings: Settings, tensors: Mapping[str, Tensor]) -> tuple[set[str], str]:
-    """Names of the initial states, and the networks: of the module that is named, or as the tensors have them."""
-    name = settings.values.get("name")
-    named = re.search(r"(\w+)@", name) if isinstance(name, str) else None
-    if named and named[1] in _MODULES:
-        return _MODULES[named[1]]
-    starts = {name for name in tensors if re.fullmatch(r"(H|L\d*)_init", name)}
-    levels = "".join(level for level in "HL" if any(name.startswith(f"{level}_level.") for name in tensors))
-    return starts or {"H_init", "L_init"}, levels or "L"
-
-
-def _layers(settings: Settings, tensors: Mapping[str, Tensor], levels: str) -> int:
-    """Blocks of a network: as set, or as many as there are."""
-    told = {level: settings.whole(f"{level}_layers") for level in levels if f"{level}_layers" in settings.values}
-    for level in levels:
-        found = (re.match(rf"{level}_level\.layers\.(\d+)\.", name) for name in tensors)
-        told.setdefault(level, 1 + max((int(match[1]) for match in found if match), default=0))
-    if len(set(told.values())) > 1:
-        raise InputError(f"{settings.where}: networks of {told['H']} and {told['L']} blocks; both must have the same number")
-    return max(told.values())
-
-
-def _vocabulary(settings: Settings, tensors: Mapping[str, Tensor]) -> int:
-    embedding = tensors["embed_tokens.embedding_weight"]
-    if embedding.ndim != 2:
-        raise InputError(f"{settings.where}: embed_tokens.embedding_weight must be a matrix, got {tuple(embedding.shape)}")
-    stated = settings.whole("vocab_size", len(embedding))
-    if stated != len(embedding):
-        raise InputError(f"{settings.where}: vocab_size is {stated}, but the checkpoint has {len(embedding)} tokens")
-    return stated
-
-
-def _side(settings: Settings, tensors: Mapping[str, Tensor], prefix: int, vocabulary: int) -> int:
-    """The side of the board: of seq_len tokens, or as many as the MLP mixer has weights for, or as the vocabulary tells."""
-    mixing = next((t for name, t in tensors.items() if name.endswith("mlp_t.gate_up_proj.weight") and t.ndim == 2), None)
-    known = _BOARDS.get(vocabulary) if mixing is None else max(mixing.shape[1] - prefix, 0)
-    if known is None and "seq_len" not in settings.values:
-        raise InputError(f"{settings.where}: seq_len is missing, and a vocabulary of {vocabulary} does not tell it: 81 for 9 x 9")
-    length = settings.whole("seq_len", known)
-    side = round(length**0.5)
-    if side * side != length or not length:
-        raise InputError(f"{settings.where}: {length} tokens are no square board, and no other is supported")
-    return side
-
-
-def official_training(settings: Settings, base: TrainingConfig) -> dict[str, Any]:
-    """What the original's settings say of loss and halting, as values of `TrainingConfig`.
-
-    Args:
-        settings: from `read_settings`.
-        base: the values where they say nothing.
-
-    Raises:
-        InputError: a value that is not known.
-    """
-    loss = settings.values.get("loss")
-    inner = Settings(dict(loss) if isinstance(loss, Mapping) else {}, settings.where)
-    kind = inner.choice("loss_type", _LOSSES, "stablemax_cross_entropy")
-    # HRM's settings have no such switch: it always learns what going on is worth.
-    continues = not settings.flag("no_ACT_continue", "puzzle_emb_len" in settings.values)
-    halt_steps = settings.whole("halt_max_steps", base.halt_steps)
-    return {
-        "loss": _LOSSES[kind],
-        "halting": "q-learning" if continues and halt_steps > 1 else "exact",
-        "halt_steps": halt_steps,
-        "halt_exploration": settings.number("halt_exploration_prob", base.halt_exploration),
-        "ema": 0.0,  # the original saves the averaged weights alone
-    }

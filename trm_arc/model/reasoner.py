@@ -3,9 +3,9 @@
 A supervision step refines an answer y and k scratch states z from the embedded puzzle x:
 
     think    z_i <- net(sum(z) + y + x)     n times, i cycling over the k states
-    answer   y   <- net'(y + sum(z))        once; n thoughts and an answer are a cycle, run T times
+    answer   y   <- net'(y + sum(z))        once; n latent steps and an answer are a cycle, run T times
 
-k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a thought lands in y.  net' is net (TRM) or a second network (HRM).  With
+k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a latent step changes y.  net' is net (TRM) or a second network (HRM).  With
 n = 0 a cycle is one call, y <- net(y + x): T = 1 is the recursion-free baseline (direct), T > 1 a looped transformer.
 Gradient flows through the last `gradient_calls` network calls; states are detached between supervision steps.
 
@@ -78,7 +78,6 @@ class Block(nn.Module):
     """Mix tokens, then features; each with a residual and an RMS norm behind it (post-norm, no weights in the norm).
 
     Args:
-        config: the model's settings.
         tokens: L, of which the MLP mixer has weights for each.
     """
 
@@ -144,7 +143,6 @@ class Reasoner(nn.Module):
     """The recursive model, without its task embeddings (see `trm_arc.model.embedding`).
 
     Args:
-        config: which member of the family.
         generator: draws the initial weights and states.
     """
 
@@ -174,8 +172,9 @@ class Reasoner(nn.Module):
         rows = self.embedding_rows
         table = f"{rows * config.width:,} parameters, {rows:,} rows" if rows else "none attached"
         changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(default, f.name)]
+        depth = f"T {config.cycles}, n {config.latent_steps}"
         lines = (
-            f"Reasoner: {config.variant}, width {config.width}, {config.layers} blocks, T {config.cycles}, n {config.thoughts}",
+            f"Reasoner: {config.variant}, width {config.width}, {config.layers} blocks, {depth}",
             f"  network          {network:,} parameters",
             f"  task embeddings  {table}",
             f"  unlike TRM       {', '.join(f'{name} {getattr(config, name)}' for name in changed) or 'nothing'}",
@@ -206,9 +205,6 @@ class Reasoner(nn.Module):
         """The initial states of `batch` puzzles, K rows each, on a window of `rows` x `columns` cells.
 
         Args:
-            batch: puzzles.
-            rows: of the window.
-            columns: of the window.
             dtype: of the states, and so of the computation.
             generator: draws random initial states (`random_start`); not used without.
         """
@@ -261,23 +257,23 @@ class Reasoner(nn.Module):
                 h = h + config.noise * torch.stack(drawn)
             return h
 
-        cycles, thoughts = depth or (config.cycles, config.thoughts)
-        calls = cycles * (thoughts + 1)
-        carrying = config.calls_with_gradient(cycles, thoughts)
+        cycles, latent_steps = depth or (config.cycles, config.latent_steps)
+        calls = cycles * (latent_steps + 1)
+        carrying = config.calls_with_gradient(cycles, latent_steps)
         grad = torch.is_grad_enabled()
         for number in range(calls):
-            thought = number % (thoughts + 1)
+            latent_step = number % (latent_steps + 1)
             with torch.set_grad_enabled(grad and number >= calls - carrying):
-                if thoughts == 0:
+                if latent_steps == 0:
                     y = call(-1, y, y + x)
-                elif thought == thoughts:
+                elif latent_step == latent_steps:
                     y = call(-1, y, _total(y, z))
                 elif z:
-                    at = thought % len(z)
+                    at = latent_step % len(z)
                     z[at] = call(0, z[at], _total(y, z) + x)
                 else:
                     y = call(0, y, y + x)
-            if watch is not None and thought == thoughts and number < calls - 1:
+            if watch is not None and latent_step == latent_steps and number < calls - 1:
                 watch(*self._read(y, rows, columns))
         logits, halting = self._read(y, rows, columns)
         return Output(State(y.detach(), tuple(part.detach() for part in z)), logits, halting)

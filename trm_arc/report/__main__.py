@@ -1,18 +1,17 @@
 """Make the report of an evaluation and of training: python -m trm_arc.report runs/demo"""
 
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from trm_arc.cli import Parser, add_device_flags, run
-from trm_arc.common.device import find_device
+from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import REPORT_FILE, check_writable
 from trm_arc.common.text import printable
 from trm_arc.evaluation.compare import compare, comparison_table
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.traces import choose_slots
+from trm_arc.evaluation.traces import choose_tests
 from trm_arc.model.export import load_newest
 from trm_arc.report.logs import summary_table
 from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_forming, write_report
@@ -23,38 +22,34 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m trm_arc.report",
         description="Write a page that shows an evaluation, how answers form, and the curves of training: one HTML file that "
-        "needs no network. More runs are compared with the first, and their curves drawn beside its own.",
+        "needs no network. Further runs are compared with the first, and their curves drawn beside its curves.",
         usage="%(prog)s RUN_OR_PREDICTIONS [MORE ...] [options]",
     )
     named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json or predictions.csv"
     parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
     parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
-    forming = "watch how the answers to these form: ids of tasks, or rows of puzzles; without any, to the first of each outcome"
+    forming = "show how answers form: ids of tasks, or rows of puzzles (without any: the first test input of each outcome)"
     parser.add_argument("--forming", nargs="*", metavar="ID", help=forming)
-    parser.add_argument("--checkpoint", type=Path, help="what to watch with --forming (default: the one that answered)")
-    parser.add_argument("--no-pictures", action="store_true", help="write the page alone: no SVG, PNG and GIF beside it")
+    parser.add_argument("--checkpoint", type=Path, help="the model of --forming (default: the one that gave the answers)")
+    parser.add_argument("--no-pictures", action="store_true", help="write only the page, no SVG, PNG and GIF files")
     add_device_flags(parser)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, write.
-
-    Args:
-        arguments: the command line.
-    """
+    """Parse, read, write."""
     values = make_parser().parse(arguments)
     given = {"--checkpoint": values.checkpoint, "--device": values.device != "auto", "--precision": values.precision != "auto"}
     for flag, value in given.items():
         if value and values.forming is None:
-            raise InputError(f"{flag}: does nothing without --forming")
+            raise InputError("does nothing without --forming", flag=flag)
     first, *others = (find_subject(path) for path in {path.resolve(): path for path in values.subjects}.values())
     out = values.out or first.folder / REPORT_FILE
     check_writable(out.parent, (out.name,))
     if values.forming is not None:
-        first = watch(first, values)
+        first = watch(first, values.forming, values.checkpoint, find_device(values.device, values.precision))
     files = write_report(out, first, others, None if values.no_pictures else out.parent / PICTURES)
-    tell(first, others)
+    print_numbers(first, others)
     if files:
         kinds = ", ".join(sorted({file.suffix[1:] for file in files}))
         print(printable(f"wrote {len(files)} pictures to {files[0].parent}: {kinds}"))
@@ -62,26 +57,24 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def watch(subject: Subject, values: Namespace) -> Subject:
-    """Watch the answers that --forming names.
+def watch(subject: Subject, names: Sequence[str], checkpoint: Path | None, device: Device) -> Subject:
+    """Record how the answers to some test inputs form; to the first of each outcome if none is named.
 
     Args:
         subject: whose.
-        values: the command line.
 
     Raises:
         InputError: there are no predictions, no checkpoint, or no such test.
     """
     if subject.results is not None:
-        choose_slots(subject.results, values.forming)  # a name that is none is refused before a model is loaded
-    device = find_device(values.device, values.precision)
-    model = load_newest(values.checkpoint or find_checkpoint(subject))
+        choose_tests(subject.results, names)  # an unknown name is refused before a model is loaded
+    model = load_newest(checkpoint or find_checkpoint(subject))
     print(printable(f"{model.where}, step {model.step}\ndevice: {device.reason}".replace("\n", "; ")))
-    return renew_forming(subject, values.forming, model, device)
+    return renew_forming(subject, names, model, device)
 
 
-def tell(first: Subject, others: Sequence[Subject]) -> None:
-    """Print what the page says of the numbers.
+def print_numbers(first: Subject, others: Sequence[Subject]) -> None:
+    """Print the numbers that the page shows.
 
     Args:
         first: what it shows.
@@ -91,7 +84,7 @@ def tell(first: Subject, others: Sequence[Subject]) -> None:
         print(score_results(first.results)[1])
     for other in others:
         if first.results is not None and other.results is not None:
-            print(_compare(first, other, first.results, other.results))
+            print(_format_comparison(first, other, first.results, other.results))
     for subject in (first, *others):
         if subject.note:
             print(printable(subject.note))
@@ -100,7 +93,7 @@ def tell(first: Subject, others: Sequence[Subject]) -> None:
         print(summary_table(logs))
 
 
-def _compare(first: Subject, other: Subject, here: Results, there: Results) -> str:
+def _format_comparison(first: Subject, other: Subject, here: Results, there: Results) -> str:
     try:
         return comparison_table(compare(there, here), other.name, first.name)
     except InputError as error:

@@ -27,7 +27,7 @@ from trm_arc.evaluation.outcomes import (
 )
 from trm_arc.evaluation.results import Answered, Results, name_tests, questions, truths
 from trm_arc.evaluation.score import Rate, pass_at, rate
-from trm_arc.evaluation.traces import Forming
+from trm_arc.evaluation.traces import Trace
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
 ROOM, MOST = 9_000_000, 2000
@@ -237,7 +237,7 @@ class Contents:
             "outcome": OUTCOME_TITLES[self.verdicts[number].outcome],
         }
 
-    def forming(self, formed: Sequence[Forming]) -> list[dict[str, Any]]:
+    def forming(self, formed: Sequence[Trace]) -> list[dict[str, Any]]:
         """How answers form: the test input's number, and its frames.
 
         Args:
@@ -291,7 +291,7 @@ def _candidate(answered: Answered, rank: int) -> dict[str, Any]:
     candidate = answered.candidates[rank]
     right = answered.right is not None and answered.right.rank == rank
     shown = {"grid": encode(candidate.grid), "votes": candidate.votes, "halting": round(candidate.halting, 4), "right": right}
-    return shown | {"orientations": candidate.orientations}
+    return shown | {"orientations": candidate.symmetry_votes}
 
 
 def _beyond(answered: Answered) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trm_arc.report.logs import AXES, MEASURES, RunLog, show_number, show_step, summarise, unit_of
+from trm_arc.report.logs import AXES, MEASURES, RunLog, format_number, format_step, summarise, unit_of
 from trm_arc.report.plots import COLOURS, add_legend, inline_svg, make_figure, render_figure, scale_log
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, 
     """A curve of at most so many points, the means of equal bins, from the first to the last x.
 
     Args:
-        x: (n,), known.
         y: (n,), known.
         most: points, at least 2.
     """
@@ -60,25 +59,23 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, 
     return places, means
 
 
-def draw_curves(logs: Sequence[RunLog], axes: Sequence[str] = tuple(AXES), *, pictures: bool = True) -> list[Curves]:
+def render_curves(logs: Sequence[RunLog], axes: Sequence[str] = tuple(AXES), *, pictures: bool = True) -> list[Curves]:
     """Draw the curves of runs over each axis of which something is known.
 
     Args:
-        logs: of the runs.
-        axes: of `AXES`.
         pictures: render `curves-AXIS.svg` and `.png`, too, and not only the SVG for a page.
 
     Raises:
         InputError: matplotlib is not installed.
     """
-    return [_draw(logs, axis, pictures) for axis in axes if any(_furthest(log, axis) > 0 for log in logs)]
+    return [_render(logs, axis, pictures) for axis in axes if any(_furthest(log, axis) > 0 for log in logs)]
 
 
 def _furthest(log: RunLog, axis: str) -> float:
     return getattr(summarise(log), "seconds" if axis == "time" else axis)
 
 
-def _draw(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
+def _render(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
     known = [log for log in logs if _furthest(log, axis) > 0]  # the others keep their colours, which are equal in all figures
     furthest = max(_furthest(log, axis) for log in known)
     divisor, unit = unit_of(axis, furthest)
@@ -87,7 +84,7 @@ def _draw(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
     rows = math.ceil(len(measures) / 2) + bool(scores)
     with make_figure(6.4, 0.35 + 1.9 * rows) as figure:
         for panel, measure in zip(_panels(figure, len(measures), bool(scores)), [*measures, _SCORES], strict=False):
-            _draw_panel(panel, logs, axis, divisor, measure)
+            _plot_panel(panel, logs, axis, divisor, measure)
             _finish(panel, measure, axis, furthest / divisor)
         figure.axes[-1].set_xlabel(f"{AXES[axis]}, {unit}" if axis != "steps" else AXES[axis])
         if legend := _legend_of(logs, known, scores):
@@ -101,7 +98,7 @@ def _draw(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
 
 def _describe(logs: Sequence[RunLog], axis: str, shown: Sequence[str]) -> tuple[str, str]:
     title = f"Training curves over {AXES[axis]}"
-    runs = "; ".join(f"{log.name}, {show_number(summarise(log).steps, show_step)} steps" for log in logs)
+    runs = "; ".join(f"{log.name}, {format_number(summarise(log).steps, format_step)} steps" for log in logs)
     return title, f"{title}: {', '.join(shown)}. Runs: {runs}."
 
 
@@ -139,20 +136,20 @@ def _legend_of(logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence
     return runs + (blank * (rows - len(runs)) + lines + blank * (rows - len(lines)) if lines else [])
 
 
-def _draw_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float, measure: str) -> None:
+def _plot_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float, measure: str) -> None:
     """Draw a measure of all runs, or their scores."""
     scores = list(dict.fromkeys(name for log in logs for name in log.scores))
     for run, log in enumerate(logs):
         if measure != _SCORES:
             factor = 100 if measure in _PERCENT else 1
-            _draw_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], _run_style(run))
+            _plot_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], _run_style(run))
             continue
         for name, score in log.scores.items():
             look = _line_style(logs, run, scores, name)
-            _draw_line(panel, getattr(score.progress, axis) / divisor, 100 * score.values, look)
+            _plot_line(panel, getattr(score.progress, axis) / divisor, 100 * score.values, look)
 
 
-def _draw_line(panel: "Axes", x: np.ndarray, y: np.ndarray, look: Mapping[str, Any]) -> None:
+def _plot_line(panel: "Axes", x: np.ndarray, y: np.ndarray, look: Mapping[str, Any]) -> None:
     known = np.isfinite(x) & np.isfinite(y)
     x, y = thin(x[known], y[known])
     alone = {"marker": "o"} if len(x) == 1 else {}  # a line of one point is not seen
@@ -169,16 +166,16 @@ def _finish(panel: "Axes", measure: str, axis: str, furthest: float) -> None:
         scale_log(panel.yaxis)
     else:
         panel.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
-        panel.yaxis.set_major_formatter(FuncFormatter(_show_tick))
+        panel.yaxis.set_major_formatter(FuncFormatter(_format_tick))
     if measure in _FROM_ZERO:
         low, high = panel.get_ylim()
         panel.set_ylim(min(low, -0.04 * high))  # a little below 0, so that a line at 0 is seen whole
     panel.set_xlim(-0.02 * furthest, 1.02 * furthest)
     panel.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=axis == "steps"))
-    panel.xaxis.set_major_formatter(EngFormatter(sep="") if axis == "steps" else FuncFormatter(_show_tick))
+    panel.xaxis.set_major_formatter(EngFormatter(sep="") if axis == "steps" else FuncFormatter(_format_tick))
 
 
-def _show_tick(value: float, _place: int) -> str:
+def _format_tick(value: float, _place: int) -> str:
     """ "0.25", "2.5e-5": as short as can be."""
     if value == 0 or 0.001 <= abs(value) < 1e5:
         return f"{value:.4g}"

@@ -9,7 +9,7 @@ from trm_arc.evaluation.outcomes import Outcome, judge_results
 from trm_arc.evaluation.results import Answered, Results, name_tests, questions, truths
 from trm_arc.inference.attempts import ATTEMPTS
 from trm_arc.report.puzzle_terminal import draw_board
-from trm_arc.report.terminal import draw_grid, flow, join_lines
+from trm_arc.report.terminal import flow, join_lines, render_grid
 
 _BOLD, _GREEN, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 _RIGHT = "right"
@@ -74,11 +74,11 @@ def _draw_attempts(
     question: Grid, attempts: list[Grid], truth: Grid | None, answered: Answered, colour: bool
 ) -> list[tuple[str, list[str]]]:
     """A test input of a task, its attempts and the truth."""
-    drawn = [(f"input\n{_size(question)}", draw_grid(question, colour))]
+    drawn = [(f"input\n{_size(question)}", render_grid(question, colour))]
     for place, grid in enumerate(attempts[: len(ATTEMPTS)]):
         size = "" if truth is not None and grid.shape == truth.shape else f": {_size(grid)}"
-        drawn.append((f"attempt {place + 1}{size}\n{_votes(answered, place)}", draw_grid(grid, colour, truth)))
-    return drawn + ([] if truth is None else [(f"truth\n{_size(truth)}", draw_grid(truth, colour))])
+        drawn.append((f"attempt {place + 1}{size}\n{_votes(answered, place)}", render_grid(grid, colour, truth)))
+    return drawn + ([] if truth is None else [(f"truth\n{_size(truth)}", render_grid(truth, colour))])
 
 
 def _votes(answered: Answered, place: int) -> str:
@@ -138,10 +138,10 @@ def draw_task(task: Task, colour: bool, tests: bool) -> str:
 
 def _draw_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
     """An input and its output, with a title that tells their sizes."""
-    drawn, size = draw_grid(pair.input, colour), _size(pair.input)
+    drawn, size = render_grid(pair.input, colour), _size(pair.input)
     if pair.output is None:
         return f"{title}: {size}", drawn
-    output = draw_grid(pair.output, colour)
+    output = render_grid(pair.output, colour)
     middle = (min(len(drawn), len(output)) - 1) // 2
     arrow = [""] * middle + ["->"]
     fits = 2 * (pair.input.shape[1] + pair.output.shape[1]) + len(" -> ") <= terminal_width()

@@ -138,10 +138,6 @@ def read_logs(folders: Sequence[Path]) -> list[RunLog]:
 def read_log(folder: Path, name: str = "") -> RunLog:
     """The log of a run.
 
-    Args:
-        folder: of the run.
-        name: of the run (default: the folder's).
-
     Raises:
         InputError: it has no usable line.
     """
@@ -225,19 +221,14 @@ def _last(values: np.ndarray, pick: Any = lambda known: known[-1]) -> float:
     return float(pick(known)) if len(known) else math.nan
 
 
-def show_operations(operations: float) -> str:
+def format_operations(operations: float) -> str:
     """ "1.5 PFLOP"."""
     divisor, unit = unit_of("operations", operations)
     return f"{operations / divisor:.4g} {unit}"
 
 
 def unit_of(axis: str, most: float) -> tuple[float, str]:
-    """What to divide an axis by, and the name of the unit.
-
-    Args:
-        axis: of `AXES`.
-        most: the largest value.
-    """
+    """What to divide an axis by, and the name of the unit."""
     if axis == "time":
         return next((size, unit) for size, unit in reversed(_TIMES) if most >= 2 * size or size == 1)
     power = min(max(0, math.floor(math.log10(most) / 3)), len(_PREFIXES) - 1) if axis == "operations" and most > 0 else 0
@@ -248,41 +239,36 @@ def summary_table(logs: Sequence[RunLog]) -> str:
     """Runs in short, as text for a terminal, within 80 columns."""
     lines = [f"{'run':26}{'steps':>10}{'wall-clock':>14}{'operations':>12}{'loss':>9}{'exact':>9}"]
     for summary in map(summarise, logs):
-        steps, seconds = show_number(summary.steps, show_step), show_number(summary.seconds, show_duration)
-        numbers = f"{steps:>10}{seconds:>14}{show_number(summary.operations, show_operations):>12}"
-        ends = f"{show_number(summary.loss, '{:.3g}'.format):>9}{show_number(summary.exact, '{:.1%}'.format):>9}"
+        steps, seconds = format_number(summary.steps, format_step), format_number(summary.seconds, show_duration)
+        numbers = f"{steps:>10}{seconds:>14}{format_number(summary.operations, format_operations):>12}"
+        ends = f"{format_number(summary.loss, '{:.3g}'.format):>9}{format_number(summary.exact, '{:.1%}'.format):>9}"
         lines.append(f"{printable(summary.name, 25):26}{numbers}{ends}")
         for name, best, best_step, last, last_step in summary.scores:
-            told = f"best {best:6.1%} at {show_step(best_step)}, last {last:6.1%} at {show_step(last_step)}"
-            lines.append(f"  {printable(name, 25):26}{told}")
+            scores = f"best {best:6.1%} at {format_step(best_step)}, last {last:6.1%} at {format_step(last_step)}"
+            lines.append(f"  {printable(name, 25):26}{scores}")
     return "\n".join(lines)
 
 
-def show_summary(logs: Sequence[RunLog]) -> dict[str, Any]:
+def format_summary(logs: Sequence[RunLog]) -> dict[str, Any]:
     """Runs in short, as the columns and rows of a table."""
     summaries = [summarise(log) for log in logs]
     names = list(dict.fromkeys(score.name for summary in summaries for score in summary.scores))
     rows = []
     for summary in summaries:
-        numbers = (summary.steps, show_step), (summary.seconds, show_duration), (summary.operations, show_operations)
+        numbers = (summary.steps, format_step), (summary.seconds, show_duration), (summary.operations, format_operations)
         last = (summary.loss, "{:.3g}".format), (summary.exact, "{:.1%}".format)
-        scores = {score.name: f"{score.best:.1%} at step {show_step(score.best_step)}" for score in summary.scores}
-        shown = [show_number(value, form) for value, form in (*numbers, *last)]
+        scores = {score.name: f"{score.best:.1%} at step {format_step(score.best_step)}" for score in summary.scores}
+        shown = [format_number(value, form) for value, form in (*numbers, *last)]
         rows.append([summary.name, *shown, *(scores.get(name, "-") for name in names)])
     columns = ["run", "steps", "wall-clock", "operations", "last loss", "last exact in training", *(f"best {n}" for n in names)]
     return {"columns": columns, "rows": rows}
 
 
-def show_number(value: float, form: Any) -> str:
-    """A number that may not be known.
-
-    Args:
-        value: NaN where it is not.
-        form: shows it.
-    """
+def format_number(value: float, form: Any) -> str:
+    """A number, or "-" where it is not known, which is NaN."""
     return "-" if math.isnan(value) else form(value)
 
 
-def show_step(step: float) -> str:
+def format_step(step: float) -> str:
     """A number of steps."""
     return f"{step:,.0f}" if step < 1e8 else f"{step:.3g}"

@@ -12,11 +12,11 @@ from trm_arc.common.text import printable
 from trm_arc.config import VIEW_WINDOWS
 from trm_arc.evaluation.reading import find_results
 from trm_arc.evaluation.results import Results, name_tests, questions, truths
-from trm_arc.evaluation.traces import Forming, choose_slots, read_forming, watch_forming, write_forming
+from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
-from trm_arc.report.curves import draw_curves
-from trm_arc.report.logs import RunLog, has_log, read_log, show_summary
+from trm_arc.report.curves import render_curves
+from trm_arc.report.logs import RunLog, format_summary, has_log, read_log
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
@@ -44,7 +44,7 @@ class Subject:
     results: Results | None
     run: Path | None = None
     log: RunLog | None = None
-    forming: Sequence[Forming] = ()
+    forming: Sequence[Trace] = ()
     note: str = ""
 
 
@@ -96,7 +96,7 @@ def make_subject(name: str, folder: Path, results: Results | None, run: Path | N
                 raise
             note = f"no curves of training: {error}"
     file = folder / FORMING_FILE
-    forming = read_forming(file, results) if results is not None and file.is_file() else ()
+    forming = read_traces(file, results) if results is not None and file.is_file() else ()
     return Subject(name, folder, results, run, log, forming, note)
 
 
@@ -154,13 +154,13 @@ def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, dev
         InputError: there is no evaluation, or no such test.
     """
     results = _require_results(subject)
-    slots = choose_slots(results, names)
+    slots = choose_tests(results, names)
     steps, window = results.made.get("steps"), results.made.get("window", "trained")
     if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_WINDOWS:
         raise InputError(f"{subject.name}: its predictions tell of {steps} steps on windows as {window}; evaluate it anew")
     config = InferenceConfig(steps=steps, canvas=window)
-    formed = watch_forming(model, results.tasks, slots, name_tests(results), device, config)
-    write_forming(subject.folder / FORMING_FILE, formed)
+    formed = trace_refinement(model, results.tasks, slots, name_tests(results), device, config)
+    write_traces(subject.folder / FORMING_FILE, formed)
     return replace(subject, forming=formed)
 
 
@@ -181,8 +181,8 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     """
     require_template_engine()
     logs = list_logs((first, *others))
-    curves = draw_curves(logs, pictures=pictures is not None) if logs else []
-    training = Training(curves, show_summary(logs)) if curves else None
+    curves = render_curves(logs, pictures=pictures is not None) if logs else []
+    training = Training(curves, format_summary(logs)) if curves else None
     rivals = {other.name: other.results for other in others if other.results is not None} if first.results is not None else {}
     title = first.name if first.results is None else f"{first.name}: {printable(first.results.tasks.name)}"
     page = make_page(title, first.results, forming=first.forming, training=training, others=rivals)

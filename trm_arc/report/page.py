@@ -12,7 +12,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluation.outcomes import Outcome
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.traces import Forming
+from trm_arc.evaluation.traces import Trace
 from trm_arc.report.contents import Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
 from trm_arc.report.curves import Curves
 from trm_arc.report.logs import AXES
@@ -41,7 +41,7 @@ def make_page(
     title: str,
     results: Results | None,
     *,
-    forming: Sequence[Forming] = (),
+    forming: Sequence[Trace] = (),
     training: Training | None = None,
     others: Mapping[str, Results] | None = None,
 ) -> str:
@@ -74,7 +74,7 @@ def make_page(
     return template.render(values, program=program, program_hash=digest, style=style)
 
 
-def _evaluation_values(contents: Contents, forming: Sequence[Forming], others: Mapping[str, Results]) -> dict[str, Any]:
+def _evaluation_values(contents: Contents, forming: Sequence[Trace], others: Mapping[str, Results]) -> dict[str, Any]:
     results, verdicts = contents.results, contents.verdicts
     players = contents.forming(forming)
     return {

@@ -97,9 +97,6 @@ def add_legend(place: "Axes | Figure", handles: Sequence[Any], labels: Sequence[
     """A legend of untrusted names.
 
     Args:
-        place: axes, or the whole figure.
-        handles: lines.
-        labels: their names.
         options: as of matplotlib's legend.
     """
     # matplotlib leaves names out that begin with an underscore, so they are set when the legend is made.
@@ -125,23 +122,15 @@ def render_figure(figure: "Figure", name: str) -> dict[str, bytes]:
     """A figure as SVG, and as PNG of 150 dots an inch, by the names of the files; equal figures give equal bytes.
 
     Args:
-        figure: drawn.
         name: of the files, without suffix.
     """
     metadata = ({"Date": None, "Creator": None}, {"Software": None})
     kinds = zip(SUFFIXES, metadata, strict=True)
-    return {name + suffix: _render(figure, suffix[1:], metadata=told, dpi=150) for suffix, told in kinds}
+    return {name + suffix: _render(figure, suffix[1:], metadata=fields, dpi=150) for suffix, fields in kinds}
 
 
 def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
-    """Write rendered pictures.
-
-    Args:
-        pictures: by the names of their files.
-        folder: where to write.
-
-    Returns:
-        The files.
+    """Write rendered pictures, by the names of their files.
 
     Raises:
         InputError: they cannot be written.
@@ -169,19 +158,18 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
     does not reach out to the page and a strict policy of content does not stop it.
 
     Args:
-        figure: drawn.
         title: for screen readers, and shown under the pointer.
-        description: what the picture shows, for who cannot see it.
+        description: what the picture shows, for screen readers.
     """
     written = _render(figure, "svg", "none", transparent=True, metadata={"Date": None, "Creator": None})
-    told = {"title": printable(title), "desc": printable(description)}
-    prefix = "f" + hashlib.sha256(written + "\0".join(told.values()).encode()).hexdigest()[:10]
+    words = {"title": printable(title), "desc": printable(description)}
+    prefix = "f" + hashlib.sha256(written + "\0".join(words.values()).encode()).hexdigest()[:10]
     root = ElementTree.fromstring(written)
     _drop(root, "metadata", "style")
     for element in root.iter():
         element.tag = element.tag.removeprefix(_NAMESPACE)
         _rewrite(element.attrib, prefix)
-    for number, (tag, text) in enumerate(told.items()):
+    for number, (tag, text) in enumerate(words.items()):
         element = ElementTree.Element(tag, id=f"{prefix}-{tag}")
         element.text = text
         root.insert(number, element)

@@ -4,7 +4,7 @@ import numpy as np
 
 from augment import tokens_to_board
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.inference.refinement import Moment
+from trm_arc.inference.refinement import RefinementStep
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.report.terminal import flow
@@ -19,15 +19,15 @@ class SolutionDrawer:
         self.family, self.colour = puzzles.family, colour
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
-    def draw_step(self, moment: Moment) -> None:
+    def draw_step(self, now: RefinementStep) -> None:
         """Print the answer after a step, of the rollout that is surest of it; cycles within a step are not drawn."""
-        if not moment.last:
+        if not now.last:
             return
-        surest = int(moment.halting.argmax())
-        board = tokens_to_board(moment.answers[surest].cpu().numpy())
+        surest = int(now.halting.argmax())
+        board = tokens_to_board(now.answers[surest].cpu().numpy())
         right = int((board == self.truth).sum())
-        sure = float(moment.halting[surest].float().sigmoid())
-        print(f"step {moment.step}: {right} of {board.size} cells right, {sure:.0%} sure")
+        sure = float(now.halting[surest].float().sigmoid())
+        print(f"step {now.step}: {right} of {board.size} cells right, {sure:.0%} sure")
         print("\n".join(self._draw(board)) + "\n", flush=True)
 
     def _draw(self, board: np.ndarray) -> list[str]:

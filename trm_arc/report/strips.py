@@ -12,7 +12,7 @@ from trm_arc.common.text import printable
 from trm_arc.data.family import Family
 from trm_arc.data.puzzle_families import PuzzleFamily, SudokuFamily
 from trm_arc.data.task import Grid
-from trm_arc.evaluation.traces import Forming, Frame
+from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.report.plots import make_figure, render_figure
 from trm_arc.report.terminal import RGB
 
@@ -105,7 +105,7 @@ class BoardDrawer:
                 axes.add_patch(Rectangle(place, 0.76, 0.76, fill=False, edgecolor=colour, linewidth=max(0.5, line)))
 
 
-def draw_strips(formed: Sequence[Forming], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
+def draw_strips(formed: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
     """A strip (SVG and PNG) and an animated picture (GIF) of each, by the names of their files.
 
     Args:
@@ -129,7 +129,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
 
 
-def _draw_strip(one: Forming, drawer: BoardDrawer, name: str) -> dict[str, bytes]:
+def _draw_strip(one: Trace, drawer: BoardDrawer, name: str) -> dict[str, bytes]:
     steps = [frame for frame in one.frames if frame.last]
     boards = [(drawer.question, "input", False), *((f.grid, f"{f.step}: {f.halting:.0%} sure", True) for f in steps)]
     if drawer.truth is not None:
@@ -142,7 +142,7 @@ def _draw_strip(one: Forming, drawer: BoardDrawer, name: str) -> dict[str, bytes
         return render_figure(figure, name)
 
 
-def _animate(one: Forming, drawer: BoardDrawer) -> bytes:
+def _animate(one: Trace, drawer: BoardDrawer) -> bytes:
     from PIL.Image import Dither
 
     pictures: list[Image] = []

@@ -27,11 +27,10 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _GAP = "   "
 
 
-def draw_grid(grid: Grid, colour: bool, truth: Grid | None = None) -> list[str]:
+def render_grid(grid: Grid, colour: bool, truth: Grid | None = None) -> list[str]:
     """One line a row, two columns a cell; cells that differ from the truth are crossed, or without colour followed by `!`.
 
     Args:
-        grid: what to draw.
         colour: blocks, or digits.
         truth: marks nothing if it is None or of another size.
     """
@@ -55,15 +54,14 @@ _BLOCKS = tuple([_block(rgb, is_wrong) for rgb in RGB] for is_wrong in (False, T
 _DIGITS = tuple([f"{cell}{mark}" for cell in range(len(RGB))] for mark in " !")
 
 
-def draw_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None = None) -> str:
+def render_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None = None) -> str:
     """Grids side by side under their titles, as many in a row as fit.
 
     Args:
-        titled: titles and grids.
         colour: blocks, or digits.
         width: columns of the terminal; found out if None.
     """
-    return flow([(title, draw_grid(grid, colour)) for title, grid in titled], width)
+    return flow([(title, render_grid(grid, colour)) for title, grid in titled], width)
 
 
 def flow(titled: list[tuple[str, list[str]]], width: int | None = None) -> str:
@@ -92,7 +90,6 @@ def join_lines(blocks: list[list[str]], gap: str) -> list[str]:
 
     Args:
         blocks: the lines of each; styles take no columns.
-        gap: between two of them.
     """
     columns = [_columns(block) for block in blocks]
     return [

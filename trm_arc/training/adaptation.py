@@ -20,7 +20,6 @@ def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bo
 
     Args:
         base: of the checkpoint, or of a preset.
-        recipe: of `RECIPES`.
         challenges: name or path of the tasks to adapt to.
         trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
     """

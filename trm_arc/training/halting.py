@@ -65,7 +65,7 @@ def _choose(halted: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(halted.view(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
-def draw_minimum(count: int, halt_steps: int, exploration: float, generator: torch.Generator) -> Tensor:
+def sample_minimum(count: int, halt_steps: int, exploration: float, generator: torch.Generator) -> Tensor:
     """Steps (count,) that each row must at least have done to stop early: with probability `exploration` drawn from 2 to
     `halt_steps`, else 0.  On the generator's device."""
     device = generator.device
@@ -86,7 +86,7 @@ def decide(halting: Tensor, steps: Tensor, halt_steps: int, at_least: Tensor, ru
         halting: (B, 2) halting logits.
         steps: (B,) steps done, this one included.
         halt_steps: limit.
-        at_least: (B,) from `draw_minimum`.
+        at_least: (B,) from `sample_minimum`.
         rule: see above.
     """
     last = steps >= halt_steps

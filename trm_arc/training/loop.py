@@ -26,6 +26,7 @@ from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
+EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, if nothing else is asked for
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
@@ -87,70 +88,96 @@ def train(
     Raises:
         InputError: nothing can be written, or too many steps in a row came to nothing.
     """
-    saved = time.monotonic()
     log = _Log(trainer, out, peak, track)
-    budget = TimeBudget(trainer, config.deadline)
     with log.bar, stop_signals() as stopping:
-
-        def agree(yes: bool) -> bool:
-            return trainer.processes.broadcast_flag(yes, trainer.device.device)
-
-        def look() -> None:
-            # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
-            if trainer.processes.count == 1 and (stopping or config.deadline.has_passed):
-                raise _AbandonedError
-
-        def score() -> bool:
-            """Score the step, which is saved, if there is time; whether there is some left to go on."""
-            nonlocal best
-            before = time.monotonic()
-            ahead = 2 if config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
-            if not agree(budget.has_time(ahead * budget.evaluating)):
-                return True
-            try:
-                best = _note_scores(trainer, out, log, evaluate(look), best)
-            except _AbandonedError:
-                tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
-                return False
-            budget.evaluating = time.monotonic() - before
-            return agree(budget.has_time_for_step())
-
-        go_on = not owed or score()
+        loop = _Loop(trainer, out, config, log, stopping, evaluate, stale, best)
+        go_on = not owed or loop.score()
         while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
-            # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
-            now = time.monotonic()
-            due = budget.wants_save() or (config.save_seconds is not None and now - saved >= config.save_seconds)
-            over = not config.fit and budget.is_over()
-            length = trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
-            try:
-                log.add(trainer.train_step(StepRequest(bool(stopping) or over, due, length)))
-            except NotFiniteError as error:
-                raise InputError(_save_bad_batch(out, error, trainer)) from None
-            budget.add(time.monotonic() - now)
-            last = trainer.step == trainer.steps
-            if trainer.step % config.log_every == 0 or last:
-                log.write()
-            by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
-            scores_now = (
-                evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not trainer.decision.stop
-            )
-            if by_steps or last or trainer.decision.save or trainer.decision.stop or scores_now:
-                now = time.monotonic()
-                save_state(trainer, out, config.keep, stale)
-                stale, saved = [], time.monotonic()
-                budget.saving = saved - now
-            go_on = not scores_now or score()
+            go_on = loop.step()
     return trainer.step == trainer.steps
 
 
-def _note_scores(trainer: Trainer, out: Path, log: "_Log", scores: dict[str, float], best: float) -> float:
-    """Log the scores of an evaluation, keep the checkpoint if it is the best so far, and return the best score."""
-    score = next(iter(scores.values()))
-    log.write_scores(scores)
-    if not trainer.processes.broadcast_flag(score > best, trainer.device.device):  # it knows the best of a run that goes on
-        return best
-    save_state(trainer, out / BEST, 1, list_checkpoints(out / BEST))
-    return score
+class _Loop:
+    """What `train` repeats: a step, and what is due after it."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        out: Path,
+        config: LoopConfig,
+        log: "_Log",
+        stopping: list[float],
+        evaluate: Evaluation | None,
+        stale: Sequence[Path],
+        best: float,
+    ) -> None:
+        self.trainer, self.out, self.config, self.log, self.stopping = trainer, out, config, log, stopping
+        self.evaluate, self.stale, self.best = evaluate, stale, best
+        self.budget, self.saved = TimeBudget(trainer, config.deadline), time.monotonic()
+
+    def step(self) -> bool:
+        """Train a step, and log, save and evaluate where that is due; whether to go on."""
+        trainer, config, began = self.trainer, self.config, time.monotonic()
+        try:
+            self.log.add(trainer.train_step(self._request()))
+        except NotFiniteError as error:
+            raise InputError(_save_bad_batch(self.out, error, trainer)) from None
+        self.budget.add(time.monotonic() - began)
+        last, stop = trainer.step == trainer.steps, trainer.decision.stop
+        if trainer.step % config.log_every == 0 or last:
+            self.log.write()
+        by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
+        scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
+        if by_steps or last or trainer.decision.save or stop or scores_now:
+            self._save()
+        return not scores_now or self.score()
+
+    def _request(self) -> StepRequest:
+        """What this process wants of the next step."""
+        # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
+        config, budget = self.config, self.budget
+        due = config.save_seconds is not None and time.monotonic() - self.saved >= config.save_seconds
+        over = not config.fit and budget.is_over()
+        length = self.trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
+        return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
+
+    def _save(self) -> None:
+        before = time.monotonic()
+        save_state(self.trainer, self.out, self.config.keep, self.stale)
+        self.stale, self.saved = (), time.monotonic()
+        self.budget.saving = self.saved - before
+
+    def score(self) -> bool:
+        """Score the step, which is saved, if there is time; whether there is some left to go on."""
+        trainer, budget, before = self.trainer, self.budget, time.monotonic()
+        ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
+        if not self._agree(budget.has_time(ahead * budget.evaluating)):
+            return True
+        try:
+            self._note(self.evaluate(self._look))
+        except _AbandonedError:
+            tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+            return False
+        budget.evaluating = time.monotonic() - before
+        return self._agree(budget.has_time_for_step())
+
+    def _agree(self, flag: bool) -> bool:
+        """The main process's decision."""
+        return self.trainer.processes.broadcast_flag(flag, self.trainer.device.device)
+
+    def _look(self) -> None:
+        """Called in an evaluation now and then: end it if the run has to stop."""
+        # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
+        if self.trainer.processes.count == 1 and (self.stopping or self.config.deadline.has_passed):
+            raise _AbandonedError
+
+    def _note(self, scores: dict[str, float]) -> None:
+        """Log the scores of an evaluation, and keep the checkpoint if it is the best so far."""
+        score = next(iter(scores.values()))
+        self.log.write_scores(scores)
+        if self._agree(score > self.best):  # the main process knows the best of a run that goes on
+            self.best = score
+            save_state(self.trainer, self.out / BEST, 1, list_checkpoints(self.out / BEST))
 
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
@@ -169,8 +196,6 @@ def describe_progress(step: int, steps: int, seconds: float) -> str:
     """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
 
     Args:
-        step: steps done.
-        steps: of the run.
         seconds: of training that are left, evaluations apart.
     """
     done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
@@ -181,7 +206,6 @@ def describe_metrics(line: Mapping[str, float], halted: int) -> str:
     """The end of the progress line.
 
     Args:
-        line: of the metrics.
         halted: rows that halted since the line before; exact and halt say nothing without any.
     """
     exact = f"{line['exact']:.0%}" if halted else "-"

@@ -20,8 +20,6 @@ class AdamAtan2(torch.optim.Optimizer):
     Source: Everett et al., arXiv 2407.05872, in the form of the public TRM runs (no further constants).
 
     Args:
-        params: parameters.
-        lr: learning rate.
         betas: decays of the two moments.
         weight_decay: decoupled, per unit of learning rate.
     """
@@ -66,7 +64,6 @@ class NorMuon(torch.optim.Optimizer):
     Source: Li et al., "NorMuon: Making Muon more efficient and scalable", arXiv 2510.05491.
 
     Args:
-        params: matrices.
         lr: learning rate; a step's root mean square is a fifth of it.
         momentum: decay of the mean gradient, beta1.
         beta2: decay of the rows' second moments.
@@ -123,8 +120,6 @@ class Optimizers:
     """The optimizers of a model's dense weights, stepped together under one schedule.
 
     Args:
-        model: whose parameters to move.
-        config: which optimizer, and its rates.
         steps: length of the run, which the final decay needs.
     """
 
@@ -176,7 +171,6 @@ class Optimizers:
         """Put back what `tensors` gave.
 
         Args:
-            tensors: by name.
             moved: whether the weights have moved, so that every optimizer remembers something.
 
         Raises:

@@ -24,7 +24,7 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
     check_writable(out)
     there = list_checkpoints(out)
     if resume and overwrite:
-        raise InputError("--resume and --overwrite: give one of them")
+        raise InputError("cannot be given together with --overwrite", flag="--resume")
     if resume and not there and not (out / EXPORT).is_file():
         if (out / EXPORT.name).is_file():
             raise InputError(
@@ -89,8 +89,6 @@ def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, 
 
     Args:
         every: steps between evaluations.
-        lines: the run's metrics.
-        measure: the score that counts.
     """
     due = step > 0 and (step % every == 0 or step == steps)
     return due and not any(measure in line for line in lines if line["step"] == step)

@@ -40,12 +40,10 @@ def supervision_step(
     K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
 
     Args:
-        reasoner: the model.
-        config: loss and halting.
         carry: active samples; those that halted have their new puzzle already, and take the initial state here.
         vectors: (B, D) task embeddings of the rows.
         start: initial states, (B K, L, D) each.
-        at_least: (B,) steps that a row must do, from `draw_minimum`.
+        at_least: (B,) steps that a row must do, from `sample_minimum`.
         depth: T and n, if not the model's own.
         generators: (B), each draws the noise of its row's network calls, if the model has any.
 

@@ -17,7 +17,7 @@ from trm_arc.model.compiling import check_compile_mode, reraise_compile_error
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.reasoner import Reasoner, State
-from trm_arc.training.halting import Carry, draw_minimum, first_carry, take_puzzles
+from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
 from trm_arc.training.optim import MovingAverage, Optimizers
 from trm_arc.training.supervision import Metrics, compiled_step
 
@@ -59,12 +59,7 @@ SMALL = 1e-3  # steps of task embeddings that bfloat16 loses where a coordinate 
 
 
 class NotFiniteError(Exception):
-    """Too many steps in a row came to nothing.
-
-    Args:
-        step: the last of them.
-        batch: its puzzles, for a look.
-    """
+    """Too many steps in a row came to nothing."""
 
     def __init__(self, step: int, batch: Batch) -> None:
         super().__init__(f"step {step}")
@@ -100,11 +95,7 @@ class Trainer:
     """Everything that a run holds.
 
     Args:
-        config: the settings.
-        examples: what to train on.
-        device: where, and in which precision.
         steps: length of the run.
-        processes: this one and its like, which share every batch.
         options: what changes how fast and in how much memory a run goes, and not where it leads.
 
     Raises:
@@ -123,7 +114,7 @@ class Trainer:
         self.options = options or Options()
         check_compile_mode(self.options.compile_mode, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
-            raise InputError(f"--loss stablemax-float64: {device.device} has no float64; take stablemax, or --device cpu")
+            raise InputError(f"{device.device} does not support float64; take stablemax, or --device cpu", flag="--loss")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
             raise InputError(
                 f"bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
@@ -185,7 +176,6 @@ class Trainer:
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
             bucket: whose active samples go on.
-            request: see `train_step`.
 
         Returns:
             As `train_step`.
@@ -196,7 +186,7 @@ class Trainer:
             generator.manual_seed(seed)
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
         start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
-        at_least = draw_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
+        at_least = sample_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
         at_least = at_least.to(self.device.device, non_blocking=True)
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
@@ -283,7 +273,7 @@ class Trainer:
         config = self.config.training
         if gradients:  # else the task embeddings learn alone
             self.optimizers.step(self.step)
-        if self.config.model.gradient_calls != 1 or self.config.model.thoughts == 0:
+        if self.config.model.gradient_calls != 1 or self.config.model.latent_steps == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
             self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.broadcast)
         if self.average is not None:
@@ -305,7 +295,7 @@ class Trainer:
         """T and n of a step, or of the next one, by the depth curriculum; None for the model's own."""
         step = self.step if step is None else step
         now = (stage for stage in self.stages if step < stage[0] * self.steps)
-        return next(((cycles, thoughts) for _, cycles, thoughts in now), None)
+        return next(((cycles, latent_steps) for _, cycles, latent_steps in now), None)
 
     def operations(self, bucket: int, depth: tuple[int, int] | None) -> float:
         """FLOPs of a step of a bucket, of all processes, at a depth of recursion."""

@@ -37,14 +37,11 @@ class Generated:
     moves: np.ndarray
 
 
-def usual_moves(side: int) -> int:
+def default_moves(side: int) -> int:
     """How far S and G are apart at least, where nobody says: as hard to meet by chance as 109 moves are at 30 x 30.
 
     Shortest paths among walls near the density where free cells fall apart grow as the side to the power of 1.13, and so does
     this: by measurement 2 to 5 of 100,000 draws are kept, whatever the side.
-
-    Args:
-        side: of the mazes.
     """
     return round(LEAST_MOVES * (side / SIDE) ** 1.13)
 
@@ -65,20 +62,18 @@ def generate(
     arguments give the same mazes on every machine, with any number of threads, and fewer mazes are the first of more.
 
     Args:
-        count: of mazes.
         side: rows and columns, 5 to 30.
         seed: a number from 0.
-        least_moves: from S to G; `usual_moves` of the side if left out.
+        least_moves: from S to G; `default_moves` of the side if left out.
         exclude: mazes uint8 (n, side, side), questions or answers, of which none is made again, turned or mirrored.
         threads: how many cores work; all that this process may use if left out.
-        progress: called with the number of mazes made so far.
 
     Raises:
         InputError: a number is out of its range, no maze with so many moves came in 20 million draws, or 1,000 mazes in a row
             were known already.
         ValueError: `exclude` holds no mazes of that side.
     """
-    least_moves = usual_moves(side) if least_moves is None else least_moves
+    least_moves = default_moves(side) if least_moves is None else least_moves
     _check(count, side, seed, least_moves, threads)
     known = _canonical_bytes(exclude, side) if exclude is not None and len(exclude) else set()
     questions, made, repeats = np.empty((count, side, side), np.uint8), 0, 0
@@ -140,5 +135,5 @@ def _search(number: int, side: int, seed: int, least_moves: int, stop: threading
             return maze
     raise InputError(
         f"no maze of side {side} with at least {least_moves} moves came in {TRIES:,} draws; ask for fewer moves "
-        f"(usual are {usual_moves(side)})"
+        f"(by default {default_moves(side)})"
     )

@@ -204,13 +204,13 @@ def smallest_images(flat, shape, out):
 
 
 @jit
-def draw_below(state, bound):
+def sample_below(state, bound):
     """A whole number from 0 to bound - 1, each as likely as the others to within bound / 2**32; and the next state."""
     return np.int64(((mix(state) >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32)), state + _GOLDEN
 
 
 @jit
-def draw_walls(state, share, lanes):
+def sample_walls(state, share, lanes):
     """64 cells as bits, each a wall with a chance of share / 2**16; and the next state.
 
     Every cell compares a random number with the share, bit by bit from the top, 64 cells a word.  Only the cells of `lanes`
@@ -231,13 +231,13 @@ def draw_walls(state, share, lanes):
 
 
 @jit
-def draw_field(state, side, free):
-    """Draw a share of walls and walls; write the other cells into `free`; returns whether they are two or more, and the state."""
-    share, state = draw_below(state, MOST_SHARE - LEAST_SHARE)
+def sample_field(state, side, free):
+    """Sample a share of walls, then walls; write other cells into `free`; returns whether they are two or more, and the state."""
+    share, state = sample_below(state, MOST_SHARE - LEAST_SHARE)
     row_cells = (np.uint64(1) << np.uint64(side)) - np.uint64(1)
     for row in range(0, side, 2):
         lanes = row_cells | (row_cells << np.uint64(32)) if row + 1 < side else row_cells
-        walls, state = draw_walls(state, share + LEAST_SHARE, lanes)
+        walls, state = sample_walls(state, share + LEAST_SHARE, lanes)
         free[row + 1] = np.uint32(lanes & ~walls)
         free[row + 2] = np.uint32((lanes & ~walls) >> np.uint64(32))
     cells = 0
@@ -248,29 +248,29 @@ def draw_field(state, side, free):
 
 
 @jit
-def draw_cell(state, side, free):
+def sample_cell(state, side, free):
     """A random free cell, row and column, of which there has to be one; and the next state."""
     while True:
-        cell, state = draw_below(state, side * side)
+        cell, state = sample_below(state, side * side)
         if has(free, cell // side, cell % side):
             return (cell // side, cell % side), state
 
 
 @jit
 def search_maze(state, least_moves, tries, levels, free, out):
-    """Draw mazes until S and G are `least_moves` apart, `tries` times at most; writes the maze into `out`, if there is one.
+    """Sample mazes until S and G are `least_moves` apart, `tries` times at most; writes the maze into `out`, if there is one.
 
     Returns whether there is, and the next state.
     """
     side = len(out)
     for _ in range(tries):
-        enough, state = draw_field(state, side, free)
+        enough, state = sample_field(state, side, free)
         if not enough:
             continue
-        start, state = draw_cell(state, side, free)
+        start, state = sample_cell(state, side, free)
         goal = start
         while goal == start:
-            goal, state = draw_cell(state, side, free)
+            goal, state = sample_cell(state, side, free)
         if flood(levels, free, start, goal, len(levels))[0] >= least_moves:
             for row in range(side):
                 for column in range(side):

@@ -13,7 +13,7 @@ from augment.kernels import jit, mix
 from trm_arc.puzzles.sudoku.rules import Boxes, require_boards
 
 _CHOSEN = np.uint64(0xD1B54A32D192ED03)  # marks the line that is tried
-_DIGIT = np.uint64(0x9E6C63D0876A9A47)  # odd words that tell kinds of labels apart in a sum
+_DIGIT = np.uint64(0x9E6C63D0876A9A47)  # odd numbers that distinguish kinds of labels in a sum
 _COLUMN = np.uint64(0xA0761D6478BD642F)
 _ZERO, _ONE, _THREE = np.uint64(0), np.uint64(1), np.uint64(3)
 # An array of labels holds rows, columns, digits in turn, and an array of lines rows and columns; `clues` has a row each for the
@@ -46,7 +46,7 @@ def _count_classes(labels, side):
 
 @jit
 def _refine(clues, count, rows, columns, labels, work):
-    """Rounds of sums, until they tell no more rows, columns and digits apart."""
+    """Rounds of sums, until they distinguish no more rows, columns and digits."""
     side = rows * columns
     bands, stacks, boxes, old_boxes, sums = work[0], work[1], work[2], work[3], work[4]
     boxes[:side] = _ZERO
@@ -386,7 +386,6 @@ def canonical(boards: np.ndarray, boxes: Boxes) -> np.ndarray:
 
     Args:
         boards: uint8 (n, side, side), 0 where blank.
-        boxes: the box shape.
 
     Returns:
         uint8 (n, side, side).

@@ -38,7 +38,7 @@ class Generated:
     guesses: np.ndarray
 
 
-def _draw_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _sample_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """What a block should hold: difficulties in ascending order (none where easy), numbers of clues.
 
     Points a golden section apart fill the unit interval evenly, so that any few blocks have the profile of the whole set.
@@ -56,7 +56,7 @@ def _draw_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.nd
 
 
 def _make(boxes: Boxes, seed: int, block: int, kind: str) -> Generated:
-    targets, clues = _draw_targets(boxes, seed, block, kind)
+    targets, clues = _sample_targets(boxes, seed, block, kind)
     boards = np.zeros((2, BLOCK, boxes.side**2), np.uint8)
     guesses = np.zeros(BLOCK, np.int64)
     room = make_search_room(boxes.rows, boxes.columns)
@@ -92,13 +92,10 @@ def generate(
     search, each from a grid of its own, that never take an easier puzzle.
 
     Args:
-        count: puzzles to make.
-        boxes: the box shape.
         seed: the same seed gives the same puzzles, on every machine and for any number of threads.
         kind: "hard" or "easy".
         exclude: uint8 (m, side, side), questions no image of which may be made.
         threads: that work at once; the processor's cores by default.
-        progress: called with the number of puzzles made so far.
 
     Raises:
         InputError: `count` or `seed` is negative, or so many different puzzles were not found in 20 tries for each and a

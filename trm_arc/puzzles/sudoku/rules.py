@@ -37,13 +37,10 @@ class Boxes:
 
 
 def boxes_of(side: int) -> Boxes:
-    """The usual box shape of a board.
-
-    Args:
-        side: of the board.
+    """The default box shape of a board.
 
     Raises:
-        InputError: no usual shape has that side.
+        InputError: no default shape has that side.
     """
     if side not in _USUAL:
         raise InputError(f"a Sudoku has side {', '.join(map(str, _USUAL))}; got {side}")
@@ -54,9 +51,7 @@ def require_boards(name: str, boards: np.ndarray, boxes: Boxes) -> np.ndarray:
     """The boards, contiguous.
 
     Args:
-        name: of the argument, for the message.
         boards: what should be uint8 (n, side, side).
-        boxes: the box shape.
 
     Raises:
         ValueError: they are something else.
@@ -99,7 +94,6 @@ def keeps_rules(boards: np.ndarray, boxes: Boxes) -> np.ndarray:
 
     Args:
         boards: uint8 (n, side, side).
-        boxes: the box shape.
 
     Returns:
         bool (n,).
@@ -119,7 +113,6 @@ def is_solution(questions: np.ndarray, answers: np.ndarray, boxes: Boxes) -> np.
     Args:
         questions: uint8 (n, side, side).
         answers: uint8 (n, side, side).
-        boxes: the box shape.
 
     Returns:
         bool (n,).
@@ -152,17 +145,16 @@ def describe_conflict(board: np.ndarray, boxes: Boxes) -> str | None:
 
     Args:
         board: uint8 (side, side).
-        boxes: the box shape.
     """
     side, where = boxes.side, {}
     units = [("row {} (columns {} and {})", lambda r, c: r, lambda r, c: c + 1)]
     units += [("column {} (rows {} and {})", lambda r, c: c, lambda r, c: r + 1)]
     units += [("box {} (cells {} and {})", lambda r, c: r // boxes.rows * boxes.rows + c // boxes.columns, None)]
-    for number, (told, unit, place) in enumerate(units):
+    for number, (where_in, unit, place) in enumerate(units):
         for r, c in np.ndindex(side, side):
             digit, key = int(board[r, c]), (number, unit(r, c), int(board[r, c]))
             here = place(r, c) if place else r % boxes.rows * boxes.columns + c % boxes.columns + 1
             if digit and key in where:
-                return f"two {digit}s in " + told.format(unit(r, c) + 1, where[key], here)
+                return f"two {digit}s in " + where_in.format(unit(r, c) + 1, where[key], here)
             where[key] = here
     return None

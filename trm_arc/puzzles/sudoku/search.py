@@ -13,7 +13,7 @@ from trm_arc.puzzles.sudoku.solve import NO_LIMIT, count_bits, fill_words, layou
 
 IMAGES = 3  # of a puzzle, over which its difficulty is averaged
 STARTS = 30  # minimal puzzles, the nearest of which a climb to a hard one begins with
-CLIMB = 200  # steps after which a climb that has not got to a hard puzzle begins anew
+CLIMB = 200  # steps after which a climb that has not got to a hard puzzle starts again
 HARD = 40.0  # difficulty that a climb aims at
 WEAK = 0.8  # a search that comes down to this on the way to a hard puzzle is given up for a new climb
 SHARED = 8.0  # target from which puzzles come from the climb of their block
@@ -45,7 +45,7 @@ class Room(NamedTuple):
 
 
 @jit
-def draw(state, below):
+def sample(state, below):
     """An integer from 0 to `below` - 1; `state` (uint64 (1,)) is that of a splitmix64 generator."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     return np.int64((mix(state[0]) >> np.uint64(32)) * np.uint64(below) >> np.uint64(32))
@@ -54,12 +54,12 @@ def draw(state, below):
 @jit
 def _shuffle(values, state):
     for i in range(len(values) - 1, 0, -1):
-        j = draw(state, i + 1)
+        j = sample(state, i + 1)
         values[i], values[j] = values[j], values[i]
 
 
 @jit
-def _draw_lines(side, size, state):
+def _sample_lines(side, size, state):
     """A random permutation of rows or columns that keeps the groups of `size` together."""
     lines = np.empty(side, np.int64)
     groups = np.arange(side // size)
@@ -72,11 +72,11 @@ def _draw_lines(side, size, state):
 
 
 @jit
-def _draw_image(table, state, places, names):
+def _sample_image(table, state, places, names):
     """A random symmetry without transposition, of which the solver sees nothing: where cells come from, and names of digits."""
     rows, columns = table[0, 0], table[0, 1]
     side = rows * columns
-    down, across = _draw_lines(side, rows, state), _draw_lines(side, columns, state)
+    down, across = _sample_lines(side, rows, state), _sample_lines(side, columns, state)
     for row in range(side):
         for column in range(side):
             places[row * side + column] = down[row] * side + across[column]
@@ -113,7 +113,7 @@ def _open_cell(words, table, side, state):
         if 1 < count <= fewest:
             ties = ties + 1 if count == fewest else 1
             fewest = count
-            if draw(state, ties) == 0:
+            if sample(state, ties) == 0:
                 best, best_digits = at, digits
     return best, best_digits
 
@@ -122,7 +122,7 @@ def _open_cell(words, table, side, state):
 def fill_grid(room, side, grid):
     """A random full grid: random digits in the cells with the fewest left, with everything deduced in between.
 
-    A dead end takes back the last digit; where that does not help, it starts anew.
+    A dead end takes back the last digit; where that does not help, it starts again.
     """
     table, stack = room.table, room.stack
     everything = (1 << (table[0, 0] + table[0, 1])) - 1
@@ -133,7 +133,7 @@ def fill_grid(room, side, grid):
         if at < 0:
             read_solution(stack[0], table, side, grid)
             return
-        for _ in range(draw(room.state, count_bits(digits))):
+        for _ in range(sample(room.state, count_bits(digits))):
             digits &= digits - 1
         one = digits & -digits
         stack[1] = stack[0]
@@ -302,9 +302,9 @@ def _begin(room, side, board, answer, tries, target):
 
 
 @jit
-def _draw_images(room):
+def _sample_images(room):
     for i in range(len(room.places)):
-        _draw_image(room.table, room.state, room.places[i], room.names[i])
+        _sample_image(room.table, room.state, room.places[i], room.names[i])
 
 
 @jit
@@ -324,7 +324,7 @@ def _walk(room, side, board, answer, now, target, goal, moves, most):
     for _ in range(most):
         there = moves <= 0 and _is_there(now, target, goal)
         if there or at == len(clues):
-            _draw_images(room)
+            _sample_images(room)
             now = difficulty_of(room, side, board, target, np.inf)
             at = 0
             slack = 1.0 if there else SLIP
@@ -376,15 +376,15 @@ def make_hard(room, side, targets, boards, answers):
 def make_block(room, side, seed, block, targets, clues, boards, answers, guesses):
     """The puzzles of a block, hard ones for targets or, where there are none, easy ones with `clues`; all in a random image."""
     room.state[0] = mix(mix(np.uint64(seed)) ^ np.uint64(block))
-    _draw_images(room)
-    room.fewest[0] = 24 + draw(room.state, 2) if len(targets) and targets[0] >= 0 else 0
+    _sample_images(room)
+    room.fewest[0] = 24 + sample(room.state, 2) if len(targets) and targets[0] >= 0 else 0
     if len(targets):
         make_hard(room, side, targets, boards, answers)
     for i in range(len(boards)):
         if len(targets) == 0:
             fill_grid(room, side, answers[i])
             ease(room, side, boards[i], answers[i], clues[i])
-        _draw_image(room.table, room.state, room.places[0], room.names[0])
+        _sample_image(room.table, room.state, room.places[0], room.names[0])
         for board in (boards[i], answers[i]):
             room.boards[0] = board
             _show(room.boards[0], room.places[0], room.names[0], board)
@@ -392,12 +392,7 @@ def make_block(room, side, seed, block, targets, clues, boards, answers, guesses
 
 
 def make_search_room(rows: int, columns: int) -> Room:
-    """Room for one thread.
-
-    Args:
-        rows: of a box.
-        columns: of a box.
-    """
+    """Room for one thread."""
     side = rows * columns
     cells = side * side
     return Room(

@@ -101,9 +101,9 @@ function drawSudoku(svg, grid, options) {
   const wrong = new Set((options.wrong || []).map(([r, c]) => r * side + c));
   grid.forEach((row, r) => row.forEach((value, c) => {
     if (!value) return;
-    const clue = options.question && options.question[r][c] > 0, odd = wrong.has(r * side + c);
-    if (odd) shape(svg, "rect", { x: c, y: r, width: 1, height: 1, fill: "#ffd7d5" });
-    const look = odd ? { fill: "#000" } : { fill: clue || !options.question ? "var(--ink)" : "var(--path)" };
+    const clue = options.question && options.question[r][c] > 0, isWrong = wrong.has(r * side + c);
+    if (isWrong) shape(svg, "rect", { x: c, y: r, width: 1, height: 1, fill: "#ffd7d5" });
+    const look = isWrong ? { fill: "#000" } : { fill: clue || !options.question ? "var(--ink)" : "var(--path)" };
     drawText(svg, r, c, data.characters[value] ?? "?", { ...look, "font-weight": clue ? 700 : 400 });
   }));
 }
@@ -120,20 +120,20 @@ function drawMaze(svg, grid) {
 
 // Wrong cells have an exclamation mark behind them.
 function asText(grid, wrong) {
-  const odd = new Set((wrong || []).map(([r, c]) => r * grid[0].length + c));
+  const marked = new Set((wrong || []).map(([r, c]) => r * grid[0].length + c));
   const show = (value) => (data.characters ? data.characters[value] ?? "?" : value === 255 ? "?" : String(value));
-  const cell = (value, at) => show(value) + (odd.has(at) ? "!" : data.kind === "maze" && !odd.size ? "" : " ");
+  const cell = (value, at) => show(value) + (marked.has(at) ? "!" : data.kind === "maze" && !marked.size ? "" : " ");
   return grid.map((row, r) => row.map((value, c) => cell(value, r * row.length + c)).join("").trimEnd()).join("\n");
 }
 
 function figure(title, text, options = {}) {
   const grid = decode(text), truth = options.truth ? decode(options.truth) : null;
-  const told = describeGrid(grid, truth), wrong = truth ? differing(grid, truth) : null;
-  const words = options.brief ? "" : ` ${options.note ? options.note + ", " : ""}${told}`;
+  const size = describeGrid(grid, truth), wrong = truth ? differing(grid, truth) : null;
+  const words = options.brief ? "" : ` ${options.note ? options.note + ", " : ""}${size}`;
   const caption = make("figcaption", {}, make("strong", {}, title), words);
   if (!grid.length) return make("figure", {}, caption, options.brief ? "none" : "");
   const textual = document.getElementById("drawing")?.value === "text";
-  const label = `${title}, ${told}`;
+  const label = `${title}, ${size}`;
   const drawn = textual
     ? make("pre", { class: "grid", tabindex: "0", "aria-label": label }, asText(grid, wrong))
     : drawGrid(grid, label, { room: options.room, wrong, question: options.question && decode(options.question) });

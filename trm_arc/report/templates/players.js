@@ -1,14 +1,14 @@
 // --- how an answer forms
 
 class Player {
-  constructor(told) {
-    this.name = told.name;
-    this.test = data.tests[told.test];
-    this.frames = told.frames.map(([step, cycle, last, halting, grid]) => ({ step, cycle, last, halting, grid }));
+  constructor(forming) {
+    this.name = forming.name;
+    this.test = data.tests[forming.test];
+    this.frames = forming.frames.map(([step, cycle, last, halting, grid]) => ({ step, cycle, last, halting, grid }));
     this.several = this.frames.some((frame) => !frame.last);
     this.at = this.frames.length - 1;
     this.timer = null;
-    const title = make("h3", {}, make("a", { href: `#test-${told.test}` }, told.name), `: ${told.outcome}`);
+    const title = make("h3", {}, make("a", { href: `#test-${forming.test}` }, forming.name), `: ${forming.outcome}`);
     this.play = make("button", { type: "button" });
     this.play.addEventListener("click", () => this.toggle());
     this.range = make("input", { type: "range", min: "0", max: String(this.at), "aria-label": `Moment of ${this.name}` });
@@ -40,9 +40,9 @@ class Player {
     this.at = at;
     const frame = this.frames[at];
     this.range.value = String(at);
-    const told = this.describe(frame);
-    this.range.setAttribute("aria-valuetext", told);
-    this.words.textContent = told;
+    const text = this.describe(frame);
+    this.range.setAttribute("aria-valuetext", text);
+    this.words.textContent = text;
     const question = data.kind === "sudoku" ? this.test.input : null;
     const truth = this.test.truth === null ? [] : [figure("truth", this.test.truth, { room: 200, question })];
     const input = figure(data.kind === "arc" ? "test input" : "question", this.test.input, { room: 200, question });
@@ -107,7 +107,7 @@ class Player {
   }
 }
 
-const players = (data.forming || []).map((told) => new Player(told));
+const players = (data.forming || []).map((forming) => new Player(forming));
 // A player is drawn when it comes into sight: fifty of them would keep the page from being seen.
 const sight = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
   sight.unobserve(entry.target);

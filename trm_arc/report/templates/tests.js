@@ -13,8 +13,8 @@ function candidateList(test) {
 }
 
 function waysOf(candidate, test) {
-  const told = data.orientations.map((name, at) => `${name} ${candidate.orientations[at]} of ${test.views[at]}`);
-  const bars = make("span", { class: "ways", role: "img", "aria-label": `views by symmetry: ${told.join(", ")}`, title: told.join("\n") });
+  const counts = data.orientations.map((name, at) => `${name} ${candidate.orientations[at]} of ${test.views[at]}`);
+  const bars = make("span", { class: "ways", role: "img", "aria-label": `views by symmetry: ${counts.join(", ")}`, title: counts.join("\n") });
   data.orientations.forEach((_, at) => {
     const share = test.views[at] ? candidate.orientations[at] / test.views[at] : 0;
     bars.append(make("i", { style: `height:${Math.round(22 * share)}px` }));

@@ -1,0 +1,50 @@
+"""What an evaluation says of one task or puzzle."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from trm_arc.data.lookup import find_question
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.sources import same_task
+from trm_arc.data.task import Grid, Task, grid_key
+from trm_arc.evaluation.results import Answered, Results, Right, find_right, truths
+
+
+def select_results(results: Results, tasks: AnySet) -> Results | None:
+    """Results of one task or puzzle, judged by its solution here, which the run may not have known.
+
+    Args:
+        results: of a run.
+        tasks: a set of the one.
+
+    Returns:
+        None if the run was not asked it, or was asked another one with the same id.
+    """
+    answers = _puzzle_answers(results, tasks) if isinstance(tasks, PuzzleSet) else _task_answers(results, tasks[0])
+    if answers is None:
+        return None
+    pairs = zip(answers, truths(tasks), strict=True)
+    kept = [replace(a, right=find_right(a.candidates, truth) or _still_right(a.right, truth)) for a, truth in pairs]
+    return Results(results.made, tasks, kept)
+
+
+def _puzzle_answers(results: Results, one: PuzzleSet) -> list[Answered] | None:
+    place = find_question(results.tasks, one) if isinstance(results.tasks, PuzzleSet) else None
+    return None if place is None else [results.answers[place]]
+
+
+def _task_answers(results: Results, task: Task) -> list[Answered] | None:
+    if isinstance(results.tasks, PuzzleSet) or task.id not in results.tasks:
+        return None
+    asked = results.tasks[task.id]
+    if not same_task(asked.without_solutions(), task.without_solutions()):
+        return None
+    tests = zip(results.tasks.tests, results.answers, strict=True)
+    answers = {grid_key(asked.test[number].input): answered for (one, number), answered in tests if one is asked}
+    return [answers[grid_key(pair.input)] for pair in task.test]
+
+
+def _still_right(right: Right | None, truth: Grid | None) -> Right | None:
+    """The right answer beyond those that are listed, unless the truth is another one here."""
+    return right if right and truth is not None and np.array_equal(right.candidate.grid, truth) else None
