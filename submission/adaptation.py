@@ -1,18 +1,18 @@
-"""Adaptation within a submission: `trm_arc.adapt` as a program of its own, begun again on fewer devices when it fails."""
+"""Adaptation within a submission: `trm_arc.adapt` as a program of its own, started again on fewer devices when it fails."""
 
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from submission.reading import tasks_to_json
 from submission.run_log import RunLog
+from submission.settings import Settings
 from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
@@ -22,36 +22,34 @@ from trm_arc.model.checkpoint import list_checkpoints, read_config
 from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.loop import METRICS_FILE
 
-ADAPTER = (sys.executable, "-m", "submission.adapter")
 TRIES = 4  # the last but one on one device, the last on the CPU
 SAVING = 0.1, 5.0  # share of its time that an adaptation gets to save and end, and the most seconds of it
 GRACE = 5.0  # seconds beyond, before it is ended
-TELL = 60.0  # seconds between words on how it goes
+REPORT = 60.0  # seconds between lines on its progress
 
 
 class Adaptation:
     """One run of `trm_arc.adapt`.
 
     Args:
-        crew: the worker pool; knows the clock, and when to stop.
+        pool: knows the devices, and when to stop.
         settings: of the session.
-        log: where it is told.
+        log: of the session.
         tasks: what to adapt to.
         base: the checkpoint; None from scratch.
         folder: of the adapted run; what to adapt to lies beside it.
     """
 
-    def __init__(self, crew: WorkerPool, settings: Any, log: RunLog, tasks: TaskSet, base: Path | None, folder: Path) -> None:
-        self.crew, self.settings, self.log, self.base = crew, settings, log, base
+    def __init__(
+        self, pool: WorkerPool, settings: Settings, log: RunLog, tasks: TaskSet, base: Path | None, folder: Path
+    ) -> None:
+        self.pool, self.settings, self.log, self.base = pool, settings, log, base
         self.folder, self.challenges = folder, folder.with_name("challenges.json")
-        self.told = 0.0
+        self.reported = 0.0
         write_atomic(self.challenges, to_json(tasks_to_json(tasks)))
 
-    def run(self, seconds: float) -> Path | None:
-        """Adapt.
-
-        Args:
-            seconds: that it may take; infinity for as many steps as the recipe has.
+    def run(self, deadline: Deadline) -> Path | None:
+        """Adapt until the deadline; without a limit, for as many steps as the recipe has.
 
         Returns:
             The folder of the adapted run; None if there is no checkpoint in it.
@@ -59,41 +57,45 @@ class Adaptation:
         Raises:
             StoppedError: the run must end.
         """
-        ends = time.monotonic() + seconds
         share, most = SAVING
-        saving = min(most, share * seconds) if seconds < float("inf") else 0.0
-        devices = self.crew.devices
+        saving = min(most, share * (deadline.limit or 0.0))
+        devices = self.pool.devices
         for attempt in range(TRIES):
-            left = ends - time.monotonic()
-            if left < 2 * self.crew.startup:
+            if deadline.left < 2 * self.pool.startup:
                 break
-            code, words = self._attempt(devices, left - saving, ends)
+            code, words = self._attempt(devices, deadline, deadline.earlier(saving).left)
             if code == 0:
                 break
             self.log.warn(f"adaptation on {', '.join(devices)} ended with code {code}: {words}")
             if code == 2:  # its own sentence on what is wrong; another try would end the same way
                 break
-            devices = list_devices(self.settings.device, min(120.0, max(0.0, ends - time.monotonic()) / 4), self.crew.stopping)
+            devices = list_devices(self.settings.device, min(120.0, max(0.0, deadline.left) / 4), self.pool.stopping)
             devices = devices if attempt == 0 else devices[:1] if attempt == 1 else ["cpu"]
         there = list_checkpoints(self.folder)
         if there:
             self.log.info(f"adapted: {there[-1].name}{self._describe()}")
         return self.folder if there else None
 
-    def _attempt(self, devices: list[str], left: float, ends: float) -> tuple[int, str]:
-        """Run it once on some devices; its exit code, and the last line that it wrote if that is not 0."""
-        devices = devices[: self._sharers(len(devices))]
-        flags = ["--out", str(self.folder), *self.settings.adaptation_flags, "--precision", self.settings.precision]
-        flags += ["--log-every", "5", "--keep", str(max(2, self.settings.pool))]
-        flags += ["--device", "cpu" if "cpu" in devices else "auto"]
-        if left < float("inf"):
-            flags += ["--time-limit", f"{left:.1f}s", "--save-every", f"{min(600.0, max(5.0, left / 10)):.0f}s"]
+    def _flags(self, devices: list[str], seconds: float) -> list[str]:
+        """The command line of `trm_arc.adapt`; the time that it has becomes text here alone, as another program reads it."""
+        flags = ["--out", str(self.folder), "--start", self.settings.start, *self.settings.adaptation_flags]
+        flags += ["--precision", self.settings.precision, "--device", "cpu" if "cpu" in devices else "auto"]
+        flags += ["--log-every", "5", "--keep", str(max(2, self.settings.pool_checkpoints))]
+        if seconds < float("inf"):
+            flags += ["--time-limit", f"{seconds:.1f}s", "--save-every", f"{min(600.0, max(5.0, seconds / 10)):.0f}s"]
         if list_checkpoints(self.folder):
-            flags += ["--resume"]
-        else:
-            start = ["--checkpoint", str(self.base)] if self.base else ["--preset", self.settings.preset]
-            flags += ["--overwrite", "--challenges", str(self.challenges), "--recipe", self.settings.recipe, *start]
-        command = [*(self.settings.adapter or ADAPTER), *flags]
+            return [*flags, "--resume"]
+        base = ["--checkpoint", str(self.base)] if self.base else ["--preset", self.settings.preset]
+        return [*flags, "--overwrite", "--challenges", str(self.challenges), "--recipe", self.settings.recipe, *base]
+
+    def _attempt(self, devices: list[str], deadline: Deadline, seconds: float) -> tuple[int, str]:
+        """Run it once on some devices; its exit code, and the last line that it wrote if that is not 0.
+
+        Args:
+            seconds: for training, of what is left until the deadline.
+        """
+        devices = devices[: self._sharers(len(devices))]
+        command = [*self.settings.adapter, *self._flags(devices, seconds)]
         with ExitStack() as files:
             logs = [files.enter_context(tempfile.TemporaryFile()) for _ in devices]
             programs = [
@@ -102,10 +104,10 @@ class Adaptation:
             ]
             try:
                 while any(program.poll() is None for program in programs) and not any(program.poll() for program in programs):
-                    self.crew.check()
-                    if time.monotonic() > ends + min(GRACE, left):
+                    self.pool.check()
+                    if deadline.left < -min(GRACE, seconds):
                         return 124, "it did not end in time"
-                    self._tell(ends)
+                    self._report(deadline)
                     time.sleep(0.1)
             finally:
                 failed = next((number for number, program in enumerate(programs) if program.poll()), 0)
@@ -131,11 +133,10 @@ class Adaptation:
         step, loss, exact, pace = (lines[-1].get(name, 0) for name in ("step", "loss", "exact", "milliseconds_per_step"))
         return f", step {step}, loss {loss or 0:.3f}, exact {exact:.0%}, {pace:,.0f} ms a step"
 
-    def _tell(self, ends: float) -> None:
-        if time.monotonic() - self.told > TELL:
-            self.told = time.monotonic()
-            left = ends - self.told
-            until = f", {show_duration(max(left, 0))} left" if left < float("inf") else ""
+    def _report(self, deadline: Deadline) -> None:
+        if time.monotonic() - self.reported > REPORT:
+            self.reported = time.monotonic()
+            until = "" if deadline.limit is None else f", {show_duration(max(deadline.left, 0))} left"
             self.log.info(f"adapting{self._describe()}{until}")
 
 
@@ -143,7 +144,7 @@ def _environments(devices: list[str]) -> list[dict[str, str]]:
     """The environments of the programs that train together, one on each device: as `accelerate launch` would set them."""
     environment = machine_environment(devices)
     indices = [device.partition(":")[2] for device in devices]
-    if all(indices):  # an accelerator may have gone; those that are left are numbered anew
+    if all(indices):  # an accelerator may be missing; those that are left get new numbers
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         named = visible.split(",") if visible else [str(number) for number in range(1 + max(map(int, indices)))]
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(named[int(index)] for index in indices)

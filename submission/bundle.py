@@ -1,14 +1,13 @@
-"""The folder to upload as a Kaggle data set: the kit's wheel, checkpoints, task data, and a manifest that tells damage.
+"""The folder to upload as a Kaggle data set: the kit's wheel, checkpoints, task data, and a manifest by which damage is found.
 
 BUNDLE/
     trm_arc-0.1.0-py3-none-any.whl
     models/1-arc1/checkpoint-00518880/     what predicting and adapting need; --whole: all of it
     data/arc-prize-2024/                   task sets, laid out as a data folder
     manifest.json                          every file with its size and hash; versions; what the checkpoints are
-    dataset-metadata.json                  for Kaggle's client, which keeps it to itself
+    dataset-metadata.json                  for Kaggle's client, which does not upload it
 """
 
-import argparse
 import configparser
 import hashlib
 import importlib.metadata
@@ -19,7 +18,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,7 +28,6 @@ import torch
 import trm_arc
 from augment import COLOURS
 from submission.reading import tasks_to_json
-from trm_arc.cli import add_data_flag
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
@@ -46,35 +45,72 @@ _PACKAGES = ("torch", "numpy", "numba", "safetensors")
 _BUILDER = 77  # of setuptools: the oldest that reads our setup.cfg
 
 
-def bundle(values: argparse.Namespace) -> int:
-    """Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest."""
-    title, slug, out = values.title, values.id or f"{NOBODY}/trm-arc", values.out
-    if not 6 <= len(title) <= 50:
-        raise InputError(f"Kaggle takes 6 to 50 characters, got {len(title)}", flag="--title")
-    if not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", slug):
-        raise InputError(f"--id {slug}: USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens")
-    if values.whole and not values.checkpoint:
-        raise InputError("does nothing without --checkpoint", flag="--whole")
-    require_arc(values.checkpoint)
-    _refuse_folder(out, values.overwrite)
+@dataclass(frozen=True, kw_only=True)
+class BundleOptions:
+    """What goes into a bundle.
+
+    Attributes:
+        out: the folder to make.
+        checkpoint: checkpoints or runs.
+        data: task sets, by name or path.
+        id: USER/SLUG on Kaggle; None for a placeholder.
+        title: of the data set.
+        whole: keep all of the checkpoints.
+        overwrite: replace a bundle that is there.
+        data_folder: where to look for named task sets first.
+
+    Raises:
+        InputError: a value that Kaggle does not take, or one that has no effect.
+    """
+
+    out: Path
+    checkpoint: Sequence[Path] = ()
+    data: Sequence[str] = ()
+    id: str | None = None
+    title: str = "trm_arc bundle"
+    whole: bool = False
+    overwrite: bool = False
+    data_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 6 <= len(self.title) <= 50:
+            raise InputError(f"Kaggle takes 6 to 50 characters, got {len(self.title)}", flag="--title")
+        if self.id is not None and not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", self.id):
+            problem = f"USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens; got {self.id}"
+            raise InputError(problem, flag="--id")
+        if self.whole and not self.checkpoint:
+            raise InputError("does nothing without --checkpoint", flag="--whole")
+
+
+def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = None) -> int:
+    """Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest.
+
+    Args:
+        make_wheel: puts the kit's wheel into a folder and returns its name; `build_wheel` if None.
+    """
+    out = options.out
+    require_arc(options.checkpoint)
+    _refuse_folder(out, overwrite=options.overwrite)
     temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        checkpoints = [_add_checkpoint(path, temporary, number, values.whole) for number, path in enumerate(values.checkpoint, 1)]
-        data = [_add_tasks(source, temporary / DATA, values.data_folder) for source in values.data]
+        numbered = enumerate(options.checkpoint, 1)
+        checkpoints = [_add_checkpoint(path, temporary, number, whole=options.whole) for number, path in numbered]
+        data = [_add_tasks(source, temporary / DATA, options.data_folder) for source in options.data]
         manifest = {
             "format": FORMAT,
             "version": VERSION,
             "kit": trm_arc.__version__,
             "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "wheel": build_wheel(temporary),
+            "wheel": (make_wheel or build_wheel)(temporary),
             "checkpoints": checkpoints,
             "data": data,
         }
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         manifest["files"] = {path.relative_to(temporary).as_posix(): _fingerprint(path) for path in files}
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
-        write_atomic(temporary / METADATA, to_json({"title": title, "id": slug, "licenses": [{"name": LICENCE}]}, pretty=True))
+        metadata = {"title": options.title, "id": options.id or f"{NOBODY}/trm-arc", "licenses": [{"name": LICENCE}]}
+        write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
         if out.exists():
             shutil.rmtree(out)
         temporary.rename(out)
@@ -85,26 +121,26 @@ def bundle(values: argparse.Namespace) -> int:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if values.id else f"write your Kaggle name for {NOBODY} into {out / METADATA}, then "
+    first = "" if options.id else f"write your Kaggle name for {NOBODY} into {out / METADATA}, then "
     print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
     return 0
 
 
-def verify(values: argparse.Namespace) -> int:
+def verify(folder: Path) -> int:
     """Compare every file of a bundle with its manifest; exit code 1 if one is damaged or missing."""
-    manifest = read_manifest(values.bundle)
-    faults = find_damage(values.bundle, manifest)
+    manifest = read_manifest(folder)
+    faults = find_damage(folder, manifest)
     for fault in faults:
-        print(f"{values.bundle}: {fault}")
+        print(f"{folder}: {fault}")
     files = manifest["files"]
-    strangers = [path.relative_to(values.bundle).as_posix() for path in values.bundle.rglob("*") if path.is_file()]
-    strangers = [name for name in strangers if name not in files and name not in (MANIFEST, METADATA)]
-    if strangers:
-        print(f"note: not in the manifest: {shorten(sorted(strangers))}")
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    unknown = [name for name in found if name not in files and name not in (MANIFEST, METADATA)]
+    if unknown:
+        print(f"note: not in the manifest: {shorten(sorted(unknown))}")
     if faults:
         print(f"{len(faults)} of {len(files)} files damaged: make or upload the bundle again")
         return 1
-    print(f"{values.bundle}: all {len(files)} files are as they were made, by trm_arc {manifest['kit']}")
+    print(f"{folder}: all {len(files)} files are as they were made, by trm_arc {manifest['kit']}")
     return 0
 
 
@@ -112,19 +148,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a bundle.
 
     Raises:
-        InputError: there is none, or it is none of ours.
+        InputError: there is none, or it is not a bundle's.
     """
     manifest = read_json(folder / MANIFEST)
     kinds = {"version": int, "kit": str, "wheel": str, "checkpoints": list, "files": dict}
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{folder / MANIFEST}: not the manifest of a bundle of trm_arc")
-    odd = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
-    if not odd:
+        raise InputError("not the manifest of a bundle of trm_arc", file=folder / MANIFEST)
+    invalid = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
+    if not invalid:
         places = [entry.get("path") if isinstance(entry, dict) else None for entry in manifest["checkpoints"]]
-        odd = [str(place) for place in [*places, *manifest["files"]] if not _lies_inside(place)]
-        odd += [name for name, entry in manifest["files"].items() if not isinstance(entry, dict)]
-    if odd or manifest["version"] != VERSION:
-        raise InputError(f"{folder / MANIFEST}: damaged, or of another version of trm_arc ({shorten(odd) if odd else 'version'})")
+        invalid = [str(place) for place in [*places, *manifest["files"]] if not _lies_inside(place)]
+        invalid += [name for name, entry in manifest["files"].items() if not isinstance(entry, dict)]
+    if invalid or manifest["version"] != VERSION:
+        what = shorten(invalid) if invalid else "version"
+        raise InputError(f"damaged, or of another version of trm_arc ({what})", file=folder / MANIFEST)
     return manifest
 
 
@@ -134,12 +171,7 @@ def _lies_inside(place: object) -> bool:
 
 
 def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """What is missing from a bundle or unlike its manifest, one sentence for each file.
-
-    Args:
-        folder: the bundle.
-        manifest: from `read_manifest`.
-    """
+    """What is missing from a bundle or differs from its manifest (see `read_manifest`), one sentence for each file."""
     faults = []
     for name, expected in manifest["files"].items():
         path = folder / name
@@ -219,7 +251,7 @@ def _has_builder() -> bool:
         return False
 
 
-def _refuse_folder(out: Path, overwrite: bool) -> None:
+def _refuse_folder(out: Path, *, overwrite: bool) -> None:
     """See that a bundle may be written in place of what is there."""
     if not out.exists():
         return
@@ -230,7 +262,7 @@ def _refuse_folder(out: Path, overwrite: bool) -> None:
         raise InputError("is there already; replace it with --overwrite, or name another --out", file=out)
 
 
-def _add_checkpoint(path: Path, folder: Path, number: int, whole: bool) -> dict[str, Any]:
+def _add_checkpoint(path: Path, folder: Path, number: int, *, whole: bool) -> dict[str, Any]:
     """Write a checkpoint into a bundle; what the manifest says of it."""
     checkpoint = load_newest(path)
     run = Path(checkpoint.where).absolute().parent.name
@@ -266,21 +298,3 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
-
-
-def add_bundle_flags(entry: argparse.ArgumentParser) -> None:
-    """The flags of `bundle`.
-
-    Args:
-        entry: where to add.
-    """
-    flag = entry.add_argument
-    flag("--checkpoint", type=Path, nargs="+", default=[], help="checkpoints or runs to bring along; all of them vote")
-    flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
-    flag("--data", nargs="+", default=[], metavar="SET", help="task sets to bring along, by name or path")
-    flag("--id", metavar="USER/SLUG", help="your name on Kaggle, and the data set's")
-    flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
-    whole = "keep all of a checkpoint: it can then predict its own tasks, too, and be resumed"
-    flag("--whole", action="store_true", help=whole)
-    flag("--overwrite", action="store_true", help="replace the bundle in --out")
-    add_data_flag(entry)

@@ -1,11 +1,11 @@
-"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest guessed."""
+"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest gets guesses."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import read_json, to_json
+from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
@@ -44,25 +44,25 @@ class Challenges:
             ranked: for every test input of `tasks`, in order, its candidates, best first; any number, none too.
 
         Raises:
-            InputError: it would not be fit to submit.
+            InputError: it would be invalid.
         """
         answered = to_submission(self.tasks, ranked) | self.guessed
         document = {task_id: answered[task_id] for task_id in self.order}
         try:
             data = to_json(document)
-        except TypeError:  # half a character in an id, which orjson refuses and Python's own module writes as it stood
+        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's own module writes as it was
             data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
         faults = find_faults(json.loads(data), self.counts, self.tasks.name)
         if faults:
-            raise InputError(f"the submission would not be fit to submit: {faults[0]}")
+            raise InputError(f"invalid submission: {faults[0]}")
         return data
 
 
 def read_challenges(source: str, folder: Path | None = None) -> Challenges:
     """Read what there is to answer.
 
-    A task that breaks a rule gets guesses, and a note.  A file that is no JSON at all is stood in for by the sample submission
-    beside it, which has every id.
+    A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, the ids are taken from the sample
+    submission beside it.
 
     Args:
         source: a challenges file, or any task set by name or path.
@@ -85,6 +85,13 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
         return _read_sample(path, notes)
 
 
+def write_guesses(challenges: Path, out: Path) -> int:
+    """Write a valid submission of guesses; the number of its tasks."""
+    read = read_challenges(str(challenges))
+    write_atomic(out, read.document([[] for _ in range(read.tasks.outputs)]))
+    return len(read.order)
+
+
 def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]:
     """Tasks as a challenges file has them, without solutions."""
     return {
@@ -105,8 +112,10 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     for task_id, value in document.items():
         try:
             task = parse_task(task_id, value, str(path)).without_solutions()
-            if not _is_whole(task_id):
-                raise InputError("half a character in the id, which is not sent to workers", file=path, task=printable(task_id))
+            if not _is_encodable(task_id):
+                raise InputError(
+                    "a lone surrogate in the id, which cannot be sent to workers", file=path, task=printable(task_id)
+                )
             tasks.append(task)
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
@@ -114,8 +123,8 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
 
 
-def _is_whole(task_id: str) -> bool:
-    """Whether UTF-8 can hold an id: JSON may name half of a character that takes two of its escapes."""
+def _is_encodable(task_id: str) -> bool:
+    """Whether UTF-8 can hold an id: JSON may name one half of a pair of surrogates."""
     try:
         task_id.encode()
     except UnicodeEncodeError:
@@ -152,7 +161,7 @@ def _read_sample(path: Path, notes: list[str]) -> Challenges:
     except InputError:
         sample = None
     if not isinstance(sample, dict) or not sample:
-        raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it that would tell the ids")
+        raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it with the ids")
     guessed = {task_id: [_attempts([])] * max(1, len(v) if isinstance(v, list) else 1) for task_id, v in sample.items()}
     notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} by guesses: {shorten(list(guessed))}"]
     return Challenges(TaskSet([], path.name), guessed, list(guessed), notes)

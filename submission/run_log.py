@@ -2,66 +2,20 @@
 
 import os
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from trm_arc.common.deadline import program_start
-from trm_arc.common.durations import parse_duration, seconds_until, show_duration
-from trm_arc.common.errors import InputError
+from trm_arc.common.deadline import Deadline
+from trm_arc.common.durations import show_duration
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.text import printable
 
 
-class Clock:
-    """The time that a run has, from the start of its program.
-
-    Args:
-        limit: seconds in all; None for no end.
-    """
-
-    def __init__(self, limit: float | None) -> None:
-        self.began = program_start()
-        self.limit = limit
-
-    @property
-    def spent(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self.began
-
-    @property
-    def left(self) -> float:
-        """Seconds until the limit."""
-        return float("inf") if self.limit is None else self.limit - self.spent
-
-
-def find_limit(time_limit: str | None, deadline: str | None) -> float | None:
-    """Seconds that a run has, from the start of its program.
-
-    Args:
-        time_limit: a duration, as 11h30m.
-        deadline: a time of day, as 17:45 (today, or else tomorrow), or a date and time in ISO form.
-
-    Raises:
-        InputError: neither a time, nor one that is still to come; or both were given.
-    """
-    if time_limit and deadline:
-        raise InputError("--time-limit and --deadline: give one of them")
-    if not deadline:
-        return parse_duration(time_limit) if time_limit else None
-    return seconds_until(deadline) + time.monotonic() - program_start()
-
-
 def say(line: str, screen: TextIO | None = None) -> None:
-    """Print a line; a screen that has gone, is full or lacks a letter is no reason to stop.
-
-    Args:
-        line: what to print.
-        screen: where; standard output if None.
-    """
+    """Print a line, on standard output if `screen` is None; one that is closed, full or lacks a letter does not stop the run."""
     screen = screen or sys.stdout
-    with suppress(OSError, ValueError):  # a reader that has seen enough, a full disk, a closed file
+    with suppress(OSError, ValueError):  # a pipe without a reader, a full disk, a closed file
         try:
             print(line, file=screen, flush=True)
         except UnicodeEncodeError:
@@ -69,7 +23,7 @@ def say(line: str, screen: TextIO | None = None) -> None:
 
 
 def leave_screen() -> None:
-    """Give up what the screens would not take: else Python complains of it at its end, and ends with an exit code of its own."""
+    """Drop what cannot be printed: else Python reports it at the end, with an exit code of its own."""
     for screen in (sys.stdout, sys.stderr):
         if screen is not None:
             try:
@@ -82,9 +36,9 @@ def leave_screen() -> None:
 class RunLog:
     """Prints what a run does, line by line, and keeps it in a JSON file; a file that cannot be written does not stop the run."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self.clock, self._saved = path, clock, True
-        self.content: dict[str, Any] = {"time_limit": clock.limit, "plans": [], "events": [], "result": {}}
+    def __init__(self, path: Path, deadline: Deadline) -> None:
+        self.path, self.deadline, self._saved = path, deadline, True
+        self.content: dict[str, Any] = {"time_limit": deadline.limit, "plans": [], "events": [], "result": {}}
 
     def info(self, what: str) -> None:
         """Print and keep a sentence on what happened."""
@@ -101,7 +55,7 @@ class RunLog:
             what: a sentence.
             numbers: what the plan follows from.
         """
-        self.content["plans"].append({"seconds": round(self.clock.spent, 2), **{n: round(v, 6) for n, v in numbers.items()}})
+        self.content["plans"].append({"seconds": round(self.deadline.spent, 2), **{n: round(v, 6) for n, v in numbers.items()}})
         self.info(f"plan: {what}")
 
     def save(self) -> None:
@@ -116,7 +70,7 @@ class RunLog:
                 self.warn(f"the run's log is only printed for now: {error}")
 
     def _add(self, what: str, more: dict[str, bool], mark: str, screen: TextIO | None) -> None:
-        spent, what = self.clock.spent, printable(what)
+        spent, what = self.deadline.spent, printable(what)
         self.content["events"].append({"seconds": round(spent, 2), "what": what, **more})
         say(f"[{show_duration(spent):>12}] {mark}{what}", screen)
         self.save()

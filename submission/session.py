@@ -1,160 +1,64 @@
 """One submission from start to end: a valid file at once, adaptation, rounds of views, and never a second over the limit.
 
-    fallback answers        the file is there from the first moment, and valid
-    first look              one view of every test input by the checkpoint as it is: real answers, and the time that a view takes
-    plan                    what is left is divided between adaptation and views
-    adaptation              trm_arc.adapt in programs of its own, one for each device; a failed one goes on with fewer
-    rounds of views         each doubles the last; after each the votes are counted and the file is written anew
+    guesses             the file exists from the first moment, and is valid
+    probe               one view of every test input by the checkpoint as it is: real answers, and the time that a view takes
+    plan                what is left is divided between adaptation and views
+    adaptation          trm_arc.adapt in programs of its own, one for each device; when one fails, the rest continue with fewer
+    rounds of views     each is twice as large as the last; after each the votes are counted and the file is written again
 
-This program itself holds no accelerator and does no work that could fail for want of memory; what does runs in workers, which may
-die.  Whatever happens, the best answers so far are on disk.
+This program itself uses no accelerator, and does no work that could fail for lack of memory: workers do, which may fail.
+Whatever happens, the best answers so far are on disk.
 """
 
 import resource
 import shutil
-import signal
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from submission.adaptation import Adaptation
+from submission.ensemble import EnsembleMember, find_members
 from submission.reading import Challenges
-from submission.run_log import Clock, RunLog
+from submission.run_log import RunLog
+from submission.settings import Settings
+from submission.signals import ignore_signals, stop_or_hang_up
 from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
-from submission.worker_pool import WORKER, StoppedError, WorkerPool, WorkItem
+from submission.worker_pool import StoppedError, WorkerPool, WorkItem
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
 from trm_arc.common.text import printable
 from trm_arc.inference.predictor import list_views
-from trm_arc.model.checkpoint import list_checkpoints, pool_checkpoints
-from trm_arc.training.loop import stop_signals
+from trm_arc.inference.votes import Predictions
 
-PUBLISH = 30.0  # seconds after which the file is written anew within a round
-LOOK_SHARE = 0.06  # of the time, at most, for the first look
-VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the first look that views get
-SPARE = 1.2  # how much longer the views may take than the first look says: larger canvases run again
+PUBLISH = 30.0  # seconds after which the file is written again within a round
+PROBE_SHARE = 0.06  # of the time, at most, for the probe
+VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the probe that views get
+SPARE = 1.2  # how much longer the views may take than the probe says: larger canvases run again
 SCRATCH = 0.25  # share of the views where there is no checkpoint to measure with
 NOTHING = "no submission could be written: name another --out"
-STOPPED = "asked to stop again: the answers so far stand"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user asks of a submission.
-
-    Attributes:
-        out: the file.
-        checkpoints: runs or checkpoints whose votes are counted together; none to train from scratch.
-        recipe: how to adapt; None not to.
-        preset: settings to train by from scratch.
-        adaptation_flags: further flags of `trm_arc.adapt`.
-        views: of a test input at most, by each checkpoint.
-        pool: checkpoints of each run that vote, newest first.
-        device: "auto", or names by commas.
-        precision: "auto", or a name.
-        batch_size: views at a time.
-        steps: supervision steps; None for as many as in training.
-        window: see `trm_arc.inference.answer.choose_canvases`.
-        settle: see `submission.vote_counter.is_decided`; None to stop by count alone.
-        work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
-        worker: the program of a worker.
-        adapter: the program that adapts, without its flags.
-    """
-
-    out: Path
-    checkpoints: tuple[Path, ...] = ()
-    recipe: str | None = None
-    preset: str | None = None
-    adaptation_flags: tuple[str, ...] = ()
-    views: int = 1000
-    pool: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int = 256
-    steps: int | None = None
-    window: str = "trained"
-    settle: float | None = None
-    work_folder: Path | None = None
-    worker: Sequence[str] = WORKER
-    adapter: Sequence[str] = ()
-
-
-@dataclass
-class Member:
-    """A checkpoint that votes.
-
-    Attributes:
-        candidates: its checkpoints, best first; the first that can be read is used.
-        counts: int64, the views that there are of every test input; empty until a worker has said so.
-        cells: int64, the canvas of every test input.
-    """
-
-    candidates: list[Path]
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    cells: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-
-
-def find_members(paths: Sequence[Path], pool: int) -> list[Member]:
-    """The checkpoints that vote.
-
-    Args:
-        paths: runs, or single checkpoints.
-        pool: how many of each run's newest.
-    """
-    members = []
-    for path in pool_checkpoints(paths, pool):  # should one be broken, the older ones beside it can stand in
-        older = [other for other in list_checkpoints(path.parent)[::-1] if other.name < path.name]
-        members.append(Member([path, *older]))
-    return members
-
-
-@contextmanager
-def stop_or_hang_up() -> Iterator[list[float]]:
-    """`stop_signals`, and the closing of the terminal as one more of them, unless `nohup` has that ignored."""
-    with stop_signals() as stopping:
-        before = signal.getsignal(signal.SIGHUP)
-        if before is signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
-        try:
-            yield stopping
-        finally:
-            signal.signal(signal.SIGHUP, before)
-
-
-def ignore_signals() -> None:
-    """Be deaf to all that `stop_or_hang_up` hears."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+STOPPED = "asked to stop again: the best answers so far are kept"
 
 
 class Session:
-    """A submission in progress.
+    """A submission in progress."""
 
-    Args:
-        challenges: what there is to answer.
-        settings: how.
-        clock: of the run.
-        log: where it is told.
-    """
-
-    def __init__(self, challenges: Challenges, settings: Settings, clock: Clock, log: RunLog) -> None:
-        self.challenges, self.settings, self.clock, self.log = challenges, settings, clock, log
-        self.slots = challenges.tasks.outputs
-        self.ballot = VoteCounter(self.slots)
-        self.crew: WorkerPool | None = None
-        self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.slots)]
+    def __init__(self, challenges: Challenges, settings: Settings, deadline: Deadline, log: RunLog) -> None:
+        self.challenges, self.settings, self.deadline, self.log = challenges, settings, deadline, log
+        self.test_inputs = challenges.tasks.outputs
+        self.counter = VoteCounter(self.test_inputs)
+        self.pool: WorkerPool | None = None
+        self.ranked: list[list[np.ndarray]] = [[] for _ in range(self.test_inputs)]
         self.earlier = self.ranked
         self.out, self.written = settings.out, 0.0  # where answers were written last, and when
         self.current = False  # whether those are the last that were counted
         self.writing = 0.0  # seconds that counting and writing took last
-        self.units = 0
-        self.failing: set[str] = set()  # what was told of places that cannot be written
+        self.items = 0
+        self.failing: set[str] = set()  # warnings about places that cannot be written
         self.folder: Path | None = None  # for adapted runs
         self.stopping: list[float] = []
 
@@ -172,106 +76,111 @@ class Session:
             except KeyboardInterrupt:  # a second signal, see `stop_signals`
                 self.log.info(STOPPED)
             except Exception as error:
-                self.note(error)
+                self.report(error)
             finally:
                 ignore_signals()  # a repeat must not keep the last answers from the disk
-                for last in (self.end, self.publish, self.conclude):
+                for last in (self.end, self.publish, self.summarize):
                     try:
                         last()
                     except Exception as error:  # whatever becomes of one, the next is done
-                        self.note(error)
+                        self.report(error)
         return self.current
 
     def begin(self) -> None:
         """Everything from the guesses to the last round."""
         self.publish()
         if self.current:
-            self.log.info(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks, to begin with")
+            self.log.info(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks")
         for note in self.challenges.notes:
             self.log.warn(note)
-        if self.slots:
-            self.crew = WorkerPool(self.settings, self.challenges.tasks, self.clock, self.log, self.stopping, self.reserve)
+        if self.test_inputs:
+            self.pool = WorkerPool(self.settings, self.challenges.tasks, self.deadline, self.log, self.stopping, self.reserve)
             warm_up()  # while the workers begin
             self.work()
 
-    def note(self, error: Exception) -> None:
-        """Tell of an error that was not foreseen."""
+    def report(self, error: Exception) -> None:
+        """Log an error that was not foreseen."""
         self.log.content["traceback"] = "\n".join(map(printable, traceback.format_exc().splitlines()))
         self.log.warn(f"{type(error).__name__}: {error}")
 
     def end(self) -> None:
         """End the workers, and remove what is not kept."""
-        if self.crew is not None:
-            self.crew.end()
+        if self.pool is not None:
+            self.pool.end()
         if self.folder is not None and self.folder.parent != self.settings.work_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def conclude(self) -> None:
-        """Say what came of it."""
-        log, views = self.log, int(self.ballot.views.sum())
+    def summarize(self) -> None:
+        """Log the result."""
+        log, views = self.log, int(self.counter.views.sum())
         silent = sum(not grids for grids in self.ranked) + len(self.challenges.guessed)
-        log.content["result"] = {"views": views, "tests": self.slots, "without_answer": silent, "seconds": self.clock.spent}
+        log.content["result"] = {
+            "views": views,
+            "tests": self.test_inputs,
+            "without_answer": silent,
+            "seconds": self.deadline.spent,
+        }
         # of this program, and of the largest that it started
         memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         log.content["result"]["peak_megabytes"] = [round(size) for size in memory]
-        log.info(f"{views} views of {self.slots} test inputs" + (f"; {silent} got guesses alone" if silent else ""))
+        log.info(f"{views} views of {self.test_inputs} test inputs" + (f"; {silent} have only guesses" if silent else ""))
         if not self.current:
-            older = f"{self.out} holds older answers, of {show_duration(self.written)} after the start"
+            older = f"{self.out} holds older answers, written {show_duration(self.written)} after the start"
             log.warn(f"the last answers could not be written: {older}" if self.written else NOTHING)
             return
         if self.out != self.settings.out:
-            log.warn(f"{self.settings.out} could not be written last: what it holds, if anything, is older")
+            log.warn(f"{self.settings.out} could not be written last: it holds older answers, or none")
         log.info(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
 
     def reserve(self) -> float:
         """Seconds that must be left for the last counting and writing."""
-        limit = self.clock.limit or 0.0
+        limit = self.deadline.limit or 0.0
         return min(10.0, 1.0 + 0.02 * limit) + 3 * self.writing
 
     def work(self) -> None:
         """From the checkpoints to the last round."""
         settings = self.settings
-        members = find_members(settings.checkpoints, settings.pool)
+        members = find_members(settings.checkpoints, settings.pool_checkpoints)
         if settings.recipe is not None:
             members = self.adapt(members)
         self.vote([member for member in members if self.load(member)])
 
-    def adapt(self, members: list[Member]) -> list[Member]:
-        """Adapt every run, in what the plan gives; those that could not be stay as they are."""
+    def adapt(self, members: list[EnsembleMember]) -> list[EnsembleMember]:
+        """Adapt every run in the time that the plan gives; one whose adaptation fails votes as it is."""
         found = [member for member in members if self.load(member)]
         if found:
-            self.look(found)
-        seconds = self.plan(found)
+            self.probe(found)
+        seconds = self.plan_adaptation(found)
         bases = [member.candidates[0] for member in found] if members else [None]
         if seconds <= 0 or (members and not found):
             return found
         adapted = []
         for number, base in enumerate(bases):
-            share = seconds / len(bases)
+            share = None if seconds == float("inf") else seconds / len(bases)
             try:
-                folder = self.adaptation(base, number).run(share)
+                folder = self.make_adaptation(base, number).run(Deadline(share))
             except StoppedError:
                 raise
             except Exception as error:  # a full disk, for one: the checkpoint can vote as it is
                 self.log.warn(f"no adaptation: {type(error).__name__}: {error}")
                 folder = None
             if folder is not None:
-                adapted += find_members([folder], self.settings.pool)
+                adapted += find_members([folder], self.settings.pool_checkpoints)
             elif found:
                 adapted.append(found[number])
         if any(member not in found for member in adapted):
-            # The first look's votes were another model's; its answers stand until the adapted one has some.
-            self.ballot, self.earlier = VoteCounter(self.slots), self.ranked
+            # The probe's votes were another model's: they are used until the adapted one has some.
+            self.counter, self.earlier = VoteCounter(self.test_inputs), self.ranked
         return adapted
 
-    def adaptation(self, base: Path | None, number: int) -> Adaptation:
+    def make_adaptation(self, base: Path | None, number: int) -> Adaptation:
         """The adaptation of a checkpoint."""
         self.folder = self.folder or self.make_folder()
         folder = self.folder / f"adapted-{number}"
-        return Adaptation(self.crew, self.settings, self.log, self.challenges.tasks, base, folder)
+        return Adaptation(self.pool, self.settings, self.log, self.challenges.tasks, base, folder)
 
     def make_folder(self) -> Path:
-        """A folder that no other session writes to, in the one that was asked for or, if there can be none, a temporary one."""
+        """A folder that no other session writes to: in the work folder, or a temporary one if that cannot be written."""
         wanted = self.settings.work_folder
         if wanted is not None:
             try:
@@ -281,46 +190,46 @@ class Session:
                 self.log.warn(f"{wanted}: cannot be written ({error.strerror}): no adapted run is kept")
         return Path(tempfile.mkdtemp(prefix="trm_arc-"))
 
-    def load(self, member: Member) -> bool:
+    def load(self, member: EnsembleMember) -> bool:
         """Let a worker read a checkpoint, or the next newest that can be read; whether there is one."""
         while member.candidates and not len(member.counts):
-            path = str(member.candidates[0])
-            order = [self.unit(path, np.zeros(0, np.int64), np.zeros(0, np.int64))]
-            self.crew.work(lambda size: order.pop() if order else None, lambda unit, parts: None)  # noqa: B023 (called at once)
-            if path in self.crew.known:
-                member.counts, member.cells = self.crew.known[path]
+            path = member.path
+            items = [self.make_item(path, np.zeros(0, np.int64), np.zeros(0, np.int64))]
+            self.pool.work(lambda size: items.pop() if items else None, lambda item, parts: None)  # noqa: B023 (called at once)
+            if path in self.pool.known:
+                member.counts, member.cells = self.pool.known[path]
                 if not member.counts.all():
                     number = int((member.counts == 0).sum())
-                    self.log.warn(f"{path}: {number} of {self.slots} test inputs do not fit its board")
+                    self.log.warn(f"{path}: {number} of {self.test_inputs} test inputs do not fit its board")
             else:
-                why = self.crew.refused.get(path, "no worker could read it")
+                why = self.pool.refused.get(path, "no worker could read it")
                 self.log.warn(f"{path}: cannot be used: {why}")
                 member.candidates.pop(0)
         return bool(member.candidates)
 
-    def look(self, members: list[Member]) -> None:
-        """Predict one view of every test input, as far as a small share of the time allows, in an order that tells no sizes."""
-        order = np.random.default_rng(0).permutation(self.slots)
-        seconds = LOOK_SHARE * self.clock.limit if self.clock.limit else float("inf")
+    def probe(self, members: list[EnsembleMember]) -> None:
+        """Predict one view of every test input, as far as a small share of the time allows, in an order that mixes all sizes."""
+        order = np.random.default_rng(0).permutation(self.test_inputs)
+        seconds = PROBE_SHARE * self.deadline.limit if self.deadline.limit else float("inf")
         self.round(members, order, 0, 1, seconds)
         self.publish()
-        done = int(self.ballot.views.sum())
-        self.log.info(f"first look: {done} views, {1000 * self.crew.seconds_per_view:,.1f} ms each on a device")
+        done = int(self.counter.views.sum())
+        self.log.info(f"probe: {done} views, {1000 * self.pool.seconds_per_view:,.1f} ms each on a device")
 
-    def plan(self, members: list[Member]) -> float:
-        """Divide what is left between adaptation and views; the seconds of adaptation, 0 for none, infinity without a limit."""
-        if self.clock.limit is None:
+    def plan_adaptation(self, members: list[EnsembleMember]) -> float:
+        """Divide the time that is left between adaptation and views; seconds for adaptation, infinity without a time limit."""
+        if self.deadline.limit is None:
             return float("inf")
-        left = self.clock.left - self.reserve()
+        left = self.deadline.left - self.reserve()
         share, views = SCRATCH, 0
         if members:
             views = sum(int(np.minimum(member.counts, self.settings.views).sum()) for member in members)
-            needed = SPARE * views * self.crew.seconds_per_view / self.crew.num_alive
+            needed = SPARE * views * self.pool.seconds_per_view / self.pool.num_alive
             share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
         seconds = (1 - share) * left
-        if seconds < 3 * self.crew.startup:
-            what = f"no adaptation: {show_duration(max(left, 0))} are left, and starting it takes a good part of them"
-            self.log.plan(what, left=left, startup=self.crew.startup)
+        if seconds < 3 * self.pool.startup:
+            what = f"no adaptation: the {show_duration(max(left, 0))} that are left are too short for it"
+            self.log.plan(what, left=left, startup=self.pool.startup)
             return 0.0
         what = f"{show_duration(seconds)} of adaptation, {show_duration(left - seconds)} for up to {views or 'all'} views"
         self.log.plan(
@@ -328,21 +237,21 @@ class Session:
             left=left,
             adaptation=seconds,
             views=views,
-            seconds_per_view=self.crew.seconds_per_view,
-            devices=self.crew.num_alive,
-            startup=self.crew.startup,
+            seconds_per_view=self.pool.seconds_per_view,
+            devices=self.pool.num_alive,
+            startup=self.pool.startup,
         )
         return seconds
 
-    def vote(self, members: list[Member]) -> None:
-        """Rounds of views of all test inputs that are not settled, until there are no more views or no more time."""
+    def vote(self, members: list[EnsembleMember]) -> None:
+        """Rounds of views of all test inputs that are not decided, until there are no more views or no more time."""
         if not members:
-            self.log.warn("there is no model to answer with: the guesses stay")
+            self.log.warn("no model can be used: the submission holds guesses")
             return
         most = np.stack([np.minimum(member.counts, self.settings.views) for member in members])
-        active, saved = np.arange(self.slots), 0
-        if self.clock.limit is not None:
-            left = max(0.0, self.clock.left - self.reserve())
+        active, saved = np.arange(self.test_inputs), 0
+        if self.deadline.limit is not None:
+            left = max(0.0, self.deadline.left - self.reserve())
             self.log.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
         for begin, end in rounds(int(most.max())):
             self.round(members, active, begin, end)
@@ -353,64 +262,66 @@ class Session:
             saved += int(left[active[~still]].sum())
             active = active[still]
             self.log.content["views_saved"] = saved
-            rate = 1000 * self.crew.seconds_per_view
-            self.log.info(f"{end} views of each; {self.slots - len(active)} of {self.slots} settled; {rate:,.1f} ms a view")
+            decided = f"{self.test_inputs - len(active)} of {self.test_inputs} decided"
+            self.log.info(f"{end} views of each; {decided}; {1000 * self.pool.seconds_per_view:,.1f} ms a view")
             if not len(active):
                 break
         self.log.info(f"all views are done; {saved} of {most.sum()} were not needed")
 
-    def round(self, members: list[Member], slots: np.ndarray, begin: int, end: int, seconds: float = float("inf")) -> None:
+    def round(
+        self, members: list[EnsembleMember], indices: np.ndarray, begin: int, end: int, seconds: float = float("inf")
+    ) -> None:
         """Predict a range of views of some test inputs by every member, on all devices.
 
         Args:
-            members: who votes.
-            slots: the test inputs, int64.
+            members: which checkpoints vote.
+            indices: int64, the test inputs.
             begin: first view.
             end: the view after the last.
-            seconds: after which no more work is begun.
+            seconds: after which no more work is started.
         """
-        units = []
+        work = []
         for member in members:
-            if seconds == float("inf"):  # equal canvases together; a first look samples all sizes instead
-                slots = slots[np.argsort(member.cells[slots], kind="stable")]
-            ends = np.minimum(member.counts[slots], min(end, self.settings.views))
-            units.append((str(member.candidates[0]), *list_views(slots, np.full(len(slots), begin), ends)))
-        self.crew.work(self.cut(units), self.take, seconds)
+            if seconds == float("inf"):  # equal canvases together; a probe samples all sizes instead
+                indices = indices[np.argsort(member.cells[indices], kind="stable")]
+            ends = np.minimum(member.counts[indices], min(end, self.settings.views))
+            work.append((member.path, *list_views(indices, np.full(len(indices), begin), ends)))
+        self.pool.work(self.split(work), self.count, seconds)
 
-    def cut(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> "Callable[[int], WorkItem | None]":
-        """What hands out the work of a round in units of a size that is asked for when it is needed."""
+    def split(self, work: list[tuple[str, np.ndarray, np.ndarray]]) -> Callable[[int], WorkItem | None]:
+        """A function that hands out the work of a round in items of the size that it is asked for."""
         queue = [list(part) for part in work]
 
-        def next_unit(size: int) -> WorkItem | None:
+        def next_item(size: int) -> WorkItem | None:
             while queue and not len(queue[0][1]):
                 queue.pop(0)
             if not queue:
                 return None
-            path, slots, views = queue[0]
-            queue[0][1:] = slots[size:], views[size:]
-            return self.unit(path, slots[:size], views[:size])
+            path, indices, views = queue[0]
+            queue[0][1:] = indices[size:], views[size:]
+            return self.make_item(path, indices[:size], views[:size])
 
-        return next_unit
+        return next_item
 
-    def unit(self, path: str, slots: np.ndarray, views: np.ndarray) -> WorkItem:
-        """A unit of work with a number of its own."""
-        self.units += 1
-        return WorkItem(self.units, path, slots, views)
+    def make_item(self, path: str, indices: np.ndarray, views: np.ndarray) -> WorkItem:
+        """A work item with a number of its own."""
+        self.items += 1
+        return WorkItem(self.items, path, indices, views)
 
-    def take(self, unit: WorkItem, parts: list) -> None:
-        """Count the votes of a unit, and write the file anew from time to time."""
-        self.ballot.add(unit.number, parts, unit.test_indices)
-        if self.clock.spent - self.written > max(PUBLISH, 20 * self.writing):
+    def count(self, item: WorkItem, parts: list[Predictions]) -> None:
+        """Count the votes of a work item, and write the file again from time to time."""
+        self.counter.add(item.number, parts, item.test_indices)
+        if self.deadline.spent - self.written > max(PUBLISH, 20 * self.writing):
             self.publish()
 
     def publish(self) -> np.ndarray:
         """Count and write the submission; the votes of the three best candidates of every test input."""
-        began, self.current = self.clock.spent, False
-        ranked, votes = self.ballot.rank()
+        began, self.current = self.deadline.spent, False
+        ranked, votes = self.counter.rank()
         self.ranked = [now or before for now, before in zip(ranked, self.earlier, strict=True)]
         data = self.challenges.document(self.ranked)
-        # The place that was asked for first, every time; none that is removed at the end.  Each is looked up when it is needed:
-        # the folder that we are in may be gone.
+        # Always --out first, and no folder that is removed at the end.  Each is looked up when it is needed: the current
+        # folder may have been removed.
         wanted = self.settings.out
         for find in (lambda: wanted, lambda: Path.cwd() / wanted.name, lambda: self.last_resort() / wanted.name):
             try:
@@ -422,11 +333,11 @@ class Session:
                 self.failing.add(str(error))
                 continue
             self.out, self.current = place, True
-            self.written = self.clock.spent
+            self.written = self.deadline.spent
             self.writing = self.written - began
             break
         return votes
 
     def last_resort(self) -> Path:
-        """The folder for the file where neither its own nor the one that we are in can be written."""
+        """The folder for the file where neither its own nor the current one can be written."""
         return self.settings.work_folder or Path(tempfile.gettempdir())

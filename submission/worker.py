@@ -3,7 +3,7 @@
 An order is a line of JSON, an answer a line of JSON followed by `size` bytes of safe tensors; nothing touches a disk, and nothing
 is pickled.  The first line says what to answer and where to compute.  When the input ends, so does the worker.
 
-    {"tasks": {...}, "device": "cuda:0", "precision": "auto", "steps": null, "batch_size": 256, "window": "trained"}
+    {"tasks": {...}, "device": "cuda:0", "precision": "auto", "inference": {"steps": null, ...}}
     {"device": "cuda:0"}                                                          answer: the device works
     {"unit": 7, "checkpoint": "PATH", "slots": [0, 0, 1], "views": [4, 5, 4]}     views of test inputs to predict
     {"unit": 7, "seconds": 1.2, "size": 4096}                                     answer: predictions
@@ -26,6 +26,7 @@ from safetensors.numpy import load, save
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
+from trm_arc.common.records import load_record
 from trm_arc.data.task import TaskSet, parse_task
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
@@ -114,7 +115,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints must not get between the answers
     first = orjson.loads(sys.stdin.buffer.readline())
     device = find_device(first["device"], first["precision"])
-    config = InferenceConfig(steps=first["steps"], batch_size=first["batch_size"], canvas=first["window"])
+    config = load_record(InferenceConfig, first["inference"], "orders")
     tasks = TaskSet((parse_task(task_id, value, "orders") for task_id, value in first["tasks"].items()), "orders")
     worker = Worker(tasks, device, config, out)
     if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is read

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +20,15 @@ import numpy as np
 import orjson
 
 from submission.reading import tasks_to_json
-from submission.run_log import Clock, RunLog
+from submission.run_log import RunLog
+from submission.settings import WORKER, Settings
 from submission.worker import unpack_predictions
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.files import to_json
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.votes import Predictions
 
 SLOW_DISK = 20e6  # bytes a second
-WORKER = (sys.executable, "-m", "submission.worker")
 _LIST_DEVICES = """
 import torch
 kind = torch.accelerator.current_accelerator(check_available=True)
@@ -250,7 +251,7 @@ class WorkerPool:
     Args:
         settings: of the session.
         tasks: what to answer.
-        clock: of the run.
+        deadline: of the run.
         log: where trouble is told.
         stopping: signals that asked for an end; filled by a handler.
         reserve: tells the seconds that must be left at the end.
@@ -261,14 +262,20 @@ class WorkerPool:
     PATIENCE = 120.0  # seconds without an answer after which a worker is taken for dead, beside many times what it should take
 
     def __init__(
-        self, settings: Any, tasks: TaskSet, clock: Clock, log: RunLog, stopping: list[int], reserve: Callable[[], float]
+        self,
+        settings: Settings,
+        tasks: TaskSet,
+        deadline: Deadline,
+        log: RunLog,
+        stopping: list[int],
+        reserve: Callable[[], float],
     ) -> None:
-        self.settings, self.clock, self.log, self.stopping, self.reserve = settings, clock, log, stopping, reserve
-        options = ("precision", "steps", "batch_size", "window")
-        self.init_message = {"tasks": tasks_to_json(tasks)} | {name: getattr(settings, name) for name in options}
+        self.settings, self.deadline, self.log, self.stopping, self.reserve = settings, deadline, log, stopping, reserve
+        how = {"precision": settings.precision, "inference": asdict(settings.inference)}
+        self.init_message = {"tasks": tasks_to_json(tasks)} | how
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         share, most = self.PROBE
-        seconds = min(most, share * max(0.0, clock.left))
+        seconds = min(most, share * max(0.0, deadline.left))
         found = list_devices(settings.device, seconds, stopping, log.warn)
         self.slots = [DeviceSlot(device) for device in found]
         self.workers: list[WorkerProcess] = []
@@ -294,7 +301,7 @@ class WorkerPool:
         """Raise StoppedError if the run must end now."""
         if self.stopping:
             raise StoppedError("asked to stop: the answers so far stand")
-        if self.clock.left <= self.reserve():
+        if self.deadline.left <= self.reserve():
             raise StoppedError("the time is up: the answers so far stand")
 
     def work(
@@ -313,13 +320,13 @@ class WorkerPool:
         Raises:
             StoppedError: the run must end.
         """
-        began, again = self.clock.spent, []
+        began, again = self.deadline.spent, []
         while True:
             self.check()
             self._start()
             for worker in self.workers:
                 if worker.alive and worker.item is None:
-                    late = self.clock.spent - began >= seconds
+                    late = self.deadline.spent - began >= seconds
                     item = self._left_over(worker, again) or (None if late else source(self._size()))
                     if item is not None:
                         worker.order(item)
@@ -367,8 +374,8 @@ class WorkerPool:
         """Views of an item: some seconds of work, less when little time is left."""
         if not self.seconds_per_view:
             return 16
-        target = min(20.0, max(0.5, self.clock.left / 40))
-        return max(1, min(4 * self.settings.batch_size, int(target / self.seconds_per_view)))
+        target = min(20.0, max(0.5, self.deadline.left / 40))
+        return max(1, min(4 * self.settings.inference.batch_size, int(target / self.seconds_per_view)))
 
     def _take(self, event: Event, done: Callable[[WorkItem, list[Predictions]], None]) -> list[WorkItem]:
         """Take an answer in; what is to be done again."""

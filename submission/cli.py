@@ -1,0 +1,144 @@
+"""The command line of `python -m submission`: its flags, and the settings that they say."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from submission.bundle import BundleOptions
+from submission.kaggle.pretraining import PretrainingOptions
+from submission.settings import DEFAULT_FILE, Settings, submission_file
+from trm_arc.cli import (
+    DEFAULT_PRESET,
+    Parser,
+    add_data_flag,
+    add_machine_flags,
+    add_view_flags,
+    chosen_inference,
+    make_train_parser,
+)
+from trm_arc.config import RECIPES
+from trm_arc.data.domains.arc import ARC
+
+LIMIT, REHEARSAL = "11h30m", "10m"  # of a Kaggle notebook, which is ended after 12 hours, and of its rehearsal
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog="python -m submission",
+        usage="%(prog)s COMMAND [options]",
+        description="Make, check and score a submission.json; the bundle and the notebooks of Kaggle.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
+
+    def add(name: str, what: str, description: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=what, description=description)
+
+    within = "Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."
+    entry = add("predict", "answer a challenges file", within)
+    _add_challenges(entry)
+    _add_predict_flags(entry, "no limit")
+
+    entry = add("check", "list every fault of a submission", "List every fault of a submission; exit code 1 if there is one.")
+    _add_challenges(entry)
+    entry.add_argument("--submission", type=Path, required=True, help="the file to check")
+    add_data_flag(entry)
+
+    entry = add("score", "score a submission", "Score a submission against a solutions file.")
+    entry.add_argument("--submission", type=Path, required=True, help="the file to score")
+    entry.add_argument("--solutions", type=Path, required=True, help="Kaggle's solutions file")
+    entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest."
+    _add_bundle_flags(add("bundle", "make the folder to upload to Kaggle", parts))
+
+    compare = "Compare every file of a bundle with its manifest; exit code 1 if one is damaged or missing."
+    entry = add("verify", "check whether a bundle is damaged", compare)
+    entry.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle")
+
+    notebook = "In a Kaggle notebook: find the competition and the bundle, answer the test file, or rehearse if not scored."
+    entry = add("kaggle", "answer, or rehearse, in a notebook", notebook)
+    entry.add_argument("--challenges", help="the test file (default: the attached competition's)")
+    public = "time for answering the public evaluation tasks where this is not the scored run"
+    entry.add_argument("--rehearsal", metavar="TIME", default=REHEARSAL, help=public)
+    _add_predict_flags(entry, LIMIT)
+
+    resume = "Train for one session of a notebook, and continue the run of the session before; all flags of trm_arc.train."
+    what = "train across the sessions of a notebook"
+    commands.add_parser("pretrain", help=what, description=resume, parents=[make_train_parser()], add_help=False)
+    return parser
+
+
+def read_settings(values: argparse.Namespace) -> Settings:
+    """What the flags of `predict` and `kaggle` say."""
+    return Settings(
+        out=submission_file(values.out),
+        checkpoints=tuple(values.checkpoint or ()),
+        recipe={None: "auto", "none": None}.get(values.recipe, values.recipe),
+        preset=values.preset,
+        start=values.start,
+        views=values.views,
+        pool_checkpoints=values.pool_checkpoints,
+        device=values.device,
+        precision=values.precision,
+        inference=chosen_inference(values),
+        settle=values.settle,
+        work_folder=values.work_folder,
+    )
+
+
+def read_bundle_options(values: argparse.Namespace) -> BundleOptions:
+    """What the flags of `bundle` say."""
+    return BundleOptions(**{field.name: getattr(values, field.name) for field in fields(BundleOptions)})
+
+
+def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -> PretrainingOptions:
+    """What the flags of `pretrain` say, which are those of `trm_arc.train`.
+
+    Args:
+        flags: the same as text, as the program that trains gets them.
+    """
+    return PretrainingOptions(
+        flags=tuple(flags),
+        out=values.out or Path("runs") / Path(values.preset or DEFAULT_PRESET).stem,
+        device=values.device,
+        find_run=not (values.resume or values.overwrite or values.dry_run),
+        find_data=values.data_folder is None,
+    )
+
+
+def _add_challenges(entry: argparse.ArgumentParser) -> None:
+    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
+
+
+def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> None:
+    """The flags of `predict`, but for what to answer."""
+    flag = entry.add_argument
+    flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
+    flag("--out", type=Path, default=DEFAULT_FILE, help="the file to write")
+    flag("--time-limit", metavar="TIME", help=f"be done within this time, as 11h30m or 5m (default: {default_time})")
+    flag("--deadline", metavar="MOMENT", help="be done by then, as 17:45 or 2026-11-22T17:45")
+    recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
+    default = "own with a time limit, unless the checkpoint was trained to answer these tasks"
+    flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {default})")
+    flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
+    flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
+    add_view_flags(entry, ARC.default_views)
+    settle = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
+    flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot)")
+    flag("--work-folder", type=Path, help="keep adapted runs here, each session in a folder of its own (default: not)")
+    add_machine_flags(entry)
+
+
+def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
+    flag = entry.add_argument
+    flag("--checkpoint", type=Path, nargs="+", default=[], help="checkpoints or runs to include; all of them vote")
+    flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    flag("--data", nargs="+", default=[], metavar="SET", help="task sets to include, by name or path")
+    flag("--id", metavar="USER/SLUG", help="your name on Kaggle, and the data set's")
+    flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
+    whole = "keep all of a checkpoint: it can then predict its own tasks, too, and be resumed"
+    flag("--whole", action="store_true", help=whole)
+    flag("--overwrite", action="store_true", help="replace the bundle in --out")
+    add_data_flag(entry)

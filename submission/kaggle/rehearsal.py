@@ -1,0 +1,85 @@
+"""A rehearsal: where the notebook is not scored, the public evaluation tasks are answered in a short time, and scored."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from submission.checking import PASS_AT
+from submission.kaggle.answering import Notebook
+from submission.kaggle.inputs import EVALUATION
+from submission.reading import read_challenges, tasks_to_json
+from submission.run_log import say
+from submission.settings import Settings
+from trm_arc.common.deadline import Deadline
+from trm_arc.common.durations import show_duration
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task import TaskSet
+from trm_arc.evaluation.score import ranks, score_table
+from trm_arc.evaluation.trained_on import check_not_trained_on
+from trm_arc.inference.attempts import read_attempts
+from trm_arc.model.export import load_newest
+
+
+def rehearsal_file(out: Path) -> Path:
+    """Where the rehearsal's answers go, beside the submission."""
+    return out.with_name("rehearsal.json")
+
+
+def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Callable[..., int]) -> int:
+    """Answer the public evaluation tasks as the scored run would answer its own, and score the answers; the exit code.
+
+    The tasks are given without their hidden outputs, which are read for the score alone; those whose answers a checkpoint was
+    trained on are left out.
+
+    Args:
+        settings: of the scored run.
+        seconds: for the rehearsal.
+        predict: as `submission.predict.predict`.
+    """
+    evaluation, code = notebook.test.with_name(EVALUATION), 0
+    if evaluation.is_file():
+        code = _rehearse(evaluation, settings, seconds, predict)
+    else:
+        say(f"no rehearsal: {evaluation} does not exist")
+    guesses = f"guesses for the {notebook.tasks} tasks of {notebook.test.name}"
+    say(f"wrote {notebook.out}: {guesses}, so that this version can be submitted")
+    say("the scored run answers its own tasks in the whole time")
+    return code
+
+
+def _rehearse(evaluation: Path, settings: Settings, seconds: float, predict: Callable[..., int]) -> int:
+    asked = tasks = read_challenges(str(evaluation)).tasks
+    readable: list[Path] = []
+    for path in settings.checkpoints:
+        try:
+            checkpoint = load_newest(path)
+        except InputError as error:
+            if path == settings.checkpoints[-1] and not readable:
+                raise
+            say(f"WARNING: {error}: left out", sys.stderr)
+            continue
+        readable.append(path)
+        try:
+            tasks = check_not_trained_on(checkpoint, tasks, drop=True)
+        except InputError as error:
+            say(f"no rehearsal: {error}")
+            return 0
+    out, time = rehearsal_file(settings.out), show_duration(seconds)
+    with tempfile.TemporaryDirectory(prefix="trm_arc-") as folder:
+        path = Path(folder) / EVALUATION
+        write_atomic(path, to_json(tasks_to_json(tasks)))
+        say(f"rehearsal: {len(tasks)} of {len(asked)} tasks of {evaluation.name} in {time}")
+        code = predict(str(path), replace(settings, checkpoints=tuple(readable), out=out), Deadline(seconds))
+    truth = load_tasks(evaluation)
+    truth = TaskSet((task for task in truth if task.id in tasks), truth.name)
+    if truth.has_solutions:
+        attempts, _ = read_attempts(read_json(out), truth.test_counts, str(out))
+        say(f"the rehearsal's score; one of {time} says little about the whole time's\n")
+        say(score_table(ranks(truth.solutions, attempts), PASS_AT) + "\n")
+    else:
+        say("no score: there is no file of solutions")
+    return code

@@ -1,0 +1,94 @@
+"""What a user asks of a submission; below the session, the workers and the adaptation, which all read it."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from trm_arc.common.deadline import Deadline
+from trm_arc.common.device import PRECISIONS
+from trm_arc.common.durations import parse_duration, seconds_until
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.inference.config import InferenceConfig
+
+WORKER = (sys.executable, "-m", "submission.worker")
+ADAPTER = (sys.executable, "-m", "submission.adapter")
+DEFAULT_FILE = Path("submission.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a user asks of a submission.
+
+    Attributes:
+        out: the file.
+        checkpoints: runs or checkpoints whose votes are counted together; none to train from scratch.
+        recipe: how to adapt; None not to; "auto" until `submission.predict` has chosen.
+        preset: settings to train by from scratch.
+        start: where task embeddings begin in an adaptation: the mean of those trained, or 0.
+        adaptation_flags: further flags of `trm_arc.adapt`.
+        views: of a test input at most, by each checkpoint.
+        pool_checkpoints: of each run that vote, newest first.
+        device: "auto", or names by commas.
+        precision: "auto", or a name.
+        inference: how a view is answered.
+        settle: see `submission.vote_counter.is_decided`; None to stop by count alone.
+        work_folder: where adapted runs are kept, in a folder of its own for each session; None to keep none.
+        worker: the program of a worker.
+        adapter: the program that adapts, without its flags.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    out: Path
+    checkpoints: tuple[Path, ...] = ()
+    recipe: str | None = None
+    preset: str | None = None
+    start: Literal["mean", "zero"] = "mean"
+    adaptation_flags: tuple[str, ...] = ()
+    views: int = 1000
+    pool_checkpoints: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    settle: float | None = None
+    work_folder: Path | None = None
+    worker: Sequence[str] = WORKER
+    adapter: Sequence[str] = ADAPTER
+
+    def __post_init__(self) -> None:
+        for name in ("views", "pool_checkpoints"):
+            require_least(name, getattr(self, name))
+        if self.precision not in ("auto", *PRECISIONS):  # checked here, as workers would refuse it one by one
+            raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {self.precision}", flag="--precision")
+        if self.settle is not None and not self.settle > 0:
+            raise InputError(f"must be above 0, got {self.settle}", flag="--settle")
+        if self.checkpoints and self.preset:
+            raise InputError("is for training from scratch, without --checkpoint", flag="--preset")
+
+
+def find_deadline(time_limit: str | None, moment: str | None, start: float) -> Deadline:
+    """When a run must be done.
+
+    Args:
+        time_limit: a duration, as 11h30m.
+        moment: a time of day, as 17:45 (today, or else tomorrow), or a date and time in ISO form.
+        start: when the time limit begins, by `time.monotonic`.
+
+    Raises:
+        InputError: not a duration or time of day, one that has passed, or both were given.
+    """
+    if time_limit and moment:
+        raise InputError("--time-limit and --deadline: give one of them")
+    if moment:
+        return Deadline(seconds_until(moment) + time.monotonic() - start, start)
+    return Deadline(parse_duration(time_limit) if time_limit else None, start)
+
+
+def submission_file(out: Path) -> Path:
+    """The submission that --out means: a file, or one in a folder that exists."""
+    return out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
