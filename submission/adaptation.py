@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from submission.journal import Journal
+from submission.programs import end, list_devices, machine_environment, stderr_tail
 from submission.reading import tasks_to_json
-from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
+from submission.worker_pool import WorkerPool
 from trm_arc.adapt import adaptation_config
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError

@@ -19,8 +19,8 @@ from typing import Any
 from submission.bundle import DATA, MANIFEST, find_damage, read_manifest
 from submission.journal import Clock, find_limit, say
 from submission.page import make_page, show_page
+from submission.programs import list_devices
 from submission.reading import read_challenges, tasks_to_json
-from submission.worker_pool import list_devices
 from trm_arc.adapt import require_arc
 from trm_arc.common.durations import seconds_before, show_duration
 from trm_arc.common.errors import InputError, shorten
@@ -274,7 +274,7 @@ def pretrain(values: argparse.Namespace, flags: Sequence[str]) -> int:
     if bundles and values.data_folder is None and not os.environ.get(sources.DATA_VARIABLE):
         flags += ["--data-folder", str(bundles[-1])]
         print(f"data: {bundles[-1]}")
-    program = training_program(list_devices(values.device, min(120.0, clock.left / 4), tell=say))
+    program = training_program(list_devices(values.device, min(120.0, clock.left / 4), warn=say))
     return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, clock.left):.0f}s"])
 
 

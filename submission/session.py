@@ -25,12 +25,14 @@ import numpy as np
 from submission.adaptation import Adaptation
 from submission.journal import Clock, Journal
 from submission.reading import Challenges
+from submission.retry_policy import WorkItem
 from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
-from submission.worker_pool import WORKER, StoppedError, WorkerPool, WorkItem
+from submission.worker_pool import WORKER, StoppedError, WorkerConfig, WorkerPool
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
 from trm_arc.common.text import printable
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import list_views
 from trm_arc.model.checkpoint import list_checkpoints, pool_checkpoints
 from trm_arc.training.loop import stop_signals
@@ -190,7 +192,12 @@ class Session:
         for note in self.challenges.notes:
             self.journal.tell(note, loudly=True)
         if self.slots:
-            self.crew = WorkerPool(self.settings, self.challenges.tasks, self.clock, self.journal, self.stopping, self.reserve)
+            inference = InferenceConfig(
+                steps=self.settings.steps, batch_size=self.settings.batch_size, canvas=self.settings.window
+            )
+            config = WorkerConfig(self.settings.device, self.settings.precision, inference, self.settings.worker)
+            self.crew = WorkerPool(self.challenges.tasks, config, self.clock, self.journal, self.stopping, self.reserve)
+            self.crew.start()
             warm_up()  # while the workers begin
             self.work()
 

@@ -5,41 +5,52 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from submission import worker_pool
 from submission.journal import Clock, Journal
-from submission.worker_pool import StoppedError, WorkerPool, WorkItem, list_devices
+from submission.programs import list_devices
+from submission.retry_policy import WorkItem
+from submission.worker_pool import StoppedError, WorkerConfig, WorkerPool
 from tests.helpers import WORKER, make_tasks, patched, told
+from trm_arc.inference.config import InferenceConfig
 
+NO_ANSWER = "import time\ntime.sleep(60)"
 # A worker without torch, which begins at once; what it does on the way is put in for the names in braces.
 STAND_IN = """
 import json, os, sys, time
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
 def say(**line):
-    print(json.dumps(line), flush=True)
-def refuse(why, **rest):
-    say(unit=order["unit"], error=why, **rest)
+    connection.send_bytes(json.dumps(line).encode())
+def hear():
+    try:
+        return json.loads(connection.recv_bytes())
+    except (EOFError, OSError):
+        sys.exit()
+def refuse(why, checkpoint=False):
+    say(item=order["item"], error=why, is_unusable_checkpoint=checkpoint)
 def once(path):
     there = os.path.exists(path)
     open(path, "a").close()
     return not there
-device = json.loads(sys.stdin.readline())["device"]
+say()
+device = hear()["device"]
 loaded = ""
 {start}
 say(device=device)
-for line in sys.stdin:
-    order = json.loads(line)
-    path, slots, views = order["checkpoint"], order["slots"], order["views"]
+while True:
+    order = hear()
+    path, slots, views = order["checkpoint"], order["test_indices"], order["views"]
     if path != loaded:
         {load}
         loaded = path
         say(checkpoint=path, counts=[8] * 12, cells=[9] * 12)
     {work}
-    say(unit=order["unit"], seconds=0.01)
+    say(item=order["item"], seconds=0.01)
 """
 
 
@@ -52,14 +63,20 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
     """A pool of stand-in workers."""
     made = []
 
-    def call(start: str = "pass", load: str = "pass", work: str = "pass", device: str = "cpu", limit: float = 60.0) -> WorkerPool:
+    def call(
+        start: str = "pass",
+        load: str = "pass",
+        work: str = "pass",
+        device: str = "cpu",
+        limit: float = 60.0,
+        find_devices: Callable[..., list[str]] = list_devices,
+    ) -> WorkerPool:
         code = STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
-        settings = SimpleNamespace(
-            device=device, precision="float32", steps=None, batch_size=16, window="trained", worker=[sys.executable, "-c", code]
-        )
+        config = WorkerConfig(device, "float32", InferenceConfig(batch_size=16), [sys.executable, "-c", code])
         clock = Clock(None)
         clock.began, clock.limit = time.monotonic(), limit
-        made.append(WorkerPool(settings, make_tasks(1, 5), clock, Journal(tmp_path / "run.json", clock), [], lambda: 0.0))
+        made.append(WorkerPool(make_tasks(1, 5), config, clock, Journal(tmp_path / "run.json", clock), [], lambda: 0.0))
+        made[-1].start(find_devices)
         return made[-1]
 
     yield call
@@ -208,41 +225,39 @@ def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
 # --- waiting
 
 
-def test_the_devices_are_waited_for_within_reason(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_devices_are_waited_for_within_reason() -> None:
     """What has answered by then is taken; a signal ends the wait; no program is left behind."""
     said: list[str] = []
-    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)")
+    first = "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)"
     began = time.monotonic()
-    assert list_devices("auto", 1.0, tell=said.append) == ["cuda:0"]
+    assert list_devices("auto", 1.0, warn=said.append, script=first) == ["cuda:0"]
     assert len(said) == 1
-    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\ntime.sleep(60)")
-    assert list_devices("auto", 0.5, tell=said.append) == ["cpu"]
-    assert list_devices("auto", 60.0, [signal.SIGTERM]) == ["cpu"]
+    assert list_devices("auto", 0.5, warn=said.append, script=NO_ANSWER) == ["cpu"]
+    assert list_devices("auto", 60.0, [signal.SIGTERM], script=NO_ANSWER) == ["cpu"]
     stopping: list[float] = []
     threading.Timer(0.5, stopping.append, [0.0]).start()
-    assert list_devices("auto", 60.0, stopping) == ["cpu"]
+    assert list_devices("auto", 60.0, stopping, script=NO_ANSWER) == ["cpu"]
     assert time.monotonic() - began < 10
     assert len(said) == 2
 
 
-def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest.MonkeyPatch, pool: Callable) -> None:
-    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\ntime.sleep(60)")
+def test_a_run_with_little_time_waits_little_for_its_devices(pool: Callable) -> None:
     began = time.monotonic()
-    made = pool(device="auto", limit=8.0)
+    made = pool(device="auto", limit=8.0, find_devices=partial(list_devices, script=NO_ANSWER))
     assert time.monotonic() - began < 4
     assert "did not answer" in told(made.journal.content)
     do(made, loading())
     assert do(made, *views(4)) == whole(4)
 
 
-def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path) -> None:
     """By its size; a worker that is silent for longer is ended."""
-    monkeypatch.setattr(WorkerPool, "PATIENCE", 0.5)
     for name, size in (("large", 60_000_000), ("small", 0)):
         (tmp_path / name).mkdir()
         with (tmp_path / name / "tensors.safetensors").open("wb") as file:
             file.truncate(size)
     made = pool(load="time.sleep(1.5)")
+    made.policy.patience = 0.5
     do(made, loading(str(tmp_path / "large")))
     assert not made.refused
     do(made, loading(str(tmp_path / "small")))
