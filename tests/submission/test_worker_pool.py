@@ -1,5 +1,6 @@
 """The pool of a submission: what fails is told apart (a device, a checkpoint, a view), and the rest of the work is done."""
 
+import os
 import signal
 import sys
 import threading
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from submission.journal import Clock, Journal
-from submission.programs import list_devices
-from submission.retry_policy import WorkItem
-from submission.worker_pool import StoppedError, WorkerConfig, WorkerPool
+from submission.messages import Failed, InitMessage
+from submission.programs import list_devices, stderr_tail
+from submission.retry_policy import DeviceSlot, WorkItem
+from submission.worker_pool import StoppedError, WorkerConfig, WorkerPool, WorkerProcess
 from tests.helpers import WORKER, make_tasks, patched, told
 from trm_arc.inference.config import InferenceConfig
 
@@ -220,6 +222,80 @@ def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
     with pytest.raises(StoppedError, match="no worker is left"):
         do(made, loading())
     assert told(made.journal.content).count("broken") == 3
+
+
+# --- connections
+
+
+FAULTS = {
+    "garbage": ("connection.send_bytes(b'not JSON')", "answered what cannot be read"),
+    "field": ("say(item=order['item'], second=0.01)", "answered what cannot be read"),
+    "tensors": (
+        "connection.send_bytes(json.dumps(dict(item=1, seconds=1)).encode() + b'\\n none')",
+        "answered what cannot be read",
+    ),
+    "size": (r"os.write(connection.fileno(), b'\x7f\xff\xff\xff')", "ended with code"),
+    "half": ("half()\ntime.sleep(60)", "stopped in the middle"),
+    "half-and-exit": ("half()\nsys.exit('nothing left')", "nothing left"),
+    "half-and-stop": ("half()\nos.kill(os.getpid(), 19)", "stopped in the middle"),
+    "closed": ("connection.close()\ntime.sleep(60)", "ended with code -9"),
+    "held-open": ("os.set_inheritable(connection.fileno(), True)\nos.system('sleep 6 &')\nos._exit(7)", "ended with code 7"),
+}
+
+
+@pytest.mark.parametrize(("work", "words"), FAULTS.values(), ids=FAULTS)
+def test_a_worker_whose_answer_cannot_be_read_is_replaced(pool: Callable, tmp_path: Path, work: str, words: str) -> None:
+    """At once, and the work is done by the next one."""
+    half = r"def half(): os.write(connection.fileno(), b'\0\0\1\0 half')"
+    made = pool(start=half, work=f"if slots and once({str(tmp_path / 'once')!r}):\n    {indent(work, 4)}\n    continue")
+    do(made, loading())
+    began = time.monotonic()
+    assert do(made, *views(4)) == whole(4)
+    assert words in told(made.journal.content)
+    assert time.monotonic() - began < 30
+
+
+def test_what_a_worker_prints_is_no_answer(pool: Callable) -> None:
+    made = pool(work="print(1, flush=True)\nos.system('echo 2')")
+    do(made, loading())
+    assert do(made, *views(8)) == whole(8)
+    assert "ended" not in told(made.journal.content)
+
+
+def test_a_stopped_worker_holds_up_nobody(pool: Callable, tmp_path: Path) -> None:
+    """It is ended when its patience is over; a second worker does all of the work."""
+    made = pool(device="cpu,cpu", work=f"if slots and once({str(tmp_path / 'once')!r}): os.kill(os.getpid(), 19)")
+    do(made, loading())
+    made.policy.patience = 3.0
+    assert do(made, *views(12, 1)) == whole(12)
+    assert "has been silent for 3 s" in told(made.journal.content)
+
+
+def test_a_constructor_starts_no_process(tmp_path: Path) -> None:
+    clock = Clock(None)
+    config = WorkerConfig("cpu", command=["/no/such/program"])
+    made = WorkerPool(make_tasks(1, 5), config, clock, Journal(tmp_path / "run.json", clock), [], lambda: 0.0)
+    assert made.workers == []
+
+
+@pytest.mark.parametrize("work", ["time.sleep(60)", "while True: pass"])
+def test_a_worker_ends_with_its_connection(work: str) -> None:
+    """As when the leader is killed: also in the middle of its work."""
+    code = f"def do(self, order):\n    self.send(worker.Failed(1, 'begun'))\n    {work}\nworker.Worker.do = do"
+    process = WorkerProcess(DeviceSlot("cpu"), InitMessage({}, "", "float32", InferenceConfig()))
+    process.start(patched(WORKER, code), dict(os.environ))
+    process.order(loading())
+    while True:
+        assert process.connection.poll(60)
+        received = process.receive()
+        assert received is not None, stderr_tail(process.log)
+        if isinstance(received[0], Failed):
+            break
+        process.is_listening = True
+        process.send()
+    process.connection.close()
+    assert process.process.wait(10) == 1
+    process.end()
 
 
 # --- waiting
