@@ -8,10 +8,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from submission.programs import end, list_devices, machine_environment, stderr_tail
 from submission.reading import tasks_to_json
 from submission.run_log import RunLog
 from submission.settings import Settings
-from submission.worker_pool import WorkerPool, end, list_devices, machine_environment, stderr_tail
+from submission.worker_pool import WorkerPool
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError

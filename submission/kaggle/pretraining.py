@@ -9,8 +9,8 @@ from pathlib import Path
 
 from submission.bundle import DATA
 from submission.kaggle.inputs import Inputs
+from submission.programs import list_devices
 from submission.run_log import say
-from submission.worker_pool import list_devices
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from submission.messages import pack_predictions, unpack_predictions
 from submission.page import render_page
 from submission.reading import read_challenges
 from submission.run_log import RunLog, leave_screen
@@ -21,7 +22,6 @@ from submission.session import Session
 from submission.settings import ADAPTER as ADAPTATION
 from submission.settings import Settings, find_deadline
 from submission.vote_counter import VoteCounter, is_decided
-from submission.worker import pack_predictions, unpack_predictions
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, patched, to_document, told, write_kaggle
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
@@ -219,7 +219,7 @@ def test_from_scratch_and_ensembles(base: Path, challenges: Path, answer: Callab
 
 
 def test_a_slow_model_never_runs_over(base: Path, challenges: Path, answer: Callable) -> None:
-    slow = "def do(self, order):\n    time.sleep(1.5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
+    slow = "def do(self, order):\n    time.sleep(1.5 * len(order.test_indices))\n    Do(self, order)\nworker.Worker.do = do"
     document, log = answer(challenges, limit=12, checkpoints=(base,), worker=patched(WORKER, slow))
     assert "the time is up" in told(log)
     assert len(document) == 3
@@ -228,7 +228,7 @@ def test_a_slow_model_never_runs_over(base: Path, challenges: Path, answer: Call
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [30, 60, 300])
 def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer: Callable) -> None:
-    slow = "def do(self, order):\n    time.sleep(5 * len(order['slots']))\n    Do(self, order)\nworker.Worker.do = do"
+    slow = "def do(self, order):\n    time.sleep(5 * len(order.test_indices))\n    Do(self, order)\nworker.Worker.do = do"
     _, log = answer(challenges, limit=limit, checkpoints=(base,), recipe="own", worker=patched(WORKER, slow))
     assert log["result"]["seconds"] < limit
 
@@ -237,7 +237,9 @@ def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer
 
 
 def test_a_worker_that_dies_is_replaced(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:
-    dies = f"{ONCE}def do(self, order):\n    if order['slots'] and once({str(tmp_path / 'died')!r}):\n        os._exit(9)\n"
+    dies = (
+        f"{ONCE}def do(self, order):\n    if len(order.test_indices) and once({str(tmp_path / 'died')!r}):\n        os._exit(9)\n"
+    )
     dies += "    Do(self, order)\nworker.Worker.do = do"
     _, log = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, dies))
     assert "the worker on cpu ended with code 9" in told(log)
@@ -245,7 +247,8 @@ def test_a_worker_that_dies_is_replaced(base: Path, challenges: Path, answer: Ca
 
 
 def test_a_view_that_kills_is_given_up(base: Path, challenges: Path, answer: Callable) -> None:
-    dies = "def do(self, order):\n    if 2 in order['slots']:\n        os._exit(9)\n    Do(self, order)\nworker.Worker.do = do"
+    dies = "def do(self, order):\n    if 2 in order.test_indices:\n        os._exit(9)\n"
+    dies += "    Do(self, order)\nworker.Worker.do = do"
     _, log = answer(challenges, checkpoints=(base,), views=1, worker=patched(WORKER, dies))
     assert "gave up view 0 of test input 2" in told(log)
     assert log["result"]["views"] == 3

@@ -1,47 +1,59 @@
 """The pool of a submission: what fails is told apart (a device, a checkpoint, a view), and the rest of the work is done."""
 
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from submission import worker_pool
+from submission.messages import Failed, InitMessage
+from submission.programs import list_devices, stderr_tail
+from submission.retry_policy import DeviceSlot, WorkItem
 from submission.run_log import RunLog
-from submission.settings import Settings
-from submission.worker_pool import StoppedError, WorkerPool, WorkItem, list_devices
+from submission.worker_pool import StoppedError, WorkerConfig, WorkerPool, WorkerProcess
 from tests.helpers import WORKER, make_tasks, patched, told
 from trm_arc.common.deadline import Deadline
 from trm_arc.inference.config import InferenceConfig
 
+NO_ANSWER = "import time\ntime.sleep(60)"
 # A worker without torch, which begins at once; what it does on the way is put in for the names in braces.
 STAND_IN = """
 import json, os, sys, time
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
 def say(**line):
-    print(json.dumps(line), flush=True)
-def refuse(why, **rest):
-    say(unit=order["unit"], error=why, **rest)
+    connection.send_bytes(json.dumps(line).encode())
+def hear():
+    try:
+        return json.loads(connection.recv_bytes())
+    except (EOFError, OSError):
+        sys.exit()
+def refuse(why, checkpoint=False):
+    say(item=order["item"], error=why, is_unusable_checkpoint=checkpoint)
 def once(path):
     there = os.path.exists(path)
     open(path, "a").close()
     return not there
-device = json.loads(sys.stdin.readline())["device"]
+say()
+device = hear()["device"]
 loaded = ""
 {start}
 say(device=device)
-for line in sys.stdin:
-    order = json.loads(line)
-    path, slots, views = order["checkpoint"], order["slots"], order["views"]
+while True:
+    order = hear()
+    path, slots, views = order["checkpoint"], order["test_indices"], order["views"]
     if path != loaded:
         {load}
         loaded = path
         say(checkpoint=path, counts=[8] * 12, cells=[9] * 12)
     {work}
-    say(unit=order["unit"], seconds=0.01)
+    say(item=order["item"], seconds=0.01)
 """
 
 
@@ -54,12 +66,19 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
     """A pool of stand-in workers."""
     made = []
 
-    def call(start: str = "pass", load: str = "pass", work: str = "pass", device: str = "cpu", limit: float = 60.0) -> WorkerPool:
+    def call(
+        start: str = "pass",
+        load: str = "pass",
+        work: str = "pass",
+        device: str = "cpu",
+        limit: float = 60.0,
+        find_devices: Callable[..., list[str]] = list_devices,
+    ) -> WorkerPool:
         code = STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
-        inference, worker = InferenceConfig(batch_size=16), [sys.executable, "-c", code]
-        settings = Settings(out=tmp_path / "out.json", device=device, precision="float32", inference=inference, worker=worker)
+        config = WorkerConfig(device, "float32", InferenceConfig(batch_size=16), [sys.executable, "-c", code])
         deadline = Deadline(limit)
-        made.append(WorkerPool(settings, make_tasks(1, 5), deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0))
+        made.append(WorkerPool(make_tasks(1, 5), config, deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0))
+        made[-1].start(find_devices)
         return made[-1]
 
     yield call
@@ -98,7 +117,7 @@ def test_a_device_that_does_not_work_costs_no_checkpoint(base: Path, challenges:
     """Nor does it leave guesses alone where there is one checkpoint."""
     _, log = answer(challenges, checkpoints=(base / "checkpoint-00000006",), views=1, device="cuda:7")
     text = told(log)
-    assert "--device: cuda:7 is not on this machine" in text
+    assert "--device cuda:7: not on this machine" in text
     assert "going on with the CPU" in text
     assert "cannot be used" not in text
     assert log["result"]["views"] == 4
@@ -205,44 +224,116 @@ def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
     assert told(made.log.content).count("broken") == 3
 
 
+# --- connections
+
+
+FAULTS = {
+    "garbage": ("connection.send_bytes(b'not JSON')", "answered what cannot be read"),
+    "field": ("say(item=order['item'], second=0.01)", "answered what cannot be read"),
+    "tensors": (
+        "connection.send_bytes(json.dumps(dict(item=1, seconds=1)).encode() + b'\\n none')",
+        "answered what cannot be read",
+    ),
+    "size": (r"os.write(connection.fileno(), b'\x7f\xff\xff\xff')", "ended with code"),
+    "half": ("half()\ntime.sleep(60)", "stopped in the middle"),
+    "half-and-exit": ("half()\nsys.exit('nothing left')", "nothing left"),
+    "half-and-stop": ("half()\nos.kill(os.getpid(), 19)", "stopped in the middle"),
+    "closed": ("connection.close()\ntime.sleep(60)", "ended with code -9"),
+    "held-open": ("os.set_inheritable(connection.fileno(), True)\nos.system('sleep 6 &')\nos._exit(7)", "ended with code 7"),
+}
+
+
+@pytest.mark.parametrize(("work", "words"), FAULTS.values(), ids=FAULTS)
+def test_a_worker_whose_answer_cannot_be_read_is_replaced(pool: Callable, tmp_path: Path, work: str, words: str) -> None:
+    """At once, and the work is done by the next one."""
+    half = r"def half(): os.write(connection.fileno(), b'\0\0\1\0 half')"
+    made = pool(start=half, work=f"if slots and once({str(tmp_path / 'once')!r}):\n    {indent(work, 4)}\n    continue")
+    do(made, loading())
+    began = time.monotonic()
+    assert do(made, *views(4)) == whole(4)
+    assert words in told(made.log.content)
+    assert time.monotonic() - began < 30
+
+
+def test_what_a_worker_prints_is_no_answer(pool: Callable) -> None:
+    made = pool(work="print(1, flush=True)\nos.system('echo 2')")
+    do(made, loading())
+    assert do(made, *views(8)) == whole(8)
+    assert "ended" not in told(made.log.content)
+
+
+def test_a_stopped_worker_holds_up_nobody(pool: Callable, tmp_path: Path) -> None:
+    """It is ended when its patience is over; a second worker does all of the work."""
+    made = pool(device="cpu,cpu", work=f"if slots and once({str(tmp_path / 'once')!r}): os.kill(os.getpid(), 19)")
+    do(made, loading())
+    made.policy.patience = 3.0
+    assert do(made, *views(12, 1)) == whole(12)
+    assert "has been silent for 3 s" in told(made.log.content)
+
+
+def test_a_constructor_starts_no_process(tmp_path: Path) -> None:
+    deadline = Deadline()
+    config = WorkerConfig("cpu", command=["/no/such/program"])
+    made = WorkerPool(make_tasks(1, 5), config, deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0)
+    assert made.workers == []
+
+
+@pytest.mark.parametrize("work", ["time.sleep(60)", "while True: pass"])
+def test_a_worker_ends_with_its_connection(work: str) -> None:
+    """As when the leader is killed: also in the middle of its work."""
+    code = f"def do(self, order):\n    self.send(worker.Failed(1, 'begun'))\n    {work}\nworker.Worker.do = do"
+    process = WorkerProcess(DeviceSlot("cpu"), InitMessage({}, "", "float32", InferenceConfig()))
+    process.start(patched(WORKER, code), dict(os.environ))
+    process.order(loading())
+    while True:
+        assert process.connection.poll(60)
+        received = process.receive()
+        assert received is not None, stderr_tail(process.log)
+        if isinstance(received[0], Failed):
+            break
+        process.is_listening = True
+        process.send()
+    process.connection.close()
+    assert process.process.wait(10) == 1
+    process.end()
+
+
 # --- waiting
 
 
-def test_the_devices_are_waited_for_within_reason(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_devices_are_waited_for_within_reason() -> None:
     """What has answered by then is taken; a signal ends the wait; no program is left behind."""
     said: list[str] = []
-    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)")
+    first = "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)"
     began = time.monotonic()
-    assert list_devices("auto", 1.0, tell=said.append) == ["cuda:0"]
+    assert list_devices("auto", 1.0, warn=said.append, script=first) == ["cuda:0"]
     assert len(said) == 1
-    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\ntime.sleep(60)")
-    assert list_devices("auto", 0.5, tell=said.append) == ["cpu"]
-    assert list_devices("auto", 60.0, [signal.SIGTERM]) == ["cpu"]
+    assert list_devices("auto", 0.5, warn=said.append, script=NO_ANSWER) == ["cpu"]
+    assert list_devices("auto", 60.0, [signal.SIGTERM], script=NO_ANSWER) == ["cpu"]
     stopping: list[float] = []
     threading.Timer(0.5, stopping.append, [0.0]).start()
-    assert list_devices("auto", 60.0, stopping) == ["cpu"]
+    assert list_devices("auto", 60.0, stopping, script=NO_ANSWER) == ["cpu"]
     assert time.monotonic() - began < 10
     assert len(said) == 2
 
 
-def test_a_run_with_little_time_waits_little_for_its_devices(monkeypatch: pytest.MonkeyPatch, pool: Callable) -> None:
-    monkeypatch.setattr(worker_pool, "_LIST_DEVICES", "import time\ntime.sleep(60)")
+def test_a_run_with_little_time_waits_little_for_its_devices(pool: Callable) -> None:
     began = time.monotonic()
-    made = pool(device="auto", limit=8.0)
+    made = pool(device="auto", limit=8.0, find_devices=partial(list_devices, script=NO_ANSWER))
     assert time.monotonic() - began < 4
     assert "did not answer" in told(made.log.content)
     do(made, loading())
     assert do(made, *views(4)) == whole(4)
 
 
-def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path) -> None:
     """By its size; a worker that is silent for longer is ended."""
-    monkeypatch.setattr(WorkerPool, "PATIENCE", 0.5)
     for name, size in (("large", 60_000_000), ("small", 0)):
         (tmp_path / name).mkdir()
         with (tmp_path / name / "tensors.safetensors").open("wb") as file:
             file.truncate(size)
     made = pool(load="time.sleep(1.5)")
+    made.policy.patience = 0.5
     do(made, loading(str(tmp_path / "large")))
     assert not made.refused
     do(made, loading(str(tmp_path / "small")))
