@@ -552,7 +552,7 @@ def test_the_submission_notebook(scored: bool, execute: Callable, bundle: Path, 
     assert str(python.parent.parent) in text.splitlines()[-2]  # the wheel was imported, not the checkout
     assert "valid submission; 2 tasks, 3 test inputs, two attempts each" in text
     assert ("the scored run: " in text, "the rehearsal's score" in text) == (scored, not scored)
-    assert ("<figcaption>truth" in text) != scored
+    assert ("<strong>truth" in text) != scored
     assert "<svg" in text
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     assert json.loads(Path("submission-run.json" if scored else "rehearsal-run.json").read_text())["result"]["views"] > 0
