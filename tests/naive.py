@@ -148,7 +148,7 @@ def miss(truth: np.ndarray | None, attempts: list[np.ndarray], ranked: list[tupl
             return name, None
     for grid, _, _, by_symmetry in ranked:
         if np.array_equal(grid, truth):
-            return "outvoted", "rank" if {way for way, votes in enumerate(by_symmetry) if votes} == tried else "views"
+            return "outvoted", "rank" if {way for way, votes in enumerate(by_symmetry) if votes} == tried else "some_symmetries"
     if not ranked:
         return "not_generated", "no_prediction"
     return "not_generated", "cells" if truth.shape in [attempt.shape for attempt in attempts[:2]] else "size"

@@ -22,7 +22,6 @@ from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, load_preset
 from trm_arc.data.domains.arc import ARC
-from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.evaluation.monitor import make_watchers
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.export import load_newest
@@ -52,14 +51,11 @@ def make_parser() -> Parser:
 
 def check(values: Namespace) -> None:
     """Raise InputError unless the flags say what to adapt, and to which tasks."""
-    require_arc([values.checkpoint] if values.checkpoint else (), values.preset)
+    require_arc([values.checkpoint] if values.checkpoint else (), values.preset, values.challenges)
     if not values.resume and not values.challenges:
         raise InputError("name the tasks to adapt to", flag="--challenges")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
         raise InputError("names what to adapt, --preset what to train from scratch: give one of them", flag="--checkpoint")
-    if values.challenges and (other := domain_of_data(values.challenges)) is not ARC:
-        problem = f"{values.challenges} holds {other.plural}, not ARC tasks; trm_arc.train learns them"
-        raise InputError(problem, flag="--challenges")
 
 
 def main(arguments: Sequence[str], started: float | None = None) -> int:

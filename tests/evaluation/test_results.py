@@ -186,7 +186,7 @@ def test_truncated_and_deep_files_are_refused(tmp_path: Path, document: dict) ->
         lambda test, first: first.update(halting=-0.1),
         lambda test, first: first.update(halting=True),
         lambda test, first: first.update(votes=first["votes"] + 1),
-        lambda test, first: first.update(orientations=first["orientations"][:3]),
+        lambda test, first: first.update(symmetry_votes=first["symmetry_votes"][:3]),
         lambda test, first: test.update(views=[1]),
         lambda test, first: test.update(pool=0),
         lambda test, first: test.update(right={**first, "rank": 10**6}),

@@ -1,11 +1,13 @@
 """The settings of an adaptation: those of the checkpoint or preset, changed by a recipe, for the tasks to adapt to."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from trm_arc.common.errors import InputError
 from trm_arc.config import RECIPES, Config, load_preset
+from trm_arc.data.domains import Domain
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.model.checkpoint import domain_of_checkpoint
@@ -31,20 +33,25 @@ def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bo
     return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
 
 
-def require_arc(checkpoints: Iterable[Path], preset: str | None = None) -> None:
-    """Refuse models and presets of Sudoku and mazes where ARC tasks are to be answered.
+def require_arc(checkpoints: Iterable[Path], preset: str | None = None, challenges: str | None = None) -> None:
+    """Refuse models, presets and challenges of other puzzles where ARC tasks are to be answered.
 
     A checkpoint that cannot be read is left to whoever reads it.
 
     Raises:
         InputError: one is not for ARC.
     """
-    if preset is not None and domain_of_data(load_preset(preset).training.data) is not ARC:
-        raise InputError(f"{preset} is for Sudoku or mazes, not for ARC tasks", flag="--preset")
+    if preset is not None and (other := _other(domain_of_data(load_preset(preset).training.data))):
+        raise InputError(f"{preset} is for {other.plural}, not for ARC tasks", flag="--preset")
     for path in checkpoints:
-        try:
+        domain = ARC
+        with suppress(InputError):
             domain = domain_of_checkpoint(path)
-        except InputError:
-            continue
-        if domain is not ARC:
-            raise InputError(f"answers {domain.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
+        if other := _other(domain):
+            raise InputError(f"answers {other.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
+    if challenges and (other := _other(domain_of_data(challenges))):
+        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; trm_arc.train learns them", flag="--challenges")
+
+
+def _other(domain: Domain) -> Domain | None:
+    return None if domain is ARC else domain

@@ -61,7 +61,7 @@ class MazeDomain(BoardDomain):
         self, count: int, seed: int, easy: bool, exclude: np.ndarray | None, progress: Progress
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """New mazes; in easy ones S and G are at least half as far apart as in hard ones."""
-        least = maze_generate.usual_moves(self.shape[0])
+        least = maze_generate.default_moves(self.shape[0])
         least = -(-least // 2) if easy else least
         made = maze_generate.generate(count, self.shape[0], seed, least_moves=least, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.moves
