@@ -24,7 +24,7 @@ from submission.worker import pack_predictions, unpack_predictions
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, patched, to_document, told, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
-from trm_arc.evaluation.results import read_predictions
+from trm_arc.evaluation.results import read_results
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import list_checkpoints
@@ -555,7 +555,7 @@ def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, t
         out = tmp_path / str(len(totals))
         code, _, error = command("evaluate", *flags, *machine, "--out", out)
         assert code == 0, error
-        answers = read_predictions(out / "predictions.json").answers
+        answers = read_results(out / "predictions.json").answers
         totals.append(sum(c.votes for answered in answers for c in answered.candidates))
     assert totals[2] == 2 * totals[0]
     assert totals[1] > totals[0]
