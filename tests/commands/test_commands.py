@@ -69,7 +69,8 @@ def test_train_evaluate_and_submit(data: tuple[Path, Path], trained: Path, tmp_p
     assert metrics["outputs"] == 6
     predictions = json.loads((out / "predictions.json").read_text())
     assert list(predictions["tasks"]) == ["eval00", "eval01", "eval02", "eval03"]
-    tests = [test for task in predictions["tasks"].values() for test in task["test"]]
+    tests = predictions["results"]
+    assert len(tests) == 6
     assert all(sum(c["votes"] for c in test["candidates"]) <= sum(test["views"]) == 5 for test in tests)
 
     # The submission command gives the same file, from the challenges alone.
@@ -443,7 +444,7 @@ def test_what_cannot_be_is_said_before_any_work(
     flags = ["--out", tmp_path / "run"]
     for start in (["--checkpoint", trained], ["--preset", "demo"]):
         code, _, error = command("adapt", "--challenges", "maze-8x8", *start, *flags)
-        assert (code, "--challenges: maze-8x8 holds Sudoku or mazes, not ARC tasks" in error) == (2, True), error
+        assert (code, "--challenges: maze-8x8 holds maze-8x8 puzzles, not ARC tasks" in error) == (2, True), error
     for name, advice in (("sudoku-9x9-esy", "no such puzzles; there are sudoku-extreme"), ("maze_hard", "maze-hard")):
         for call in (("train", "--preset", "sudoku-small"), ("evaluate", "--checkpoint", trained)):
             code, _, error = command(*call, "--data", name, *flags)

@@ -206,7 +206,7 @@ def test_a_solution_from_elsewhere_judges_the_run(tmp_path: Path, tasks: TaskSet
 def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, command: Callable) -> None:
     code, text, error = command("show", 1, "row 2", "--run", sudoku_run)
     assert code == 0, error
-    assert "puzzles: sudoku-4x4\nrow 1, 0 guesses: solved\n" in text
+    assert "sudoku-4x4: sudoku-4x4\nrow 1, 0 guesses: solved\n" in text
     assert "row 2, 0 guesses: not solved, right answer at rank 2, given by 8 of 40 views" in text
     assert text.count("!") == 4
     assert "     2      8  20.0%     0.75  4 x 4    right" in text
@@ -215,9 +215,9 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
     assert "row 2, " in command("show", question, "--run", sudoku_run)[1], "a puzzle is known again"
     code, _, error = command("show", 77, "--run", sudoku_run)
     assert code == 2
-    assert "row 77: not among the 5 rows of puzzles; the nearest are 3, 4 and 5" in error
+    assert "row 77: not among the 5 rows of sudoku-4x4; the nearest are 3, 4 and 5" in error
     code, _, error = command("show", "made00", "--run", sudoku_run)
-    assert (code, "made00: neither a row of puzzles nor a puzzle" in error) == (2, True)
+    assert (code, "made00: neither a row of sudoku-4x4 nor a puzzle" in error) == (2, True)
 
 
 def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet, sudoku_run: Path, command: Callable) -> None:
@@ -236,7 +236,7 @@ def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet
     code, _, error = command("show", table)
     assert (code, "holds many puzzles; name one by its row" in error) == (2, True)
     code, _, error = command("show", 1, "--data", table, "--solutions", maze)
-    assert (code, "--solutions: does nothing for Sudoku" in error) == (2, True)
+    assert (code, "--solutions: does nothing for sudoku-4x4 puzzles" in error) == (2, True)
 
 
 def test_ids_that_are_nowhere(tmp_path: Path, tasks: TaskSet, arc_run: Path, command: Callable) -> None:
@@ -299,7 +299,7 @@ def test_a_task_cannot_control_the_terminal(tmp_path: Path, tasks: TaskSet, comm
 def test_results_are_found_by_folder_and_file(arc_run: Path, sudoku_run: Path, tasks: TaskSet) -> None:
     for path in (arc_run, arc_run / "predictions.json", arc_run / "checkpoint-00000002"):
         assert [task.id for task in find_results(path).tasks] == [task.id for task in tasks]
-    for path in (sudoku_run, sudoku_run / "predictions.csv"):
+    for path in (sudoku_run, sudoku_run / "predictions.json"):
         assert len(find_results(path).tasks) == 5
     with pytest.raises(InputError, match="cannot be looked up"):
         find_results(Path("x" * 5000))

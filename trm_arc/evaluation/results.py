@@ -198,7 +198,7 @@ def read_results(path: Path) -> Results:
     """
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"these are no predictions of trm_arc; {ADVICE}", file=path)
+        raise InputError(f"no predictions of this trm_arc; {ADVICE}", file=path)
     if document.get("version") != VERSION:
         problem = f"predictions of version {document.get('version')}, and this trm_arc reads version {VERSION}; {ADVICE}"
         raise InputError(problem, file=path)
