@@ -37,9 +37,11 @@ def hear():
 def refuse(why, checkpoint=False):
     say(item=order["item"], error=why, is_unusable_checkpoint=checkpoint)
 def once(path):
-    there = os.path.exists(path)
-    open(path, "a").close()
-    return not there
+    try:
+        open(path, "x").close()  # of two at the same time, one
+        return True
+    except FileExistsError:
+        return False
 say()
 device = hear()["device"]
 loaded = ""
