@@ -38,7 +38,7 @@ TIMED = (
     "sudoku-fast",
     "maze-fast",
     "trm",
-    "trm --window lanes",
+    "trm --canvas buckets",
     "arc1-fast",
     "sudoku-fast --compile block",
     "sudoku-fast --latents 1 --compile block",

@@ -80,8 +80,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     results: dict[str, float | str] = {"precision": str(device.dtype), "matrix products, TFLOP/s": peak / 1e12}
     rates = {}
-    for window in ("full", "lanes"):
-        config = PRESETS["trm"].override({"window": window, "batch_size": values.batch, "augmentations": 20})
+    for window in ("full", "buckets"):
+        config = PRESETS["trm"].override({"canvas": window, "batch_size": values.batch, "augmentations": 20})
         trainer, _, _ = build_trainer(config, values.data_folder, device)
         timed = time_buckets(trainer, values.repeats)
         rates[window] = values.batch / timed.seconds
@@ -91,9 +91,9 @@ def main(arguments: Sequence[str]) -> int:
             f"{window}: share of peak": timed.operations / timed.seconds / peak,
             f"{window}: loader's share of a step": timed.loading / timed.seconds,
         }
-    results["lanes: times as many examples/s"] = rates["lanes"] / rates["full"]
+    results["buckets: times as many examples/s"] = rates["buckets"] / rates["full"]
     folder = ["--data-folder", str(values.data_folder)] if values.data_folder else []
-    common_flags = [*folder, "--preset", "trm", "--window", "lanes", "--log-every", "5", "--batch-size", str(values.batch)]
+    common_flags = [*folder, "--preset", "trm", "--canvas", "buckets", "--log-every", "5", "--batch-size", str(values.batch)]
     with tempfile.TemporaryDirectory() as scratch:
         light = [*common_flags, "--augmentations", "20", "--steps", "30"]
         one, two = (time_command(light, Path(scratch) / str(n), n)[1] for n in (1, 2))

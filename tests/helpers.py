@@ -35,12 +35,12 @@ from trm_arc.upstream import load_official, to_official
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 SETTINGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --window fit --augmentations 4 --batch-size 8 --halt-steps 2 "
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --canvas fit --augmentations 4 --batch-size 8 --halt-steps 2 "
     "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"
 ).split()
 SMALL_MODEL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 2, "latent_steps": 2}
 SMALL_TRAINING = {
-    "window": "fit",
+    "canvas": "fit",
     "augmentations": 6,
     "batch_size": 8,
     "warmup_steps": 3,

@@ -15,7 +15,7 @@ from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, require_least
 from trm_arc.common.text import printable
-from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_WINDOWS, Config, load_preset, settings
+from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, InferenceConfig
@@ -161,8 +161,8 @@ def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
     flag("--steps", type=int, help="supervision steps (default: as many as in training)")
     batch = "rollouts of views at a time; halved when the memory is not enough"
     flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
-    canvas = "canvas of a view: as in training, the whole board, or by the sizes that are visible"
-    flag("--window", dest="canvas", choices=VIEW_WINDOWS, default=DEFAULT.canvas, help=canvas)
+    canvas = "canvas of a view: as in training, the whole board, the smallest square for all tasks, or by the visible sizes"
+    flag("--canvas", choices=VIEW_CANVASES, default=DEFAULT.canvas, help=canvas)
 
 
 def add_refinement_flags(parser: argparse.ArgumentParser) -> None:

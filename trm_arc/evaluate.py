@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
     checkpoint, run_folder = ensemble.first, run_of(named[0])
     if config.canvas != DEFAULT.canvas and checkpoint.domain.shape is not None:
-        raise InputError(f"does nothing for {checkpoint.domain.plural}, which fill their board", flag="--window")
+        raise InputError(f"does nothing for {checkpoint.domain.plural}, which fill their board", flag="--canvas")
     asked = {"solutions": values.solutions, "puzzles": values.puzzles, "skip_bad": values.skip_bad}
     tasks = load_tests(checkpoint, values.data, values.data_folder, **asked)
     tasks = ensemble.check_tasks(tasks, drop_leaks=values.drop_leaks)

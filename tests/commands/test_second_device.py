@@ -93,7 +93,7 @@ def test_every_way(tmp_path: Path, tasks: Path, programs: Programs) -> None:
     """Training, resuming, adapting, answering in a session, puzzles with rollouts: nothing is left on the CPU."""
     run, small, submission = tmp_path / "run", tmp_path / "small", tmp_path / "submission.json"
     size = "--width 16 --heads 2 --cycles 1 --latent-steps 1 --halt-steps 2 --batch-size 4 --steps 2 --log-every 1".split()
-    fast = "--window lanes --augmentations 2 --transform-slots --positions rotary-2d --gate norm-swiglu".split()
+    fast = "--canvas buckets --augmentations 2 --transform-tokens --positions rotary-2d --gate norm-swiglu".split()
     arc = [*size, *fast, "--matrix-optimizer", "normuon", "--data", "", "--evaluation-data", str(tasks)]
     other = "--embeddings cpu --half-embeddings --halting q-learning --evaluate-every 1 --latents 2".split()
     waits = programs(

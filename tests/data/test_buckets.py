@@ -24,17 +24,19 @@ from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.training.state import inference_state, load_state, save_state
 from trm_arc.training.trainer import Trainer
 
-LANES = SMALL.override({"window": "lanes", "lanes": "4,6,30"})
+BUCKETS = SMALL.override({"canvas": "buckets", "bucket_sides": "4,6,30"})
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 
 
-def lanes_of(sides: str = "4,6,30"):
-    examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), LANES.override({"lanes": sides}))
+def bucketed(sides: str = "4,6,30"):
+    examples, _ = prepare_examples(
+        make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), BUCKETS.override({"bucket_sides": sides})
+    )
     return examples
 
 
 def test_every_pair_is_in_the_smallest_window_that_holds_it_and_its_marks() -> None:
-    examples = lanes_of()
+    examples = bucketed()
     assert [bucket.window for bucket in examples.buckets] == [Window(4, 4), Window(6, 6), Window(30, 30)]
     needs = examples.grids.shapes[examples.pairs].max(axis=(1, 2)) + 1
     seen = []
@@ -49,8 +51,8 @@ def test_every_pair_is_in_the_smallest_window_that_holds_it_and_its_marks() -> N
 
 def test_every_pair_keeps_its_share_of_the_steps() -> None:
     """Over many steps each pair is shown as often as any other, to the thousandth that shares are rounded to."""
-    examples = lanes_of()
-    config = replace(LANES.training, batch_size=3)
+    examples = bucketed()
+    config = replace(BUCKETS.training, batch_size=3)
     shown = np.zeros(len(examples.pairs))
     for step in range(1000):
         number, turn = examples.schedule.at(step)
@@ -64,11 +66,11 @@ def test_every_pair_keeps_its_share_of_the_steps() -> None:
 
 
 def test_a_bucket_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
-    examples = lanes_of()
+    examples = bucketed()
     number = 1
     bucket = examples.buckets[number]
     steps = [step for step in range(1000) if examples.schedule.at(step)[0] == number][: len(bucket.pairs)]
-    config = replace(LANES.training, batch_size=1)
+    config = replace(BUCKETS.training, batch_size=1)
     rows = [examples.batch(step, config) for step in steps]
     tasks = [int(np.searchsorted(examples.plan.starts, row.rows.numpy(), side="right")[0]) - 1 for row in rows]
     expected = np.repeat(bucket.tasks, np.diff(bucket.starts))
@@ -82,17 +84,17 @@ def test_a_bucket_shows_its_pairs_once_an_epoch_at_their_board_places() -> None:
 
 def test_translated_grids_keep_their_marks_in_buckets_and_not_on_full_boards() -> None:
     """On the full board the original lets grids lose their marks, and so do we; so does a grid as large as the board."""
-    config = replace(LANES.training, batch_size=200)
+    config = replace(BUCKETS.training, batch_size=200)
 
     def touch(examples: Examples, training: TrainingConfig) -> bool:
         batches = [examples.batch(step, training) for step in range(20)]
         return any(runs_into_edge(batch.tokens.numpy()).any() for batch in batches)
 
-    assert not touch(lanes_of(), config)
-    small = SMALL.override({"window": "full", "board_rows": 10, "board_columns": 10})
+    assert not touch(bucketed(), config)
+    small = SMALL.override({"canvas": "full", "board_rows": 10, "board_columns": 10})
     examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), small)
     assert touch(examples, small.training)
-    buckets = small.override({"window": "lanes", "lanes": "4,9", "board_rows": 9, "board_columns": 9})
+    buckets = small.override({"canvas": "buckets", "bucket_sides": "4,9", "board_rows": 9, "board_columns": 9})
     examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval", 9), buckets)
     assert touch(examples, buckets.training)
 
@@ -148,17 +150,17 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
 )
 def test_odd_buckets_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        lanes_of(text)
+        bucketed(text)
 
 
 def test_buckets_need_attention() -> None:
     with pytest.raises(InputError, match="there are no buckets for it"):
-        small_trainer(LANES.override({"mixer": "mlp", "positions": "none"}))
+        small_trainer(BUCKETS.override({"mixer": "mlp", "positions": "none"}))
 
 
 @pytest.mark.parametrize("changes", [{}, {"halting": "q-learning", "latents": 2}])
 def test_runs_in_buckets_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: Path) -> None:
-    config = SMALL.override({"window": "lanes", "lanes": "auto:3", **changes})
+    config = SMALL.override({"canvas": "buckets", "bucket_sides": "auto:3", **changes})
     first, second = small_trainer(config), small_trainer(config)
     for _ in range(5):
         first.train_step()
@@ -176,7 +178,7 @@ def test_runs_in_buckets_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: 
 def test_buckets_of_one_window_are_the_full_board() -> None:
     """With the board as the only bucket, and every grid at its corner, the run is that of window full."""
     still = SMALL.override({"translate": False})
-    full, bucket = (small_trainer(still.override(c)) for c in ({"window": "full"}, {"window": "lanes", "lanes": "30"}))
+    full, bucket = (small_trainer(still.override(c)) for c in ({"canvas": "full"}, {"canvas": "buckets", "bucket_sides": "30"}))
     for _ in range(3):
         a, b = full.train_step(), bucket.train_step()
         assert float(a.loss) == float(b.loss)
@@ -215,7 +217,7 @@ def test_canvases_whose_answer_touches_the_edge() -> None:
 
 
 def trained_in(tmp_path: Path, window: str):
-    trainer = small_trainer(SMALL.override({"window": window, "lanes": "auto:3"}))
+    trainer = small_trainer(SMALL.override({"canvas": window, "bucket_sides": "auto:3"}))
     for _ in range(3):
         trainer.train_step()
     return load_checkpoint(save_state(trainer, tmp_path / window, keep=1))
@@ -224,9 +226,9 @@ def trained_in(tmp_path: Path, window: str):
 def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
     """A model trained on full boards answers in buckets and the other way round; every view is predicted once."""
     tasks = make_tasks(3, 2, "eval")
-    for trained in ("full", "lanes"):
+    for trained in ("full", "buckets"):
         checkpoint = trained_in(tmp_path, trained)
-        for window in ("trained", "full", "lanes"):
+        for window in ("trained", "full", "buckets"):
             config = InferenceConfig(steps=2, batch_size=4, canvas=window)
             parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
             slots = np.concatenate([part.test_index for part in parts])
@@ -236,8 +238,15 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
                 assert sizes == {(30, 30)}
 
 
+def test_the_canvas_fits_all_tasks_if_asked_to() -> None:
+    tasks = make_tasks(3, 2, "eval")
+    windows, larger = choose_canvases(inference_state(small_trainer(SMALL)), tasks, "fit")
+    side = max(task.side for task in tasks)
+    assert (set(windows), larger) == ({Window(side, side)}, [])
+
+
 def test_a_run_in_a_single_bucket_is_answered_in_it() -> None:
-    trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "auto:1"}))
+    trainer = small_trainer(SMALL.override({"canvas": "buckets", "bucket_sides": "auto:1"}))
     assert trainer.examples.windows == [Window(6, 6)]
     windows, larger = choose_canvases(inference_state(trainer), make_tasks(3, 2, "eval"), "trained")
     assert set(windows) == {Window(6, 6)}
@@ -245,7 +254,7 @@ def test_a_run_in_a_single_bucket_is_answered_in_it() -> None:
 
 
 def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint, tasks = trained_in(tmp_path, "lanes"), make_tasks(3, 2, "eval")
+    checkpoint, tasks = trained_in(tmp_path, "buckets"), make_tasks(3, 2, "eval")
     from trm_arc.inference import predictor as predict
 
     windows, larger = choose_canvases(checkpoint, tasks, "trained")
@@ -265,8 +274,8 @@ def test_a_view_that_runs_into_the_edge_is_run_again_on_a_larger_window(tmp_path
 
 
 def test_tasks_that_no_bucket_holds_get_the_board() -> None:
-    examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), LANES.override({"lanes": "auto:2"}))
-    trainer = Trainer(LANES.override({"lanes": "auto:2"}), examples, CPU, 2)
+    examples, _ = prepare_examples(TaskSet([], "none"), make_tasks(3, 2, "eval"), BUCKETS.override({"bucket_sides": "auto:2"}))
+    trainer = Trainer(BUCKETS.override({"bucket_sides": "auto:2"}), examples, CPU, 2)
     large = make_tasks(2, 5, "large", 20)
     windows, _ = choose_canvases(inference_state(trainer), large, "trained")
     for window, (task, number) in zip(windows, large.tests, strict=True):

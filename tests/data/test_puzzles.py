@@ -292,9 +292,9 @@ def test_an_unwritable_cache_costs_time_and_no_more(
 
 def test_settings_follow_from_the_data(files: Path) -> None:
     given = {"data": str(files / "train.csv")}
-    config = fit_to_data(PRESETS["arc1-fast"].override({"transform_slots": False} | given), given, None)
+    config = fit_to_data(PRESETS["arc1-fast"].override({"transform_tokens": False} | given), given, None)
     assert (config.model.board_rows, config.model.board_columns, config.model.vocabulary) == (4, 4, 6)
-    assert config.training.window == "full"
+    assert config.training.canvas == "full"
     assert config.training.evaluation_data == str(files / "test.csv")
     maze = fit_to_data(PRESETS["trm"].override({"data": "maze-10x10"}), {"data": "maze-10x10"}, None)
     assert (maze.training.augmentations, maze.training.evaluation_data) == (0, "maze-10x10")
@@ -305,10 +305,10 @@ def test_settings_follow_from_the_data(files: Path) -> None:
     [
         (["--vocabulary", 12], "--vocabulary: sudoku-4x4 needs 6, got 12"),
         (["--board-rows", 9], "--board-rows: sudoku-4x4 needs 4, got 9"),
-        (["--window", "lanes"], "--window: sudoku-4x4 needs full, got lanes"),
+        (["--canvas", "buckets"], "--canvas: sudoku-4x4 needs full, got buckets"),
         (["--smallest", 3], "--smallest: does nothing for sudoku-4x4 puzzles"),
         (["--no-translate"], "--translate: does nothing for sudoku-4x4 puzzles"),
-        (["--transform-slots", "--prefix", 12], "transform_slots: they tell ARC's symmetries"),
+        (["--transform-tokens", "--prefix", 12], "transform_tokens: they tell ARC's symmetries"),
         (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, and maze-5x5-easy holds maze-5x5"),
         (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, and arc1-evaluation holds ARC tasks"),
     ],
@@ -550,7 +550,7 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
     for flag, value, reason in (
         ("--solutions", "x", "does nothing for sudoku-4x4 puzzles, whose files hold their answers"),
         ("--puzzles", -1, "--puzzles: at least 0"),
-        ("--window", "full", "fill their board"),
+        ("--canvas", "full", "fill their board"),
     ):
         code, _, error = command("evaluate", "--checkpoint", trained, flag, value, "--out", tmp_path)
         assert code == 2

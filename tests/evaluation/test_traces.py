@@ -27,7 +27,7 @@ from trm_arc.model.reasoner import Reasoner
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 HALF = Device(torch.device("cpu"), torch.bfloat16, "a test")
-SMALL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 3, "latent_steps": 2, "window": "fit", "augmentations": 3}
+SMALL = {"width": 16, "heads": 2, "prefix": 2, "cycles": 3, "latent_steps": 2, "canvas": "fit", "augmentations": 3}
 BOARD = {"board_rows": 7, "board_columns": 7}
 TASKS = make_tasks(2, 4, largest=5)
 KINDS = {
@@ -40,7 +40,7 @@ KINDS = {
     "mlp": {"mixer": "mlp", "positions": "none"},
     "latents": {"latents": 3},
     "noisy": {"noise": 0.3, "damping": 0.7},
-    "slots": {"transform_slots": True, "prefix": 14, "positions": "rotary-2d"},
+    "slots": {"transform_tokens": True, "prefix": 14, "positions": "rotary-2d"},
 }
 
 
@@ -56,7 +56,7 @@ def make_checkpoint(tasks: AnySet, changes: dict, windows: tuple[int, ...] = (7,
         plan = sample_plans(tasks, config.training.augmentations, 0)
         tensors |= {"plan.table": torch.from_numpy(plan.table), "plan.starts": torch.from_numpy(plan.starts)}
         entries = [(task.id, fingerprint(task)) for task in tasks]
-        rows = len(tasks) if config.model.transform_slots else len(plan.table)
+        rows = len(tasks) if config.model.transform_tokens else len(plan.table)
     else:
         tensors["plan.table"] = torch.zeros(1, 1)
     tensors["embedding.table"] = torch.randn(rows, config.model.width, generator=generator)
@@ -158,7 +158,7 @@ def test_a_callback_changes_nothing(changes: dict, rollouts: int) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"latents": 2}])
 def test_a_view_that_is_run_again_on_a_larger_window_shows_its_last_run_alone(changes: dict) -> None:
-    checkpoint = make_checkpoint(TASKS, {**changes, "window": "lanes", "lanes": "4,6,7"}, (4, 6, 7))
+    checkpoint = make_checkpoint(TASKS, {**changes, "canvas": "buckets", "bucket_sides": "4,6,7"}, (4, 6, 7))
     predictor, _ = make_predictor(checkpoint, TASKS, CPU, InferenceConfig(steps=2))
     larger = 0
     for test, one in enumerate(trace_refinement(checkpoint, TASKS, range(3), "abc", CPU, InferenceConfig(steps=2))):

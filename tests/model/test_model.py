@@ -68,7 +68,7 @@ SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns":
         {"convolution": 3},
         {"convolution": 5, "gate": "norm-swiglu", "mixer": "mlp", "positions": "none"},
         {"damping": 0.7, "states": 2},
-        {"transform_slots": True, "prefix": 14},
+        {"transform_tokens": True, "prefix": 14},
     ],
 )
 @pytest.mark.parametrize("window", [(5, 5), (4, 3)])
@@ -145,8 +145,8 @@ def test_gradient_flows_through_the_last_calls_alone() -> None:
     assert (gradient(1) == 0).all()  # the answer does not look at x
 
 
-def test_transform_slots_tell_the_symmetry_and_the_palette() -> None:
-    reasoner = Reasoner(ModelConfig(**{**SMALL, "prefix": 12}, transform_slots=True), torch.Generator().manual_seed(0)).double()
+def test_transform_tokens_tell_the_symmetry_and_the_palette() -> None:
+    reasoner = Reasoner(ModelConfig(**{**SMALL, "prefix": 12}, transform_tokens=True), torch.Generator().manual_seed(0)).double()
     state, tokens, vectors = reasoner.start(1, 5, 5, torch.float64), torch.ones(1, 5, 5), torch.zeros(1, 16, dtype=torch.float64)
 
     def logits(symmetry: int, palette: list[int]) -> torch.Tensor:
@@ -204,7 +204,7 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"mixer": "mlp"}, "positions: the MLP mixer"),
         ({"mixer": "fourier"}, "mixer: must be one of attention, mlp"),
         ({"gradient_calls": 16}, r"gradient_calls: must be 0 \(the last cycle\), -1 \(all\) or 1 to T \(n \+ 1\) = 15"),
-        ({"prefix": 2, "transform_slots": True}, "prefix: must be at least 12"),
+        ({"prefix": 2, "transform_tokens": True}, "prefix: must be at least 12"),
         ({"width": 512.0}, "width: must be a whole number"),
         ({"expansion": float("nan")}, "expansion: must be a finite number"),
         ({"convolution": 2}, "convolution: must be 0 or odd"),

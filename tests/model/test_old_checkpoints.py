@@ -29,8 +29,8 @@ EXPECTED = {
     "arc": {
         "data": "",
         "evaluation_data": "old_challenges.json",
-        "window": "lanes",
-        "lanes": "auto",
+        "canvas": "buckets",
+        "bucket_sides": "auto",
         "augmentations": 2,
     },
     "sudoku": {

@@ -365,7 +365,7 @@ def test_a_task_too_large_for_an_mlp_gets_guesses_alone(
     challenges: Path, answer: Callable, tmp_path: Path, command: Callable
 ) -> None:
     """The others are answered; `evaluate` refuses such a task, as it would count as wrong."""
-    mlp = [*SETTINGS, "--mixer", "mlp", "--positions", "none", "--window", "full", "--board-rows", 5, "--board-columns", 5]
+    mlp = [*SETTINGS, "--mixer", "mlp", "--positions", "none", "--canvas", "full", "--board-rows", 5, "--board-columns", 5]
     code, _, error = command("train", *mlp, "--data", "", "--evaluation-data", challenges, "--out", tmp_path / "mlp")
     assert code == 0, error
     document = json.loads(challenges.read_text())

@@ -32,7 +32,7 @@ from trm_arc.training.supervision import Metrics
 from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
 
 FLAGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --window fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
+    "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --canvas fit --augmentations 4 --batch-size 8 --warmup-steps 2 "
     "--halt-steps 2 --log-every 2 --precision float32 --device cpu"
 ).split()
 
@@ -231,7 +231,7 @@ def test_a_time_limit_holds_where_steps_are_long(
 @pytest.mark.parametrize("fit", [False, True])
 def test_a_time_limit_holds_in_buckets_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of the largest bucket at the full depth take many times as long as the first ones."""
-    changes = {"window": "lanes", "lanes": "auto:3", "depth_curriculum": "1/1:0.3"}
+    changes = {"canvas": "buckets", "bucket_sides": "auto:3", "depth_curriculum": "1/1:0.3"}
     trainer = small_trainer(SMALL.override(changes), steps=1000)
     longest = max(trainer.operations(bucket, None) for bucket in range(len(trainer.examples.buckets)))
     slow = Slow(trainer, monkeypatch, 0, 40 / longest)

@@ -35,7 +35,7 @@ OPTIONS = {
     "norm-swiglu": {"gate": "norm-swiglu"},
     "convolution": {"convolution": 3},
     "damping": {"damping": 0.8},
-    "transform-slots": {"transform_slots": True, "prefix": 12},
+    "transform-tokens": {"transform_tokens": True, "prefix": 12},
     "random-start": {"random_start": True},
     "latents": {"latents": 2},
     "mlp": {"mixer": "mlp", "positions": "none", "convolution": 3, "gate": "norm-swiglu"},
@@ -178,7 +178,7 @@ def test_meaningless_settings_are_refused(settings: dict, message: str) -> None:
 
 
 def test_our_options_are_off_in_the_published_presets_and_on_in_ours() -> None:
-    options = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_slots")
+    options = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_tokens")
     options += ("matrix_optimizer", "label_smoothing", "depth_curriculum")
     usual = {**Config().to_dict()["model"], **Config().to_dict()["training"]}
     on = {}
@@ -330,7 +330,7 @@ EVERY_OPTION = {
     "halting_loss_weight": {"halting_loss_weight": 0.25},
     "label_smoothing": {"label_smoothing": 0.2},
     "softmax": {"loss": "softmax"},
-    "transform_slots": {"transform_slots": True, "prefix": 12},
+    "transform_tokens": {"transform_tokens": True, "prefix": 12},
     "depth_curriculum": {"depth_curriculum": "1/1:0.9"},
     "noise": {"noise": 0.3},
     "random_start": {"random_start": True},
@@ -342,7 +342,7 @@ EVERY_OPTION = {
 @pytest.mark.parametrize("name", EVERY_OPTION)
 def test_every_option_reaches_training(name: str) -> None:
     """The first steps of a run with the option are not those of a run without; with it, they repeat."""
-    usual = {"halting": "exact"} if name != "transform_slots" else {"prefix": 12}
+    usual = {"halting": "exact"} if name != "transform_tokens" else {"prefix": 12}
     runs = []
     for changes in (usual, EVERY_OPTION[name], EVERY_OPTION[name]):
         trainer = small_trainer(SMALL.override(changes), dtype=torch.float64)
@@ -351,8 +351,8 @@ def test_every_option_reaches_training(name: str) -> None:
     assert runs[0] != runs[1]
 
 
-def test_transform_slots_of_the_batch_reach_the_model() -> None:
-    reasoner = tiny(transform_slots=True, prefix=12)
+def test_transform_tokens_of_the_batch_reach_the_model() -> None:
+    reasoner = tiny(transform_tokens=True, prefix=12)
     carry, vectors, start = in_flight(reasoner)
     config, losses = TrainingConfig(batch_size=2), []
     for transforms in (carry.batch.transforms, carry.batch.transforms.flip(0)):
@@ -524,7 +524,7 @@ COMPILER = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor th
         {},
         {"latents": 2, "gate": "norm-swiglu", "label_smoothing": 0.1},
         {"halting": "q-learning", "networks": 2, "gradient_calls": 2},
-        {"convolution": 3, "latent_steps": 0, "states": 0, "gradient_calls": 1, "transform_slots": True, "prefix": 12},
+        {"convolution": 3, "latent_steps": 0, "states": 0, "gradient_calls": 1, "transform_tokens": True, "prefix": 12},
         {"random_start": True, "damping": 0.9, "loss": "softmax"},
     ],
 )

@@ -29,7 +29,8 @@ from trm_arc.training.state import full_state, load_state, save_state
 from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
 
 FLAGS = (
-    "--width 16 --heads 2 --prefix 2 --cycles 2 --latent-steps 2 --window lanes --lanes auto:2 --augmentations 4 --batch-size 8 "
+    "--width 16 --heads 2 --prefix 2 --cycles 2 --latent-steps 2 --canvas buckets --bucket-sides auto:2 "
+    "--augmentations 4 --batch-size 8 "
     "--warmup-steps 2 --halt-steps 3 --ema 0.9 --learning-rate 1e-3 --log-every 2"
 ).split()
 LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0".split()
@@ -223,7 +224,7 @@ def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, co
 
 def test_a_run_without_training_tasks_goes_into_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
     """It holds an empty tensor, of the answers that it was trained on."""
-    flags = [*FLAGS, *data, "--data", "", "--lanes", "auto:1", "--steps", 2, "--export-size", "64KiB", "--out", tmp_path]
+    flags = [*FLAGS, *data, "--data", "", "--bucket-sides", "auto:1", "--steps", 2, "--export-size", "64KiB", "--out", tmp_path]
     code, _, error = command("train", *flags)
     assert code == 0, error
     shutil.rmtree(list_checkpoints(tmp_path)[0])
@@ -245,7 +246,7 @@ def test_a_run_that_ran_out_of_time_goes_on_from_pieces(data: list[str], tmp_pat
 
 def test_buckets_without_rows_in_flight_are_resumed(tmp_path: Path) -> None:
     """After an export some buckets have had their steps and have no rows yet; a checkpoint of that moment is whole."""
-    config = SMALL.override({"window": "lanes", "lanes": "auto:3"})
+    config = SMALL.override({"canvas": "buckets", "bucket_sides": "auto:3"})
     trainer = small_trainer(config)
     for _ in range(5):
         trainer.train_step()
@@ -324,7 +325,7 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
 
 
 def test_a_bucket_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = small_trainer(SMALL.override({"window": "lanes", "lanes": "4,6"}))
+    trainer = small_trainer(SMALL.override({"canvas": "buckets", "bucket_sides": "4,6"}))
     assert [bucket.window.rows for bucket in trainer.examples.buckets] == [4, 6]
     out_of_memory_above(3, monkeypatch, trainer, side=6)
     while set(trainer.examples.schedule.buckets[: trainer.step].tolist()) != {0, 1}:
@@ -421,8 +422,8 @@ def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Pa
     for words in ("bucket    pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
         assert words in text
     assert not (tmp_path / "run").exists()
-    full = ("--window", "full", "--dry-run", "--out", tmp_path / "run")
-    flags = [flag for flag in FLAGS if flag not in ("--lanes", "auto:2")]
+    full = ("--canvas", "full", "--dry-run", "--out", tmp_path / "run")
+    flags = [flag for flag in FLAGS if flag not in ("--bucket-sides", "auto:2")]
     code, text, error = command("train", *flags, *data, "--steps", 50, *full)
     assert code == 0, error
     assert ("FLOPs of a step" in text, "than on full boards" in text) == (True, False)

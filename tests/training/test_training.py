@@ -196,7 +196,7 @@ def test_batches_visit_every_pair_once_an_epoch_under_one_transform_of_its_task(
 
 
 def test_one_pair_a_visit_keeps_the_corner_and_pairs_move_together() -> None:
-    config = SMALL.override({"window": "full"})
+    config = SMALL.override({"canvas": "full"})
     trainer = small_trainer(config)
     batch = trainer.examples.batch(0, replace(config.training, batch_size=len(trainer.examples.pairs)))
     colour_in, colour_out = batch.tokens.numpy() >= 2, (batch.labels.numpy() >= 2) & (batch.labels.numpy() != IGNORE_INDEX)
@@ -235,7 +235,7 @@ def test_hidden_outputs_change_nothing(tmp_path: Path) -> None:
         {"random_start": True, "damping": 0.9, "noise": 0.1, "depth_curriculum": "1/2:0.5"},
         {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
         {"states": 2, "ema": 0.0},
-        {"transform_slots": True, "prefix": 12},
+        {"transform_tokens": True, "prefix": 12},
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -277,7 +277,7 @@ def test_every_preset_trains_three_steps(preset: str) -> None:
         examples = puzzles.domain.prepare(puzzles, puzzles, config)[0]
         trainer = Trainer(config, examples, Device(torch.device("cpu"), torch.float32, "a test"), 3)
     else:
-        small |= {"window": "fit", "smallest": 0}
+        small |= {"canvas": "fit", "smallest": 0}
         if PRESETS[preset].model.mixer == "mlp":
             small |= {"board_rows": 5, "board_columns": 5}
         trainer = small_trainer(PRESETS[preset].override(small), steps=3)

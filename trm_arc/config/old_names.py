@@ -9,10 +9,17 @@ from typing import Any
 
 from trm_arc.common.errors import InputError
 
-SETTINGS: dict[str, str] = {"thoughts": "latent_steps"}  # old name: new name
-VALUES: dict[str, dict[str, str]] = {}  # new name of a setting: its old values, with the new ones
+SETTINGS: dict[str, str] = {
+    "thoughts": "latent_steps",
+    "window": "canvas",
+    "lanes": "bucket_sides",
+    "transform_slots": "transform_tokens",
+}  # old name: new name
+VALUES: dict[str, dict[str, str]] = {"canvas": {"lanes": "buckets"}}  # new name of a setting: its old values, with the new ones
 FLAGS: dict[str, str] = {}  # flags that are no settings, without their dashes: old name: new name
-FLAG_VALUES: dict[str, dict[str, str]] = {}  # new name of a flag that is no setting: its old values, with the new ones
+FLAG_VALUES: dict[str, dict[str, str]] = {
+    "canvas": {"lanes": "buckets"}
+}  # new name of a flag that is no setting: its old values, with the new ones
 
 
 def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.records import check_record, load_record
 from trm_arc.config.old_names import with_new_names
 
-VIEW_WINDOWS = ("trained", "full", "lanes")  # canvases of a view: as in training, the whole board, by the visible sizes
+VIEW_CANVASES = ("trained", "full", "fit", "buckets")  # of a view: as in training, the board, the tasks, by visible sizes
 # The groups of the settings: the name of the table in a file, and the title in `--help`.
 SECTIONS = {"data": "data", "model": "model", "optimizer": "optimizer", "loss": "loss and halting", "schedule": "schedule"}
 _STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
@@ -58,7 +58,7 @@ class ModelConfig:
     random_start: bool = _model(False, "draw the initial states of every sample at random; otherwise they are fixed vectors")
     damping: float = _model(1.0, "share of a network call's result in the new state; the rest is the old state; 1: no damping")
     noise: float = _model(0.0, "standard deviation of the noise on the result of every network call in training", _AT_LEAST_0)
-    transform_slots: bool = _model(
+    transform_tokens: bool = _model(
         False, "one embedding per task, and prefix tokens for symmetry and palette; otherwise one per task and transform"
     )
     cycles: int = _model(3, "cycles in a supervision step (T)", _AT_LEAST_1)
@@ -83,7 +83,7 @@ class ModelConfig:
         _require(divides, "width", self.width, f"a multiple of {multiple} x heads ({self.heads})")
         rule = f"0 (the last cycle), -1 (all) or 1 to T (n + 1) = {self.calls}"
         _require(-1 <= self.gradient_calls <= self.calls, "gradient_calls", self.gradient_calls, rule)
-        needed = 2 + COLOURS if self.transform_slots else 1
+        needed = 2 + COLOURS if self.transform_tokens else 1
         rule = f"at least {needed} (task{', symmetry, ten colours' * (needed > 1)})"
         _require(self.prefix >= needed, "prefix", self.prefix, rule)
         self._check_meaning()
@@ -144,10 +144,10 @@ class TrainingConfig:
     )
     skip_bad: bool = _data(False, "leave out rows of a file that are not valid puzzles, instead of refusing the file")
     smallest: int = _data(0, "keep only so many evaluation tasks, those with the smallest canvas; 0: all", _AT_LEAST_0)
-    window: Literal["full", "fit", "lanes"] = _data(
+    canvas: Literal["full", "fit", "buckets"] = _data(
         "full", "the whole board; the smallest square that holds the evaluation tasks; or squares, each pair in the smallest"
     )
-    lanes: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
+    bucket_sides: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
     augmentations: int = _data(1000, "transforms sampled for a task, beside the identity", _AT_LEAST_0)
     translate: bool = _data(True, "place grids at random positions of the window in training")
     leave_out: str = _data("", "ids of training tasks to leave out, comma-separated")

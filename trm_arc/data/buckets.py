@@ -70,7 +70,9 @@ def sort_into_buckets(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -
     for number, side in enumerate(sides):
         pairs = np.flatnonzero(chosen == number)
         if not len(pairs):
-            raise InputError(f"no pair needs the window of {side} x {side}; leave it out, or use --lanes auto", flag="lanes")
+            raise InputError(
+                f"no pair needs the window of {side} x {side}; leave it out, or use --bucket-sides auto", flag="bucket_sides"
+            )
         tasks, counts = np.unique(owners[pairs], return_counts=True)
         buckets.append(SizeBucket(Window(side, side), tasks, pairs, np.concatenate([[0], np.cumsum(counts)])))
     return buckets
@@ -119,11 +121,13 @@ def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
     try:
         sides = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise InputError(f"sides by commas are expected, as 10,20,30, or auto, got {text!r}", flag="lanes") from None
+        raise InputError(f"sides by commas are expected, as 10,20,30, or auto, got {text!r}", flag="bucket_sides") from None
     if sides[0] < 1 or sides[-1] > board:
-        raise InputError(f"sides must be from 1 to the board's {board}, got {text}", flag="lanes")
+        raise InputError(f"sides must be from 1 to the board's {board}, got {text}", flag="bucket_sides")
     if sides[-1] < largest:
-        raise InputError(f"the largest pair needs a window of {largest} x {largest}, got {text}: add {largest}", flag="lanes")
+        raise InputError(
+            f"the largest pair needs a window of {largest} x {largest}, got {text}: add {largest}", flag="bucket_sides"
+        )
     return sides
 
 

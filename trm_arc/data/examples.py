@@ -111,7 +111,7 @@ class Examples:
         corners = None
         if self.domain.translates:
             space = np.maximum(*(transformed_shapes(self.grids.shapes[grid], table) for grid in index.T))
-            if config.window == "lanes":  # the marks stay inside: at test time an answer without them has run into the edge
+            if config.canvas == "buckets":  # the marks stay inside: at test time an answer without them has run into the edge
                 space = np.minimum(space + EOS_MARGIN, bucket.window)
             corners = corner_offsets(key(_PLACE, example), space, bucket.window, fixed | (not config.translate))
         tokens = self.domain.paint(self.grids, index[:, 0], table, bucket.window, corners)
@@ -176,7 +176,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             plan,
             plan,
             trained_inputs(kept),
-            "tasks" if settings.model.transform_slots else "transforms",
+            "tasks" if settings.model.transform_tokens else "transforms",
         ),
         left_out,
     )
@@ -192,26 +192,26 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
     if side > min(board):
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
     check_vocabulary(model, evaluation.domain)
-    if model.mixer == "mlp" and settings.training.window == "lanes":
+    if model.mixer == "mlp" and settings.training.canvas == "buckets":
         raise InputError(
-            "the MLP mixer has a weight for every position of its board, so there are no buckets for it", flag="window"
+            "the MLP mixer has a weight for every position of its board, so there are no buckets for it", flag="canvas"
         )
-    window = Window(side, side) if settings.training.window == "fit" else board
+    window = Window(side, side) if settings.training.canvas == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(
             f"the MLP mixer has a weight for every position of its board of {tuple(board)}, so the window must be that "
-            f"board, not {tuple(window)}: use --window full, or set --board-rows and --board-columns to {side}",
-            flag="window",
+            f"board, not {tuple(window)}: use --canvas full, or set --board-rows and --board-columns to {side}",
+            flag="canvas",
         )
     return window
 
 
 def _choose_buckets(sides: np.ndarray, owners: np.ndarray, window: Window, settings: Config) -> list[SizeBucket]:
     """The buckets of a run: one of the whole window, or several, by the sides of the pairs."""
-    if settings.training.window != "lanes":
+    if settings.training.canvas != "buckets":
         return [bucket._replace(window=window) for bucket in sort_into_buckets(owners, sides, [max(window)])]
     needs = np.minimum(sides + EOS_MARGIN, min(window))
-    return sort_into_buckets(owners, needs, parse_sides(settings.training.lanes, needs, min(window)))
+    return sort_into_buckets(owners, needs, parse_sides(settings.training.bucket_sides, needs, min(window)))
 
 
 def check_vocabulary(model: ModelConfig, domain: Domain) -> None:

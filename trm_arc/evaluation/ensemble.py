@@ -83,7 +83,7 @@ class Ensemble:
             "data": tasks.name,
             "views": views,
             "steps": config.steps or self.first.config.training.halt_steps,
-            "window": config.canvas,
+            "canvas": config.canvas,
             "rollouts": config.rollouts,
             "noise": config.noise,
             "patience": config.patience,

@@ -23,7 +23,7 @@ from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint import Checkpoint, check_rows
 
 MOST_VIEWS = 2**20  # of a puzzle; its symmetries are sampled when they are needed
-LANES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in lanes
+BUCKET_SIDES = (11, 14, 17, 21, 25)  # sides below the board's for a model that was not trained in buckets
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def find_view_embeddings(checkpoint: Checkpoint, tasks: AnySet) -> ViewEmbedding
         else:
             rows = slice(int(plan.starts[number]), int(plan.starts[number + 1]))
             tables.append(plan.table[rows])
-            shared = checkpoint.config.model.transform_slots
+            shared = checkpoint.config.model.transform_tokens
             vectors.append(table[number].expand(len(tables[-1]), -1) if shared else table[rows])
     return ViewEmbeddings(Plan.concatenate(tables), torch.cat(vectors), unseen)
 
@@ -76,25 +76,26 @@ def choose_canvases(checkpoint: Checkpoint, tasks: AnySet, canvas: str) -> tuple
         canvas: see `InferenceConfig`; solutions of tasks are not read for it.
 
     Raises:
-        InputError: canvases by visible sizes for the MLP mixer.
+        InputError: another canvas than the board for the MLP mixer.
     """
     model = checkpoint.config.model
     if tasks.domain.shape is not None:
         return [Window(*tasks.domain.shape)] * len(tasks), []
     board, trained = Window(model.board_rows, model.board_columns), checkpoint.metadata.windows
     if model.mixer == "mlp":
-        if canvas == "lanes":
+        if canvas in ("fit", "buckets"):
             problem = f"{canvas}: the MLP mixer has a weight for every position of its board; use full or trained"
-            raise InputError(problem, flag="--window")
+            raise InputError(problem, flag="--canvas")
         return [trained[-1]] * tasks.outputs, []  # a test input that it does not hold has no views
     tests = list(tasks.tests)
-    trained_in_lanes = checkpoint.config.training.window == "lanes"  # of one window, too
-    if canvas == "lanes" or (canvas == "trained" and trained_in_lanes):
-        sides = trained if trained_in_lanes else [Window(side, side) for side in LANES if side < min(board)]
+    trained_in_buckets = checkpoint.config.training.canvas == "buckets"  # of one window, too
+    if canvas == "buckets" or (canvas == "trained" and trained_in_buckets):
+        sides = trained if trained_in_buckets else [Window(side, side) for side in BUCKET_SIDES if side < min(board)]
         larger = sorted({*sides, board})
         needed = [min(expected_side(task, number), min(board)) for task, number in tests]
         return [next(window for window in larger if min(window) >= side) for side in needed], larger
-    default = board if canvas == "full" else trained[-1]
+    side = min(max(task.side for task, _ in tests), min(board))
+    default = {"full": board, "fit": Window(side, side)}.get(canvas, trained[-1])
 
     def smallest(task: Task) -> Window:
         return min(board, smallest_window([grid.shape for grid in task.visible_grids]))

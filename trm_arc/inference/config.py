@@ -13,7 +13,7 @@ class InferenceConfig:
     Attributes:
         steps: supervision steps at most; None: as many as in training.
         batch_size: rollouts of views at a time; halved when the memory is not enough.
-        canvas: of a view: as in training, the whole board, or by the sizes that are visible.
+        canvas: of a view: as in training, the whole board, the smallest square that holds all tasks, or by the visible sizes.
         rollouts: noisy attempts at a view, of which the halting head picks the one surest of its answer; the first has no noise.
         noise: deviation of what is added to the scratch states of the other rollouts before every step.
         patience: steps after which a rollout whose answer has not changed in them stops; 0: never before the last.
@@ -24,7 +24,7 @@ class InferenceConfig:
 
     steps: int | None = None
     batch_size: int = 256
-    canvas: Literal["trained", "full", "lanes"] = "trained"
+    canvas: Literal["trained", "full", "fit", "buckets"] = "trained"
     rollouts: int = 1
     noise: float = 0.2
     patience: int = 0

@@ -394,7 +394,7 @@ def check_rows(checkpoint: Checkpoint) -> Tensor:
         InputError: it is missing, or of another size.
     """
     table = checkpoint.tensors.get("embedding.table")
-    rows = len(checkpoint.tasks) if checkpoint.config.model.transform_slots else len(checkpoint.tensors["plan.table"])
+    rows = len(checkpoint.tasks) if checkpoint.config.model.transform_tokens else len(checkpoint.tensors["plan.table"])
     if table is None or tuple(table.shape) != (rows, checkpoint.config.model.width):
         raise InputError(f"embedding.table: {_DAMAGED}", file=checkpoint.where)
     return table

@@ -96,7 +96,7 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
         InputError: the reasoner uses an option that the original does not have.
     """
     default, config = ModelConfig(), reasoner.config
-    ours = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_slots")
+    ours = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_tokens")
     foreign = [f"{name} {getattr(config, name)}" for name in ours if getattr(config, name) != getattr(default, name)]
     foreign += ["positions rotary-2d"] * (config.positions == "rotary-2d")
     foreign += _unsupported_variants(config)

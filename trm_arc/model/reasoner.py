@@ -154,7 +154,7 @@ class Reasoner(nn.Module):
         self.networks = nn.ModuleList(
             nn.ModuleList(Block(config, tokens) for _ in range(config.layers)) for _ in range(config.networks)
         )
-        if config.transform_slots:
+        if config.transform_tokens:
             self.symmetry_slot = nn.Parameter(torch.empty(SYMMETRIES, config.width))
             self.palette_slots = nn.Parameter(torch.empty(COLOURS, config.width))
         self.head = nn.Parameter(torch.empty(config.vocabulary, config.width))
@@ -288,7 +288,7 @@ class Reasoner(nn.Module):
     def _embed(self, tokens: Tensor, task_vectors: Tensor, transforms: Tensor, dtype: torch.dtype) -> Tensor:
         embedding = self.embed_tokens.to(dtype)
         parts = [task_vectors.to(dtype)[:, None]]
-        if self.config.transform_slots:
+        if self.config.transform_tokens:
             # A prefix token for each colour of the untransformed task says which token stands for it now; attention looks it up.
             became = F.embedding(transforms[:, 1:].int() + FIRST_COLOUR, embedding)
             parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_slot.to(dtype)))

@@ -9,7 +9,7 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
 from trm_arc.common.text import printable
-from trm_arc.config import VIEW_WINDOWS
+from trm_arc.config import VIEW_CANVASES
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
@@ -133,8 +133,8 @@ def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, dev
     """
     results = _require_results(subject)
     slots = choose_tests(results, names)
-    steps, window = results.metadata.get("steps"), results.metadata.get("window", "trained")
-    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_WINDOWS:
+    steps, window = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
+    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_CANVASES:
         raise InputError(f"{subject.name}: its predictions state {steps} steps on windows as {window}; evaluate it again")
     config = InferenceConfig(steps=steps, canvas=window)
     formed = trace_refinement(model, results.tasks, slots, results.tasks.names, device, config)

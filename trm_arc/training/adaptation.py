@@ -14,7 +14,7 @@ from trm_arc.model.checkpoint import domain_of_checkpoint
 
 WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
 # Settings that were about the checkpoint's own data, with what they are for the tasks to adapt to.
-_FRESH = {"data": "", "leave_out": "", "drop_leaks": False, "smallest": 0, "lanes": "auto:6"}
+_FRESH = {"data": "", "leave_out": "", "drop_leaks": False, "smallest": 0, "bucket_sides": "auto:6"}
 
 
 def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bool = True) -> Config:
@@ -29,7 +29,7 @@ def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bo
     if trained:  # what a long run from scratch begins with is behind it
         own = {"warmup_steps": min(base.training.warmup_steps, WARM_UP), "depth_curriculum": ""}
     if recipe == "own" and base.model.mixer == "attention":
-        own["window"] = "lanes"  # the same gradient for a fraction of the cells
+        own["canvas"] = "buckets"  # the same gradient for a fraction of the cells
     return base.override(_FRESH | own | RECIPES[recipe] | {"evaluation_data": challenges})
 
 

@@ -84,7 +84,7 @@ def refuse_idle_settings(given: Collection[str], training: TrainingConfig) -> No
         "matrix_learning_rate": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
         "matrix_weight_decay": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
         "halt_exploration": (training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
-        "lanes": (training.window != "lanes", "--window lanes"),
+        "bucket_sides": (training.canvas != "buckets", "--canvas buckets"),
         "epochs": (training.steps > 0, "--steps 0"),
     }
     for name, (does_nothing, needs) in idle.items():

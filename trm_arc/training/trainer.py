@@ -218,7 +218,7 @@ class Trainer:
                 if not is_out_of_memory(error):
                     raise
                 if self.pieces[bucket] == 1:
-                    raise OwnError("not enough memory for a single row; lower --width, or use --window lanes") from None
+                    raise OwnError("not enough memory for a single row; lower --width, or use --canvas buckets") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
-_IDLE = ("smallest", "lanes", "translate", "leave_out")  # settings that say nothing of boards of one size
+_IDLE = ("smallest", "bucket_sides", "translate", "leave_out")  # settings that say nothing of boards of one size
 _MOST = 2**62  # of a number in a file
 
 
@@ -190,7 +190,7 @@ class BoardDomain(Domain):
         if "data" in given and "evaluation_data" not in given:
             config = config.override({"evaluation_data": test_of(config.training.data)})
         rows, columns = self.shape
-        needed = {"board_rows": rows, "board_columns": columns, "vocabulary": self.vocabulary, "window": "full"}
+        needed = {"board_rows": rows, "board_columns": columns, "vocabulary": self.vocabulary, "canvas": "full"}
         for name, value in needed.items():
             if name in given and given[name] != value:
                 problem = f"{self.name} needs {value}, got {given[name]}; leave the flag out"
@@ -200,9 +200,9 @@ class BoardDomain(Domain):
                 problem = f"{self.name} has {self.transforms - 1} other images by symmetry, got {given['augmentations']}"
                 raise InputError(problem, flag="--augmentations")
             needed["augmentations"] = 0  # a preset of ARC; a maze's label is not symmetric
-        if config.model.transform_slots:
-            problem = "they tell ARC's symmetries and colours; use --no-transform-slots for puzzles"
-            raise InputError(problem, flag="transform_slots")
+        if config.model.transform_tokens:
+            problem = "they tell ARC's symmetries and colours; use --no-transform-tokens for puzzles"
+            raise InputError(problem, flag="transform_tokens")
         return config.override(needed)
 
     def drop_leaks(self, training: PuzzleSet, evaluation: PuzzleSet) -> tuple[PuzzleSet, list[str], list[str]]:
