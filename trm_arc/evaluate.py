@@ -17,7 +17,7 @@ from trm_arc.evaluation.saving import save_results
 from trm_arc.inference.config import DEFAULT
 from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
-from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_forming, write_report
+from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 
 
 def make_parser() -> Parser:
@@ -91,7 +91,7 @@ def save(results: Results, out: Path) -> None:
 def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:
     """Trace how some answers are refined, and write the report; without one all other files stay."""
     try:
-        subject = renew_forming(make_subject(str(out), out, results, run_folder), (), checkpoint, device)
+        subject = renew_traces(make_subject(str(out), out, results, run_folder), (), checkpoint, device)
         write_report(out / REPORT_FILE, subject)
         print("\n".join(filter(None, (subject.note, f"wrote {out / REPORT_FILE}: open it in a browser"))))
     except InputError as error:

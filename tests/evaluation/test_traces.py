@@ -229,7 +229,7 @@ def test_frames_that_say_nothing_are_refused(tmp_path: Path, change: dict) -> No
     for broken in (frame | change, {name: part for name, part in frame.items() if name not in change}, None, []):
         document["formed"][0]["frames"][1] = broken
         (tmp_path / "a.json").write_text(json.dumps(document))
-        with pytest.raises(InputError, match="--forming") as refused:
+        with pytest.raises(InputError, match="--trace") as refused:
             read_traces(tmp_path / "a.json")
         assert refused.value.file == tmp_path / "a.json"
         assert refused.value.place.startswith("formed.0")
@@ -269,7 +269,7 @@ def test_named_test_inputs_are_traced() -> None:
     rows = random_puzzles("sudoku-4x4", 0)
     assert choose_tests(rows, ["2", "row 6"]) == [1, 5]
     for odd, every in (("04", results), ("", results), ("01 test 3", results), ("row 7", rows), ("0", rows)):
-        with pytest.raises(InputError, match=f"--forming: {odd} is not in .*; name a task or a row, as (00|row 1)"):
+        with pytest.raises(InputError, match=f"--trace: {odd} is not in .*; name a task or a row, as (00|row 1)"):
             choose_tests(every, [odd])
 
 

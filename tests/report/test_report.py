@@ -350,7 +350,7 @@ def test_puzzles(opened: Callable, name: str) -> None:
     ranked = [[Candidate(grid, 3, 0.8), right[n]] if n % 2 == 0 else [right[n]] for n, grid in enumerate(wrong)]
     ranked[5] = []
     results = make_results({"data": name}, puzzles, ranked, np.full((6, 1), 4))
-    page = opened(make_page(name, results, forming=form(results, ["row 1"])))
+    page = opened(make_page(name, results, traces=form(results, ["row 1"])))
     open_all(page)
     assert "33.3" in page.inner_text("#scores")
     assert page.locator("select[id^=filter-group] option").count() >= 2
@@ -378,7 +378,7 @@ def test_no_name_injects_markup(opened: Callable, tmp_path: Path) -> None:
     made = dict(zip(("checkpoint", "data", "views", "step"), HOSTILE, strict=False))
     results = Results(made, tasks, answer(tasks).answers)
     names = Contents(results).names
-    subject = Subject(HOSTILE[1], tmp_path, results, forming=form(results, names[:3]))
+    subject = Subject(HOSTILE[1], tmp_path, results, traces=form(results, names[:3]))
     write_report(tmp_path / "out.html", subject, [Subject(HOSTILE[0], tmp_path, answer(tasks, 1))], tmp_path / "pictures")
     text = (tmp_path / "out.html").read_text(encoding="utf-8")
     assert "49" not in re.findall(r"training step</dt><dd>(.*?)</dd>", text)
@@ -392,7 +392,7 @@ def test_no_name_injects_markup(opened: Callable, tmp_path: Path) -> None:
     assert shown(page) == [name for name in names if "script" in name]
     handlers = "all => all.filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"
     assert page.eval_on_selector_all("*", handlers) == 0
-    assert all(re.fullmatch(r"forming-[\w-]+\.(svg|png|gif)", path.name) for path in (tmp_path / "pictures").iterdir())
+    assert all(re.fullmatch(r"trace-[\w-]+\.(svg|png|gif)", path.name) for path in (tmp_path / "pictures").iterdir())
 
 
 def test_a_foreign_script_would_not_run(opened: Callable, page_text: str) -> None:
@@ -414,7 +414,7 @@ def test_tests_of_one_name_are_told_apart(opened: Callable) -> None:
     names = Contents(results).names
     assert len(set(names)) == 6
     formed = Trace("row 1 (2)", [Frame(1, 1, True, both.answers[3], 0.5)])
-    page = opened(make_page("x", results, forming=[formed]))
+    page = opened(make_page("x", results, traces=[formed]))
     page.click(".player a")
     assert page.locator("#detail-3").is_visible()
     page.click("#test-3 .open")
@@ -433,11 +433,11 @@ def test_some_solutions_alone_are_counted(opened: Callable, results: Results) ->
 
 def test_pictures_of_a_former_report_go_and_nothing_else(results: Results, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
-    (folder / "forming-folder.svg").mkdir(parents=True)
-    for name in ("forming-old.gif", "curves-steps.png", "forming-notes.txt", "mine.png"):
+    (folder / "trace-folder.svg").mkdir(parents=True)
+    for name in ("trace-old.gif", "curves-steps.png", "trace-notes.txt", "mine.png"):
         (folder / name).touch()
-    write_report(tmp_path / "report.html", Subject("x", tmp_path, results, forming=form(results, [])), pictures=folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["forming-folder.svg", "forming-notes.txt", "mine.png"]
+    write_report(tmp_path / "report.html", Subject("x", tmp_path, results, traces=form(results, [])), pictures=folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["trace-folder.svg", "trace-notes.txt", "mine.png"]
 
 
 def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,11 +466,11 @@ def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path
     shutil.copytree(trained, run)
     checkpoint = run / "checkpoint-00000002"
     assert command("evaluate", "--checkpoint", checkpoint, "--device", "cpu", "--views", 2)[0] == 0
-    before = (run / "forming.json").read_bytes()
-    assert command("report", run, "--forming", "--device", "cpu", "--no-pictures")[0] == 0
-    assert (run / "forming.json").read_bytes() == before
+    before = (run / "traces.json").read_bytes()
+    assert command("report", run, "--trace", "--device", "cpu", "--no-pictures")[0] == 0
+    assert (run / "traces.json").read_bytes() == before
     shutil.rmtree(checkpoint)
-    code, _, error = command("report", run, "--forming", "--device", "cpu")
+    code, _, error = command("report", run, "--trace", "--device", "cpu")
     assert (code, "the checkpoint that answered, of step 2, is not there; name one with --checkpoint" in error) == (2, True)
 
 
@@ -499,11 +499,11 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
         (["{tmp}"], "neither an evaluation nor the metrics of training"),
         (["{tmp}/odd.json"], "no predictions of this trm_arc"),
         ([], "required"),
-        (["{tmp}/a", "--forming", "zzz"], "zzz is not in made"),
-        (["{tmp}/a", "--checkpoint", "x"], "does nothing without --forming"),
-        (["{tmp}/a", "--forming", "made00"], "--checkpoint"),
+        (["{tmp}/a", "--trace", "zzz"], "zzz is not in made"),
+        (["{tmp}/a", "--checkpoint", "x"], "does nothing without --trace"),
+        (["{tmp}/a", "--trace", "made00"], "--checkpoint"),
         (["{tmp}/a", "--out", "{tmp}"], "is a folder"),
-        (["{tmp}/a", "--device", "cpu"], "--device: does nothing without --forming"),
+        (["{tmp}/a", "--device", "cpu"], "--device: does nothing without --trace"),
         (["x" * 300], "cannot be looked up"),
     ],
 )

@@ -16,8 +16,8 @@ from trm_arc.common.errors import InputError, shorten
 # What an evaluation leaves in a run's folder.
 PREDICTIONS_FILE, ANSWERS_FILE = "predictions.json", "predictions.csv"
 SCORES_FILE, SUBMISSION_FILE = "metrics.json", "submission.json"
-REPORT_FILE, FORMING_FILE = "report.html", "forming.json"
-RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, FORMING_FILE)
+REPORT_FILE, TRACES_FILE = "report.html", "traces.json"
+RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, TRACES_FILE)
 _KEY = re.compile(rb'"\s*:')
 _DEEPEST = 100  # objects and lists in one another; no file of this kit comes near
 

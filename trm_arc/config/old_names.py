@@ -16,7 +16,7 @@ SETTINGS: dict[str, str] = {
     "transform_slots": "transform_tokens",
 }  # old name: new name
 VALUES: dict[str, dict[str, str]] = {"canvas": {"lanes": "buckets"}}  # new name of a setting: its old values, with the new ones
-FLAGS: dict[str, str] = {}  # flags that are no settings, without their dashes: old name: new name
+FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are no settings, without their dashes: old name: new name
 FLAG_VALUES: dict[str, dict[str, str]] = {
     "canvas": {"lanes": "buckets"}
 }  # new name of a flag that is no setting: its old values, with the new ones

@@ -7,11 +7,11 @@ from typing import Any
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import (
     ANSWERS_FILE,
-    FORMING_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
     SCORES_FILE,
     SUBMISSION_FILE,
+    TRACES_FILE,
     to_json,
     write_atomic,
 )
@@ -36,7 +36,7 @@ def save_results(out: Path, results: Results, scores: Mapping[str, Any] | None) 
     tasks, submits = results.tasks, results.tasks.domain.submits
     if submits:
         write_submission(out / SUBMISSION_FILE, tasks, results.grids)
-    _remove_stale(out, (REPORT_FILE, FORMING_FILE))
+    _remove_stale(out, (REPORT_FILE, TRACES_FILE))
     if scores is None:
         _remove_stale(out, (SCORES_FILE,))
     else:

@@ -22,8 +22,8 @@ from trm_arc.inference.predictor import Predictor
 from trm_arc.inference.refinement import RefinementStep
 from trm_arc.model.checkpoint import Checkpoint
 
-FORMAT, VERSION = "trm_arc forming", 1
-ADVICE = "remove it, or write it again with --forming"
+FORMAT, VERSION = "trm_arc traces", 1
+ADVICE = "remove it, or write it again with --trace"
 DEFAULT_COUNT, MOST = 4, 50  # test inputs that are traced, if none are named, and at most
 
 
@@ -68,7 +68,7 @@ class _TraceFile:
     """Traces as they are kept."""
 
     formed: list[Trace]
-    format: Literal["trm_arc forming"] = FORMAT
+    format: Literal["trm_arc traces"] = FORMAT
     version: Literal[1] = VERSION
 
 
@@ -83,7 +83,7 @@ def choose_tests(results: Results, names: Sequence[str] = ()) -> list[int]:
     """
     test_names = results.tasks.names
     if len(names) > MOST:
-        raise InputError(f"at most {MOST} can be traced for one page, got {len(names)}", flag="--forming")
+        raise InputError(f"at most {MOST} can be traced for one page, got {len(names)}", flag="--trace")
     if names:
         return list(dict.fromkeys(test for name in names for test in _find(name, test_names, results)))
     outcomes = score_tests(results)
@@ -101,7 +101,7 @@ def _find(name: str, test_names: Sequence[str], results: Results) -> list[int]:
     tasks = results.tasks
     owned = tasks.find_tests(name)
     if not owned:
-        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {test_names[0]}", flag="--forming")
+        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {test_names[0]}", flag="--trace")
     return owned
 
 

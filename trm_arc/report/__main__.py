@@ -14,7 +14,7 @@ from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import choose_tests
 from trm_arc.model.export import load_newest
 from trm_arc.report.logs import summary_table
-from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_forming, write_report
+from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_traces, write_report
 
 
 def make_parser() -> Parser:
@@ -28,9 +28,9 @@ def make_parser() -> Parser:
     named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json"
     parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
     parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
-    forming = "show how answers form: ids of tasks, or rows of puzzles (without any: the first test input of each outcome)"
-    parser.add_argument("--forming", nargs="*", metavar="ID", help=forming)
-    parser.add_argument("--checkpoint", type=Path, help="the model of --forming (default: the one that gave the answers)")
+    trace = "show refinement traces: ids of tasks, or rows of puzzles (without any: the first test input of each outcome)"
+    parser.add_argument("--trace", nargs="*", metavar="ID", help=trace)
+    parser.add_argument("--checkpoint", type=Path, help="the model of --trace (default: the one that gave the answers)")
     parser.add_argument("--no-pictures", action="store_true", help="write only the page, no SVG, PNG and GIF files")
     add_device_flags(parser)
     return parser
@@ -41,13 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     given = {"--checkpoint": values.checkpoint, "--device": values.device != "auto", "--precision": values.precision != "auto"}
     for flag, value in given.items():
-        if value and values.forming is None:
-            raise InputError("does nothing without --forming", flag=flag)
+        if value and values.trace is None:
+            raise InputError("does nothing without --trace", flag=flag)
     first, *others = (find_subject(path) for path in {path.resolve(): path for path in values.subjects}.values())
     out = values.out or first.folder / REPORT_FILE
     check_writable(out.parent, (out.name,))
-    if values.forming is not None:
-        first = watch(first, values.forming, values.checkpoint, find_device(values.device, values.precision))
+    if values.trace is not None:
+        first = watch(first, values.trace, values.checkpoint, find_device(values.device, values.precision))
     files = write_report(out, first, others, None if values.no_pictures else out.parent / PICTURES)
     print_numbers(first, others)
     if files:
@@ -70,7 +70,7 @@ def watch(subject: Subject, names: Sequence[str], checkpoint: Path | None, devic
         choose_tests(subject.results, names)  # an unknown name is refused before a model is loaded
     model = load_newest(checkpoint or find_checkpoint(subject))
     print(printable(f"{model.where}, step {model.step}\ndevice: {device.reason}".replace("\n", "; ")))
-    return renew_forming(subject, names, model, device)
+    return renew_traces(subject, names, model, device)
 
 
 def print_numbers(first: Subject, others: Sequence[Subject]) -> None:

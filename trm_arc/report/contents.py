@@ -196,7 +196,7 @@ class Contents:
             "outcome": OUTCOME_TITLES[self.outcomes[number].outcome],
         }
 
-    def forming(self, formed: Sequence[Trace]) -> list[dict[str, Any]]:
+    def traces(self, formed: Sequence[Trace]) -> list[dict[str, Any]]:
         """How answers form: the test input's number, and its frames.
 
         Args:

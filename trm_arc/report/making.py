@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import ANSWERS_FILE, FORMING_FILE, PREDICTIONS_FILE, write_atomic
+from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, TRACES_FILE, write_atomic
 from trm_arc.common.text import printable
 from trm_arc.config import VIEW_CANVASES
 from trm_arc.evaluation.results import Results, find_results
@@ -21,7 +21,7 @@ from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
 
 PICTURES = "pictures"  # the folder for them, beside the page
-_PICTURE = re.compile(r"(forming-[\w-]+|curves-\w+)\.(svg|png|gif)")
+_PICTURE = re.compile(r"(trace-[\w-]+|curves-\w+)\.(svg|png|gif)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Subject:
         results: its evaluation; None if there is none.
         run: the folder of the training that made it; None if that is not known.
         log: of that training; None if there is none.
-        forming: how some of its answers form.
+        traces: of some of its answers.
         note: what a user should know of the reading; may be empty.
     """
 
@@ -43,7 +43,7 @@ class Subject:
     results: Results | None
     run: Path | None = None
     log: RunLog | None = None
-    forming: Sequence[Trace] = ()
+    traces: Sequence[Trace] = ()
     note: str = ""
 
 
@@ -85,9 +85,9 @@ def make_subject(name: str, folder: Path, results: Results | None, run: Path | N
             if results is None:
                 raise
             note = f"no curves of training: {error}"
-    file = folder / FORMING_FILE
-    forming = read_traces(file, results) if results is not None and file.is_file() else ()
-    return Subject(name, folder, results, run, log, forming, note)
+    file = folder / TRACES_FILE
+    traces = read_traces(file, results) if results is not None and file.is_file() else ()
+    return Subject(name, folder, results, run, log, traces, note)
 
 
 def find_run(folder: Path, results: Results | None) -> Path | None:
@@ -121,11 +121,11 @@ def find_checkpoint(subject: Subject) -> Path:
 
 def _require_results(subject: Subject) -> Results:
     if subject.results is None:
-        raise InputError(f"{subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`", flag="--forming")
+        raise InputError(f"{subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`", flag="--trace")
     return subject.results
 
 
-def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, device: Device) -> Subject:
+def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, device: Device) -> Subject:
     """Watch how answers form, and keep that beside the evaluation.
 
     Raises:
@@ -138,8 +138,8 @@ def renew_forming(subject: Subject, names: Sequence[str], model: Checkpoint, dev
         raise InputError(f"{subject.name}: its predictions state {steps} steps on windows as {window}; evaluate it again")
     config = InferenceConfig(steps=steps, canvas=window)
     formed = trace_refinement(model, results.tasks, slots, results.tasks.names, device, config)
-    write_traces(subject.folder / FORMING_FILE, formed)
-    return replace(subject, forming=formed)
+    write_traces(subject.folder / TRACES_FILE, formed)
+    return replace(subject, traces=formed)
 
 
 def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pictures: Path | None = None) -> list[Path]:
@@ -163,11 +163,11 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     training = Training(curves, format_summary(logs)) if curves else None
     rivals = {other.name: other.results for other in others if other.results is not None} if first.results is not None else {}
     title = first.name if first.results is None else f"{first.name}: {printable(first.results.tasks.name)}"
-    page = make_page(title, first.results, forming=first.forming, training=training, others=rivals)
+    page = make_page(title, first.results, traces=first.traces, training=training, others=rivals)
     write_atomic(out, page.encode())
     if pictures is None:
         return []
-    drawn = {name: data for curve in curves for name, data in curve.pictures.items()} | draw_forming(first)
+    drawn = {name: data for curve in curves for name, data in curve.pictures.items()} | render_traces(first)
     remove_pictures(pictures)
     return write_pictures(drawn, pictures)
 
@@ -192,11 +192,11 @@ def remove_pictures(folder: Path) -> None:
         raise InputError(f"pictures of an earlier report cannot be removed ({error.strerror})", file=folder) from None
 
 
-def draw_forming(subject: Subject) -> dict[str, bytes]:
+def render_traces(subject: Subject) -> dict[str, bytes]:
     """The strips and animated pictures of what was watched, by the names of their files."""
-    if subject.results is None or not subject.forming:
+    if subject.results is None or not subject.traces:
         return {}
     tasks = subject.results.tasks
     names, inputs, known = tasks.names, tasks.questions, tasks.truths
-    places = [names.index(one.name) for one in subject.forming]
-    return draw_strips(subject.forming, [BoardDrawer(tasks.domain, inputs[at], known[at]) for at in places])
+    places = [names.index(one.name) for one in subject.traces]
+    return draw_strips(subject.traces, [BoardDrawer(tasks.domain, inputs[at], known[at]) for at in places])

@@ -40,7 +40,7 @@ def make_page(
     title: str,
     results: Results | None,
     *,
-    forming: Sequence[Trace] = (),
+    traces: Sequence[Trace] = (),
     training: Training | None = None,
     others: Mapping[str, Results] | None = None,
 ) -> str:
@@ -55,9 +55,9 @@ def make_page(
     template = _load_template()
     program, style = "".join(map(_read, _PROGRAM)), _read("page.css")
     values: dict[str, Any] = {"title": title, "evaluation": results is not None, "facts": (), "data": {"tests": []}}
-    values |= dict.fromkeys(("scores", "misses", "groups", "outcomes", "comparisons", "forming", "rows", "curves"), ())
+    values |= dict.fromkeys(("scores", "misses", "groups", "outcomes", "comparisons", "traces", "rows", "curves"), ())
     if results is not None:
-        values |= _evaluation_values(Contents(results), forming, others or {})
+        values |= _evaluation_values(Contents(results), traces, others or {})
     if training is not None:
         drawn = [{"key": curve.axis, "title": AXES[curve.axis], "svg": curve.svg} for curve in training.curves]
         values |= {"curves": drawn, "summary": training.summary}
@@ -66,9 +66,9 @@ def make_page(
     return template.render(values, program=program, program_hash=digest, style=style)
 
 
-def _evaluation_values(contents: Contents, forming: Sequence[Trace], others: Mapping[str, Results]) -> dict[str, Any]:
+def _evaluation_values(contents: Contents, traces: Sequence[Trace], others: Mapping[str, Results]) -> dict[str, Any]:
     results, tests, domain = contents.results, contents.outcomes, contents.results.tasks.domain
-    players = contents.forming(forming)
+    players = contents.traces(traces)
     return {
         "unit": "puzzles" if domain.shape else "test outputs",
         "orientations": bool(domain.orientations),
@@ -83,8 +83,8 @@ def _evaluation_values(contents: Contents, forming: Sequence[Trace], others: Map
         "rows": contents.rows(),
         "left_out": len(tests) - contents.shown,
         "comparisons": [contents.compared(other, name) for name, other in others.items()],
-        "forming": players,
-        "data": contents.data() | {"forming": players},
+        "traces": players,
+        "data": contents.data() | {"traces": players},
     }
 
 

@@ -1,4 +1,4 @@
-"""How an answer forms, as pictures: a strip with a board for every step, and an animated picture of every cycle."""
+"""Refinement traces, as pictures: a strip with a board for every step, and an animated picture of every cycle."""
 
 import io
 import math
@@ -117,7 +117,7 @@ def draw_strips(formed: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict
     """
     pictures: dict[str, bytes] = {}
     for one, drawer in zip(formed, drawers, strict=True):
-        name = f"forming-{_file_name(one.name)}"
+        name = f"trace-{_file_name(one.name)}"
         while f"{name}.gif" in pictures:
             name += "-"  # of ids that differ only in what no file name may hold
         pictures |= _draw_strip(one, drawer, name) | {f"{name}.gif": _animate(one, drawer)}

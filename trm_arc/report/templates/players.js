@@ -1,14 +1,14 @@
-// --- how an answer forms
+// --- refinement traces
 
 class Player {
-  constructor(forming) {
-    this.name = forming.name;
-    this.test = data.tests[forming.test];
-    this.frames = forming.frames.map(([step, cycle, last, halting, grid]) => ({ step, cycle, last, halting, grid }));
+  constructor(trace) {
+    this.name = trace.name;
+    this.test = data.tests[trace.test];
+    this.frames = trace.frames.map(([step, cycle, last, halting, grid]) => ({ step, cycle, last, halting, grid }));
     this.several = this.frames.some((frame) => !frame.last);
     this.at = this.frames.length - 1;
     this.timer = null;
-    const title = make("h3", {}, make("a", { href: `#test-${forming.test}` }, forming.name), `: ${forming.outcome}`);
+    const title = make("h3", {}, make("a", { href: `#test-${trace.test}` }, trace.name), `: ${trace.outcome}`);
     this.play = make("button", { type: "button" });
     this.play.addEventListener("click", () => this.toggle());
     this.range = make("input", { type: "range", min: "0", max: String(this.at), "aria-label": `Moment of ${this.name}` });
@@ -107,7 +107,7 @@ class Player {
   }
 }
 
-const players = (data.forming || []).map((forming) => new Player(forming));
+const players = (data.traces || []).map((trace) => new Player(trace));
 // A player is drawn when it comes into sight: fifty of them would keep the page from being seen.
 const sight = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
   sight.unobserve(entry.target);
