@@ -27,7 +27,7 @@ from submission.run_log import RunLog
 from submission.settings import Settings
 from submission.signals import ignore_signals, stop_or_hang_up
 from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
-from submission.worker_pool import StoppedError, WorkerConfig, WorkerPool
+from submission.worker_pool import StoppedError, WorkerPool
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
@@ -95,9 +95,7 @@ class Session:
         for note in self.challenges.notes:
             self.log.warn(note)
         if self.test_inputs:
-            asked = self.settings
-            config = WorkerConfig(asked.device, asked.precision, asked.inference, asked.worker)
-            self.pool = WorkerPool(self.challenges.tasks, config, self.deadline, self.log, self.stopping, self.reserve)
+            self.pool = WorkerPool(self.settings, self.challenges.tasks, self.deadline, self.log, self.stopping, self.reserve)
             self.pool.start()
             warm_up()  # while the workers begin
             self.work()

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -47,32 +47,14 @@ from submission.retry_policy import (
     WorkItem,
 )
 from submission.run_log import RunLog
-from submission.settings import WORKER
+from submission.settings import Settings
 from trm_arc.common.deadline import Deadline
 from trm_arc.data.task import TaskSet
-from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions
 
 SLOW_DISK = 20e6  # bytes a second
 STALL = 1.0  # seconds after which a worker that stops in the middle of a message is ended: nothing else goes on meanwhile
 LARGEST = 2**30  # bytes of a message
-
-
-@dataclass(frozen=True)
-class WorkerConfig:
-    """How workers work.
-
-    Attributes:
-        device: "auto", or names by commas.
-        precision: "auto", or a name.
-        inference: how views are answered.
-        command: the program of a worker.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    inference: InferenceConfig = field(default_factory=InferenceConfig)
-    command: Sequence[str] = WORKER
 
 
 class StoppedError(Exception):
@@ -172,8 +154,8 @@ class WorkerPool:
 
     def __init__(
         self,
+        settings: Settings,
         tasks: TaskSet,
-        config: WorkerConfig,
         deadline: Deadline,
         log: RunLog,
         stopping: Sequence[float],
@@ -182,15 +164,15 @@ class WorkerPool:
         """Start nothing yet.
 
         Args:
+            settings: of the session.
             tasks: what to answer.
-            config: of the workers.
             deadline: of the run.
-            log: where trouble is logged.
+            log: where trouble is written.
             stopping: signals that asked for an end; filled by a handler.
             reserve: the seconds that must be left at the end.
         """
-        self.config, self.deadline, self.log, self.stopping, self.reserve = config, deadline, log, stopping, reserve
-        self.init_message = InitMessage(tasks_to_json(tasks), "", config.precision, config.inference)
+        self.settings, self.deadline, self.log, self.stopping, self.reserve = settings, deadline, log, stopping, reserve
+        self.init_message = InitMessage(tasks_to_json(tasks), "", settings.precision, settings.inference)
         self.policy = RetryPolicy([])
         self.workers: list[WorkerProcess] = []
         self.waiting: list[WorkItem] = []  # items to do again
@@ -203,7 +185,7 @@ class WorkerPool:
         """Find the devices, and start a worker on each."""
         share, most = self.DEVICE_WAIT
         seconds = min(most, share * max(0.0, self.deadline.left))
-        self.policy = RetryPolicy(find_devices(self.config.device, seconds, self.stopping, self._warn))
+        self.policy = RetryPolicy(find_devices(self.settings.device, seconds, self.stopping, self.log.warn))
         self._start_workers()
 
     @property
@@ -274,7 +256,7 @@ class WorkerPool:
         for slot in self.policy.slots:
             if slot.is_enabled and slot not in occupied:
                 worker = WorkerProcess(slot, self.init_message)
-                self.workers.append(worker.start(self.config.command, machine_environment(self.devices)))
+                self.workers.append(worker.start(self.settings.worker, machine_environment(self.devices)))
         if not self.workers:
             self._decide(NoWorkerLeft())
             self._start_workers()
@@ -291,7 +273,7 @@ class WorkerPool:
         if not self.seconds_per_view:
             return 16
         target = min(20.0, max(0.5, self.deadline.left / 40))
-        return max(1, min(4 * self.config.inference.batch_size, int(target / self.seconds_per_view)))
+        return max(1, min(4 * self.settings.inference.batch_size, int(target / self.seconds_per_view)))
 
     def _on_answer(
         self,
@@ -333,7 +315,7 @@ class WorkerPool:
 
     def _on_exit(self, worker: WorkerProcess) -> None:
         code, tail = worker.process.returncode, stderr_tail(worker.log)
-        self._warn(f"the worker on {worker.slot.device} ended with code {code}: {tail}")
+        self.log.warn(f"the worker on {worker.slot.device} ended with code {code}: {tail}")
         worker.end()
         self._decide(WorkerExited(worker.slot, worker.item, worker.is_ready))
         worker.item = None
@@ -347,7 +329,7 @@ class WorkerPool:
             elif item is not None and silent > self._longest_silence(item):
                 loading = 0.0 if item.checkpoint == worker.checkpoint else reading_seconds(item.checkpoint)
                 if silent > self._longest_silence(item, loading):
-                    self._warn(f"the worker on {worker.slot.device} has been silent for {silent:.0f} s")
+                    self.log.warn(f"the worker on {worker.slot.device} has been silent for {silent:.0f} s")
                     end(worker.process)
 
     def _longest_silence(self, item: WorkItem, loading: float = 0.0) -> float:
@@ -366,19 +348,16 @@ class WorkerPool:
                     if len(item.views):
                         self._warn_once(f"{item.checkpoint}: {why}")
                 case GiveUpView(item, why):
-                    self._warn(f"gave up view {item.views[0]} of test input {item.test_indices[0]}: {why}")
+                    self.log.warn(f"gave up view {item.views[0]} of test input {item.test_indices[0]}: {why}")
                 case DisableDevice(slot):
-                    self._warn(f"{slot.device} is disabled after {slot.failures} failures in a row")
+                    self.log.warn(f"{slot.device} is disabled after {slot.failures} failures in a row")
                     next(worker for worker in self.workers if worker.slot is slot).end()
                 case UseCPU(devices):
-                    self._warn(f"none of {', '.join(devices)} works any more: going on with the CPU")
+                    self.log.warn(f"none of {', '.join(devices)} works any more: going on with the CPU")
                 case Stop():
                     raise StoppedError("no worker is left: the answers so far stand")
-
-    def _warn(self, what: str) -> None:
-        self.log.warn(what)
 
     def _warn_once(self, what: str) -> None:
         if what not in self.warned:
             self.warned.add(what)
-            self._warn(what)
+            self.log.warn(what)

@@ -216,3 +216,35 @@ def test_code_outside_of_domains_does_not_ask_which_domain_it_has() -> None:
         if asks.search(line)
     ]
     assert len(found) <= 3, "\n".join(found)
+
+
+COMMANDS = sorted(
+    path for path in FILES if (path.parent.name == "trm_arc" and path.stem != "__init__") or path.stem == "__main__"
+)
+PASSED_ON = ("cli.py", "plots.py")  # options that argparse and matplotlib take
+LONG = ("search.py", "canonical.py", "solve.py", "reasoner.py")  # the Sudoku search kernels, and the model in one file
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_files_are_short(path: Path) -> None:
+    """400 lines at most; a command parses, builds and runs in about 120."""
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400 or path.name in LONG, f"{path}: {lines} lines"
+    assert lines <= 130 or path not in COMMANDS or path.name == "cli.py", f"{path}: a command of {lines} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_state_is_carried_by_types(path: Path) -> None:
+    """No parsed command line below a command, and no bag of options that takes anything."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        arguments = [*node.args.args, *node.args.kwonlyargs]
+        kinds = {a.arg: ast.unparse(a.annotation) for a in arguments if a.annotation}
+        assert path in COMMANDS or path.name == "cli.py" or "Namespace" not in " ".join(kinds.values()), (
+            f"{path}:{node.lineno} {node.name}"
+        )
+        assert kinds.get("settings") != "Any", f"{path}:{node.lineno} {node.name}"
+        rest = node.args.kwarg
+        takes_anything = rest is not None and ast.unparse(rest.annotation) == "Any"
+        assert not takes_anything or path.name in PASSED_ON, f"{path}:{node.lineno} {node.name}"

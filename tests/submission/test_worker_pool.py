@@ -16,7 +16,8 @@ from submission.messages import Failed, InitMessage
 from submission.programs import list_devices, stderr_tail
 from submission.retry_policy import DeviceSlot, WorkItem
 from submission.run_log import RunLog
-from submission.worker_pool import StoppedError, WorkerConfig, WorkerPool, WorkerProcess
+from submission.settings import Settings
+from submission.worker_pool import StoppedError, WorkerPool, WorkerProcess
 from tests.helpers import WORKER, make_tasks, patched, told
 from trm_arc.common.deadline import Deadline
 from trm_arc.inference.config import InferenceConfig
@@ -77,9 +78,10 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
         find_devices: Callable[..., list[str]] = list_devices,
     ) -> WorkerPool:
         code = STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
-        config = WorkerConfig(device, "float32", InferenceConfig(batch_size=16), [sys.executable, "-c", code])
+        inference, worker = InferenceConfig(batch_size=16), [sys.executable, "-c", code]
+        settings = Settings(out=tmp_path / "out.json", device=device, precision="float32", inference=inference, worker=worker)
         deadline = Deadline(limit)
-        made.append(WorkerPool(make_tasks(1, 5), config, deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0))
+        made.append(WorkerPool(settings, make_tasks(1, 5), deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0))
         made[-1].start(find_devices)
         return made[-1]
 
@@ -119,7 +121,7 @@ def test_a_device_that_does_not_work_costs_no_checkpoint(base: Path, challenges:
     """Nor does it leave guesses alone where there is one checkpoint."""
     _, log = answer(challenges, checkpoints=(base / "checkpoint-00000006",), views=1, device="cuda:7")
     text = told(log)
-    assert "--device cuda:7: not on this machine" in text
+    assert "--device: cuda:7 is not on this machine" in text
     assert "going on with the CPU" in text
     assert "cannot be used" not in text
     assert log["result"]["views"] == 4
@@ -274,9 +276,8 @@ def test_a_stopped_worker_holds_up_nobody(pool: Callable, tmp_path: Path) -> Non
 
 
 def test_a_constructor_starts_no_process(tmp_path: Path) -> None:
-    deadline = Deadline()
-    config = WorkerConfig("cpu", command=["/no/such/program"])
-    made = WorkerPool(make_tasks(1, 5), config, deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0)
+    settings, deadline = Settings(out=tmp_path / "out.json", device="cpu", worker=["/no/such/program"]), Deadline()
+    made = WorkerPool(settings, make_tasks(1, 5), deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0)
     assert made.workers == []
 
 
