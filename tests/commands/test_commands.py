@@ -97,6 +97,7 @@ def test_evaluate_without_arguments_takes_the_newest_run(
     code, _, error = command("evaluate")
     advice = "train one with `python -m trm_arc.train`, or name one with --checkpoint"
     assert (code, error) == (2, f"error: runs: no checkpoint here; {advice}\n")
+    assert command.refused.file == Path("runs")
     (tmp_path / "runs").symlink_to(trained.parent)
     code, text, _ = command("evaluate")
     assert code == 0
@@ -202,59 +203,70 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "message"),
+    ("name", "arguments", "flag", "message"),
     [
-        ("train", ["--widht", "8"], "error: --widht: no such flag; did you mean --width?"),
-        ("train", ["--learning-rat=1"], "error: --learning-rat: no such flag; did you mean --learning-rate?"),
-        ("train", ["stray"], "error: stray: no such flag"),
-        ("train", ["--zzz"], "error: --zzz: no such flag; see `python -m trm_arc.train --help`"),
-        ("train", ["--preset", "arc9"], "error: --preset: arc9 is not a preset; did you mean arc2?"),
-        ("train", ["--width", "many"], "invalid int value: 'many'"),
-        ("train", ["--width", "9"], "error: width: must be a multiple of 2 x heads (2), got 9"),
-        ("train", ["--vocabulary", "9"], "error: vocabulary: ARC needs 12 tokens, got 9"),
-        ("train", ["--board-rows", "4"], "do not fit the board of (4, 30)"),
-        ("train", ["--save-every", "0"], "error: --save-every: at least 1 is needed, got 0"),
-        ("train", ["--device", "abacus"], "error: --device: abacus is not a kind of device"),
-        ("train", ["--precision", "int4"], "error: --precision: choose auto or one of float32"),
-        ("train", ["--device", "meta"], "error: --device: meta is not on this machine"),
-        ("train", ["--data", "arc7"], "error: arc7: no such file or folder, and not one of the names"),
-        ("train", ["--smallest", "99"], "the 99 smallest of 4 tasks were asked for"),
-        ("evaluate", ["--checkpoit", "x"], "error: --checkpoit: no such flag; did you mean --checkpoint?"),
-        ("evaluate", ["--checkpoint", "nowhere"], "error: nowhere: not a checkpoint"),
-        ("submission", [], "the following arguments are required: COMMAND"),
-        ("submission", ["chek"], "invalid choice: 'chek'"),
-        ("submission", ["check", "--challenge", "x"], "error: --challenge: no such flag; did you mean --challenges?"),
-        ("submission", ["check", "--submission", "x"], "the following arguments are required: --challenges"),
-        ("train", ["--board-rows", "31"], "error: board_rows: must be at most 30, got 31"),
-        ("train", ["--vocabulary", "30"], "error: vocabulary: ARC needs 12 tokens, got 30"),
-        ("train", ["--expansion", "inf"], "error: expansion: must be a finite number, got inf"),
-        ("train", ["--leave-out", "train01,nobody"], "error: leave_out: nobody is not in train_challenges.json"),
-        ("train", ["--learning-rate", "1e38"], "error: learning_rate: must be above 0 and at most 1000"),
-        ("train", ["--seed", "99999999999999999999"], "error: seed: must be below 2**63"),
-        ("train", ["--width", "200000000"], "error: not enough memory"),
-        ("train", ["--matrix-learning-rate", "0.1"], "--matrix-learning-rate: does nothing without --matrix-optimizer"),
-        ("train", ["--halt-exploration", "0.1", "--halting", "never"], "--halt-exploration: does nothing without rows that may"),
-        ("train", ["--bucket-sides", "5,9"], "--bucket-sides: does nothing without --canvas buckets"),
-        ("train", ["--pool-votes"], "--pool-votes: does nothing without --evaluate-every"),
-        ("train", ["--evaluate-views", "4"], "--evaluate-views: does nothing without --evaluate-every"),
-        ("train", ["--export-size", "1KB"], "--export-size: at least 65536 bytes are needed, got 1000"),
-        ("train", ["--canvas", "buckets", "--bucket-sides", "auto:0"], "bucket_sides: sides by commas are expected"),
-        ("train", ["--batch-size", "4096"], "batch_size: 4096 rows are more than the 170 examples of this run"),
-        ("train", ["--batch-size", "10000000000"], "batch_size: must be below 2**31"),
-        ("train", ["--evaluation-data", ""], "error: evaluation_data: must be a name or path"),
-        ("train", ["--evaluation-data", "a" * 300], "cannot be looked up"),
-        ("train", ["--task-embedding-weight-decay", "-5"], "task_embedding_weight_decay: must be at least 0"),
-        ("submission", ["score", "--submission", "a", "--solutions", "b", "--jsn"], "--jsn: no such flag; did you mean --json?"),
+        ("train", ["--widht", "8"], "--widht", "no such flag; did you mean --width?"),
+        ("train", ["--learning-rat=1"], "--learning-rat", "no such flag; did you mean --learning-rate?"),
+        ("train", ["stray"], "stray", "no such flag"),
+        ("train", ["--zzz"], "--zzz", "no such flag; see `python -m trm_arc.train --help`"),
+        ("train", ["--preset", "arc9"], "--preset", "arc9 is not a preset; did you mean arc2?"),
+        ("train", ["--width", "many"], None, "invalid int value: 'many'"),
+        ("train", ["--width", "9"], "width", "must be a multiple of 2 x heads (2), got 9"),
+        ("train", ["--vocabulary", "9"], "vocabulary", "ARC needs 12 tokens, got 9"),
+        ("train", ["--board-rows", "4"], None, "do not fit the board of (4, 30)"),
+        ("train", ["--save-every", "0"], "--save-every", "at least 1 is needed, got 0"),
+        ("train", ["--device", "abacus"], "--device", "abacus is not a kind of device"),
+        ("train", ["--precision", "int4"], "--precision", "choose auto or one of float32"),
+        ("train", ["--device", "meta"], "--device", "meta is not on this machine"),
+        ("train", ["--data", "arc7"], None, "error: arc7: no such file or folder, and not one of the names"),
+        ("train", ["--smallest", "99"], None, "the 99 smallest of 4 tasks were asked for"),
+        ("evaluate", ["--checkpoit", "x"], "--checkpoit", "no such flag; did you mean --checkpoint?"),
+        ("evaluate", ["--checkpoint", "nowhere"], None, "error: nowhere: not a checkpoint"),
+        ("submission", [], None, "the following arguments are required: COMMAND"),
+        ("submission", ["chek"], None, "invalid choice: 'chek'"),
+        ("submission", ["check", "--challenge", "x"], "--challenge", "no such flag; did you mean --challenges?"),
+        ("submission", ["check", "--submission", "x"], None, "the following arguments are required: --challenges"),
+        ("train", ["--board-rows", "31"], "board_rows", "must be at most 30, got 31"),
+        ("train", ["--vocabulary", "30"], "vocabulary", "ARC needs 12 tokens, got 30"),
+        ("train", ["--expansion", "inf"], "expansion", "must be a finite number, got inf"),
+        ("train", ["--leave-out", "train01,nobody"], "leave_out", "nobody is not in train_challenges.json"),
+        ("train", ["--learning-rate", "1e38"], "learning_rate", "must be above 0 and at most 1000"),
+        ("train", ["--seed", "99999999999999999999"], "seed", "must be below 2**63"),
+        ("train", ["--width", "200000000"], None, "error: not enough memory"),
+        ("train", ["--matrix-learning-rate", "0.1"], "--matrix-learning-rate", "does nothing without --matrix-optimizer"),
+        (
+            "train",
+            ["--halt-exploration", "0.1", "--halting", "never"],
+            "--halt-exploration",
+            "does nothing without rows that may",
+        ),
+        ("train", ["--bucket-sides", "5,9"], "--bucket-sides", "does nothing without --canvas buckets"),
+        ("train", ["--pool-votes"], "--pool-votes", "does nothing without --evaluate-every"),
+        ("train", ["--evaluate-views", "4"], "--evaluate-views", "does nothing without --evaluate-every"),
+        ("train", ["--export-size", "1KB"], "--export-size", "at least 65536 bytes are needed, got 1000"),
+        ("train", ["--canvas", "buckets", "--bucket-sides", "auto:0"], "bucket_sides", "sides by commas are expected"),
+        ("train", ["--batch-size", "4096"], "batch_size", "4096 rows are more than the 170 examples of this run"),
+        ("train", ["--batch-size", "10000000000"], "batch_size", "must be below 2**31"),
+        ("train", ["--evaluation-data", ""], "evaluation_data", "must be a name or path"),
+        ("train", ["--evaluation-data", "a" * 300], None, "cannot be looked up"),
+        ("train", ["--task-embedding-weight-decay", "-5"], "task_embedding_weight_decay", "must be at least 0"),
+        (
+            "submission",
+            ["score", "--submission", "a", "--solutions", "b", "--jsn"],
+            "--jsn",
+            "no such flag; did you mean --json?",
+        ),
     ],
 )
 def test_mistakes_get_one_sentence(
-    name: str, arguments: list[str], message: str, data: tuple[Path, Path], tmp_path: Path, command: Callable
+    name: str, arguments: list[str], flag: str | None, message: str, data: tuple[Path, Path], tmp_path: Path, command: Callable
 ) -> None:
     if name == "train":
         arguments = [*map(str, train_flags(data, tmp_path / "out")), *arguments]
     code, _, error = command(name, *arguments)
     assert code == 2
     assert message in error
+    assert (command.refused and command.refused.flag) == flag
     assert error.splitlines()[-1].startswith("error: ")  # a progress bar may stand before it
     assert "Traceback" not in error
 
@@ -279,10 +291,13 @@ def test_a_run_is_not_overwritten_by_accident(data: tuple[Path, Path], trained: 
     before = files_below(trained)
     code, _, error = command("train", *train_flags(data, trained))
     assert (code, "go on with --resume, replace it with --overwrite" in error) == (2, True)
+    assert command.refused.file == trained
     code, _, error = command("train", *train_flags(data, tmp_path / "new"), "--resume")
     assert (code, "no checkpoint to resume" in error) == (2, True)
+    assert command.refused.file == tmp_path / "new"
     code, _, error = command("train", *train_flags(data, trained), "--resume", "--overwrite")
-    assert (code, "--resume: cannot be given together with --overwrite" in error) == (2, True)
+    assert (code, "cannot be given together with --overwrite" in error) == (2, True)
+    assert command.refused.flag == "--resume"
     assert files_below(trained) == before
 
 
@@ -292,7 +307,8 @@ def test_bad_data_and_a_bad_checkpoint_still_give_a_valid_file(
     path = tmp_path / "submission.json"
     path.write_text("old")
     code, _, error = command("submission", "predict", "--challenges", data[1], "--checkpoint", tmp_path / "no", "--out", path)
-    assert (code, "no: no such folder" in error, path.read_text()) == (2, True, "old")  # a slip of the pen is refused at once
+    assert (code, "no such folder" in error, path.read_text()) == (2, True, "old")  # a slip of the pen is refused at once
+    assert (command.refused.flag, command.refused.file) == ("--checkpoint", tmp_path / "no")
     bad = tmp_path / "bad_challenges.json"
     document = orjson.loads(data[1].read_bytes())
     document["eval01"]["test"][1]["input"] = [[1, 2], [3, 10]]
@@ -350,6 +366,7 @@ def test_one_folder_holds_one_run_at_a_time(data: tuple[Path, Path], tmp_path: P
     with exclusive(tmp_path):
         code, _, error = command("train", *train_flags(data, tmp_path))
     assert (code, "another run is writing here" in error) == (2, True)
+    assert command.refused.file == tmp_path
     assert command("train", *train_flags(data, tmp_path))[0] == 0
 
 
@@ -375,7 +392,8 @@ def test_metrics_of_a_killed_run_are_mended(data: tuple[Path, Path], tmp_path: P
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [2, 4, 6]
     (tmp_path / "second" / "metrics.jsonl").mkdir(parents=True)
     code, _, error = command("train", *train_flags(data, tmp_path / "second"))
-    assert (code, "metrics.jsonl: cannot be read" in error) == (2, True)
+    assert (code, "cannot be read" in error) == (2, True)
+    assert command.refused.file == tmp_path / "second" / "metrics.jsonl"
 
 
 def test_what_was_trained_on_is_not_scored(data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable) -> None:
@@ -404,6 +422,7 @@ def test_results_of_other_tasks_do_not_mix(trained: Path, tmp_path: Path, comman
     (tmp_path / "blocked" / "submission.json").mkdir(parents=True)
     code, text, error = command("evaluate", "--checkpoint", run_folder, "--out", tmp_path / "blocked")
     assert (code, "is a folder" in error, "device" in text) == (2, True, False)
+    assert command.refused.file == tmp_path / "blocked" / "submission.json"
 
 
 def test_a_leak_is_refused_by_default_and_dropped_on_request(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
@@ -444,15 +463,18 @@ def test_what_cannot_be_is_said_before_any_work(
     flags = ["--out", tmp_path / "run"]
     for start in (["--checkpoint", trained], ["--preset", "demo"]):
         code, _, error = command("adapt", "--challenges", "maze-8x8", *start, *flags)
-        assert (code, "--challenges: maze-8x8 holds maze-8x8 puzzles, not ARC tasks" in error) == (2, True), error
+        assert (code, "maze-8x8 holds maze-8x8 puzzles, not ARC tasks" in error) == (2, True), error
+        assert command.refused.flag == "--challenges"
     for name, advice in (("sudoku-9x9-esy", "no such puzzles; there are sudoku-extreme"), ("maze_hard", "maze-hard")):
         for call in (("train", "--preset", "sudoku-small"), ("evaluate", "--checkpoint", trained)):
             code, _, error = command(*call, "--data", name, *flags)
             assert (code, error.startswith(f"error: {name}"), advice in error) == (2, True, True), error
     code, _, error = command("train", *train_flags(data, tmp_path / "run"), "--fit", "--time-limit", "9s", "--steps", 3)
-    assert (code, "--fit: lets the time limit say how many steps" in error) == (2, True), error
+    assert (code, "lets the time limit say how many steps" in error) == (2, True), error
+    assert command.refused.flag == "--fit"
     code, _, error = command("submission", "bundle", "--whole", "--data", "arc1-training", "--id", "a/bcd", *flags)
-    assert (code, "--whole: does nothing without --checkpoint" in error) == (2, True), error
+    assert (code, "does nothing without --checkpoint" in error) == (2, True), error
+    assert command.refused.flag == "--whole"
     (tmp_path / "pieces").mkdir()
     (tmp_path / "pieces" / "export.json").write_bytes(b"{}")
     code, _, error = command("train", "--resume", "--out", tmp_path / "pieces")
@@ -466,4 +488,5 @@ def test_checkpoints_of_two_kinds_are_refused_before_the_first_answers(trained: 
     header.write_bytes(orjson.dumps(orjson.loads(header.read_bytes()) | {"domain": "sudoku-4x4"}))
     code, text, error = command("evaluate", "--checkpoint", trained, other, "--out", tmp_path / "out")
     assert (code, "answers sudoku-4x4, and eval_challenges.json holds ARC" in error) == (2, True), error
+    assert command.refused.file == header.parent
     assert "device:" not in text

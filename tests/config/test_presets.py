@@ -92,8 +92,9 @@ def test_a_wrong_file_below_another_is_the_one_that_is_named(tmp_path: Path) -> 
         load_preset(tmp_path / "first.toml")
     assert (caught.value.file, caught.value.place) == (second, "width")
     write(second, 'extends = "first.toml"\n')
-    with pytest.raises(InputError, match="a circle: first extends second extends first"):
+    with pytest.raises(InputError, match="a circle: first extends second extends first") as caught:
         load_preset(tmp_path / "first.toml")
+    assert (caught.value.file, caught.value.place) == (second, "extends")
     second.write_bytes(b"\xff")
     for path in ("first.toml", "second.toml", "none.toml", "."):
         with pytest.raises(InputError):
@@ -130,8 +131,9 @@ def test_any_settings_are_written_and_taken_back(
 
 
 def test_what_is_no_utf_8_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not UTF-8 text"):
+    with pytest.raises(InputError, match="is not UTF-8 text") as caught:
         write_preset(tmp_path / "a.toml", Config().override({"data": "a\udcff"}), "")
+    assert caught.value.file == tmp_path / "a.toml"
     assert not (tmp_path / "a.toml").exists()
 
 

@@ -130,14 +130,16 @@ def test_another_years_file_is_not_taken_for_arc1(tmp_path: Path, monkeypatch: p
     with pytest.raises(InputError, match="arc1-training: not found"):
         load_tasks("arc1-training", folder)
     folder.rename(tmp_path / "renamed")
-    with pytest.raises(InputError, match="holds 3 tasks, but arc1-training has 400, so this is another year's file"):
+    with pytest.raises(InputError, match="holds 3 tasks, but arc1-training has 400, so this is another year's file") as caught:
         load_tasks("arc1-training", tmp_path / "renamed")
+    assert caught.value.file == tmp_path / "renamed" / "arc-agi_training_challenges.json"
 
 
 def test_solutions_do_not_go_with_names_and_folders(tmp_path: Path) -> None:
     for source in ("arc1-training", tmp_path):
-        with pytest.raises(InputError, match="brings its own solutions"):
+        with pytest.raises(InputError, match="brings its own solutions") as caught:
             load_tasks(source, solutions=tmp_path / "x.json")
+        assert caught.value.file == Path(source)
 
 
 def test_cloned_repositories_are_found(tmp_path: Path) -> None:
@@ -154,10 +156,12 @@ def test_a_name_that_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pyt
     for name in SOURCE_NAMES:
         with pytest.raises(InputError, match=r"not found; .*put .*--data-folder or TRM_ARC_DATA"):
             load_tasks(name, tmp_path)
-    with pytest.raises(InputError, match=r"no such file or folder, and not one of the names arc1-training"):
+    with pytest.raises(InputError, match=r"no such file or folder, and not one of the names arc1-training") as caught:
         load_tasks("arc3")
-    with pytest.raises(InputError, match="does not exist"):
+    assert caught.value.file == Path("arc3")
+    with pytest.raises(InputError, match="does not exist") as caught:
         load_tasks("concept", tmp_path / "missing")
+    assert caught.value.file == tmp_path / "missing"
 
 
 def test_join_keeps_equal_tasks_once_and_renames_different_ones() -> None:
@@ -198,6 +202,8 @@ def test_bad_grids_are_named_by_file_task_and_pair(name: str, tmp_path: Path) ->
     with pytest.raises(InputError) as caught:
         load_tasks(path)
     assert f"{path}: task odd, train pair 1, output" in str(caught.value)
+    assert (caught.value.file, caught.value.task) == (path, "odd")
+    assert caught.value.place.startswith("train pair 1, output")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -222,6 +228,7 @@ def test_bad_tasks_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_tasks(path)
     assert str(caught.value).startswith(f"{path}: task odd")
+    assert (caught.value.file, caught.value.task) == (path, "odd")
     assert message in str(caught.value)
 
 
@@ -244,14 +251,17 @@ def test_bad_files_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_tasks(path)
     assert str(caught.value).startswith(str(path))
+    assert (caught.value.file, caught.value.task) == (path, None)
     assert message in str(caught.value)
 
 
 def test_one_task_file_without_train_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'task one: "train" is missing'):
+    with pytest.raises(InputError, match=r'task one: "train" is missing') as caught:
         load_tasks(write(tmp_path / "one.json", {"test": GOOD["test"]}))
-    with pytest.raises(InputError, match="byte-order mark"):
+    assert (caught.value.file, caught.value.task) == (tmp_path / "one.json", "one")
+    with pytest.raises(InputError, match="byte-order mark") as caught:
         load_tasks(write(tmp_path / "mark.json", b"\xef\xbb\xbf" + orjson.dumps({"a": GOOD})))
+    assert caught.value.file == tmp_path / "mark.json"
 
 
 def test_colons_in_ids_are_no_duplicates(tmp_path: Path) -> None:
@@ -274,17 +284,20 @@ def test_bad_solutions_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             load_tasks(path)
         assert message in str(caught.value)
-        assert "set_solutions.json" in str(caught.value)
+        assert caught.value.file == tmp_path / "set_solutions.json"
 
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no tasks here"):
+    with pytest.raises(InputError, match="no tasks here") as caught:
         load_tasks(tmp_path)
+    assert caught.value.file == tmp_path
     write_kaggle(tmp_path, make_tasks(2, 7), "set")
-    with pytest.raises(InputError, match="name one challenges file, not the folder"):
+    with pytest.raises(InputError, match="name one challenges file, not the folder") as caught:
         load_tasks(tmp_path)
+    assert caught.value.file == tmp_path
     for part in "ab":
         (tmp_path / "twice" / part).mkdir(parents=True)
         write(tmp_path / "twice" / part / "same.json", GOOD)
-    with pytest.raises(InputError, match="duplicate id same"):
+    with pytest.raises(InputError, match="duplicate id same") as caught:
         load_tasks(tmp_path / "twice")
+    assert caught.value.file == tmp_path / "twice" / "b" / "same.json"

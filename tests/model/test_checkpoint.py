@@ -69,8 +69,9 @@ def test_damaged_metadata_is_refused(field: str, value: object, tmp_path: Path) 
         load_checkpoint(saved)
     assert caught.value.file == saved or field == "domain"
     (saved / "checkpoint.json").write_bytes(to_json(header | {"mystery": 1}))
-    with pytest.raises(InputError, match="mystery is not known"):
+    with pytest.raises(InputError, match="mystery is not known") as caught:
         load_checkpoint(saved)
+    assert caught.value.file == saved
 
 
 def test_old_runs_go_on(tmp_path: Path) -> None:

@@ -219,5 +219,6 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
     ],
 )
 def test_config_refuses(settings: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         ModelConfig(**settings)
+    assert str(caught.value).startswith(f"{caught.value.flag}: ")

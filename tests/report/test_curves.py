@@ -79,8 +79,9 @@ def test_operations_add_up_and_scores_are_placed_on_them(tmp_path: Path) -> None
 def test_broken_lines_are_passed_over(tmp_path: Path) -> None:
     broken = [b"", b"{", b"[1]", b"3", b"null", b'"text"', b'{"step":', line("10"), line(None), line(-1), line(True), line(1e300)]
     broken += [b'{"step": NaN, "loss": 1}', b'{"step": 1e999, "loss": 1}', {"loss": 1.0}, {"step": 3}, b"\xff\xfe"]
-    with pytest.raises(InputError, match="holds no usable line; name the folder"):
+    with pytest.raises(InputError, match="holds no usable line; name the folder") as caught:
         read_log(write(tmp_path / "a", broken))
+    assert caught.value.file.name == "metrics.jsonl"
     odd = [line(10), line(20, loss=None, exact="x", learning_rate=-1, seconds=None, operations=1e99)]
     odd += [{"step": 20, "exact answers": None, "right cells": 7, "valid answers": True, "pass@2 of tasks": 0.5}]
     log = read_log(write(tmp_path / "a", [*odd, *broken, line(30, exact=2.0)]))

@@ -144,6 +144,7 @@ def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path
     monkeypatch.setattr(trm_arc, "__file__", str(tmp_path / "trm_arc" / "__init__.py"))
     code, _, error = command("submission", "bundle", "--checkpoint", base, "--out", tmp_path / "new")
     assert (code, "no source tree" in error) == (2, True)
+    assert command.refused.file == tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -324,18 +325,20 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "bundle")
     monkeypatch.setenv(RERUN, "1")
-    for wrong, words in (
-        (("--views", 0), "--views: at least 1"),
-        (("--precision", "fp16"), "--precision: choose auto or one of float32"),
-        (("--time-limit", "never"), "'never' is not a duration"),
+    for wrong, flag, words in (
+        (("--views", 0), "--views", "at least 1 is needed"),
+        (("--precision", "fp16"), "--precision", "choose auto or one of float32"),
+        (("--time-limit", "never"), None, "'never' is not a duration"),
     ):
         Path("submission.json").unlink(missing_ok=True)
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=words) as caught:
             kaggle("--device", "cpu", *wrong, answer=submission.predict)
+        assert caught.value.flag == flag
         assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("submission.json").unlink()
-    with pytest.raises(InputError, match="did you mean --views"):
+    with pytest.raises(InputError, match="did you mean --views") as caught:
         kaggle("--vews", 3)
+    assert caught.value.flag == "--vews"
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("file").write_text("")
     assert kaggle("--out", "file/submission.json", answer=lambda *given: asked.append(given) or 0) == 0

@@ -343,8 +343,9 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
         save_state(trainer, tmp_path, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000003", "checkpoint-00000004"]
     assert newest_checkpoint(tmp_path).name == "checkpoint-00000004"
-    with pytest.raises(InputError, match="no checkpoint here; train one"):
+    with pytest.raises(InputError, match="no checkpoint here; train one") as caught:
         newest_checkpoint(tmp_path / "nothing")
+    assert caught.value.file == tmp_path / "nothing"
 
 
 def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,8 +396,9 @@ def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path
         (broken("settings", config={**config, "model": {}}), "settings of model are missing"),
         (broken("value", config={**config, "model": {**config["model"], "width": 7}}), "width: must be a multiple"),
     ]:
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=message) as caught:
             load_checkpoint(path)
+        assert str(caught.value.file).startswith(str(path))
     with pytest.raises(InputError, match=r"wider: model does not fit the checkpoint's config \(embed_tokens"):
         load_checkpoint(broken("wider", config={**config, "model": {**config["model"], "width": 32}})).reasoner()
 
