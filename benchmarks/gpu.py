@@ -95,7 +95,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
     named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
     if idle := sorted(named - MEANT - settings.keys()):
-        raise InputError(f"--{idle[0].replace('_', '-')}: does nothing where steps are timed")
+        raise InputError("does nothing where steps are timed", flag=f"--{idle[0].replace('_', '-')}")
     chosen, options = choose_options(values, None)
     where = device if values.precision == "auto" else device._replace(dtype=chosen.dtype)
     return load_preset(values.preset).override(settings | {"depth_curriculum": ""}), where, options

@@ -224,7 +224,7 @@ def build_wheel(folder: Path) -> str:
     settings = configparser.ConfigParser()
     settings.read(tree / "setup.cfg", encoding="utf-8")
     if not settings.has_section("options.packages.find"):
-        raise InputError(f"{tree}: no source tree of trm_arc, which a bundle's wheel is built from; run this in a clone of it")
+        raise InputError("no source tree of trm_arc, which a bundle's wheel is built from; run this in a clone of it", file=tree)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
         for pattern in settings["options.packages.find"]["include"].split():

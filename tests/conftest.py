@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from submission import __main__ as submission
 from tests.helpers import ROOT, SETTINGS, SHARED, make_tasks, write_kaggle
 from trm_arc import adapt, evaluate, generate, show, solve, sweep, train, upstream
 from trm_arc.cli import run
+from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE
 from trm_arc.report import __main__ as report
 
@@ -55,15 +56,27 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command's main with arguments; gives exit code, standard output and standard error."""
+    """Run a command's main with arguments; gives exit code, standard output and standard error.
+
+    Its `refused` is the error that ended the last call, None where there was none.
+    """
     of_puzzles = {"generate": generate, "solve": solve, "sweep": sweep}
     others = {"adapt": adapt, "evaluate": evaluate, "upstream": upstream, "submission": submission}
     modules = {"train": train, "show": show, "report": report} | of_puzzles | others
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        call.refused = None
+
+        def main(given: Sequence[str]) -> int:
+            try:
+                return modules[name].main(given)
+            except InputError as error:
+                call.refused = error
+                raise
+
         with pytest.raises(SystemExit) as caught:
-            run(modules[name].main)
+            run(main)
         printed = capsys.readouterr()
         return int(caught.value.code or 0), printed.out, printed.err
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,9 @@ def patched(template: str, code: str) -> list[str]:
 
 def told(log: dict) -> str:
     return "\n".join(event["what"] for event in log["events"])
+
+
+def messages(module: str) -> Callable[[str], str]:
+    """The expected sentences of a test module, by their keys in messages.toml."""
+    table = tomllib.loads((ROOT / "tests" / "messages.toml").read_text(encoding="utf-8"))[module.removeprefix("tests.")]
+    return table.__getitem__

@@ -19,7 +19,7 @@ from benchmarks import correctness, gpu
 from benchmarks.lease import Lease, Parcel, unpack
 from benchmarks.lease import main as lease_main
 from benchmarks.model import make_batch, original_step, our_step
-from tests.helpers import ROOT
+from tests.helpers import ROOT, messages
 from trm_arc.cli import run
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
@@ -29,6 +29,8 @@ from trm_arc.model.export import load_pieces
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.training.supervision import supervision_step
+
+says = messages(__name__)
 
 
 def test_both_arrangements_compute_the_same_step() -> None:
@@ -113,15 +115,17 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     timed = record.values["timings"]
     assert [one["case"] for one in timed] == ["arc1-fast", "sudoku-fast --prefix 7"]
     assert all((one["rows"], one["piece"]) == (8, 8) and 0 < one["loading"] < 1 and one["seconds"] > 0 for one in timed)
-    assert "noise: torch.compile cannot draw" in record.values["failed"][0]["error"]
+    assert says("noise-torch-compile-cannot") in record.values["failed"][0]["error"]
     told = capsys.readouterr().out.splitlines()
     assert all(len(line) < 130 for line in told)
     assert [line.split()[0] for line in told[-4:]] == ["preset", "arc1-fast", "sudoku-fast", "trm"]  # the table once more
     device = find_device("cpu")
-    with pytest.raises(InputError, match="--prefx: no such flag; did you mean --prefix"):
+    with pytest.raises(InputError, match=says("no-such-flag-did")) as caught:
         gpu.read_case("trm --prefx 3", device)
-    with pytest.raises(InputError, match="--time-limit: does nothing where steps are timed"):
+    assert caught.value.flag == "--prefx"
+    with pytest.raises(InputError, match=says("does-nothing-where-steps")) as idle:
         gpu.read_case("trm --time-limit 3m", device)
+    assert idle.value.flag == "--time-limit"
     _, where, options = gpu.read_case("trm --precision float32 --accumulation-steps 4 --compile block", device)
     assert (where.dtype, options.accumulation, options.compile_mode) == (torch.float32, 4, "block")
     late = gpu.Record(tmp_path / "late.json", -1.0)
@@ -144,13 +148,13 @@ def call(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> in
     [
         *((name, "--data-folder nowhere", "nowhere") for name in ("maze", "paint", "plan", "report", "sudoku", "vote")),
         ("settle", "--checkpoint nowhere/none", "nowhere/none"),
-        ("train_step", "--presets foo", "invalid choice: 'foo'"),
-        ("train_step", "--repeats 0", "--repeats: at least 1 is needed, got 0"),
-        ("model", "--widht 64", "--widht: no such flag; did you mean --width?"),
-        ("gpu", f"--out {__file__} --small --no-check --time demo", "cannot be written"),
-        ("gpu", "--small", "the following arguments are required: --out; see `python -m benchmarks.gpu --help`"),
-        ("lease", f"--out {__file__} --time-limit 30s -- --preset demo", "cannot be written"),
-        ("lease", "--oot there -- --preset demo", "the following arguments are required: --out"),
+        ("train_step", "--presets foo", says("invalid-choice-foo")),
+        ("train_step", "--repeats 0", says("repeats-at-least-1")),
+        ("model", "--widht 64", says("widht-no-such-flag")),
+        ("gpu", f"--out {__file__} --small --no-check --time demo", says("cannot-be-written")),
+        ("gpu", "--small", says("the-following-arguments-are")),
+        ("lease", f"--out {__file__} --time-limit 30s -- --preset demo", says("cannot-be-written")),
+        ("lease", "--oot there -- --preset demo", says("the-following-arguments-are-required")),
     ],
 )
 def test_mistakes_get_one_sentence_here_too(
@@ -204,8 +208,8 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.Captur
     late = 10 * 3600 - 10  # less than a third of the reserve before the end
     assert lease_main(lease(first, "--", *LEASE), clock_until(lambda: steps_of(first) > 0, late)) == 0
     printed = capsys.readouterr().out
-    assert "the time is up, and the training had not stopped" in printed
-    assert "to give back: " in printed
+    assert says("the-time-is-up") in printed
+    assert says("to-give-back") in printed
     assert {"export.json", "metrics.jsonl", "piece-0001.safetensors"} <= {path.name for path in first.iterdir()}
 
     asked = []
@@ -217,12 +221,12 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.Captur
 
     score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "1h"]
     assert lease_main(lease(second, "--state", str(first), *score, "--"), clock_until(ask_to_stop, late)) == 0
-    assert "to give back: " in capsys.readouterr().out
+    assert says("to-give-back") in capsys.readouterr().out
     assert 0 < steps_of(first) < steps_of(second)
     logged = [json.loads(line)["step"] for line in (second / "metrics.jsonl").read_text().splitlines()]
     assert logged == list(range(1, steps_of(second) + 1))  # the second went on where the first had ended
     assert json.loads((second / "metrics.json").read_text())["puzzles"] == 4
-    with pytest.raises(InputError, match="is not empty") as refused:
+    with pytest.raises(InputError, match=says("is-not-empty")) as refused:
         lease_main(lease(first, "--", *LEASE))
     assert refused.value.file == first
 

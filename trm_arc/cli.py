@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
     def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
         near = difflib.get_close_matches(flag, list(known), 1, 0.6) if flag.startswith("-") else []
         advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
-        raise InputError(f"{flag}: no such flag; {advice}")
+        raise InputError(f"no such flag; {advice}", flag=flag)
 
 
 def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:

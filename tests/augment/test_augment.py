@@ -9,6 +9,9 @@ import augment
 from augment import PackedGrids, Transform, Window, kernels, pack_grids
 from augment.symmetry import SOURCES
 from tests import naive
+from tests.helpers import messages
+
+says = messages(__name__)
 
 IDENTITY_ROW = Transform().to_row()
 
@@ -154,11 +157,11 @@ def test_corners_are_the_naive_ones_and_fill_the_room() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"index": np.array([1])}, "numbered 0 to 0"),
+        ({"index": np.array([1])}, says("numbered-0-to-0")),
         ({"table": np.full((1, 11), 9, np.uint8)}, "transform row"),
-        ({"corners": np.array([[3, 0]])}, "leaves a window"),
-        ({"corners": np.array([[-1, 0]])}, "leaves a window"),
-        ({"window": Window(2, 2)}, "leaves a window"),
+        ({"corners": np.array([[3, 0]])}, says("leaves-a-window")),
+        ({"corners": np.array([[-1, 0]])}, says("leaves-a-window")),
+        ({"window": Window(2, 2)}, says("leaves-a-window")),
         ({"table": np.zeros((2, 11), np.uint8)}, "need tables"),
     ],
 )
@@ -263,7 +266,7 @@ def test_plan_drops_duplicates_of_the_augmented_task() -> None:
 
 
 def test_plan_refuses() -> None:
-    with pytest.raises(ValueError, match="at least one row"):
+    with pytest.raises(ValueError, match=says("at-least-one-row")):
         plan_of([np.ones((1, 1), np.uint8)], [(0, -1)], 0)
-    with pytest.raises(ValueError, match="pairs name grids"):
+    with pytest.raises(ValueError, match=says("pairs-name-grids")):
         plan_of([np.ones((1, 1), np.uint8)], [(0, 1)], 5)

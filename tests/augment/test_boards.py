@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 import augment
 from augment import BoardTransform, SampledPlan, kernels
 from tests import naive
+from tests.helpers import messages
+
+says = messages(__name__)
 
 
 def random_transform(generator: np.random.Generator, rows: int, columns: int, values: int) -> BoardTransform:
@@ -98,15 +101,15 @@ def test_a_drawn_plan_stores_nothing_but_keys() -> None:
 
 
 def test_what_is_no_board_is_refused() -> None:
-    with pytest.raises(ValueError, match="each number from 0 to 1 once"):
+    with pytest.raises(ValueError, match=says("each-number-from-0")):
         BoardTransform(False, (0, 0), (0, 1), (0,))
-    with pytest.raises(ValueError, match="cannot be transposed"):
+    with pytest.raises(ValueError, match=says("cannot-be-transposed")):
         BoardTransform(True, (0, 1), (0,), (0,))
     grids = augment.pack_boards(np.zeros((2, 2, 2), np.uint8))
     row = BoardTransform(False, (0, 1), (0, 1), (0, 1)).to_row()[None]
-    with pytest.raises(ValueError, match="numbered 0 to 1"):
+    with pytest.raises(ValueError, match=says("numbered-0-to-1")):
         augment.paint_boards(grids, np.array([2]), row, (2, 2))
-    with pytest.raises(ValueError, match="as many rows of transforms"):
+    with pytest.raises(ValueError, match=says("as-many-rows-of")):
         augment.paint_boards(grids, np.array([0]), row[:, :4], (2, 2))
 
 

@@ -15,9 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.helpers import ROOT, SETTINGS, make_tasks, write_kaggle
+from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
+
+says = messages(__name__)
 
 HERE = Path(__file__).parent / "second_device"
 # without --device cpu; the MLP mixer takes the same way on both devices, attention does not
@@ -125,5 +127,5 @@ def test_a_device_without_properties(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: torch.device("mps"))
     found = find_device()
     assert (found.device.type, found.dtype) == ("mps", torch.bfloat16)
-    with pytest.raises(InputError, match="mps does not support float64"):
+    with pytest.raises(InputError, match=says("mps-does-not-support")):
         find_device(precision="float64")

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.helpers import make_tasks, to_document, write_kaggle
+from tests.helpers import make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import printable
 from trm_arc.data.domains import domain_by_name
@@ -18,6 +18,8 @@ from trm_arc.data.task import Grid, Pair, Task, TaskSet
 from trm_arc.evaluation.results import Results, find_results, make_results, write_results
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.terminal import flow, join_lines, render_grid
+
+says = messages(__name__)
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 ORIENTATIONS = 8
@@ -124,9 +126,9 @@ def test_a_large_task_fits_80_columns(tmp_path: Path, command: Callable, monkeyp
     assert code == 0, error
     assert ("\x1b" in text) == colour
     assert wide(text) <= 80
-    assert "demonstration 1: 30 x 30 to 30 x 30" in text
-    assert "demonstration 2: 30 x 18 to 30 x 18" in text
-    assert "right size, 1 wrong cell" in STYLE.sub("", text).replace("\n", " ")
+    assert says("demonstration-1-30-x") in text
+    assert says("demonstration-2-30-x") in text
+    assert says("right-size-1-wrong") in STYLE.sub("", text).replace("\n", " ")
     assert (STYLE.sub("", text).count("><") if colour else text.count("!")) > 1
 
 
@@ -140,7 +142,7 @@ def test_a_task_is_shown_with_its_solution(tmp_path: Path, tasks: TaskSet, comma
     rows, columns = first.input.shape
     assert f"demonstration 1: {rows} x {columns} to {rows} x {columns}" in text
     assert all(" ".join(map(str, row)) in text for row in first.output.tolist())
-    assert "test input 2: " in text
+    assert says("test-input-2") in text
     blind = tmp_path / "blind.json"
     blind.write_bytes(orjson.dumps(to_document(tasks)))
     shape = " x ".join(map(str, tasks[0].test[0].input.shape))
@@ -152,10 +154,10 @@ def test_a_task_is_shown_with_its_solution(tmp_path: Path, tasks: TaskSet, comma
 def test_a_file_of_one_task_is_a_task(tmp_path: Path, tasks: TaskSet, command: Callable) -> None:
     path = tmp_path / "single.json"
     path.write_bytes(orjson.dumps(to_document(tasks, outputs=True)["made00"]))
-    assert "single of single.json" in command("show", path)[1]
+    assert says("single-of-single-json") in command("show", path)[1]
     code, _, error = command("show", write_kaggle(tmp_path, tasks, "made"))
     assert code == 2
-    assert "holds 2 tasks; name one: `python -m trm_arc.show made00 --data" in error
+    assert says("holds-2-tasks-name") in error
 
 
 def test_answers_are_shown_with_votes_and_marks(arc_run: Path, tasks: TaskSet, command: Callable) -> None:
@@ -173,10 +175,10 @@ def test_answers_are_shown_with_votes_and_marks(arc_run: Path, tasks: TaskSet, c
     assert "     2      8  20.0%     0.75  9 x 9    wrong size" in text
     assert f"     3      4  10.0%     0.75  {rows} x {columns}    right" in text
     text = command("show", "made01 test 2", "--run", arc_run / "predictions.json")[1]
-    assert "made01 test 1: solved\n" in text
-    assert "made01 test 2: not solved" in text
+    assert says("made01-test-1-solved") in text
+    assert says("made01-test-2-not") in text
     assert "a guess" in text
-    assert "no view gave an answer" in text
+    assert says("no-view-gave-an") in text
 
 
 def test_the_right_answer_is_listed_wherever_it_stands(tmp_path: Path, command: Callable) -> None:
@@ -186,7 +188,7 @@ def test_the_right_answer_is_listed_wherever_it_stands(tmp_path: Path, command: 
     write_results(tmp_path / "predictions.json", make_answers(tasks, [[*others, truth]]))
     text = command("show", "made00", "--run", tmp_path)[1]
     assert re.search(r"(?m)^    10  .*wrong size\n    13  .*right$", text)
-    assert "13 distinct answers from 40 views:" in text
+    assert says("13-distinct-answers-from") in text
 
 
 def test_a_solution_from_elsewhere_judges_the_run(tmp_path: Path, tasks: TaskSet, command: Callable) -> None:
@@ -196,10 +198,10 @@ def test_a_solution_from_elsewhere_judges_the_run(tmp_path: Path, tasks: TaskSet
     code, text, _ = command("show", "made00", "--run", tmp_path)
     assert (code, "truth" in text, "right" in text, "!" in text) == (0, False, False, False)
     text = command("show", "made00", "--run", tmp_path, "--data", write_kaggle(tmp_path, tasks, "made"))[1]
-    assert "right answer at rank 3, given by 4 of 40 views" in text
+    assert says("right-answer-at-rank") in text
     other = write_kaggle(tmp_path, make_tasks(2, 99), "other")  # others with the same ids
     text = command("show", "made00", "--run", tmp_path, "--data", other)[1]
-    assert "has no answer to it." in text.replace("\n", " ")
+    assert says("has-no-answer-to") in text.replace("\n", " ")
     assert "attempt" not in text
 
 
@@ -207,7 +209,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
     code, text, error = command("show", 1, "row 2", "--run", sudoku_run)
     assert code == 0, error
     assert "sudoku-4x4: sudoku-4x4\nrow 1, 0 guesses: solved\n" in text
-    assert "row 2, 0 guesses: not solved, right answer at rank 2, given by 8 of 40 views" in text
+    assert says("row-2-0-guesses") in text
     assert text.count("!") == 4
     assert "     2      8  20.0%     0.75  4 x 4    right" in text
     assert wide(text) <= 80
@@ -215,9 +217,9 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
     assert "row 2, " in command("show", question, "--run", sudoku_run)[1], "a puzzle is known again"
     code, _, error = command("show", 77, "--run", sudoku_run)
     assert code == 2
-    assert "row 77: not among the 5 rows of sudoku-4x4; the nearest are 3, 4 and 5" in error
+    assert says("row-77-not-among") in error
     code, _, error = command("show", "made00", "--run", sudoku_run)
-    assert (code, "made00: neither a row of sudoku-4x4 nor a puzzle" in error) == (2, True)
+    assert (code, says("made00-neither-a-row") in error) == (2, True)
 
 
 def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet, sudoku_run: Path, command: Callable) -> None:
@@ -228,28 +230,29 @@ def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet
     maze = tmp_path / "maze.txt"
     maze.write_text("S    \n# # #\n# ## \n  #  \n#G#  \n")
     text = command("show", maze, "--run", sudoku_run)[1]
-    assert "maze-5x5, 5 moves" in text
-    assert "has no answer to it." in text.replace("\n", " ")
+    assert says("maze-5x5-5-moves") in text
+    assert says("has-no-answer-to") in text.replace("\n", " ")
     table = tmp_path / "table.csv"
     table.write_text(f"question,answer\n{question},{sudoku.domain.show(sudoku.answers[0])}\n")
-    assert "table.csv, row 1: sudoku-4x4, " in command("show", 1, "--data", table)[1].replace("\n", " ")
+    assert says("table-csv-row-1") in command("show", 1, "--data", table)[1].replace("\n", " ")
     code, _, error = command("show", table)
-    assert (code, "holds many puzzles; name one by its row" in error) == (2, True)
+    assert (code, says("holds-many-puzzles-name") in error) == (2, True)
     code, _, error = command("show", 1, "--data", table, "--solutions", maze)
-    assert (code, "--solutions: does nothing for sudoku-4x4 puzzles" in error) == (2, True)
+    assert (code, says("does-nothing-for-sudoku") in error) == (2, True)
+    assert command.refused.flag == "--solutions"
 
 
 def test_ids_that_are_nowhere(tmp_path: Path, tasks: TaskSet, arc_run: Path, command: Callable) -> None:
     path = write_kaggle(tmp_path, tasks, "made")
     code, _, error = command("show", "made001", "--data", path)
     assert code == 2
-    assert error == "error: made001: no task of made_challenges.json; did you mean made01 or made00?\n"
-    assert command("show", "zzz", "--run", arc_run)[2] == "error: zzz: no task of made; name its set with --data\n"
+    assert error == says("error-made001-no-task")
+    assert command("show", "zzz", "--run", arc_run)[2] == says("error-zzz-no-task")
     for arguments, reason in (
-        (("made00", "--run", tmp_path), "holds no predictions yet; run `python -m trm_arc.evaluate --checkpoint"),
-        (("made00", "--run", tmp_path / "none"), "no such run"),
-        (("made00", "--run", path), "no predictions of this trm_arc"),
-        (("made00", "--solutions", path), "--solutions: goes with a challenges file"),
+        (("made00", "--run", tmp_path), says("holds-no-predictions-yet")),
+        (("made00", "--run", tmp_path / "none"), says("no-such-run")),
+        (("made00", "--run", path), says("no-predictions-of-this")),
+        (("made00", "--solutions", path), says("solutions-goes-with-a")),
         ((), "TASK"),
     ):
         code, _, error = command("show", *arguments)
@@ -261,13 +264,13 @@ def test_named_sets_are_looked_through(arc: Path, command: Callable, monkeypatch
     monkeypatch.setenv(DATA_VARIABLE, str(arc))
     code, text, error = command("show", "007bbfb7", "a8610ef7")
     assert code == 0, error
-    assert "007bbfb7 of arc1-training" in text
-    assert "a8610ef7 of arc1-evaluation" in text
+    assert says("007bbfb7-of-arc1-training") in text
+    assert says("a8610ef7-of-arc1-evaluation") in text
     assert wide(text) <= 80
     code, _, error = command("show", "007bbfb8")
-    assert (code, "did you mean 007bbfb7?" in error) == (2, True)
+    assert (code, says("did-you-mean-007bbfb7") in error) == (2, True)
     code, _, error = command("show", "12")
-    assert (code, "for a row of puzzles name their set" in error) == (2, True)
+    assert (code, says("for-a-row-of") in error) == (2, True)
 
 
 def test_another_task_with_the_same_id_is_told(tmp_path: Path, command: Callable) -> None:
@@ -292,7 +295,7 @@ def test_a_task_cannot_control_the_terminal(tmp_path: Path, tasks: TaskSet, comm
         assert printable(text.replace("\n", "")) == text.replace("\n", "")
     code, _, error = command("show", "\x1b[2Jevil", "--data", path)
     assert code == 2
-    assert "did you mean \\x1b[2Jevil" in error
+    assert says("did-you-mean-1b") in error
     assert "\x1b" not in error
 
 
@@ -301,12 +304,12 @@ def test_results_are_found_by_folder_and_file(arc_run: Path, sudoku_run: Path, t
         assert [task.id for task in find_results(path).tasks] == [task.id for task in tasks]
     for path in (sudoku_run, sudoku_run / "predictions.json"):
         assert len(find_results(path).tasks) == 5
-    with pytest.raises(InputError, match="cannot be looked up"):
+    with pytest.raises(InputError, match=says("cannot-be-looked-up")):
         find_results(Path("x" * 5000))
 
 
 def test_help_says_what_a_task_is(command: Callable) -> None:
     code, text, _ = command("show", "--help")
     assert code == 0
-    assert "TASK [TASK ...]" in text
+    assert says("task-task") in text
     assert wide(text) <= 80

@@ -7,8 +7,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pytest
 
+from tests.helpers import messages
 from trm_arc.common.errors import InputError
 from trm_arc.common.records import load_record
+
+says = messages(__name__)
 
 
 class Colour(Enum):
@@ -62,18 +65,18 @@ def test_round_trip() -> None:
     ("change", "place", "words"),
     [
         ({"name": 1}, "name", "a text"),
-        ({"name": "none"}, "", "a name is needed"),
-        ({"nam": "x"}, "", "did you mean name"),
+        ({"name": "none"}, "", says("a-name-is-needed")),
+        ({"nam": "x"}, "", says("did-you-mean-name")),
         ({"inner": {}}, "inner", "a list"),
-        ({"inner": [{"kind": "c"}]}, "inner.0.kind", "one of a, b"),
-        ({"inner": [{}]}, "inner.0", "kind is missing"),
-        ({"inner": [{"kind": "a", "at": {"x": True}}]}, "inner.0.at.x", "a whole number"),
+        ({"inner": [{"kind": "c"}]}, "inner.0.kind", says("one-of-a-b")),
+        ({"inner": [{}]}, "inner.0", says("kind-is-missing")),
+        ({"inner": [{"kind": "a", "at": {"x": True}}]}, "inner.0.at.x", says("a-whole-number")),
         ({"inner": [{"kind": "a", "at": {"x": 1, "y": float("nan")}}]}, "inner.0.at.y", "finite"),
-        ({"sides": [1, "2"]}, "sides.1", "a whole number"),
+        ({"sides": [1, "2"]}, "sides.1", says("a-whole-number")),
         ({"pair": [1]}, "pair", "2 parts"),
-        ({"table": {"k": "v"}}, "table.k", "a finite number"),
+        ({"table": {"k": "v"}}, "table.k", says("a-finite-number")),
         ({"table": []}, "table", "an object"),
-        ({"colour": "blue"}, "colour", "one of red"),
+        ({"colour": "blue"}, "colour", says("one-of-red")),
         ({"grid": [[1], [2, 3]]}, "grid", "inhomogeneous"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from augment import Window
-from tests.helpers import SMALL, assert_identical, everything, make_tasks, small_trainer
+from tests.helpers import SMALL, assert_identical, everything, make_tasks, messages, small_trainer
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import TrainingConfig
@@ -23,6 +23,8 @@ from trm_arc.inference.predictor import runs_into_edge
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.training.state import inference_state, load_state, save_state
 from trm_arc.training.trainer import Trainer
+
+says = messages(__name__)
 
 BUCKETS = SMALL.override({"canvas": "buckets", "bucket_sides": "4,6,30"})
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
@@ -139,13 +141,13 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("10,x", "sides by commas are expected"),
-        ("", "sides by commas are expected"),
-        ("auto:0", "sides by commas are expected"),
-        ("4,6", "the largest pair needs a window of 10 x 10"),
-        ("4,31", "sides must be from 1 to the board's 30"),
-        ("0,30", "sides must be from 1"),
-        ("11,12", "no pair needs the window of 12 x 12"),
+        ("10,x", says("sides-by-commas-are")),
+        ("", says("sides-by-commas-are")),
+        ("auto:0", says("sides-by-commas-are")),
+        ("4,6", says("the-largest-pair-needs")),
+        ("4,31", says("sides-must-be-from")),
+        ("0,30", says("sides-must-be-from-1")),
+        ("11,12", says("no-pair-needs-the")),
     ],
 )
 def test_odd_buckets_are_refused(text: str, message: str) -> None:
@@ -154,7 +156,7 @@ def test_odd_buckets_are_refused(text: str, message: str) -> None:
 
 
 def test_buckets_need_attention() -> None:
-    with pytest.raises(InputError, match="there are no buckets for it"):
+    with pytest.raises(InputError, match=says("there-are-no-buckets")):
         small_trainer(BUCKETS.override({"mixer": "mlp", "positions": "none"}))
 
 

@@ -11,10 +11,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, messages
 from trm_arc.data import domains
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE, domain_of_data
 from trm_arc.evaluation.results import find_results
+
+says = messages(__name__)
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 MOST_LINES = 125  # of the module, with its docstrings and blank lines
@@ -58,8 +60,8 @@ def test_the_commands_of_the_page(latin: ModuleType, command: Callable, tmp_path
         name = module.removeprefix("trm_arc.")
         code, printed[name], error = command(name, *arguments)
         assert code == 0, f"{line}\n{error}"
-    assert "learning 60 puzzles of latin-4x4 train (latin-4x4), each under 21 symmetries" in printed["train"]
-    assert "exact, the expected answer" in printed["evaluate"]
+    assert says("learning-60-puzzles-of") in printed["train"]
+    assert says("exact-the-expected-answer") in printed["evaluate"]
     results = find_results(tmp_path / "runs" / "latin")
     assert results.tasks.domain is domains.domain_by_name("latin-4x4")
     assert len(results.answers) == 60

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers import make_tasks
+from tests.helpers import make_tasks, messages
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS
 from trm_arc.data.examples import sample_plans
@@ -14,6 +14,8 @@ from trm_arc.data.leakage import check_leakage, find_leaks
 from trm_arc.data.loading import load_training_tasks
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
+
+says = messages(__name__)
 
 
 def test_the_same_task_leaks_whatever_its_id_and_the_order_of_its_pairs() -> None:
@@ -60,7 +62,7 @@ def test_published_presets_pass_the_guard_and_other_data_still_trips_it(arc: Pat
     training, evaluation, notes = load_training_tasks(PRESETS["arc1"].training, arc)
     assert (len(training), len(evaluation), notes) == (400 + 160 - 1, 400, ["left out 40853293, as set"])
     assert len(load_training_tasks(PRESETS["arc2"].training, arc)[0]) == 1160
-    with pytest.raises(InputError, match="376 tasks of arc1-evaluation"):
+    with pytest.raises(InputError, match=says("376-tasks-of-arc1")):
         load_training_tasks(replace(PRESETS["arc1"].training, data="arc2-training", leave_out=""), arc)
 
 

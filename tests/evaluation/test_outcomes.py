@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import naive
-from tests.helpers import SEEDS, grid, make_tasks, quick, random_arc, random_puzzles
+from tests.helpers import SEEDS, grid, make_tasks, messages, quick, random_arc, random_puzzles
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains.arc import CONCEPTS, find_concept
 from trm_arc.data.sources import load_tasks
@@ -31,6 +31,8 @@ from trm_arc.evaluation.outcomes import (
 from trm_arc.evaluation.results import Results, make_results
 from trm_arc.evaluation.score import pass_at, rate
 from trm_arc.inference.votes import Candidate
+
+says = messages(__name__)
 
 AT_RANK = "right answer at rank"
 
@@ -157,7 +159,7 @@ def test_comparisons_are_symmetric_and_add_up(seed: int) -> None:
     assert here.same_answers == (first == second).sum() == 40 * here.agreement
     same = compare(solving(first), solving(first))
     assert (same.gained, same.lost, same.p_value, same.agreement, same.same_answers) == ([], [], 1.0, 1.0, 40)
-    assert "Both solve the same" in same.conclude()
+    assert says("both-solve-the-same") in same.conclude()
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(5, 0), (6, 0), (0, 6), (9, 1), (9, 2), (1, 0), (30, 14), (30, 15), (30, 16)])
@@ -166,7 +168,7 @@ def test_the_conclusion_says_noise_where_chance_does_as_much(gained: int, lost: 
     told = compare(solving(which), solving([not solved for solved in which]))
     assert told.within_noise is (naive.two_sided(gained, lost) >= NOISE)
     assert ("within noise" in told.conclude()) is told.within_noise
-    assert ("more than noise" in told.conclude()) is not told.within_noise
+    assert (says("more-than-noise") in told.conclude()) is not told.within_noise
 
 
 def test_only_the_same_questions_are_compared() -> None:
@@ -176,7 +178,7 @@ def test_only_the_same_questions_are_compared() -> None:
     unknown = replace(unknown, tasks=unknown.tasks.without_solutions())
     others = (solving([True], inputs=7), solving([True], ["x"]), unknown, random_puzzles("sudoku-4x4", 0))
     for other in others:
-        with pytest.raises(InputError, match="share no test input"):
+        with pytest.raises(InputError, match=says("share-no-test-input")):
             compare(solving([True]), other)
     two = make_results({}, make_tasks(2, 0), [[]] * 3, np.zeros((3, 8), np.int64))
     assert two.tasks.names == ["made00", "made01 test 1", "made01 test 2"]

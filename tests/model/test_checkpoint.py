@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from augment import Window
-from tests.helpers import CPU, make_puzzles
+from tests.helpers import CPU, make_puzzles, messages
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json
 from trm_arc.data.domains.arc import ARC
@@ -15,6 +15,8 @@ from trm_arc.model.checkpoint import Metadata, domain_of_checkpoint, load_checkp
 from trm_arc.model.export import export_pieces, load_pieces
 from trm_arc.training.state import load_state
 from trm_arc.training.trainer import Trainer
+
+says = messages(__name__)
 
 OLD = Path(__file__).parent / "old_checkpoints"
 NEW_NAMES = ("domain", "compile_mode", "active_samples")
@@ -69,8 +71,9 @@ def test_damaged_metadata_is_refused(field: str, value: object, tmp_path: Path) 
         load_checkpoint(saved)
     assert caught.value.file == saved or field == "domain"
     (saved / "checkpoint.json").write_bytes(to_json(header | {"mystery": 1}))
-    with pytest.raises(InputError, match="mystery is not known"):
+    with pytest.raises(InputError, match=says("mystery-is-not-known")) as caught:
         load_checkpoint(saved)
+    assert caught.value.file == saved
 
 
 def test_old_runs_go_on(tmp_path: Path) -> None:

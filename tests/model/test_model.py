@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from tests import naive
-from tests.helpers import FAMILY, by_their_names, labels_of, load_original, read_arrays, relative
+from tests.helpers import FAMILY, by_their_names, labels_of, load_original, messages, read_arrays, relative
 from trm_arc.common.errors import InputError
 from trm_arc.config import ModelConfig
 from trm_arc.model.attention import attend
 from trm_arc.model.reasoner import Reasoner, State, inner_width, truncated_normal_
 from trm_arc.training.loss import supervise
+
+says = messages(__name__)
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -196,28 +198,29 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 100}, "width: must be a multiple"),
-        ({"board_rows": 31}, "board_rows: must be at most 30"),
-        ({"width": 0}, "width: must be at least 1"),
+        ({"width": 100}, says("width-must-be-a")),
+        ({"board_rows": 31}, says("board-rows-must-be")),
+        ({"width": 0}, says("width-must-be-at")),
         ({"states": -1}, "states"),
-        ({"networks": 3}, "networks: must be 1 or 2"),
-        ({"mixer": "mlp"}, "positions: the MLP mixer"),
-        ({"mixer": "fourier"}, "mixer: must be one of attention, mlp"),
-        ({"gradient_calls": 16}, r"gradient_calls: must be 0 \(the last cycle\), -1 \(all\) or 1 to T \(n \+ 1\) = 15"),
-        ({"prefix": 2, "transform_tokens": True}, "prefix: must be at least 12"),
-        ({"width": 512.0}, "width: must be a whole number"),
-        ({"expansion": float("nan")}, "expansion: must be a finite number"),
-        ({"convolution": 2}, "convolution: must be 0 or odd"),
-        ({"damping": 0.0}, "damping: must be above 0 and at most 1"),
-        ({"noise": -0.1}, "noise: must be at least 0"),
-        ({"latents": 0}, "latents: must be at least 1"),
-        ({"gradient_calls": -2}, "gradient_calls: must be"),
-        ({"states": 6}, "states: a latent step changes one scratch state, so 4 in a cycle leave some of the 6"),
-        ({"latent_steps": 0}, "states: a latent step changes one scratch state, so 0 in a cycle"),
-        ({"latent_steps": 0, "states": 0, "networks": 2}, "networks: the first of two networks takes the latent steps"),
-        ({"latents": 2, "noise": 0.1}, "noise: the best latent runs again"),
+        ({"networks": 3}, says("networks-must-be-1")),
+        ({"mixer": "mlp"}, says("positions-the-mlp-mixer")),
+        ({"mixer": "fourier"}, says("mixer-must-be-one")),
+        ({"gradient_calls": 16}, says("gradient-calls-must-be")),
+        ({"prefix": 2, "transform_tokens": True}, says("prefix-must-be-at")),
+        ({"width": 512.0}, says("width-must-be-a-whole")),
+        ({"expansion": float("nan")}, says("expansion-must-be-a")),
+        ({"convolution": 2}, says("convolution-must-be-0")),
+        ({"damping": 0.0}, says("damping-must-be-above")),
+        ({"noise": -0.1}, says("noise-must-be-at")),
+        ({"latents": 0}, says("latents-must-be-at")),
+        ({"gradient_calls": -2}, says("gradient-calls-must-be-2")),
+        ({"states": 6}, says("states-a-latent-step")),
+        ({"latent_steps": 0}, says("states-a-latent-step-changes")),
+        ({"latent_steps": 0, "states": 0, "networks": 2}, says("networks-the-first-of")),
+        ({"latents": 2, "noise": 0.1}, says("noise-the-best-latent")),
     ],
 )
 def test_config_refuses(settings: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         ModelConfig(**settings)
+    assert str(caught.value).startswith(f"{caught.value.flag}: ")

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers import messages
 from trm_arc.config import Config, load_preset
 from trm_arc.model.checkpoint import load_checkpoint, read_config
+
+says = messages(__name__)
 
 FOLDER = Path(__file__).parent / "old_checkpoints"
 BOTH = {
@@ -83,6 +86,6 @@ def test_a_run_of_an_old_version_goes_on(name: str, tmp_path: Path, command: Cal
     path.write_text(json.dumps(header))
     code, text, error = command("train", "--resume", "--out", run, "--device", "cpu")
     assert code == 0, error
-    assert "resumed at step 3 of 5" in text
+    assert says("resumed-at-step-3") in text
     assert load_checkpoint(run).step == 5
     assert load_preset(run / "settings.toml") == read_config(run)

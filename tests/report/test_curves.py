@@ -10,12 +10,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests.helpers import messages
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
 from trm_arc.report import plots
 from trm_arc.report.curves import POINTS, render_curves, thin
 from trm_arc.report.logs import format_operations, has_log, read_log, read_logs, summarise, summary_table
 from trm_arc.report.plots import write_pictures
+
+says = messages(__name__)
 
 HOSTILE = "<script>alert(1)</script>$x_` & ]]> \"' \x1b[31m \udcff_"
 
@@ -79,8 +82,9 @@ def test_operations_add_up_and_scores_are_placed_on_them(tmp_path: Path) -> None
 def test_broken_lines_are_passed_over(tmp_path: Path) -> None:
     broken = [b"", b"{", b"[1]", b"3", b"null", b'"text"', b'{"step":', line("10"), line(None), line(-1), line(True), line(1e300)]
     broken += [b'{"step": NaN, "loss": 1}', b'{"step": 1e999, "loss": 1}', {"loss": 1.0}, {"step": 3}, b"\xff\xfe"]
-    with pytest.raises(InputError, match="holds no usable line; name the folder"):
+    with pytest.raises(InputError, match=says("holds-no-usable-line")) as caught:
         read_log(write(tmp_path / "a", broken))
+    assert caught.value.file.name == "metrics.jsonl"
     odd = [line(10), line(20, loss=None, exact="x", learning_rate=-1, seconds=None, operations=1e99)]
     odd += [{"step": 20, "exact answers": None, "right cells": 7, "valid answers": True, "pass@2 of tasks": 0.5}]
     log = read_log(write(tmp_path / "a", [*odd, *broken, line(30, exact=2.0)]))
@@ -94,7 +98,7 @@ def test_broken_lines_are_passed_over(tmp_path: Path) -> None:
 
 def test_logs_without_numbers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder" / "metrics.jsonl").mkdir(parents=True)
-    for folder, reason in [("none", "no such file"), ("empty", "no usable line"), ("folder", "cannot be read")]:
+    for folder, reason in [("none", says("no-such-file")), ("empty", says("no-usable-line")), ("folder", says("cannot-be-read"))]:
         if folder == "empty":
             write(tmp_path / folder, [{"step": 1, "seconds": 2, "skipped_steps": 0}])
         assert has_log(tmp_path / folder) == (folder == "empty")
@@ -314,6 +318,6 @@ def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.Monke
     log = read_log(run(tmp_path / "a"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not plots.has_matplotlib()
-    with pytest.raises(InputError, match=r"pip install 'trm_arc\[report\]'"):
+    with pytest.raises(InputError, match=says("pip-install-trm-arc")):
         render_curves([log])
     assert not (tmp_path / "out").exists()

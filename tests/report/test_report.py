@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.helpers import make_puzzles, make_tasks
+from tests.helpers import make_puzzles, make_tasks, messages
 from trm_arc.common.device import find_device
 from trm_arc.data.puzzle_set import join_puzzles
 from trm_arc.data.task import Pair, Task, TaskSet
@@ -27,6 +27,8 @@ from trm_arc.report.contents import ROOM, Contents
 from trm_arc.report.logs import read_log
 from trm_arc.report.making import Subject, find_subject, list_logs, write_report
 from trm_arc.report.page import make_page
+
+says = messages(__name__)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -458,7 +460,7 @@ def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path
     (tmp_path / "runs/x/metrics.jsonl").write_bytes(b"")
     subject = find_subject(Path("runs/x"))  # a run that has logged nothing is no reason to go without its evaluation
     assert subject.log is None
-    assert "no curves of training" in subject.note
+    assert says("no-curves-of-training") in subject.note
 
 
 def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path: Path, command: Callable) -> None:
@@ -471,7 +473,7 @@ def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path
     assert (run / "traces.json").read_bytes() == before
     shutil.rmtree(checkpoint)
     code, _, error = command("report", run, "--trace", "--device", "cpu")
-    assert (code, "the checkpoint that answered, of step 2, is not there; name one with --checkpoint" in error) == (2, True)
+    assert (code, says("the-checkpoint-that-answered") in error) == (2, True)
 
 
 @pytest.fixture(scope="module")
@@ -485,7 +487,7 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
     write_results(tmp_path / "b" / "predictions.json", answer(results.tasks, 1))
     code, text, error = command("report", tmp_path / "a", tmp_path / "b" / "predictions.json")
     assert code == 0, error
-    assert "McNemar" in text or "Both solve the same" in text
+    assert "McNemar" in text or says("both-solve-the-same") in text
     assert text.rstrip().endswith(f"wrote {tmp_path / 'a' / 'report.html'}")
     assert all(len(line) <= 80 for line in text.splitlines() if str(tmp_path) not in line)
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
@@ -496,15 +498,15 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
     ("arguments", "reason"),
     [
         (["{tmp}/nowhere"], "no such"),
-        (["{tmp}"], "neither an evaluation nor the metrics of training"),
-        (["{tmp}/odd.json"], "no predictions of this trm_arc"),
+        (["{tmp}"], says("neither-an-evaluation-nor")),
+        (["{tmp}/odd.json"], says("no-predictions-of-this")),
         ([], "required"),
-        (["{tmp}/a", "--trace", "zzz"], "zzz is not in made"),
-        (["{tmp}/a", "--checkpoint", "x"], "does nothing without --trace"),
+        (["{tmp}/a", "--trace", "zzz"], says("zzz-is-not-in")),
+        (["{tmp}/a", "--checkpoint", "x"], says("does-nothing-without-trace")),
         (["{tmp}/a", "--trace", "made00"], "--checkpoint"),
-        (["{tmp}/a", "--out", "{tmp}"], "is a folder"),
-        (["{tmp}/a", "--device", "cpu"], "--device: does nothing without --trace"),
-        (["x" * 300], "cannot be looked up"),
+        (["{tmp}/a", "--out", "{tmp}"], says("is-a-folder")),
+        (["{tmp}/a", "--device", "cpu"], says("device-does-nothing-without")),
+        (["x" * 300], says("cannot-be-looked-up")),
     ],
 )
 def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path: Path, command: Callable) -> None:

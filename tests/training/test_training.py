@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.helpers import by_their_names, labels_of, load_original, make_puzzles, make_tasks, read_arrays, relative
+from tests.helpers import by_their_names, labels_of, load_original, make_puzzles, make_tasks, messages, read_arrays, relative
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
@@ -32,6 +32,8 @@ from trm_arc.training.trainer import Trainer
 
 from tests import naive  # isort: skip
 from tests.helpers import CPU, SMALL, assert_identical, everything, small_trainer
+
+says = messages(__name__)
 
 # --- the original's ten steps
 
@@ -125,7 +127,7 @@ def test_losses_by_hand(loss: str) -> None:
     target = [float(all(right)), 1.0]
     p = 1 / (1 + np.exp(-halting[:, 0].numpy()))
     np.testing.assert_allclose(losses.halting, -(target * np.log(p) + (1 - np.array(target)) * np.log(1 - p)), rtol=1e-5)
-    with pytest.raises(ValueError, match="no such loss"):
+    with pytest.raises(ValueError, match=says("no-such-loss")):
         supervise(logits, halting, labels, "hinge")
 
 
@@ -168,7 +170,7 @@ def test_halting_rule() -> None:
     assert decide(halting, steps, 16, free, "never").tolist() == [False, False, False, True]
     assert decide(halting, steps, 16, free + 3, "exact").tolist() == [False, False, True, True]
     assert decide(halting, steps, 1, free, "exact").all()
-    with pytest.raises(ValueError, match="no such halting rule"):
+    with pytest.raises(ValueError, match=says("no-such-halting-rule")):
         decide(halting, steps, 16, free, "maybe")
     drawn = sample_minimum(20_000, 5, 0.4, generator)
     assert abs(float((drawn == 0).double().mean()) - 0.6) < 0.02
@@ -343,8 +345,9 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
         save_state(trainer, tmp_path, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000003", "checkpoint-00000004"]
     assert newest_checkpoint(tmp_path).name == "checkpoint-00000004"
-    with pytest.raises(InputError, match="no checkpoint here; train one"):
+    with pytest.raises(InputError, match=says("no-checkpoint-here-train")) as caught:
         newest_checkpoint(tmp_path / "nothing")
+    assert caught.value.file == tmp_path / "nothing"
 
 
 def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +363,7 @@ def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "save_file", full_disk)
-        with pytest.raises(InputError, match=r"No space left on device.*older ones are untouched: free space"):
+        with pytest.raises(InputError, match=says("no-space-left-on")):
             save_state(trainer, tmp_path, keep=1)
     assert list(tmp_path.iterdir()) == [old]
     assert {file.name: file.read_bytes() for file in old.iterdir()} == before
@@ -385,19 +388,20 @@ def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path
     (no_tensors / "tensors.safetensors").unlink()
     config = SMALL.to_dict()
     for path, message in [
-        (cut, "truncated or damaged"),
-        (half_json, "not valid JSON"),
-        (no_tensors, "truncated or damaged"),
-        (tmp_path / "missing", "not a checkpoint"),
-        (broken("other", format="something"), "not a checkpoint of trm_arc"),
-        (broken("newer", version=99), "version 99; this trm_arc reads version 2"),
-        (broken("fewer", tensors=3), "not 3; the checkpoint is damaged"),
-        (broken("settings", config={**config, "model": {}}), "settings of model are missing"),
-        (broken("value", config={**config, "model": {**config["model"], "width": 7}}), "width: must be a multiple"),
+        (cut, says("truncated-or-damaged")),
+        (half_json, says("not-valid-json")),
+        (no_tensors, says("truncated-or-damaged")),
+        (tmp_path / "missing", says("not-a-checkpoint")),
+        (broken("other", format="something"), says("not-a-checkpoint-of")),
+        (broken("newer", version=99), says("version-99-this-trm")),
+        (broken("fewer", tensors=3), says("not-3-the-checkpoint")),
+        (broken("settings", config={**config, "model": {}}), says("settings-of-model-are")),
+        (broken("value", config={**config, "model": {**config["model"], "width": 7}}), says("width-must-be-a")),
     ]:
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=message) as caught:
             load_checkpoint(path)
-    with pytest.raises(InputError, match=r"wider: model does not fit the checkpoint's config \(embed_tokens"):
+        assert str(caught.value.file).startswith(str(path))
+    with pytest.raises(InputError, match=says("wider-model-does-not")):
         load_checkpoint(broken("wider", config={**config, "model": {**config["model"], "width": 32}})).reasoner()
 
 
@@ -468,16 +472,16 @@ def test_an_answer_alone_trains_without_its_task() -> None:
 
 def test_resuming_something_else_is_refused(saved: Path) -> None:
     loaded = load_checkpoint(saved)
-    with pytest.raises(InputError, match=r"other settings .*seed 0 there, 5 here"):
+    with pytest.raises(InputError, match=says("other-settings-seed-0")):
         load_state(small_trainer(SMALL.override({"seed": 5})), loaded)
     examples, _ = prepare_examples(make_tasks(4, 1, "train"), make_tasks(3, 2, "eval"), SMALL)
-    with pytest.raises(InputError, match="trained on other tasks"):
+    with pytest.raises(InputError, match=says("trained-on-other-tasks")):
         load_state(Trainer(SMALL, examples, CPU, 12), loaded)
 
 
 def test_saving_is_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match=says("cannot-be-written")):
         save_checkpoint(tmp_path / "file", load_checkpoint(save_state(small_trainer(), tmp_path / "run", keep=1)), keep=1)
 
 

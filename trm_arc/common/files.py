@@ -125,7 +125,7 @@ def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
         raise InputError(f"cannot be written ({error.strerror}); name another folder", file=folder) from None
     for name in names:
         if (folder / name).is_dir():
-            raise InputError(f"{folder / name}: is a folder, where a file will be written; name another place")
+            raise InputError("is a folder, where a file will be written; name another place", file=folder / name)
 
 
 def append_line(path: Path, line: bytes) -> None:

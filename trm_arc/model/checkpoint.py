@@ -122,7 +122,7 @@ class Checkpoint:
     def require_domain(self, domain: Domain, name: str) -> None:
         """Raise InputError unless it answers the puzzles of `name`, which are of this kind."""
         if self.domain is not domain:
-            raise InputError(f"{self.where}: answers {self.domain.title}, and {name} holds {domain.title}")
+            raise InputError(f"answers {self.domain.title}, and {name} holds {domain.title}", file=self.where)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -265,7 +265,7 @@ def newest_checkpoint(runs: Path) -> Path:
     """
     found = [path for folder in [runs, *runs.glob("*")] for path in list_checkpoints(folder)]
     if not found:
-        raise InputError(f"{runs}: no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint")
+        raise InputError("no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint", file=runs)
     return max(found, key=lambda path: ((path / _JSON).stat().st_mtime_ns if (path / _JSON).exists() else 0, path.name))
 
 

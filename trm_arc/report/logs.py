@@ -150,7 +150,7 @@ def read_log(folder: Path, name: str = "") -> RunLog:
     scores = _read_scores([line for line in lines if not _is_training(line)], progress)
     if not scores and not any(np.isfinite(values).any() for values in measures.values()):
         state = "holds no usable line" if has_log(folder) else "no such file"
-        raise InputError(f"{folder / METRICS_FILE}: {state}; name the folder of a run that has logged metrics")
+        raise InputError(f"{state}; name the folder of a run that has logged metrics", file=folder / METRICS_FILE)
     return RunLog(printable(name or folder.resolve().name), progress, measures, scores)
 
 

@@ -116,7 +116,7 @@ def find_checkpoint(subject: Subject) -> Path:
             continue
         if found is not None:
             return found
-    raise InputError(f"{stated}: the checkpoint that answered, of step {step}, is not there; name one with --checkpoint")
+    raise InputError(f"the checkpoint that answered, of step {step}, is not there; name one with --checkpoint", file=stated)
 
 
 def _require_results(subject: Subject) -> Results:
