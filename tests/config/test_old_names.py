@@ -59,7 +59,7 @@ def test_new_flags_say_nothing_and_wrong_ones_are_still_refused(capsys: pytest.C
         assert caught.value.flag == flag
     other = Parser(prog="other")
     other.add_argument("--depth")
-    with pytest.raises(InputError, match=says("no-such-flag-see")) as caught:  # this one never had it
+    with pytest.raises(InputError, match=says("no-such-flag-did-you")) as caught:  # this one never had it
         other.parse(["--breadth", "8"])
     assert caught.value.flag == "--breadth"
 

@@ -96,7 +96,7 @@ def test_a_wrong_file_below_another_is_the_one_that_is_named(tmp_path: Path) -> 
     write(second, 'extends = "first.toml"\n')
     with pytest.raises(InputError, match=says("a-circle-first-extends")) as caught:
         load_preset(tmp_path / "first.toml")
-    assert (caught.value.file, caught.value.place) == (second, "extends")
+    assert (caught.value.file, caught.value.place) == (tmp_path / "first.toml", "extends")
     second.write_bytes(b"\xff")
     for path in ("first.toml", "second.toml", "none.toml", "."):
         with pytest.raises(InputError):
