@@ -34,9 +34,9 @@ def supervision_step(
     depth: tuple[int, int] | None = None,
     generators: Sequence[torch.Generator] | None = None,
 ) -> tuple[Tensor, Carry, Metrics]:
-    """Let every row think once more, and say what its answer lacks.
+    """One more supervision step of every sample, and its losses.
 
-    With K latents all of them think, without gradient; the one with the lowest loss of each puzzle thinks again, with gradient:
+    With K latents all of them take the step without gradient; the one with the lowest loss of each puzzle takes it again, with it:
     K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
 
     Args:

@@ -36,7 +36,7 @@ class LoadOptions:
     """How a set is loaded; a domain passes over what says nothing of its files.
 
     Attributes:
-        count: keep, or generate, so many puzzles; 0: all of a file, as many as is usual of a generated set.
+        count: keep, or generate, so many puzzles; 0: all of a file, the default number of a generated set.
         seed: of the puzzles that are kept of a file.
         skip_bad: leave rows out that are no puzzles, instead of refusing the file.
         solutions: a file of solutions; None: the one beside the tasks.
