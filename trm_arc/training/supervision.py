@@ -36,7 +36,7 @@ def supervision_step(
 ) -> tuple[Tensor, Carry, Metrics]:
     """One more supervision step of every sample, and its losses.
 
-    With K latents all of them take the step without gradient; the one with the lowest loss of each puzzle takes it again, with it:
+    With K latents all take the step without gradient; the one with the lowest loss of each puzzle takes it again, with gradient:
     K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
 
     Args:
