@@ -1,4 +1,4 @@
-"""What a borrowed accelerator is asked, all in one call: is it right, how fast, in how much memory; a short table comes last.
+"""Measure an accelerator in one call: correctness, speed and memory; a short table comes last.
 
     python -m benchmarks.gpu --out FOLDER           on the accelerator, within --seconds; full numbers in FOLDER/gpu.json
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
@@ -95,7 +95,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
     named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
     if idle := sorted(named - MEANT - settings.keys()):
-        raise InputError(f"--{idle[0].replace('_', '-')}: does nothing where steps are timed")
+        raise InputError(f"--{idle[0].replace('_', '-')}: has no effect on timed steps")
     chosen, options = choose_options(values, None)
     where = device if values.precision == "auto" else device._replace(dtype=chosen.dtype)
     return load_preset(values.preset).override(settings | {"depth_curriculum": ""}), where, options
@@ -318,11 +318,11 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = Parser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json")
-    parser.add_argument("--seconds", type=float, default=480, help="that all may take; what may not fit is not begun")
+    parser.add_argument("--seconds", type=float, default=480, help="time for everything; what may not fit is not started")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
     parser.add_argument("--repeats", type=int, default=5, help="steps of each bucket, of which the median counts")
     parser.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare with float64 first")
-    parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be given again")
+    parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be repeated")
     values = parser.parse(arguments)
     require_least("repeats", values.repeats)
     check_writable(values.out, ("gpu.json",))

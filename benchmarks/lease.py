@@ -1,4 +1,4 @@
-"""Train across leases of a machine that is there for minutes and gives back small files only.
+"""Train across short leases of a machine that returns only small files.
 
     python -m benchmarks.lease --out OUT --time-limit 9m -- --preset sudoku-fast --compile block --data-folder F
     python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
@@ -128,7 +128,7 @@ class Lease:
                 if not killed and end.has_passed:
                     program.kill()
                     killed = True
-                    print("the time is up, and the training had not stopped: its last checkpoint is what counts", flush=True)
+                    print("the time is up, and the training had not stopped: its last checkpoint is used", flush=True)
         parcel.update()
         return 0 if killed else code
 
@@ -139,7 +139,7 @@ class Lease:
             program = [sys.executable, "-m", "trm_arc.evaluate", *flags]
             return subprocess.run(program, check=False, timeout=self.deadline.left).returncode
         except subprocess.TimeoutExpired:
-            print("the evaluation was cut off, as the time is up, and there are no scores; the run is exported")
+            print("the time is up: the evaluation was stopped and there are no scores; the run is exported")
             return 0
 
 
@@ -148,17 +148,22 @@ def make_parser() -> Parser:
     usage = "%(prog)s [options] -- FLAGS OF TRAINING"
     parser = Parser(prog="python -m benchmarks.lease", description=(__doc__ or "").splitlines()[0], usage=usage)
     flag = parser.add_argument
-    flag("--out", type=Path, required=True, help="folder for what is to be given back; new or empty")
-    flag("--state", type=Path, help="folder with what the lease before gave back (default: a new run)")
-    flag("--time-limit", default="9m", metavar="TIME", help="of this lease, with all that it does")
-    flag("--reserve", default="30s", metavar="TIME", help="of it, kept back for the last step, its saving and the export")
+    flag("--out", type=Path, required=True, help="folder for the files to return; new or empty")
+    flag("--state", type=Path, help="folder with the files of the lease before (default: a new run)")
+    flag("--time-limit", default="9m", metavar="TIME", help="time limit of the whole lease")
+    flag(
+        "--reserve",
+        default="30s",
+        metavar="TIME",
+        help="part of it that is reserved for the last step, its saving and the export",
+    )
     flag("--save-every", default="2m", metavar="TIME", help="time between checkpoints, each of which is exported")
-    flag("--evaluate", metavar="FLAGS", help="score at the end, with these flags of trm_arc.evaluate, as '--puzzles 300'")
-    flag("--evaluate-time", default="1m", metavar="TIME", help="kept back for that; scores that come later are lost")
+    flag("--evaluate", metavar="FLAGS", help="score at the end, with these flags of trm_arc.evaluate, such as '--puzzles 300'")
+    flag("--evaluate-time", default="1m", metavar="TIME", help="time reserved for that; later scores are lost")
     flag("--piece", default="15MiB", help="size of a piece at most")
-    flag("--most", default="64MiB", help="size of all files together that a transfer takes")
-    flag("--files", type=int, default=8, help="files that a transfer takes")
-    flag("flags", nargs="*", help="of trm_arc.train")
+    flag("--most", default="64MiB", help="total size that a transfer allows")
+    flag("--files", type=int, default=8, help="number of files that a transfer allows")
+    flag("flags", nargs="*", help="flags of trm_arc.train")
     return parser
 
 
@@ -174,7 +179,7 @@ def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) 
     most, piece = parse_size(values.most), parse_size(values.piece)
     check_writable(values.out)
     if any(values.out.iterdir()):
-        raise InputError("is not empty; what lies there would be given back, too", file=values.out)
+        raise InputError("is not empty; its files would be returned, too", file=values.out)
     scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
     lease = Lease(Deadline(parse_duration(values.time_limit), began, clock), parse_duration(values.reserve), scoring)
     with tempfile.TemporaryDirectory() as folder:
@@ -187,12 +192,12 @@ def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) 
             code = lease.score(values.evaluate.split(), parcel.run)
         files = parcel.pack() if (parcel.run / EXPORT).is_file() else []
         if values.state and parcel.newest is None:
-            print("no new checkpoint: what the lease before gave back is given back again")
+            print("no new checkpoint: the files of the lease before are returned again")
     size = sum(path.stat().st_size for path in files)
-    print(f"to give back: {len(files)} files, {size / 2**20:.1f} MiB of {most / 2**20:.0f}")
+    print(f"to return: {len(files)} files, {size / 2**20:.1f} MiB of {most / 2**20:.0f}")
     fits = 0 < len(files) <= values.files and size <= most
     if not fits:
-        print(f"a transfer takes {values.files} files and {values.most}: nothing was exported, or too much")
+        print(f"a transfer allows {values.files} files and {values.most}: nothing was exported, or too much")
     return code or int(not fits)
 
 

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     parser = common.parser("report", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
-    parser.add_argument("--repeats", type=int, default=5, help="how often the page is loaded")
+    parser.add_argument("--repeats", type=int, default=5, help="number of times that the page is loaded")
     values = parser.parse(arguments)
     require_least("repeats", values.repeats)
     results = make_evaluation(load_tasks("arc1-evaluation", values.data_folder), np.random.default_rng(0))

@@ -74,7 +74,7 @@ class BundleOptions:
 
     def __post_init__(self) -> None:
         if not 6 <= len(self.title) <= 50:
-            raise InputError(f"Kaggle takes 6 to 50 characters, got {len(self.title)}", flag="--title")
+            raise InputError(f"6 to 50 characters are needed, got {len(self.title)}", flag="--title")
         if self.id is not None and not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", self.id):
             problem = f"USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens; got {self.id}"
             raise InputError(problem, flag="--id")
@@ -121,7 +121,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"write your Kaggle name for {NOBODY} into {out / METADATA}, then "
+    first = "" if options.id else f"replace {NOBODY} by your Kaggle name in {out / METADATA}, then "
     print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
     return 0
 
@@ -140,7 +140,7 @@ def verify(folder: Path) -> int:
     if faults:
         print(f"{len(faults)} of {len(files)} files damaged: make or upload the bundle again")
         return 1
-    print(f"{folder}: all {len(files)} files are as they were made, by trm_arc {manifest['kit']}")
+    print(f"{folder}: all {len(files)} files are intact, as written by trm_arc {manifest['kit']}")
     return 0
 
 
@@ -224,7 +224,7 @@ def build_wheel(folder: Path) -> str:
     settings = configparser.ConfigParser()
     settings.read(tree / "setup.cfg", encoding="utf-8")
     if not settings.has_section("options.packages.find"):
-        raise InputError(f"{tree}: no source tree of trm_arc, which a bundle's wheel is built from; run this in a clone of it")
+        raise InputError(f"{tree}: not a source tree of trm_arc, which is needed to build the wheel; run this in a clone")
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
         for pattern in settings["options.packages.find"]["include"].split():
@@ -257,9 +257,9 @@ def _refuse_folder(out: Path, *, overwrite: bool) -> None:
         return
     ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())
     if not ours:
-        raise InputError("is there and is no bundle, so it is not replaced; name another --out", file=out)
+        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out)
     if not overwrite:
-        raise InputError("is there already; replace it with --overwrite, or name another --out", file=out)
+        raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 
 
 def _add_checkpoint(path: Path, folder: Path, number: int, *, whole: bool) -> dict[str, Any]:

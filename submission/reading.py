@@ -163,5 +163,5 @@ def _read_sample(path: Path, notes: list[str]) -> Challenges:
     if not isinstance(sample, dict) or not sample:
         raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it with the ids")
     guessed = {task_id: [_attempts([])] * max(1, len(v) if isinstance(v, list) else 1) for task_id, v in sample.items()}
-    notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} by guesses: {shorten(list(guessed))}"]
+    notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} with guesses: {shorten(list(guessed))}"]
     return Challenges(TaskSet([], path.name), guessed, list(guessed), notes)

@@ -42,7 +42,7 @@ VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the probe tha
 SPARE = 1.2  # how much longer the views may take than the probe says: larger canvases run again
 SCRATCH = 0.25  # share of the views where there is no checkpoint to measure with
 NOTHING = "no submission could be written: name another --out"
-STOPPED = "asked to stop again: the best answers so far are kept"
+STOPPED = "second request to stop: the best answers so far are kept"
 
 
 class Session:
@@ -232,7 +232,7 @@ class Session:
             share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
         seconds = (1 - share) * left
         if seconds < 3 * self.pool.startup:
-            what = f"no adaptation: the {show_duration(max(left, 0))} that are left are too short for it"
+            what = f"no adaptation: the {show_duration(max(left, 0))} that are left are too short"
             self.log.plan(what, left=left, startup=self.pool.startup)
             return 0.0
         what = f"{show_duration(seconds)} of adaptation, {show_duration(left - seconds)} for up to {views or 'all'} views"

@@ -68,7 +68,7 @@ class Settings:
         if self.settle is not None and not self.settle > 0:
             raise InputError(f"must be above 0, got {self.settle}", flag="--settle")
         if self.checkpoints and self.preset:
-            raise InputError("is for training from scratch, without --checkpoint", flag="--preset")
+            raise InputError("trains from scratch; leave out --checkpoint", flag="--preset")
 
 
 def find_deadline(time_limit: str | None, moment: str | None, start: float) -> Deadline:

@@ -219,9 +219,9 @@ class WorkerPool:
     def check(self) -> None:
         """Raise StoppedError if the run must end now."""
         if self.stopping:
-            raise StoppedError("asked to stop: the answers so far stand")
+            raise StoppedError("stop requested: the answers so far are kept")
         if self.deadline.left <= self.reserve():
-            raise StoppedError("the time is up: the answers so far stand")
+            raise StoppedError("the time is up: the answers so far are kept")
 
     def work(
         self,
@@ -371,9 +371,9 @@ class WorkerPool:
                     self._warn(f"{slot.device} is disabled after {slot.failures} failures in a row")
                     next(worker for worker in self.workers if worker.slot is slot).end()
                 case UseCPU(devices):
-                    self._warn(f"none of {', '.join(devices)} works any more: going on with the CPU")
+                    self._warn(f"none of {', '.join(devices)} works any more: continuing with the CPU")
                 case Stop():
-                    raise StoppedError("no worker is left: the answers so far stand")
+                    raise StoppedError("no worker is left: the answers so far are kept")
 
     def _warn(self, what: str) -> None:
         self.log.warn(what)

@@ -120,7 +120,7 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     device = find_device("cpu")
     with pytest.raises(InputError, match="--prefx: no such flag; did you mean --prefix"):
         gpu.read_case("trm --prefx 3", device)
-    with pytest.raises(InputError, match="--time-limit: does nothing where steps are timed"):
+    with pytest.raises(InputError, match="--time-limit: has no effect on timed steps"):
         gpu.read_case("trm --time-limit 3m", device)
     _, where, options = gpu.read_case("trm --precision float32 --accumulation-steps 4 --compile block", device)
     assert (where.dtype, options.accumulation, options.compile_mode) == (torch.float32, 4, "block")
@@ -205,7 +205,7 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.Captur
     assert lease_main(lease(first, "--", *LEASE), clock_until(lambda: steps_of(first) > 0, late)) == 0
     printed = capsys.readouterr().out
     assert "the time is up, and the training had not stopped" in printed
-    assert "to give back: " in printed
+    assert "to return: " in printed
     assert {"export.json", "metrics.jsonl", "piece-0001.safetensors"} <= {path.name for path in first.iterdir()}
 
     asked = []
@@ -217,7 +217,7 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.Captur
 
     score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "1h"]
     assert lease_main(lease(second, "--state", str(first), *score, "--"), clock_until(ask_to_stop, late)) == 0
-    assert "to give back: " in capsys.readouterr().out
+    assert "to return: " in capsys.readouterr().out
     assert 0 < steps_of(first) < steps_of(second)
     logged = [json.loads(line)["step"] for line in (second / "metrics.jsonl").read_text().splitlines()]
     assert logged == list(range(1, steps_of(second) + 1))  # the second went on where the first had ended
@@ -270,5 +270,5 @@ def test_a_lease_that_is_cut_off_has_not_been_for_nothing(tmp_path: Path) -> Non
         running.terminate()
         told = running.communicate()[0]
     assert running.returncode == 0
-    assert "to give back: " in told
+    assert "to return: " in told
     assert steps_of(out) >= now > 0

@@ -151,7 +151,7 @@ def test_real_scorer_fixture(shared: Path, command: Callable) -> None:
     assert values["per_task_mean"]["pass@2"]["value"] == 0.385
     assert values["per_task_mean"]["pass@1"]["value"] == 0.34375
     assert (values["per_output"]["pass@2"]["solved"], values["per_output"]["pass@2"]["trials"]) == (163, 419)
-    assert "2 attempts are no grids" in error
+    assert "2 attempts are not grids" in error
     challenges = solutions.with_name("arc-agi_evaluation_challenges.json")
     code, text, _ = command("submission", "check", "--challenges", challenges, "--submission", submission)
     assert code == 1
@@ -238,11 +238,15 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
         ("train", ["--pool-votes"], "--pool-votes: does nothing without --evaluate-every"),
         ("train", ["--evaluate-views", "4"], "--evaluate-views: does nothing without --evaluate-every"),
         ("train", ["--export-size", "1KB"], "--export-size: at least 65536 bytes are needed, got 1000"),
-        ("train", ["--canvas", "buckets", "--bucket-sides", "auto:0"], "bucket_sides: sides by commas are expected"),
+        (
+            "train",
+            ["--canvas", "buckets", "--bucket-sides", "auto:0"],
+            "bucket_sides: comma-separated sides, such as 10,20,30, or auto are expected",
+        ),
         ("train", ["--batch-size", "4096"], "batch_size: 4096 rows are more than the 170 examples of this run"),
         ("train", ["--batch-size", "10000000000"], "batch_size: must be below 2**31"),
         ("train", ["--evaluation-data", ""], "error: evaluation_data: must be a name or path"),
-        ("train", ["--evaluation-data", "a" * 300], "cannot be looked up"),
+        ("train", ["--evaluation-data", "a" * 300], "cannot be accessed"),
         ("train", ["--task-embedding-weight-decay", "-5"], "task_embedding_weight_decay: must be at least 0"),
         ("submission", ["score", "--submission", "a", "--solutions", "b", "--jsn"], "--jsn: no such flag; did you mean --json?"),
     ],
@@ -278,7 +282,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(
 def test_a_run_is_not_overwritten_by_accident(data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable) -> None:
     before = files_below(trained)
     code, _, error = command("train", *train_flags(data, trained))
-    assert (code, "go on with --resume, replace it with --overwrite" in error) == (2, True)
+    assert (code, "continue it with --resume, replace it with --overwrite" in error) == (2, True)
     code, _, error = command("train", *train_flags(data, tmp_path / "new"), "--resume")
     assert (code, "no checkpoint to resume" in error) == (2, True)
     code, _, error = command("train", *train_flags(data, trained), "--resume", "--overwrite")
@@ -324,7 +328,7 @@ def test_a_run_that_does_not_stay_finite_says_so(
     code, _, error = command("train", *train_flags(data, tmp_path), "--max-skips", 4)
     assert code == 2
     assert "step 4: the loss was not finite in 4 steps in a row, which were skipped; the last batch is in" in error
-    assert "train again with lower rates" in error
+    assert "train again with lower learning rates" in error
     assert list_checkpoints(tmp_path) == []
     assert set(load_file(tmp_path / "bad-batch.safetensors")) == {"tokens", "labels", "rows", "transforms"}
 
@@ -450,7 +454,7 @@ def test_what_cannot_be_is_said_before_any_work(
             code, _, error = command(*call, "--data", name, *flags)
             assert (code, error.startswith(f"error: {name}"), advice in error) == (2, True, True), error
     code, _, error = command("train", *train_flags(data, tmp_path / "run"), "--fit", "--time-limit", "9s", "--steps", 3)
-    assert (code, "--fit: lets the time limit say how many steps" in error) == (2, True), error
+    assert (code, "--fit: takes the number of steps from the time limit" in error) == (2, True), error
     code, _, error = command("submission", "bundle", "--whole", "--data", "arc1-training", "--id", "a/bcd", *flags)
     assert (code, "--whole: does nothing without --checkpoint" in error) == (2, True), error
     (tmp_path / "pieces").mkdir()

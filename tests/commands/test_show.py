@@ -199,7 +199,7 @@ def test_a_solution_from_elsewhere_judges_the_run(tmp_path: Path, tasks: TaskSet
     assert "right answer at rank 3, given by 4 of 40 views" in text
     other = write_kaggle(tmp_path, make_tasks(2, 99), "other")  # others with the same ids
     text = command("show", "made00", "--run", tmp_path, "--data", other)[1]
-    assert "has no answer to it." in text.replace("\n", " ")
+    assert "has no answer for it." in text.replace("\n", " ")
     assert "attempt" not in text
 
 
@@ -229,7 +229,7 @@ def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet
     maze.write_text("S    \n# # #\n# ## \n  #  \n#G#  \n")
     text = command("show", maze, "--run", sudoku_run)[1]
     assert "maze-5x5, 5 moves" in text
-    assert "has no answer to it." in text.replace("\n", " ")
+    assert "has no answer for it." in text.replace("\n", " ")
     table = tmp_path / "table.csv"
     table.write_text(f"question,answer\n{question},{sudoku.domain.show(sudoku.answers[0])}\n")
     assert "table.csv, row 1: sudoku-4x4, " in command("show", 1, "--data", table)[1].replace("\n", " ")
@@ -248,8 +248,8 @@ def test_ids_that_are_nowhere(tmp_path: Path, tasks: TaskSet, arc_run: Path, com
     for arguments, reason in (
         (("made00", "--run", tmp_path), "holds no predictions yet; run `python -m trm_arc.evaluate --checkpoint"),
         (("made00", "--run", tmp_path / "none"), "no such run"),
-        (("made00", "--run", path), "no predictions of this trm_arc"),
-        (("made00", "--solutions", path), "--solutions: goes with a challenges file"),
+        (("made00", "--run", path), "not predictions of this trm_arc"),
+        (("made00", "--solutions", path), "--solutions: needs a challenges file"),
         ((), "TASK"),
     ):
         code, _, error = command("show", *arguments)
@@ -301,7 +301,7 @@ def test_results_are_found_by_folder_and_file(arc_run: Path, sudoku_run: Path, t
         assert [task.id for task in find_results(path).tasks] == [task.id for task in tasks]
     for path in (sudoku_run, sudoku_run / "predictions.json"):
         assert len(find_results(path).tasks) == 5
-    with pytest.raises(InputError, match="cannot be looked up"):
+    with pytest.raises(InputError, match="cannot be accessed"):
         find_results(Path("x" * 5000))
 
 

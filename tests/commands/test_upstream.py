@@ -135,7 +135,7 @@ class Evil:
 
 def test_nothing_but_tensors_is_read(settings: Path, tmp_path: Path) -> None:
     torch.save({"embed_tokens.embedding_weight": Evil(str(tmp_path / "made"))}, tmp_path / "evil.pt")
-    with pytest.raises(InputError, match="holds more than tensors, or is damaged; nothing of it was run"):
+    with pytest.raises(InputError, match="holds more than tensors, or is damaged; nothing in it was executed"):
         load_official(tmp_path / "evil.pt", settings)
     assert not (tmp_path / "made").exists()
     torch.save({"embed_tokens.embedding_weight": torch.zeros(2), "step": 3}, tmp_path / "number.pt")
@@ -157,7 +157,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
         (official() | {"extra": torch.zeros(1)}, "surplus: extra"),
         (official() | {"lm_head.weight": torch.zeros(3, 3)}, r"of another shape: lm_head.weight \(3, 3\) for \(12, 16\)"),
         (without("L_level.layers.1.mlp.down_proj.weight"), r"missing: L_level\.layers\.1\.mlp\.down_proj\.weight"),
-        (without("embed_tokens.embedding_weight"), "no checkpoint of TRM or HRM"),
+        (without("embed_tokens.embedding_weight"), "not a checkpoint of TRM or HRM"),
         (tmp_path / "nothing.pt", "no such file"),
         (tmp_path / "cut.pt", "truncated, damaged"),
         (tmp_path / "empty.pt", "truncated, damaged"),
@@ -169,7 +169,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hiden_size": 16}, "settings that are not known: hiden_size"),
+        ({"hiden_size": 16}, "unknown settings: hiden_size"),
         ({"hidden_size": None}, "hidden_size must be a whole number from 0 to a million, got None"),
         ({"num_heads": "two"}, "num_heads must be a whole number from 0 to a million, got 'two'"),
         ({"num_heads": 3}, "width: must be a multiple of 2 x heads"),
@@ -177,7 +177,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
         ({"puzzle_emb_ndim": "${.hidden}"}, "puzzle_emb_ndim refers to hidden, which is not there"),
         ({"pos_encodings": "learned"}, "pos_encodings 'learned' is not supported"),
         ({"rope_theta": 500.0}, "rope_theta 500.0 is not supported"),
-        ({"seq_len": 80}, "80 tokens are no square board"),
+        ({"seq_len": 80}, "80 tokens are not a square board"),
         ({"causal": True}, "causal attention is not supported"),
         ({"vocab_size": 99}, "vocab_size is 99, but the checkpoint has 12 tokens"),
         ({"L_layers": 7}, "missing: L_level.layers.2"),
@@ -296,7 +296,7 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({"states": 0, "latent_steps": 0}, "it has no loop without latent steps"),
         ({"states": 2}, "it has no 2 states with 2 latent steps, only 6 with 6"),
         ({"states": 6, "latent_steps": 7}, "it has no 6 states with 7 latent steps"),
-        ({"networks": 2, "states": 0}, "it has no two networks but in HRM"),
+        ({"networks": 2, "states": 0}, "it has no two networks outside HRM"),
         (
             {"states": 0, "latent_steps": 0, "cycles": 1, "mixer": "mlp", "positions": "none"},
             "it has no direct prediction by an MLP",
@@ -380,7 +380,7 @@ def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Pa
     (folder / "stated.yaml").write_text(SETTINGS + "num_puzzle_identifiers: 99\n")
     stated = [folder / "stated.yaml" if flag == flags[2] else flag for flag in flags]
     for arguments, message in [
-        (flags, "the names of the 7 task embeddings are not known: name the identifiers.json"),
+        (flags, "the names of the 7 task embeddings are not known: give the identifiers.json"),
         ([*flags, "--identifiers", folder / "short.json"], "3 names for 7 task embeddings"),
         ([*stated, "--identifiers", folder / "identifiers.json"], "7 task embeddings, but num_puzzle_identifiers is 99"),
     ]:
@@ -408,8 +408,8 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     assert "--identifiers: --task-embeddings mean needs no names" in error
     for value, message in [
         ({"a": 1}, "a list of names is expected"),
-        ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: t9 and 0123456789 are no symmetry and palette"),
-        ([*names[:-1], "eval01|||t1|||0123456788"], "are no symmetry and palette"),
+        ([*names[:-1], "eval01|||t9|||0123456789"], "name 6: t9 and 0123456789 are not a symmetry and a palette"),
+        ([*names[:-1], "eval01|||t1|||0123456788"], "are not a symmetry and a palette"),
         (["<blank>", *"abcdef"], "names none of the 2 tasks"),
     ]:
         (folder / "odd.json").write_text(json.dumps(value))
@@ -424,7 +424,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     torch.save(official(sudoku), folder / "step_9")
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
-    assert f"{folder / 'trm.yaml'}: seq_len is missing, as 81 for 9 x 9; 11 tokens do not say the board" in error
+    assert f"{folder / 'trm.yaml'}: seq_len is missing 81 for 9 x 9; 11 tokens do not determine the board" in error
     (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
     assert not (folder / "run").exists()
 

@@ -66,7 +66,7 @@ def test_old_settings_in_files(tmp_path: Path) -> None:
     assert load_preset(path) == expected
     assert Config.from_dict({"model": {"breadth": 64}, "training": {"gap": "q", "steps": 0}}, "here") == expected
     path.write_text("[model]\nbreadth = 64\nwidth = 64\n")
-    with pytest.raises(InputError, match="breadth is now width, which is given, too") as caught:
+    with pytest.raises(InputError, match="breadth is now called width, and both are given") as caught:
         load_preset(path)
     assert caught.value.file == path
 

@@ -139,9 +139,9 @@ def test_chosen_sides_waste_the_fewest_cells() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("10,x", "sides by commas are expected"),
-        ("", "sides by commas are expected"),
-        ("auto:0", "sides by commas are expected"),
+        ("10,x", "comma-separated sides, such as 10,20,30, or auto are expected"),
+        ("", "comma-separated sides, such as 10,20,30, or auto are expected"),
+        ("auto:0", "comma-separated sides, such as 10,20,30, or auto are expected"),
         ("4,6", "the largest pair needs a window of 10 x 10"),
         ("4,31", "sides must be from 1 to the board's 30"),
         ("0,30", "sides must be from 1"),
@@ -154,7 +154,7 @@ def test_odd_buckets_are_refused(text: str, message: str) -> None:
 
 
 def test_buckets_need_attention() -> None:
-    with pytest.raises(InputError, match="there are no buckets for it"):
+    with pytest.raises(InputError, match="it cannot use buckets"):
         small_trainer(BUCKETS.override({"mixer": "mlp", "positions": "none"}))
 
 

@@ -222,10 +222,10 @@ def test_no_solution_is_found_out_where_no_answer_is_given(tmp_path: Path) -> No
         (b"", "the file is empty"),
         (b"puzzle,answer\n1,2\n", "the header needs the columns question and answer"),
         (b"question,answer\n", "no puzzles here"),
-        (b"question,answer\nabc,def\n", "3 characters are no square board"),
+        (b"question,answer\nabc,def\n", "3 characters are not a square board"),
         (b"question\n\xff\xfe\n", "not UTF-8 text"),
-        (f"question,rating\n{QUESTION},often\n".encode(), "the rating is no number from 0 to 999,999,999: 'often'"),
-        (f"question,rating\n{QUESTION},{10**20}\n".encode(), "the rating is no number from 0 to"),
+        (f"question,rating\n{QUESTION},often\n".encode(), "the rating is not a number from 0 to 999,999,999: 'often'"),
+        (f"question,rating\n{QUESTION},{10**20}\n".encode(), "the rating is not a number from 0 to"),
     ],
 )
 def test_what_is_no_table_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         sources.domain_of_data("sudoku-4x4,maze-hard", None)
     with pytest.raises(InputError, match=r"sudoku-extreme: not found; put its train.csv"):
         sources.load_puzzles("sudoku-extreme", "train", tmp_path)
-    with pytest.raises(InputError, match=r"nothing says what to score a run on"):
+    with pytest.raises(InputError, match=r"no test set is known to score a run on"):
         sources.test_of(str(tmp_path / "puzzles.csv"))
     with pytest.raises(InputError, match=r"no test.csv beside it"):
         sources.test_of(str(tmp_path / "train.csv"))
@@ -284,7 +284,7 @@ def test_an_unwritable_cache_costs_time_and_no_more(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     assert len(sources.generate_set("maze-7x7-easy", "test", 3)) == 3
-    assert "made again each time, as it cannot be kept" in capsys.readouterr().out
+    assert "generated again each time, because it cannot be kept" in capsys.readouterr().out
 
 
 # --- settings
@@ -308,7 +308,7 @@ def test_settings_follow_from_the_data(files: Path) -> None:
         (["--canvas", "buckets"], "--canvas: sudoku-4x4 needs full, got buckets"),
         (["--smallest", 3], "--smallest: does nothing for sudoku-4x4 puzzles"),
         (["--no-translate"], "--translate: does nothing for sudoku-4x4 puzzles"),
-        (["--transform-tokens", "--prefix", 12], "transform_tokens: they tell ARC's symmetries"),
+        (["--transform-tokens", "--prefix", 12], "transform_tokens: they encode ARC's symmetries"),
         (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, and maze-5x5-easy holds maze-5x5"),
         (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, and arc1-evaluation holds ARC tasks"),
     ],
@@ -598,7 +598,7 @@ def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Cal
     assert "of 4 views" in printed
     for text, reason in [
         (QUESTION, "answers sudoku-4x4, and the puzzle holds sudoku-9x9"),
-        (QUESTION[:-1], "80 characters are no square board"),
+        (QUESTION[:-1], "80 characters are not a square board"),
         ("." * 16, "the puzzle has several solutions"),
         ("/no/such.txt", "/no/such.txt: no such file"),
         ("S   #\n# # #\n# x #\n#   #\n  #G#", "row 3, column 3 holds none of"),
@@ -691,7 +691,7 @@ def test_domains_have_names() -> None:
         ("show", ["{folder}"], "a folder, but not a task's JSON"),
         ("solve", ["{file}"], "neither a puzzle nor a file of one"),
         ("solve", [""], "the puzzle: neither a puzzle nor a file of one"),
-        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], "probably no checkpoint of PyTorch"),
+        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], "probably not a PyTorch checkpoint"),
     ],
 )
 def test_what_is_no_puzzle_or_file_is_told_so(
@@ -708,6 +708,6 @@ def test_made_sets_are_announced_where_there_is_no_bar(
 ) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path))
     sources.generate_set("maze-7x7-easy", "test", 3)
-    assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, to be kept as {next(tmp_path.glob('*.gz'))}\n"
+    assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, kept as {next(tmp_path.glob('*.gz'))}\n"
     sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == ""  # it is there

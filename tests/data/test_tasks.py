@@ -136,7 +136,7 @@ def test_another_years_file_is_not_taken_for_arc1(tmp_path: Path, monkeypatch: p
 
 def test_solutions_do_not_go_with_names_and_folders(tmp_path: Path) -> None:
     for source in ("arc1-training", tmp_path):
-        with pytest.raises(InputError, match="brings its own solutions"):
+        with pytest.raises(InputError, match="has its own solutions"):
             load_tasks(source, solutions=tmp_path / "x.json")
 
 

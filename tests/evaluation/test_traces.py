@@ -269,7 +269,7 @@ def test_named_test_inputs_are_traced() -> None:
     rows = random_puzzles("sudoku-4x4", 0)
     assert choose_tests(rows, ["2", "row 6"]) == [1, 5]
     for odd, every in (("04", results), ("", results), ("01 test 3", results), ("row 7", rows), ("0", rows)):
-        with pytest.raises(InputError, match=f"--trace: {odd} is not in .*; name a task or a row, as (00|row 1)"):
+        with pytest.raises(InputError, match=f"--trace: {odd} is not in .*; name a task or a row, such as (00|row 1)"):
             choose_tests(every, [odd])
 
 

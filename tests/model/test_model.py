@@ -214,7 +214,7 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"gradient_calls": -2}, "gradient_calls: must be"),
         ({"states": 6}, "states: a latent step changes one scratch state, so 4 in a cycle leave some of the 6"),
         ({"latent_steps": 0}, "states: a latent step changes one scratch state, so 0 in a cycle"),
-        ({"latent_steps": 0, "states": 0, "networks": 2}, "networks: the first of two networks takes the latent steps"),
+        ({"latent_steps": 0, "states": 0, "networks": 2}, "networks: the first of two networks is only used in latent steps"),
         ({"latents": 2, "noise": 0.1}, "noise: the best latent runs again"),
     ],
 )

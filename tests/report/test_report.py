@@ -471,7 +471,10 @@ def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path
     assert (run / "traces.json").read_bytes() == before
     shutil.rmtree(checkpoint)
     code, _, error = command("report", run, "--trace", "--device", "cpu")
-    assert (code, "the checkpoint that answered, of step 2, is not there; name one with --checkpoint" in error) == (2, True)
+    assert (code, "the checkpoint that gave the answers, of step 2, no longer exists; name one with --checkpoint" in error) == (
+        2,
+        True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -497,14 +500,14 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
     [
         (["{tmp}/nowhere"], "no such"),
         (["{tmp}"], "neither an evaluation nor the metrics of training"),
-        (["{tmp}/odd.json"], "no predictions of this trm_arc"),
+        (["{tmp}/odd.json"], "not predictions of this trm_arc"),
         ([], "required"),
         (["{tmp}/a", "--trace", "zzz"], "zzz is not in made"),
         (["{tmp}/a", "--checkpoint", "x"], "does nothing without --trace"),
         (["{tmp}/a", "--trace", "made00"], "--checkpoint"),
         (["{tmp}/a", "--out", "{tmp}"], "is a folder"),
         (["{tmp}/a", "--device", "cpu"], "--device: does nothing without --trace"),
-        (["x" * 300], "cannot be looked up"),
+        (["x" * 300], "cannot be accessed"),
     ],
 )
 def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path: Path, command: Callable) -> None:

@@ -89,7 +89,7 @@ def test_a_bundle_tells_all_of_its_files(bundle: Path, base: Path, command: Call
     for path in bundle.rglob("*.json"):
         assert str(base.parent) not in path.read_text(), f"{path} names a folder of this machine"
     code, out, _ = command("submission", "verify", "--bundle", bundle)
-    assert (code, "as they were made" in out) == (0, True)
+    assert (code, "are intact" in out) == (0, True)
 
 
 def test_named_sets_are_found_again_by_name(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
     for flags, words in (
-        (("--out", bundle), "is there already; replace it with --overwrite"),
-        (("--out", tmp_path / "mine", "--overwrite"), "is no bundle, so it is not replaced"),
+        (("--out", bundle), "exists already; replace it with --overwrite"),
+        (("--out", tmp_path / "mine", "--overwrite"), "is not a bundle, so it is not replaced"),
         (("--out", tmp_path / "new", "--checkpoint", tmp_path), "not a checkpoint"),
         (("--out", tmp_path / "new", "--data", "nothing"), "nothing: no such file"),
         (("--out", tmp_path / "new", "--id", "me"), "USER/SLUG is needed"),
@@ -362,7 +362,7 @@ def test_checkpoints_that_cannot_answer_are_left_out(
     error = capsys.readouterr().err
     assert f"{lost}: no such folder: left out" in error
     assert f"{other}: answers sudoku-4x4, not ARC tasks" in error
-    with pytest.raises(InputError, match="no checkpoint that can answer"):
+    with pytest.raises(InputError, match="none of these checkpoints can be used"):
         kaggle("--checkpoint", lost)
 
 
@@ -551,7 +551,7 @@ def test_the_submission_notebook(scored: bool, execute: Callable, bundle: Path, 
     text = execute("kaggle_submission.ipynb", settings, **({RERUN: "1"} if scored else {}))
     assert str(python.parent.parent) in text.splitlines()[-2]  # the wheel was imported, not the checkout
     assert "valid submission; 2 tasks, 3 test inputs, two attempts each" in text
-    assert ("the scored run: " in text, "the rehearsal's score" in text) == (scored, not scored)
+    assert ("the scored run: " in text, "the score of the rehearsal" in text) == (scored, not scored)
     assert ("<strong>truth" in text) != scored
     assert "<svg" in text
     assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")

@@ -258,7 +258,7 @@ def test_a_device_that_is_gone_is_done_without(base: Path, challenges: Path, ans
     _, log = answer(challenges, checkpoints=(base,), views=1, device="cuda:7")
     text = told(log)
     assert "--device: cuda:7 is not on this machine" in text
-    assert "none of cuda:7 works any more: going on with the CPU" in text
+    assert "none of cuda:7 works any more: continuing with the CPU" in text
     assert log["result"]["views"] == 4
 
 

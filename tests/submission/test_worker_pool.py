@@ -120,7 +120,7 @@ def test_a_device_that_does_not_work_costs_no_checkpoint(base: Path, challenges:
     _, log = answer(challenges, checkpoints=(base / "checkpoint-00000006",), views=1, device="cuda:7")
     text = told(log)
     assert "--device cuda:7: not on this machine" in text
-    assert "going on with the CPU" in text
+    assert "continuing with the CPU" in text
     assert "cannot be used" not in text
     assert log["result"]["views"] == 4
 

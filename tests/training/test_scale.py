@@ -169,7 +169,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so(number: int, data: list[s
         time.sleep(0.05)
     process.send_signal(number)
     text = finish(process)
-    assert "stopped as asked, saved; go on with --resume" in text
+    assert "stopped as requested, saved; continue with --resume" in text
     step = load_checkpoint(tmp_path).step
     lines = (tmp_path / "metrics.jsonl").read_bytes().splitlines()
     assert step >= orjson.loads(lines[-1])["step"]
@@ -178,7 +178,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so(number: int, data: list[s
 def test_the_time_limit_ends_a_run(data: list[str], tmp_path: Path, command: Callable) -> None:
     began = time.process_time()  # not of the clock on the wall, which a busy machine moves
     code, text, error = command("train", *FLAGS, *data, "--steps", 100_000, "--time-limit", "2s", "--out", tmp_path)
-    assert (code, "stopped as asked, saved" in text) == (0, True), error
+    assert (code, "stopped as requested, saved" in text) == (0, True), error
     assert time.process_time() - began < 30
     assert load_checkpoint(tmp_path).step > 0
     code, _, error = command("train", *FLAGS, *data, "--time-limit", "soon", "--out", tmp_path / "other")
@@ -318,7 +318,7 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
     printed = capsys.readouterr().out
     assert printed.count("out of memory at step 1: going on with 4 rows of 5 x 5 at a time") == 1
-    assert printed.count("going on with 2 rows of 5 x 5 at a time, the batch as set") == 1
+    assert printed.count("going on with 2 rows of 5 x 5 at a time; the batch size is unchanged") == 1
     everything(plain, tmp_path / "plain")
     everything(tight, tmp_path / "tight")
     assert_close(tmp_path / "plain", tmp_path / "tight")

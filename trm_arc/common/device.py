@@ -46,7 +46,7 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
     if precision == "float64" and chosen.type in NARROW:
-        raise InputError(f"{chosen} does not support float64; take float32, or --device cpu", flag="--precision")
+        raise InputError(f"{chosen} does not support float64; use float32, or --device cpu", flag="--precision")
     if precision != "auto":
         return Device(chosen, PRECISIONS[precision], f"{where}, {precision} ({why})")
     native = _multiplies_bfloat16(chosen)
@@ -83,7 +83,7 @@ def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
             f"{name} is not a kind of device; choose auto, cpu, or the name of an accelerator", flag="--device"
         ) from None
     if chosen.type != "cpu" and (accelerator is None or chosen.type != accelerator.type):
-        raise InputError(f"{name} is not on this machine; leave the flag out to take what there is", flag="--device")
+        raise InputError(f"{name} is not on this machine; leave the flag out to use the device found", flag="--device")
     return chosen
 
 

@@ -52,7 +52,7 @@ def read_json(path: Path) -> object:
     try:
         keys = _count_keys(value)
     except RecursionError:
-        raise InputError(f"more than {_DEEPEST} lists and objects in one another, which no file needs", file=path) from None
+        raise InputError(f"lists and objects are nested more than {_DEEPEST} deep", file=path) from None
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
@@ -72,7 +72,7 @@ def _refuse_duplicates(path: Path, pairs: list[tuple[str, object]]) -> dict[str,
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise InputError(f"duplicate id or key {shorten(twice)}; every id may stand once", file=path)
+        raise InputError(f"duplicate id or key {shorten(twice)}; every id and key may occur only once", file=path)
     return dict(pairs)
 
 
@@ -101,7 +101,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"cannot be written ({error.strerror}); name a folder that can be written", file=path) from None
+        raise InputError(f"cannot be written ({error.strerror}); name a writable folder", file=path) from None
 
 
 def share(path: Path) -> None:
@@ -125,7 +125,7 @@ def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
         raise InputError(f"cannot be written ({error.strerror}); name another folder", file=folder) from None
     for name in names:
         if (folder / name).is_dir():
-            raise InputError(f"{folder / name}: is a folder, where a file will be written; name another place")
+            raise InputError(f"{folder / name}: is a folder, but a file has to be written there; name another place")
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -32,7 +32,7 @@ def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, A
     for old, value in settings.items():
         name = SETTINGS.get(old, old)
         if name in renewed or (name != old and name in settings):
-            raise InputError(f"{old} is now {name}, which is given, too; keep one of them", file=file)
+            raise InputError(f"{old} is now called {name}, and both are given; keep one of them", file=file)
         values = VALUES.get(name, {})
         renewed[name] = values.get(value, value) if isinstance(value, str) else value
     return renewed

@@ -92,7 +92,7 @@ def _load(path: Path, children: Sequence[Path]) -> Config:
     file = _PRESETS.get(path) or _read(path)
     if path.resolve() in children:
         names = (one.stem for one in (*children[children.index(path.resolve()) :], path))
-        raise InputError(f"a circle: {' extends '.join(names)}", file=path, place="extends")
+        raise InputError(f"circular: {' extends '.join(names)}", file=path, place="extends")
     base = Config()
     if file.extends:
         base = _load(_find(file.extends, path), (*children, path.resolve()))

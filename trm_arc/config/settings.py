@@ -100,10 +100,12 @@ class ModelConfig:
             )
         if self.networks == 2 and self.latent_steps == 0:
             raise InputError(
-                "the first of two networks takes the latent steps, and there is none: use --networks 1", flag="networks"
+                "the first of two networks is only used in latent steps, and there are none: use --networks 1", flag="networks"
             )
         if self.latents > 1 and self.noise > 0:
-            raise InputError("the best latent runs again to be trained, and noise would change it: use one of both", flag="noise")
+            raise InputError(
+                "the best latent runs again to be trained, and noise would change it: use only one of the two", flag="noise"
+            )
 
     @property
     def calls(self) -> int:
@@ -145,11 +147,11 @@ class TrainingConfig:
     skip_bad: bool = _data(False, "leave out rows of a file that are not valid puzzles, instead of refusing the file")
     smallest: int = _data(0, "keep only so many evaluation tasks, those with the smallest canvas; 0: all", _AT_LEAST_0)
     canvas: Literal["full", "fit", "buckets"] = _data(
-        "full", "the whole board; the smallest square that holds the evaluation tasks; or squares, each pair in the smallest"
+        "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"
     )
     bucket_sides: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
     augmentations: int = _data(1000, "transforms sampled for a task, beside the identity", _AT_LEAST_0)
-    translate: bool = _data(True, "place grids at random positions of the window in training")
+    translate: bool = _data(True, "place grids at random positions of the canvas in training")
     leave_out: str = _data("", "ids of training tasks to leave out, comma-separated")
     drop_leaks: bool = _data(False, "leave out training tasks that contain a scored answer, instead of refusing them")
 
@@ -211,7 +213,7 @@ class TrainingConfig:
         for stage in filter(None, (part.strip() for part in self.depth_curriculum.split(","))):
             match = _STAGE.fullmatch(stage)
             if not match:
-                raise InputError(f"{stage!r} is not a stage: write T/n:SHARE, as 1/2:0.3", flag="depth_curriculum")
+                raise InputError(f"{stage!r} is not a stage: write T/n:SHARE, such as 1/2:0.3", flag="depth_curriculum")
             stages.append((float(match[3]), int(match[1]), int(match[2])))
         shares = [0.0, *(share for share, _, _ in stages), 1.0]
         if any(a >= b for a, b in pairwise(shares)):
@@ -270,7 +272,7 @@ class Config:
             if not isinstance(part, dict) or not part:
                 raise InputError(f"settings of {name} are missing", file=where)
         renewed = {name: with_new_names(part, where) for name, part in parts.items()}
-        return load_record(cls, renewed, where, advice="the file is damaged, or of a newer trm_arc")
+        return load_record(cls, renewed, where, advice="the file is damaged, or from a newer trm_arc")
 
     def values(self) -> dict[str, Any]:
         """All settings by name, whichever part they belong to."""

@@ -121,7 +121,9 @@ def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
     try:
         sides = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise InputError(f"sides by commas are expected, as 10,20,30, or auto, got {text!r}", flag="bucket_sides") from None
+        raise InputError(
+            f"comma-separated sides, such as 10,20,30, or auto are expected, got {text!r}", flag="bucket_sides"
+        ) from None
     if sides[0] < 1 or sides[-1] > board:
         raise InputError(f"sides must be from 1 to the board's {board}, got {text}", flag="bucket_sides")
     if sides[-1] < largest:

@@ -193,9 +193,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
     check_vocabulary(model, evaluation.domain)
     if model.mixer == "mlp" and settings.training.canvas == "buckets":
-        raise InputError(
-            "the MLP mixer has a weight for every position of its board, so there are no buckets for it", flag="canvas"
-        )
+        raise InputError("the MLP mixer has a weight for every position of its board, so it cannot use buckets", flag="canvas")
     window = Window(side, side) if settings.training.canvas == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(

@@ -126,7 +126,9 @@ class TaskFinder:
 
     def _find_puzzle(self, puzzles: PuzzleSet, text: str) -> Match:
         if not _is_puzzle(text):
-            raise InputError(f"{text}: neither a row of {puzzles.name} nor a puzzle; a row is a number, as {puzzles.rows[0]}")
+            raise InputError(
+                f"{text}: neither a row of {puzzles.name} nor a puzzle; a row is a number, such as {puzzles.rows[0]}"
+            )
         alone = read_puzzle(text)
         same = find_question(puzzles, alone)
         return Match(_rate(alone), alone) if same is None else _match_puzzle(puzzles, same)

@@ -81,7 +81,7 @@ def domain_of_set(name: str) -> tuple["BoardDomain", bool]:
     """
     match = _GENERATED.fullmatch(name)
     if not _is_generated(name) or match[3] != match[4]:
-        raise InputError(f"{name}: no such kind; there are {GENERATED_NAMES}, each with -easy behind it, too")
+        raise InputError(f"{name}: no such kind; there are {GENERATED_NAMES}, each also with -easy after it")
     domain = domain_by_name(match[1])
     domain.check_generated()
     return domain, bool(match[5])
@@ -143,7 +143,7 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
     raise InputError(
         f"{name}: not found; put its {part}.csv (or {part}.csv.gz, with the columns question and answer) into a folder "
         f"{_PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are "
-        f"generated here, as {_PUBLIC[name][0]}"
+        f"generated here, such as {_PUBLIC[name][0]}"
     )
 
 
@@ -164,7 +164,7 @@ def _test_of(name: str) -> str:
     beside = [Path(name).with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *_SUFFIXES)] if train else []
     found = next((path for path in beside if path.exists()), None)
     if found is None:
-        looked = f"no {beside[0].name} beside it" if beside else "nothing says what"
+        looked = f"no {beside[0].name} beside it" if beside else "no test set is known"
         raise InputError(f"{name}: {looked} to score a run on; name a file with --evaluation-data")
     return str(found)
 
@@ -187,15 +187,15 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
         return read_puzzles(path, f"{name} {part}", domain=domain)
     exclude = generate_set(name, "test").questions if part == "train" else None
     if not sys.stderr.isatty():  # where there is no bar, and it may take minutes
-        print(f"making {count:,} puzzles, {name} {part}, to be kept as {path}", file=sys.stderr, flush=True)
-    with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
+        print(f"generating {count:,} puzzles of {name} {part}, kept as {path}", file=sys.stderr, flush=True)
+    with tqdm(total=count, desc=f"generating {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
         made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_puzzles(path, puzzles)
     except (InputError, OSError) as error:
-        print(f"{name}: made again each time, as it cannot be kept ({error}); {CACHE_VARIABLE} names another folder")
+        print(f"{name}: generated again each time, because it cannot be kept ({error}); set {CACHE_VARIABLE} to another folder")
     return puzzles
 
 

@@ -67,9 +67,9 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     try:
         is_folder, exists = path.is_dir() and not named, path.exists()
     except OSError as error:
-        raise InputError(f"cannot be looked up ({error.strerror})", file=source) from None
+        raise InputError(f"cannot be accessed ({error.strerror})", file=source) from None
     if solutions is not None and (named or is_folder):
-        raise InputError("brings its own solutions; a solutions file goes with a challenges file alone", file=source)
+        raise InputError("has its own solutions; a solutions file is only for a challenges file", file=source)
     if named:
         return _load_named(str(source), folder)
     if is_folder:

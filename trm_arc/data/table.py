@@ -92,7 +92,7 @@ def read_puzzles(
         kept = kept or _Keeper(domain, count, bad)
         kept.add(_read_chunk(chunk, domain, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
-        why = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
+        why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
         raise InputError(f"no puzzles here{why}", file=path)
     note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
     return PuzzleSet(name, domain, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
@@ -143,7 +143,7 @@ def _stream(path: Path) -> Iterator[_Chunk]:
     except UnicodeDecodeError:
         raise InputError("not UTF-8 text; save the file as UTF-8 CSV", file=path) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError("truncated or damaged; fetch the file again", file=path) from None
+        raise InputError("truncated or damaged; download the file again", file=path) from None
     except csv.Error as error:
         raise InputError(f"not CSV ({error})", file=path) from None
     except OSError as error:
@@ -199,7 +199,7 @@ def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -
         if text.strip().isdecimal() and len(text.strip()) < 10:
             ratings[at] = int(text)
         elif text.strip():
-            faults.setdefault(at, f"the rating is no number from 0 to 999,999,999: {text[:20]!r}")
+            faults.setdefault(at, f"the rating is not a number from 0 to 999,999,999: {text[:20]!r}")
     for at in sorted(faults):
         bad.meet(chunk.first + at, faults[at])
     rows = chunk.first + np.arange(count)

@@ -129,7 +129,7 @@ class TaskSet:
         """
         unknown = [task.id for task in self.tasks if any(pair.output is None for pair in task.test)]
         if unknown:
-            raise InputError(f"{self.name}: no solutions of {shorten(unknown)}")
+            raise InputError(f"{self.name}: no solutions for {shorten(unknown)}")
         return [[pair.output for pair in task.test] for task in self.tasks]
 
     @property

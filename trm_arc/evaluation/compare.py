@@ -119,7 +119,7 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         f"{shown.shared} test inputs in both:",
         f"  {first:{_NAME}}  {shown.first}",
         f"  {second:{_NAME}}  {shown.second}",
-        f"  solved by both {shown.both}, by none {shown.neither}: they agree on {shown.agreement:.1%}",
+        f"  solved by both {shown.both}, by neither {shown.neither}: they agree on {shown.agreement:.1%}",
         f"  the same first answer: {shown.same_answers}",
         *_list("gained", shown.gained),
         *_list("lost", shown.lost),

@@ -52,7 +52,7 @@ class Ensemble:
         for path in self.paths[1:]:
             domain = domain_of_checkpoint(path)
             if domain is not tasks.domain:
-                raise InputError(f"answers {domain.title}, and {tasks.name} holds {tasks.domain.title}", file=path)
+                raise InputError(f"answers {domain.title}, but {tasks.name} holds {tasks.domain.title}", file=path)
         for member in self.members() if tasks.has_solutions else ():
             tasks = check_not_trained_on(member, tasks, drop=drop_leaks)
         return tasks

@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 OUTCOME_TITLES = {
     Outcome.FIRST: "solved by the first attempt",
     Outcome.SECOND: "solved by the second attempt",
-    Outcome.VALID: "another right answer than the expected one",
+    Outcome.VALID: "right, but not the expected answer",
     Outcome.OUTVOTED: "right answer in the pool, but outvoted",
     Outcome.NOT_GENERATED: "right answer not generated",
     Outcome.UNKNOWN: "right answer not known",
@@ -138,7 +138,7 @@ def fault_table(outcomes: Sequence[TestOutcome]) -> str:
     """The kinds of misses as text for a terminal, within 80 columns; empty if nothing was missed."""
     counts = count_faults(outcomes)
     lines = [f"  {count:5}  {FAULT_TITLES[Fault(fault)]}" for fault, count in counts.items()]
-    return "\n".join([f"{sum(counts.values())} missed, by how:", *lines]) if lines else ""
+    return "\n".join([f"{sum(counts.values())} missed, by kind:", *lines]) if lines else ""
 
 
 def score_results(results: Results) -> tuple[dict[str, Any], str]:

@@ -198,7 +198,7 @@ def read_results(path: Path) -> Results:
     """
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"no predictions of this trm_arc; {ADVICE}", file=path)
+        raise InputError(f"not predictions of this trm_arc; {ADVICE}", file=path)
     if document.get("version") != VERSION:
         problem = f"predictions of version {document.get('version')}, and this trm_arc reads version {VERSION}; {ADVICE}"
         raise InputError(problem, file=path)
@@ -264,7 +264,7 @@ def find_results(path: Path) -> Results:
         file = next((file for file in (folder / PREDICTIONS_FILE, path) if file.is_file()), None)
         is_folder, exported = path.is_dir(), (folder / ANSWERS_FILE).is_file()
     except OSError as error:
-        raise InputError(f"cannot be looked up ({error.strerror})", file=path) from None
+        raise InputError(f"cannot be accessed ({error.strerror})", file=path) from None
     if file is not None and file.suffix == Path(ANSWERS_FILE).suffix:
         raise InputError(f"a table for other programs, which is not read; name the {PREDICTIONS_FILE} beside it", file=path)
     if file is not None and file.suffix != Path(PREDICTIONS_FILE).suffix:

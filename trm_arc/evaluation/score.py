@@ -46,7 +46,7 @@ def rate(solved: float, trials: int) -> Rate:
         ValueError: no trials.
     """
     if trials < 1:
-        raise ValueError("a rate of nothing: at least one trial is needed")
+        raise ValueError("at least one trial is needed")
     share, z = solved / trials, float(ndtri(0.5 + CONFIDENCE / 2))
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
@@ -121,7 +121,7 @@ class PassScores:
     places: list[list[int | None]]
     longest: int
 
-    pool_meaning = "by at least one view (or guess), voted first or not: what a perfect choice could solve"
+    pool_meaning = "by at least one view (or guess), at any rank: the score of a perfect selection"
 
     @property
     def cutoffs(self) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def _find(name: str, test_names: Sequence[str], results: Results) -> list[int]:
     tasks = results.tasks
     owned = tasks.find_tests(name)
     if not owned:
-        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {test_names[0]}", flag="--trace")
+        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, such as {test_names[0]}", flag="--trace")
     return owned
 
 

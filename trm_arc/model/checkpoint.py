@@ -122,7 +122,7 @@ class Checkpoint:
     def require_domain(self, domain: Domain, name: str) -> None:
         """Raise InputError unless it answers the puzzles of `name`, which are of this kind."""
         if self.domain is not domain:
-            raise InputError(f"{self.where}: answers {self.domain.title}, and {name} holds {domain.title}")
+            raise InputError(f"{self.where}: answers {self.domain.title}, but {name} holds {domain.title}")
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -207,7 +207,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
-            f"free on {folder}; older ones are untouched: free space, lower --keep or name another folder with --out, then go on "
+            f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
             "with --resume",
             file=target,
         ) from None

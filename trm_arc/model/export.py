@@ -93,7 +93,7 @@ def load_pieces(folder: Path) -> Checkpoint:
         try:
             data = (where / name).read_bytes()
         except OSError:
-            raise InputError(f"this piece is missing; copy all of {len(index['pieces'])}", file=where / name) from None
+            raise InputError(f"this piece is missing; copy all {len(index['pieces'])} pieces", file=where / name) from None
         if hashlib.sha256(data).hexdigest() != index["pieces"][name]:
             raise InputError("this piece is damaged or of another export; copy it again", file=where / name)
         for key, part in load(data).items():  # "TENSOR@NUMBER", in the order of the numbers

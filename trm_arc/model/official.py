@@ -61,7 +61,9 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
     first = next((str(name) for name in found if str(name).endswith("embed_tokens.embedding_weight")), None)
     if first is None:
         names = shorten(sorted(map(str, found))) or "nothing"
-        raise InputError(f"no checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}", file=where)
+        raise InputError(
+            f"not a checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}", file=where
+        )
     prefix = first.removesuffix("embed_tokens.embedding_weight")
     tensors = {str(name).removeprefix(prefix): t for name, t in found.items()}
     return {name: t for name, t in tensors.items() if not _NOT_KEPT.fullmatch(name)}
@@ -77,10 +79,10 @@ def _read_file(path: Path) -> object:
     except UnpicklingError as error:
         reason = _first_words(error)
         if not _starts_like_torch(path):
-            raise InputError(f"probably no checkpoint of PyTorch, or damaged ({reason})", file=path) from None
-        raise InputError(f"holds more than tensors, or is damaged; nothing of it was run ({reason})", file=path) from None
+            raise InputError(f"probably not a PyTorch checkpoint, or damaged ({reason})", file=path) from None
+        raise InputError(f"holds more than tensors, or is damaged; nothing in it was executed ({reason})", file=path) from None
     except _DAMAGE as error:
-        raise InputError(f"truncated, damaged or no checkpoint ({_first_words(error)})", file=path) from None
+        raise InputError(f"truncated, damaged or not a checkpoint ({_first_words(error)})", file=path) from None
 
 
 def _first_words(error: Exception) -> str:
@@ -164,13 +166,11 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
         reference = re.fullmatch(r"\$\{\.?(?:arch\.)?(\w+)\}", value) if isinstance(value, str) else None
         if reference:
             if reference[1] not in settings:
-                raise InputError(f"{name} refers to {reference[1]}, which is not there", file=where)
+                raise InputError(f"{name} refers to {reference[1]}, which is missing", file=where)
             settings[name] = settings[reference[1]]
     unknown = sorted(settings.keys() - _USED - _PASSED_OVER)
     if unknown:
-        raise InputError(
-            f"settings that are not known: {shorten(unknown)}; give those of the original's architecture", file=where
-        )
+        raise InputError(f"unknown settings: {shorten(unknown)}; give those of the original's architecture", file=where)
     return Settings(settings, where)
 
 

@@ -104,7 +104,7 @@ def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, task
     if stated != len(table):
         raise InputError(f"{len(table)} task embeddings, but num_puzzle_identifiers is {stated}; {_REMEDY}", file=file)
     if identifiers is None:
-        problem = f"the names of the {len(table)} task embeddings are not known: name the identifiers.json of its training with"
+        problem = f"the names of the {len(table)} task embeddings are not known: give the identifiers.json of its training with"
         raise InputError(f"{problem} --identifiers; or {_REMEDY}", file=file)
     rows: dict[str, list[tuple[bytes, int]]] = {task.id: [] for task in tasks}
     for number, name in enumerate(_read_names(identifiers, len(table))):
@@ -139,7 +139,7 @@ def _parse_transform(symmetry: str | None, palette: str | None, where: str) -> b
     if symmetry is None or palette is None:
         return _IDENTITY
     if int(symmetry) >= SYMMETRIES or sorted(palette) != [str(colour) for colour in range(COLOURS)]:
-        raise InputError(f"t{symmetry} and {palette} are no symmetry and palette, as t3 and 0132456789", file=where)
+        raise InputError(f"t{symmetry} and {palette} are not a symmetry and a palette, such as t3 and 0132456789", file=where)
     return bytes([int(symmetry), *map(int, palette)])
 
 

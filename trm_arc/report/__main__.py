@@ -21,7 +21,7 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.report",
-        description="Write a page that shows an evaluation, how answers form, and the curves of training: one HTML file that "
+        description="Write a page with an evaluation, refinement traces and training curves: one HTML file that "
         "needs no network. Further runs are compared with the first, and their curves drawn beside its curves.",
         usage="%(prog)s RUN_OR_PREDICTIONS [MORE ...] [options]",
     )

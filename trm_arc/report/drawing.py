@@ -18,7 +18,7 @@ _RIGHT = "right"
 _OUTCOMES = {
     Outcome.FIRST: ": solved",
     Outcome.SECOND: ": solved by the second attempt",
-    Outcome.VALID: ": another right answer",
+    Outcome.VALID: ": right, but not the expected answer",
     Outcome.UNKNOWN: "",
 }
 
@@ -116,7 +116,7 @@ def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
     if not wrong:
         return _RIGHT
     if tasks.domain.are_solutions(question[None], grid[None])[0]:
-        return "another right answer"
+        return "right, but not expected"
     return _count(wrong, "wrong cell")
 
 

@@ -59,7 +59,7 @@ def find_subject(path: Path) -> Subject:
         answered = not is_folder or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
         logged = is_folder and has_log(path)
     except OSError as error:
-        raise InputError(f"cannot be looked up ({error.strerror})", file=path) from None
+        raise InputError(f"cannot be accessed ({error.strerror})", file=path) from None
     if is_folder and not answered and not logged:
         raise InputError(
             "holds neither an evaluation nor the metrics of training; name a run's folder, or make predictions with "
@@ -116,7 +116,9 @@ def find_checkpoint(subject: Subject) -> Path:
             continue
         if found is not None:
             return found
-    raise InputError(f"{stated}: the checkpoint that answered, of step {step}, is not there; name one with --checkpoint")
+    raise InputError(
+        f"{stated}: the checkpoint that gave the answers, of step {step}, no longer exists; name one with --checkpoint"
+    )
 
 
 def _require_results(subject: Subject) -> Results:
@@ -135,7 +137,9 @@ def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, devi
     slots = choose_tests(results, names)
     steps, window = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
     if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_CANVASES:
-        raise InputError(f"{subject.name}: its predictions state {steps} steps on windows as {window}; evaluate it again")
+        raise InputError(
+            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {window}; evaluate it again"
+        )
     config = InferenceConfig(steps=steps, canvas=window)
     formed = trace_refinement(model, results.tasks, slots, results.tasks.names, device, config)
     write_traces(subject.folder / TRACES_FILE, formed)

@@ -41,7 +41,7 @@ class SolutionDrawer:
         if (board == self.truth).all():
             verdict = "right: the solution"
         elif domain.are_solutions(self.question[None], board[None])[0]:
-            verdict = "right: another shortest path than the data sets' rule gives"
+            verdict = "right: a shortest path, but not the one of the data set's rule"
         else:
             verdict = f"wrong: {domain.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""

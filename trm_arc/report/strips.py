@@ -167,7 +167,7 @@ def _draw_frame(figure: "Figure", drawer: BoardDrawer, frame: Frame, several: bo
     drawer.draw(figure.add_subplot(grid[0]), frame.grid, f"step {frame.step}" + f", cycle {frame.cycle}" * several)
     bar = figure.add_subplot(grid[1])
     bar.barh(0, frame.halting, color="#218f52")
-    bar.set(xlim=(0, 1), yticks=[], xticks=[], xlabel=f"{frame.halting:.0%} sure to be done")
+    bar.set(xlim=(0, 1), yticks=[], xticks=[], xlabel=f"halting probability {frame.halting:.0%}")
     bar.grid(False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -48,9 +48,9 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None, challeng
         with suppress(InputError):
             domain = domain_of_checkpoint(path)
         if other := _other(domain):
-            raise InputError(f"answers {other.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
+            raise InputError(f"answers {other.name}, not ARC tasks; use `python -m trm_arc.evaluate`", file=path)
     if challenges and (other := _other(domain_of_data(challenges))):
-        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; trm_arc.train learns them", flag="--challenges")
+        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; use `python -m trm_arc.train`", flag="--challenges")
 
 
 def _other(domain: Domain) -> Domain | None:

@@ -156,7 +156,7 @@ class _Loop:
         try:
             self._note(self.evaluate(self._look))
         except _AbandonedError:
-            tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+            tqdm.write(f"step {trainer.step}: the evaluation was cancelled, as the run has to stop; the step is saved")
             return False
         budget.evaluating = time.monotonic() - before
         return self._agree(budget.has_time_for_step())
@@ -188,8 +188,8 @@ def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
         if trainer.processes.is_main:
             save_file(batch, out / BAD_BATCH)
     except (OSError, SafetensorError):
-        return f"{problem}; go on from the last checkpoint with lower rates"
-    return f"{problem}; the last batch is in {out / BAD_BATCH}; train again with lower rates (--overwrite replaces this run)"
+        return f"{problem}; continue from the last checkpoint with lower learning rates"
+    return f"{problem}; last batch: {out / BAD_BATCH}; train again with lower learning rates (--overwrite replaces this run)"
 
 
 def describe_progress(step: int, steps: int, seconds: float) -> str:
@@ -288,7 +288,7 @@ class _Log:
                 append_line(self.path, to_json(line))
             except InputError as error:  # a line less is no reason to lose a run
                 if not self.lost:
-                    tqdm.write(f"step {self.trainer.step}: {error}; the run goes on, lines of metrics are lost")
+                    tqdm.write(f"step {self.trainer.step}: {error}; the run continues, but lines of metrics are lost")
                 self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)

@@ -71,7 +71,7 @@ def carry_out(
     with exclusive(config.out) if processes.is_main else nullcontext():
         complete = _train_in_folder(config, processes, build(), watch)
     if processes.is_main:
-        why = "trained" if complete else "stopped as asked, saved; go on with --resume"
+        why = "trained" if complete else "stopped as requested, saved; continue with --resume"
         print(f"{why}: {list_checkpoints(config.out)[-1]}")
 
 

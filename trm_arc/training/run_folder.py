@@ -32,7 +32,7 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
             )
         raise InputError("no checkpoint to resume; leave --resume out to start the run", file=out)
     if there and not resume and not overwrite:
-        advice = "go on with --resume, replace it with --overwrite, or name another --out"
+        advice = "continue it with --resume, replace it with --overwrite, or name another --out"
         raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
 
 

@@ -81,7 +81,9 @@ def init_from(trainer: Trainer, checkpoint: Checkpoint, *, from_zero: bool = Fal
     weights, into = checkpoint.reasoner().state_dict(), trainer.reasoner.state_dict()
     misfits = [name for name, t in into.items() if name not in weights or weights[name].shape != t.shape]
     if misfits or len(weights) != len(into):
-        raise InputError(f"its weights do not fit these settings ({', '.join(misfits[:3])}); keep its own", file=checkpoint.where)
+        raise InputError(
+            f"its weights do not fit these settings ({', '.join(misfits[:3])}); use its own settings", file=checkpoint.where
+        )
     load_strictly(into, weights, checkpoint.where)
     if trainer.average is not None:
         trainer.average = MovingAverage(trainer.reasoner, trainer.average.decay)

@@ -114,7 +114,7 @@ class Trainer:
         self.options = options or Options()
         check_compile_mode(self.options.compile_mode, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
-            raise InputError(f"{device.device} does not support float64; take stablemax, or --device cpu", flag="--loss")
+            raise InputError(f"{device.device} does not support float64; use stablemax, or --device cpu", flag="--loss")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
             raise InputError(
                 f"bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
@@ -224,7 +224,7 @@ class Trainer:
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
             rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
-            tqdm.write(f"out of memory at step {self.step + 1}: going on with {rows}, the batch as set")
+            tqdm.write(f"out of memory at step {self.step + 1}: continuing with {rows}; the batch size is unchanged")
 
     def _think_in_pieces(
         self, size: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]

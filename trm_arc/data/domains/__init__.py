@@ -252,7 +252,7 @@ class Domain(ABC):
         """Raise InputError unless what is to be answered is of this domain."""
         if other is not self:
             raise InputError(
-                f"a run on {self.title} is scored on {self.title}, and {names} holds {other.plural}", flag="evaluation_data"
+                f"a run on {self.title} is scored on {self.title}, but {names} holds {other.plural}", flag="evaluation_data"
             )
 
     def refuse_unused(self, given: Mapping[str, Any]) -> None:
@@ -332,7 +332,7 @@ def domain_of_board(text: str, where: str) -> Domain:
     """
     side = round(len(text) ** 0.5)
     if side * side != len(text):
-        raise InputError(f"{len(text)} characters are no square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
+        raise InputError(f"{len(text)} characters are not a square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
     _load_kinds()
     kinds = [name for name, kind in _KINDS.items() if kind.recognizes and kind.recognizes(text)]
     try:

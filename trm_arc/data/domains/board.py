@@ -201,7 +201,7 @@ class BoardDomain(Domain):
                 raise InputError(problem, flag="--augmentations")
             needed["augmentations"] = 0  # a preset of ARC; a maze's label is not symmetric
         if config.model.transform_tokens:
-            problem = "they tell ARC's symmetries and colours; use --no-transform-tokens for puzzles"
+            problem = "they encode ARC's symmetries and colours; use --no-transform-tokens for puzzles"
             raise InputError(problem, flag="transform_tokens")
         return config.override(needed)
 
@@ -212,7 +212,7 @@ class BoardDomain(Domain):
 
     def describe_dropped(self, names: list[str]) -> str:
         """See `Domain.describe_dropped`."""
-        return f"dropped {len(names)} training puzzles that are scored, or equal to such by symmetry"
+        return f"dropped {len(names)} training puzzles that are scored, or are symmetric images of scored ones"
 
     def prepare(self, training: PuzzleSet, evaluation: PuzzleSet, settings: Config) -> tuple["Examples", list[str]]:
         """All training puzzles, each under as many symmetries as there are augmentations; none is left out."""
@@ -221,7 +221,7 @@ class BoardDomain(Domain):
 
         model, config, count = settings.model, settings.training, len(training)
         if not count:
-            raise InputError(f"{training.name}: all puzzles are in {evaluation.name}, too; train on other data")
+            raise InputError(f"{training.name}: all puzzles are also in {evaluation.name}; train on other data")
         if evaluation.domain is not self:
             other = f"{evaluation.name} {evaluation.domain.name}"
             raise InputError(f"{training.name} holds {self.name}, {other}; use sets of one kind")
@@ -295,13 +295,13 @@ class BoardDomain(Domain):
         columns = load_record(_Columns, value, file, {np.ndarray: self.parse_grid})
         lengths = {len(column) for column in vars(columns).values()}
         if len(lengths) > 1 or 0 in lengths:
-            raise InputError("as many questions, answers, ratings and rows are needed", file=file)
+            raise InputError("the numbers of questions, answers, ratings and rows differ", file=file)
         if not all(0 <= number < _MOST for number in columns.ratings + columns.rows):
             raise InputError("ratings and rows are numbers from 0", file=file)
         questions, answers = np.stack(columns.questions), np.stack(columns.answers)
         wrong = np.flatnonzero(~(self.are_questions(questions) & self.are_solutions(questions, answers)))
         if len(wrong):
-            raise InputError("a question without its answer", file=file, place=f"puzzle {wrong[0] + 1}")
+            raise InputError("the answer does not solve the question", file=file, place=f"puzzle {wrong[0] + 1}")
         return PuzzleSet(name, self, questions, answers, np.array(columns.ratings), np.array(columns.rows))
 
 

@@ -115,7 +115,7 @@ def generate(
     while len(kept) < count:
         if made >= most:
             raise InputError(
-                f"{count} different {kind} Sudoku of side {boxes.side} were wanted; {made} tries found only {len(kept)}"
+                f"{count} different {kind} Sudoku of side {boxes.side} were requested; {made} tries found only {len(kept)}"
             )
         blocks = -(-(count - len(kept)) // BLOCK)
         for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or len(os.sched_getaffinity(0))):

@@ -8,7 +8,7 @@ from augment.kernels import jit
 from trm_arc.common.errors import InputError
 
 MOST_BITS = 64  # of the words that the solver packs a line of boxes into
-_USUAL = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 10: (2, 5), 12: (3, 4), 16: (4, 4)}
+_DEFAULTS = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 10: (2, 5), 12: (3, 4), 16: (4, 4)}
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def boxes_of(side: int) -> Boxes:
     Raises:
         InputError: no default shape has that side.
     """
-    if side not in _USUAL:
-        raise InputError(f"a Sudoku has side {', '.join(map(str, _USUAL))}; got {side}")
-    return Boxes(*_USUAL[side])
+    if side not in _DEFAULTS:
+        raise InputError(f"a Sudoku has side {', '.join(map(str, _DEFAULTS))}; got {side}")
+    return Boxes(*_DEFAULTS[side])
 
 
 def require_boards(name: str, boards: np.ndarray, boxes: Boxes) -> np.ndarray:
