@@ -82,21 +82,21 @@ def check(device: torch.device, small: bool, name: str, mode: str) -> Iterator[d
     shallow = whole.override(SHALLOW)
     # A whole step of twenty calls is compiled for minutes; of two, it is the same code.
     for precision, config in (("float32", shallow if mode == STEP else whole), ("bfloat16", shallow)):
-        told = {"preset": name, "precision": precision, "fused": mode}
+        case = {"preset": name, "precision": precision, "fused": mode}
         try:
             right = answer(config, cpu, torch.float64)
             bounds = [BOUND] * len(right)
             if precision == "bfloat16":
-                usual = differ(answer(config, cpu, torch.bfloat16), right)
-                bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
+                errors_on_cpu = differ(answer(config, cpu, torch.bfloat16), right)
+                bounds = [min(MOST, max(LEAST, TIMES * each)) for each in errors_on_cpu]
             found = differ(answer(config, device, PRECISIONS[precision], mode), right)
         except Exception as error:  # whatever it is, the other answers are worth as much without this one
-            yield told | {"right": False, "error": str(error)}
+            yield case | {"right": False, "error": str(error)}
             continue
         fine = all(each < bound for each, bound in zip(found, bounds, strict=True))  # a NaN is never below
         names = ("y", "loss", "gradients")
-        told |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
-        yield told | {"right": fine}
+        case |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
+        yield case | {"right": fine}
     torch.compiler.reset()
 
 

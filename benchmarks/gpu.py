@@ -5,7 +5,7 @@
     python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 7 --compile block"
 
 What is timed is a preset with flags of trm_arc.train, so any variants can stand side by side.  Each answer is written as soon as
-it is there, so that a run which is cut off has not been for nothing.
+it is known, so that nothing is lost if the run is stopped.
 """
 
 import statistics
@@ -199,7 +199,7 @@ def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
             trainer.train_step()
             synchronize(trainer.device.device)
             steps.append(time.perf_counter() - began)
-            if known and len(steps) == 1:  # what was tried in vain does not count
+            if known and len(steps) == 1:  # failed attempts do not count
                 memory.reset_peak_memory_stats()
         first += steps[0]
         seconds += quotas[number] * statistics.median(steps[1:])
@@ -260,7 +260,7 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
     Returns:
         Whether all answers were right.
     """
-    right, told, peak = True, [], 0.0
+    right, table, peak = True, [], 0.0
     checks = CHECKED if values.check else ()
     cases = [(case, read_case(case, device)[2].compile_mode) for case in values.time or TIMED]
     for mode in NEEDS:
@@ -274,12 +274,12 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
             peak = measure_peak(device)
             record.add("fastest matrix product, TFLOP/s", peak / 1e12)
             record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
-            told.append(make_titles(record.values))
+            table.append(make_titles(record.values))
         for case in (case for case, what in cases if what == mode):
             if record.has_time(case, NEEDS[mode]):
-                told.append(ask(case, record, device, peak, values))
-                print(told[-1], flush=True)
-    print("\n".join(told))  # in one piece, whatever was printed in between
+                table.append(ask(case, record, device, peak, values))
+                print(table[-1], flush=True)
+    print("\n".join(table))  # in one piece, whatever was printed in between
     if record.skipped:
         print(f"not begun, for want of time: {', '.join(record.skipped)}")
     return right

@@ -3,10 +3,10 @@
     python -m benchmarks.lease --out OUT --time-limit 9m -- --preset sudoku-fast --compile block --data-folder F
     python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
 
-Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.model.export) and
-ends by itself.  In OUT, all in one folder, lie the pieces, the metrics so far, and with --evaluate the scores: written again
-after every checkpoint, so that a lease that is cut off has not been for nothing.  Whether that fits a transfer is said before
-the machine is gone, and the exit code is 1 if it does not.
+Behind `--` are flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.model.export) and
+ends by itself.  In OUT, all in one folder, are the pieces, the metrics so far, and with --evaluate the scores: written again
+after every checkpoint, so that little is lost if a lease ends early.  Whether the files fit a transfer is printed at the
+end, and the exit code is 1 if they do not.
 """
 
 import shutil

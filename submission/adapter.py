@@ -1,4 +1,4 @@
-"""`trm_arc.adapt` as a part of a session: it ends with the session, however that ended.
+"""`trm_arc.adapt` as a part of a session: it ends with the session, for whatever reason that ends.
 
 The session holds the other end of the standard input, and never writes: the system closes it for one that was killed.
 """

@@ -189,7 +189,7 @@ def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
     """What predicting and adapting to unseen tasks need of a checkpoint: the averaged weights, the mean task embedding, and which
-    answers were trained on.  The embeddings of its own tasks, the optimizers' memory and the active samples stay behind."""
+    answers were trained on.  The embeddings of its own tasks, the optimizers' states and the active samples are left out."""
     weights = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
     mean = checkpoint.mean_embedding()
     tensors = weights | {
@@ -203,7 +203,7 @@ def slim(checkpoint: Checkpoint) -> Checkpoint:
     tasks = [(f"(mean of the embeddings of {len(checkpoint.tasks)} tasks)", "")]
     metadata = replace(checkpoint.metadata, active_samples=())
     training = checkpoint.config.training
-    data = ",".join(Path(name).name for name in listed(training.data))  # the folders of this machine say nothing elsewhere
+    data = ",".join(Path(name).name for name in listed(training.data))  # the folders of this machine have no meaning elsewhere
     config = checkpoint.config.override({"data": data, "evaluation_data": Path(training.evaluation_data).name})
     return Checkpoint(config, checkpoint.step, tasks, tensors, metadata, checkpoint.where)
 
@@ -252,7 +252,7 @@ def _has_builder() -> bool:
 
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
-    """See that a bundle may be written in place of what is there."""
+    """Check that a bundle may be written in place of what is there."""
     if not out.exists():
         return
     ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())

@@ -1,4 +1,4 @@
-"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest gets guesses."""
+"""A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Challenges:
         document = {task_id: answered[task_id] for task_id in self.order}
         try:
             data = to_json(document)
-        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's own module writes as it was
+        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's json module writes unchanged
             data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
         faults = find_faults(json.loads(data), self.counts, self.tasks.name)
         if faults:
@@ -133,7 +133,7 @@ def _is_encodable(task_id: str) -> bool:
 
 
 def _guess(value: object) -> list[dict[str, Grid]]:
-    """Two attempts for every test input of a broken task, out of what can be read of it."""
+    """Two attempts for every test input of a broken task, from what can be read of it."""
     pairs = {part: value.get(part) if isinstance(value, dict) else None for part in ("train", "test")}
     train, test = (pairs[part] if isinstance(pairs[part], list) else [] for part in ("train", "test"))
     outputs = _grids(train, "output")[::-1]

@@ -1,7 +1,7 @@
 """One device at work: receives orders from the worker pool, and answers them; see `submission.messages`.
 
 The number of its connection is the program's argument.  When the pool closes the connection, by intent or because its program
-was killed, the worker ends at once, also in the middle of its work.
+was killed, the worker ends at once, even in the middle of its work.
 """
 
 import os
@@ -59,8 +59,8 @@ class Worker:
         try:
             parts = predictor.predict(order.test_indices, order.views)
         except (RuntimeError, MemoryError):
-            raise  # the device may be in no state to go on: a new worker takes over
-        except Exception as error:  # whatever is wrong with these views, others may be fine
+            raise  # the device may be unusable: a new worker takes over
+        except Exception as error:  # other views may be fine
             self.send(Failed(order.item, f"{type(error).__name__}: {error}"))
             return
         self.send(Predicted(order.item, time.monotonic() - began), pack_predictions(parts))

@@ -1,4 +1,4 @@
-"""The workers of a submission, seen from the program that gives them their orders: started, listened to, ended."""
+"""The workers of a submission, seen from the program that controls them: started, read from, ended."""
 
 import math
 import socket
@@ -90,7 +90,7 @@ def reading_seconds(path: str) -> float:
 class WorkerProcess:
     """A worker, and the connection to it.
 
-    It is sent nothing before it says that it listens, so that no message has to wait for its imports, or for ever.
+    Nothing is sent before it has started, so that no message has to wait for its imports, or forever.
     """
 
     def __init__(self, slot: DeviceSlot, init_message: InitMessage) -> None:
@@ -147,7 +147,7 @@ class WorkerProcess:
         except (EOFError, OSError):  # it has closed the connection: its exit code is its own
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STALL)
-        except Exception as error:  # whatever it sent, it is of no more use
+        except Exception as error:  # whatever it sent, it can no longer be used
             self.log.write(f"answered what cannot be read: {error}\n".encode())
         end(self.process)
         return None
@@ -185,7 +185,7 @@ class WorkerPool:
             tasks: what to answer.
             config: of the workers.
             deadline: of the run.
-            log: where trouble is logged.
+            log: where problems are logged.
             stopping: signals that asked for an end; filled by a handler.
             reserve: the seconds that must be left at the end.
         """
@@ -196,7 +196,7 @@ class WorkerPool:
         self.waiting: list[WorkItem] = []  # items to do again
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # checkpoints with their counts and cells
         self.refused: dict[str, str] = {}  # checkpoints, and why
-        self.warned: set[str] = set()  # what is said once, however often it happens
+        self.warned: set[str] = set()  # what is logged only once
         self.startup = self.seconds_per_view = 0.0
 
     def start(self, find_devices: Callable[..., list[str]] = list_devices) -> None:

@@ -1,4 +1,4 @@
-"""What is attached to a Kaggle notebook, wherever it lies.
+"""What is attached to a Kaggle notebook, in any folder.
 
 Kaggle lays inputs out in several ways (`competitions/SLUG/`, `SLUG/`, `datasets/USER/SLUG/`, ...), so files are searched for by
 name, and bundles by their manifests.
@@ -14,7 +14,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.sources import KAGGLE_INPUT
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
-DEEPEST = 6  # folders below Kaggle's inputs; what we look for lies higher, and other data sets may be large
+DEEPEST = 6  # folders below Kaggle's inputs; our files are less deep, and other data sets may be large
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Inputs:
         return found
 
     def find_bundles(self) -> list[Bundle]:
-        """Every bundle that is attached; manifests of something else are passed over."""
+        """Every bundle that is attached; other manifests are ignored."""
         found = []
         for path in self.find_files(MANIFEST):
             try:

@@ -424,7 +424,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
     torch.save(official(sudoku), folder / "step_9")
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
     assert code == 2
-    assert f"{folder / 'trm.yaml'}: seq_len is missing 81 for 9 x 9; 11 tokens do not determine the board" in error
+    assert f"{folder / 'trm.yaml'}: seq_len is missing (81 for 9 x 9); 11 tokens do not determine the board" in error
     (folder / "trm.yaml").write_text(SETTINGS + "seq_len: 81\n")
     assert not (folder / "run").exists()
 

@@ -173,7 +173,7 @@ def test_a_stop_does_not_wait_for_an_evaluation(
     assert not train(trainer, tmp_path, rhythm, peak=1, evaluate=evaluate)
     assert looks
     assert (trainer.step, names(tmp_path)) == (2, ["02"])
-    assert "step 2: the evaluation was given up, as the run has to stop; the step is saved" in capsys.readouterr().out
+    assert "step 2: the evaluation was cancelled, as the run has to stop; the step is saved" in capsys.readouterr().out
 
 
 class Slow:
@@ -447,7 +447,7 @@ def test_the_main_process_writes_the_whole_bad_batch(rank: int, tmp_path: Path, 
 
     monkeypatch.setattr(trainer, "train_step", fail)
     trainer.processes = Beside(rank, 2)
-    with pytest.raises(InputError, match="the last batch is in"):
+    with pytest.raises(InputError, match="last batch:"):
         train(trainer, tmp_path, LoopConfig(), peak=1)
     path = tmp_path / "bad-batch.safetensors"
     assert path.exists() == (rank == 0)

@@ -1,6 +1,6 @@
-"""Names that changed: files and command lines that have the old ones go on working.
+"""Names that changed: files and command lines with the old names keep working.
 
-Settings of a checkpoint or of a preset's file take their new names when they are read; a flag says its new name, once.
+Settings of a checkpoint or of a preset's file take their new names when they are read; a renamed flag prints its new name, once.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ FLAG_VALUES: dict[str, dict[str, str]] = {
 
 
 def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
-    """Settings read from a file under their names and values of today.
+    """Settings read from a file, under their current names and values.
 
     Raises:
-        InputError: a setting is there under its old and its new name.
+        InputError: a setting is given under its old and its new name.
     """
     renewed: dict[str, Any] = {}
     for old, value in settings.items():
@@ -39,7 +39,7 @@ def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, A
 
 
 def new_flag(flag: str) -> str | None:
-    """Today's name of a flag that was renamed, with its dashes; None if it was not."""
+    """The current name of a flag that was renamed, with its dashes; None if it was not."""
     names = {old.replace("_", "-"): new.replace("_", "-") for old, new in {**FLAGS, **SETTINGS}.items()}
     for dashes in ("--no-", "--"):
         if flag.startswith(dashes) and (new := names.get(flag.removeprefix(dashes))):
@@ -48,6 +48,6 @@ def new_flag(flag: str) -> str | None:
 
 
 def new_value(flag: str, value: str) -> str | None:
-    """Today's word for a flag's value that was renamed; None if it was not."""
+    """The current name of a flag's value that was renamed; None if it was not."""
     name = flag.removeprefix("--")
     return {**VALUES.get(name.replace("-", "_"), {}), **FLAG_VALUES.get(name, {})}.get(value)

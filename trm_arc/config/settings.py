@@ -89,7 +89,7 @@ class ModelConfig:
         self._check_meaning()
 
     def _check_meaning(self) -> None:
-        """Refuse values that are valid alone and contradict each other."""
+        """Refuse values that are valid alone but contradict each other."""
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
         if self.states > self.latent_steps:
@@ -262,7 +262,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "Config":
-        """Read back `to_dict`; a setting that is newer than the file takes its default, which is what was done before.
+        """Read back `to_dict`; a setting that is newer than the file gets its default, which is the earlier behaviour.
 
         Raises:
             InputError: a part is missing, or a setting is unknown or out of range.
@@ -286,7 +286,7 @@ class Config:
 
 
 class Setting(NamedTuple):
-    """What files and command lines need to know of a setting.
+    """What files and command lines need to know about a setting.
 
     Attributes:
         name: of the field.

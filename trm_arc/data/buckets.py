@@ -82,7 +82,7 @@ def make_schedule(pairs: list[int]) -> BucketSchedule:
     """A schedule in proportion to the buckets' pairs, each as evenly spread as possible.
 
     Args:
-        pairs: how many each bucket has; a share of a bucket is rounded to a thousandth, and is never none.
+        pairs: how many each bucket has; a bucket's share is rounded to a thousandth, and is never 0.
     """
     shares = np.array(pairs) / sum(pairs)
     length = 1 if len(pairs) == 1 else PATTERN
@@ -107,7 +107,7 @@ def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
     """Sides of the windows, ascending.
 
     Args:
-        text: sides by commas, or "auto" for those that waste the fewest cells, or "auto:N" for N of them.
+        text: comma-separated sides, or "auto" for those that waste the fewest cells, or "auto:N" for N of them.
         needs: int64 (pairs,), the side that each pair needs.
         board: the largest side.
 

@@ -20,7 +20,7 @@ from trm_arc.model.checkpoint import Checkpoint, domain_of_checkpoint, load_chec
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Checkpoints that vote together: where they lie, and the first of them; the others are loaded one at a time."""
+    """Checkpoints that vote together: where they are, and the first of them; the others are loaded one at a time."""
 
     paths: Sequence[Path]
     first: Checkpoint
@@ -41,7 +41,7 @@ class Ensemble:
             yield load_checkpoint(path)
 
     def check_tasks(self, tasks: AnySet, *, drop_leaks: bool) -> AnySet:
-        """The tasks that all members may be scored on, asked before the first has computed for hours.
+        """The tasks that all members may be scored on, checked before the first one computes for hours.
 
         Args:
             drop_leaks: leave out tasks whose answers one was trained on, instead of refusing.

@@ -77,7 +77,7 @@ def make_watchers(
     """What scores a run, and what writes its metrics for TensorBoard; each only if it is asked for.
 
     Args:
-        views: of a test input at most; None: as many as usual for what is answered.
+        views: of a test input at most; None: the default for this kind of puzzle.
 
     Raises:
         InputError: no solutions are known, or TensorBoard is not installed.

@@ -39,8 +39,8 @@ class Rate:
 def rate(solved: float, trials: int) -> Rate:
     """The rate of `solved` of `trials` with its Wilson interval.
 
-    Source: Wilson, "Probable inference", JASA 1927.  For a fractional count it is on the safe side, as a mean of fractions
-    varies less than one of zeros and ones.
+    Source: Wilson, "Probable inference", JASA 1927.  For a fractional count it is conservative, as a mean of fractions varies
+    less than one of zeros and ones.
 
     Raises:
         ValueError: no trials.
@@ -125,7 +125,7 @@ class PassScores:
 
     @property
     def cutoffs(self) -> tuple[int, ...]:
-        """The K that say something of so many candidates."""
+        """The cutoffs that are meaningful for this number of candidates."""
         return tuple(k for k in CUTOFFS if k <= 2 or k <= self.longest)
 
     def means(self) -> dict[str, float]:

@@ -79,7 +79,7 @@ def choose_tests(results: Results, names: Sequence[str] = ()) -> list[int]:
         names: ids of tasks, rows of puzzles, or names as `tasks.names` has them.
 
     Raises:
-        InputError: a name that is none of these.
+        InputError: an unknown name.
     """
     test_names = results.tasks.names
     if len(names) > MOST:

@@ -1,7 +1,7 @@
 """Compile modes: torch.compile for a whole training step, or for a block, which all calls of the network share.
 
 A whole step is a graph of T (n + 1) network calls, compiled for a minute or two in each window and at each depth; it also fuses
-what lies between blocks.  A block is compiled in seconds.  LOG.md has what either gains.
+what lies between blocks.  A block is compiled in seconds.  LOG.md has the gains of both.
 """
 
 from collections.abc import Callable

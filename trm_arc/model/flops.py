@@ -62,13 +62,13 @@ def measure_peak(device: Device, repeats: int = 5) -> float:
         device: where, and in which precision.
         repeats: of which the median counts.
     """
-    # The second of a CPU is what its matrix units like best.
+    # On a CPU, the second shape is the fastest for its matrix units.
     shapes = [(1024,) * 3, (3664, 512, 3072), (2048,) * 3]
     if device.device.type != "cpu":
         shapes = [(2048,) * 3, (4096,) * 3, (8192,) * 3]
     rates, generator = [], torch.Generator(device.device)
     for m, k, n in shapes:
-        # Random numbers: products of equal ones need less power, so that a card may run faster than it ever will in training.
+        # Random numbers: products of equal ones need less power, so that a card may run faster than it does in training.
         a, b = (torch.randn(shape, dtype=device.dtype, device=device.device, generator=generator) for shape in ((m, k), (n, k)))
         times = []
         for _ in range(repeats + 1):

@@ -21,10 +21,10 @@ from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
-# Tensors of the original that each run computes again: a table that a batch fills, and the tables of the rotation.
+# Tensors of the original that each run recomputes: a table that a batch fills, and the tables of the rotation.
 _NOT_KEPT = re.compile(r"puzzle_emb\.local_.*|rotary_emb\..*")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-# Settings that say nothing of the function: names of runs, and what matters in training alone.
+# Settings that do not change the function: names of runs, and those that only matter in training.
 _PASSED_OVER = {
     "batch_size", "puzzle_emb_dropout", "grid_token_dropout", "halt_max_steps_eval", "act_enabled", "act_inference", "eval_on_q",
 }  # fmt: skip
@@ -44,7 +44,7 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
         source: a state dict, or a file of torch.save or safetensors.
 
     Raises:
-        InputError: it cannot be read, holds more than tensors, or is of another model.
+        InputError: it cannot be read, holds more than tensors, or is for another model.
     """
     if not isinstance(source, Mapping | Path | str):
         raise InputError(f"a state dict or a file is expected, got {type(source).__name__}")
@@ -90,7 +90,7 @@ def _first_words(error: Exception) -> str:
 
 
 def _starts_like_torch(path: Path) -> bool:
-    """Whether a file begins as what `torch.save` writes: an archive, or a pickle as of old."""
+    """Whether a file begins as what `torch.save` writes: an archive, or a pickle in older versions."""
     with path.open("rb") as file:
         return file.read(2).startswith((b"PK", b"\x80"))
 
@@ -101,7 +101,7 @@ def describe_source(source: Mapping[str, Tensor] | Path | str) -> str:
 
 
 class Settings(NamedTuple):
-    """Architecture settings of the original code, and where they stand, for errors."""
+    """Architecture settings of the original code, and where they come from, for errors."""
 
     values: dict[str, Any]
     where: str
@@ -178,7 +178,7 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe values, without a name given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """Refuse what PyYAML passes over in silence."""
+        """Refuse what PyYAML silently ignores."""
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {str(name) for name in names if names.count(name) > 1}
         if twice:

@@ -18,7 +18,7 @@ from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.examples import check_vocabulary, fingerprint
 from trm_arc.data.task import TaskSet
 
-# Names of task embeddings: a task, and symmetry and palette behind it, as TRM and as HRM separate them.
+# Names of task embeddings: a task, then symmetry and palette, as TRM and as HRM separate them.
 _NAME = re.compile(r"(.*?)(?:(?:\|\|\||_)t(\d)(?:\|\|\||_)(\d{10}))?")
 _IDENTITY = bytes([0, *range(COLOURS)])
 _REMEDY = "--task-embeddings mean keeps only their mean"
@@ -67,7 +67,7 @@ def domain_of_model(model: ModelConfig) -> Domain:
 
 
 def mean_embedding(table: Tensor) -> TaskEmbeddings:
-    """The mean of all task embeddings, which every task gets that the checkpoint does not know.
+    """The mean of all task embeddings, for every task that the checkpoint does not know.
 
     Args:
         table: (rows, D); row 0, the original's padding, does not count if there are others.
@@ -93,7 +93,7 @@ def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, task
 
     Args:
         table: (rows, D).
-        stated: how many rows the original's settings say that there are.
+        stated: number of rows by the original's settings.
         identifiers: JSON list, a name for each row: `task`, or `task|||t3|||0132456789` with symmetry and palette.
         tasks: whose embeddings to keep.
         file: the checkpoint, for errors.

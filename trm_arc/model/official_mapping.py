@@ -54,7 +54,7 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
 
     Raises:
         InputError: a file that cannot be read or holds more than tensors, a setting that is not known or not supported, or
-            tensors that are missing, surplus or of another shape, named.
+            tensors that are missing, unexpected or of another shape; they are named.
     """
     return build_reasoner(read_official(source), read_settings(config), describe_source(source))
 

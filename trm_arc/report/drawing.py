@@ -1,4 +1,4 @@
-"""Tasks, puzzles and what was said of them, drawn for the terminal."""
+"""Tasks, puzzles and the answers to them, drawn for the terminal."""
 
 import textwrap
 
@@ -94,7 +94,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered: TestResult, colour: bool) -> str:
-    """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
+    """The best candidates of a test input, and the right one at any rank, within 80 columns."""
     if not answered.candidates:
         return "no view gave an answer"
     views = sum(answered.views)
@@ -109,7 +109,7 @@ def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered
 
 
 def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
-    """How a candidate stands to the truth, in words."""
+    """How a candidate differs from the truth, in words."""
     if grid.shape != truth.shape:
         return "wrong size"
     wrong = int((grid != truth).sum())
@@ -138,7 +138,7 @@ def draw_task(task: Task, colour: bool, tests: bool) -> str:
 
 
 def _draw_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
-    """An input and its output, with a title that tells their sizes."""
+    """An input and its output, with a title that has their sizes."""
     drawn, size = render_grid(pair.input, colour), _size(pair.input)
     if pair.output is None:
         return f"{title}: {size}", drawn
@@ -158,7 +158,7 @@ def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """A puzzle with its solution.
 
     Args:
-        puzzles: that it stands in.
+        puzzles: the set that it is in.
         number: its place there, from 0.
         colour: styles, or marks.
     """

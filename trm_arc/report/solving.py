@@ -20,7 +20,7 @@ class SolutionDrawer:
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
     def draw_step(self, now: RefinementStep) -> None:
-        """Print the answer after a step, of the rollout that is surest of it; cycles within a step are not drawn."""
+        """Print the answer after a step, of the surest rollout; cycles within a step are not drawn."""
         if not now.last:
             return
         surest = int(now.halting.argmax())
