@@ -4,7 +4,7 @@
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
     python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 7 --compile block"
 
-What is timed is a preset with flags of trm_arc.train, so any variants can stand side by side.  Each answer is written as soon as
+A timed case is a preset with flags of trm_arc.train, so that any variants can be compared.  Each answer is written as soon as
 it is known, so that nothing is lost if the run is stopped.
 """
 
@@ -50,13 +50,13 @@ TIMED = (
     "sudoku-fast --compile step",
     "maze-fast --compile step",
 )
-# Seconds that a case may take, by compile mode, in the order of asking; what has not as many left is not begun.
+# Seconds that a case may take, by compile mode, in the order of asking; a case is not started if less time is left.
 NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}
 MEANT = {"preset", "compile", "accumulation_steps", "embeddings", "half_embeddings", "precision"}  # flags that a case may have
 
 
 class Timing(NamedTuple):
-    """How a training step goes.
+    """The times of a training step.
 
     Attributes:
         case: the preset, with flags of training.
@@ -158,7 +158,7 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
 
 
 class BucketTimes(NamedTuple):
-    """How the steps of a run go.
+    """The times of a run's steps.
 
     Attributes:
         first: seconds of the first step of every bucket together.
@@ -226,7 +226,7 @@ def measure_copy(device: Device, megabytes: int) -> float:
 
 
 class Record:
-    """What is known so far, written after each answer.
+    """The results so far, written after each one.
 
     Args:
         seconds: that all may take together.
@@ -238,7 +238,7 @@ class Record:
         self.skipped: list[str] = []
 
     def has_time(self, what: str, needs: float) -> bool:
-        """Whether to begin something; else it is noted that it was not."""
+        """Whether there is time for something; if not, record that it was skipped."""
         if time.monotonic() + needs < self.end:
             return True
         self.skipped.append(what)
@@ -255,7 +255,7 @@ class Record:
 
 
 def measure(record: Record, device: Device, values: Namespace) -> bool:
-    """Ask everything: what is compiled comes last, as a compiler takes long and may take the program with it.
+    """Measure everything: compiled cases are last, as compilation takes long and may crash the program.
 
     Returns:
         Whether all answers were right.
@@ -286,7 +286,7 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
 
 
 def ask(case: str, record: Record, device: Device, peak: float, values: Namespace) -> str:
-    """Time a case, and keep what came of it.
+    """Time a case, and keep the result.
 
     Returns:
         A line of the table.
@@ -304,7 +304,7 @@ def ask(case: str, record: Record, device: Device, peak: float, values: Namespac
 
 
 def make_titles(values: dict[str, Any]) -> str:
-    """What a person reads first, and the titles of what follows."""
+    """The first lines of the table: the device, its limits, and the titles of the columns."""
     ceilings = f"{values['fastest matrix product, TFLOP/s']:,.1f} TFLOP/s, copies {values['copy, GB/s']:,.0f} GB/s"
     titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'examples/s':>11}{'peak':>6}{'loader':>7}"
     return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"

@@ -3,7 +3,7 @@
     python -m benchmarks.lease --out OUT --time-limit 9m -- --preset sudoku-fast --compile block --data-folder F
     python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
 
-Behind `--` are flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.model.export) and
+Behind `--` are flags of trm_arc.train.  Each lease continues from the pieces of the one before (see trm_arc.model.export) and
 ends by itself.  In OUT, all in one folder, are the pieces, the metrics so far, and with --evaluate the scores: written again
 after every checkpoint, so that little is lost if a lease ends early.  Whether the files fit a transfer is printed at the
 end, and the exit code is 1 if they do not.
@@ -29,13 +29,13 @@ from trm_arc.training.loop import METRICS_FILE, stop_signals
 
 
 def unpack(state: Path, run: Path) -> None:
-    """Put what a lease gave back into the folder of a run, which goes on from there.
+    """Put the files of a lease into the folder of a run, which continues from there.
 
     Raises:
         InputError: there is no export.
     """
     if not (state / EXPORT.name).is_file():
-        raise InputError(f"no {EXPORT.name} here; name the folder that a lease has left", file=state)
+        raise InputError(f"no {EXPORT.name} here; name the output folder of a lease", file=state)
     export = run / EXPORT.parent
     export.mkdir(parents=True)
     for path in state.iterdir():
@@ -46,20 +46,20 @@ def unpack(state: Path, run: Path) -> None:
 
 
 class Parcel:
-    """What is to be given back, brought up to date with every checkpoint.
+    """The files to return, updated with every checkpoint.
 
     Args:
         run: folder of the run, on this machine.
-        out: folder of what is given back.
+        out: folder of the files to return.
         size: of a piece at most, in bytes.
     """
 
     def __init__(self, run: Path, out: Path, size: int) -> None:
         self.run, self.out, self.size = run, out, size
-        self.newest: Path | None = None  # the checkpoint that is in it
+        self.newest: Path | None = None  # the checkpoint that it holds
 
     def update(self) -> None:
-        """Export the newest checkpoint if it is not in it yet; it may be removed while it is read, and a newer one be there."""
+        """Export the newest checkpoint if that is not done yet; it may be removed while it is read, and a newer one be there."""
         there = list_checkpoints(self.run)
         if there and there[-1] != self.newest:
             try:
@@ -70,7 +70,7 @@ class Parcel:
                 print(f"not exported: {error}", flush=True)
 
     def pack(self) -> list[Path]:
-        """Put all files into the folder, each whole or not at all; gives the files."""
+        """Put all files into the folder, each completely or not at all; returns the files."""
         pieces = sorted((self.run / EXPORT.parent).glob("*"))
         wanted = [path for path in (*pieces, self.run / METRICS_FILE, self.run / "scores" / SCORES_FILE) if path.is_file()]
         for path in wanted:
@@ -83,7 +83,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Lease:
-    """The time that there is, and what it is for.
+    """The time of a lease, and its parts.
 
     Attributes:
         deadline: the end of the lease.

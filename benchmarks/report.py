@@ -20,7 +20,7 @@ from trm_arc.inference.votes import Candidate
 from trm_arc.report.page import make_page
 
 VIEWS, CANDIDATES = 1000, 10
-# First sight of the page, and the whole of it read and its program run, in milliseconds from the start of loading.
+# When the page is first visible, and when it is complete and its program has run, in milliseconds from the start of loading.
 _SEEN = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _READY = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
 _FILTER = """() => { const begin = performance.now(); const box = document.querySelector('input[name=outcome]'); box.click();
@@ -45,7 +45,7 @@ def make_evaluation(tasks: TaskSet, generator: np.random.Generator) -> Results:
 
 
 def look(path: Path, repeats: int) -> dict[str, Any]:
-    """Medians of what Chromium says of the page."""
+    """Medians of Chromium's measurements of the page."""
     from playwright.sync_api import sync_playwright
 
     found: dict[str, list[float]] = {}

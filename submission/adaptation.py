@@ -38,7 +38,7 @@ class Adaptation:
         log: of the session.
         tasks: what to adapt to.
         base: the checkpoint; None from scratch.
-        folder: of the adapted run; what to adapt to lies beside it.
+        folder: of the adapted run; the tasks to adapt to are beside it.
     """
 
     def __init__(

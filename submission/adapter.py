@@ -9,7 +9,7 @@ import threading
 
 
 def end_with_session() -> None:
-    """Wait for the end of the standard input, then end this program at once: nobody will read its result."""
+    """Wait for the end of the standard input, then end this program at once, as its result is no longer needed."""
     while os.read(0, 1):
         pass
     os._exit(1)

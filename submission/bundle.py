@@ -39,7 +39,7 @@ FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA = "manifest.json", "dataset-metadata.json"
 MODELS, DATA = "models", "data"
 LICENCE = "apache-2.0"  # as Kaggle spells it
-NOBODY = "INSERT_USER_HERE"
+PLACEHOLDER = "INSERT_USER_HERE"
 UPLOAD = "kaggle datasets create -p {} --dir-mode zip"  # without a mode, Kaggle's client leaves folders out
 _PACKAGES = ("torch", "numpy", "numba", "safetensors")
 _BUILDER = 77  # of setuptools: the oldest that reads our setup.cfg
@@ -109,7 +109,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         manifest["files"] = {path.relative_to(temporary).as_posix(): _fingerprint(path) for path in files}
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
-        metadata = {"title": options.title, "id": options.id or f"{NOBODY}/trm-arc", "licenses": [{"name": LICENCE}]}
+        metadata = {"title": options.title, "id": options.id or f"{PLACEHOLDER}/trm-arc", "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
         if out.exists():
             shutil.rmtree(out)
@@ -121,7 +121,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"replace {NOBODY} by your Kaggle name in {out / METADATA}, then "
+    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
     print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
     return 0
 

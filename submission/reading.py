@@ -12,7 +12,7 @@ from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
 from trm_arc.inference.attempts import find_faults, to_submission
 
-SAMPLE = "sample_submission.json"  # lies beside the competition's challenges, with every id
+SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
 @dataclass(frozen=True)

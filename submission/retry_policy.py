@@ -2,7 +2,7 @@
 
 A failure does not say what is at fault: the device, the checkpoint, or one of the views.  So an item of work that failed goes to
 a device that has not tried it.  Where there is none left, a checkpoint that cannot be loaded is rejected, and other items are
-halved until the view that fails is alone, and is given up.  A device that fails several times in a row, without predicting
+halved until the view that fails is alone, which is dropped.  A device that fails several times in a row, without predicting
 anything in between, is disabled; the CPU takes over from the last one.
 """
 
@@ -138,7 +138,7 @@ class DisableDevice:
 
 @dataclass(frozen=True)
 class UseCPU:
-    """Go on with the CPU in place of all devices, which are named."""
+    """Continue with the CPU in place of all devices, which are listed."""
 
     devices: tuple[str, ...]
 

@@ -7,7 +7,7 @@
     rounds of views     each is twice as large as the last; after each the votes are counted and the file is written again
 
 This program itself uses no accelerator, and does nothing that needs much memory: its workers do that, and they may fail.
-Whatever happens, the best answers so far are on disk.
+In any case, the best answers so far are on disk.
 """
 
 import resource
@@ -42,7 +42,7 @@ VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of the time after the probe that vi
 SPARE = 1.2  # how much longer the views may take than the probe says: larger canvases run again
 SCRATCH = 0.25  # share of the views where there is no checkpoint to measure with
 NOTHING = "no submission could be written: name another --out"
-STOPPED = "second request to stop: the best answers so far are kept"
+STOPPED = "stop requested again: the best answers so far are kept"
 
 
 class Session:
@@ -64,7 +64,7 @@ class Session:
         self.stopping: list[float] = []
 
     def run(self) -> bool:
-        """Do all of it; whatever happens, the best answers so far are on disk at the end.
+        """Run the session; in any case the best answers so far are on disk at the end.
 
         Returns:
             Whether the last answers are in a valid file.
@@ -88,7 +88,7 @@ class Session:
         return self.current
 
     def begin(self) -> None:
-        """Everything from the guesses to the last round."""
+        """The steps from the guesses to the last round."""
         self.publish()
         if self.current:
             self.log.info(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks")

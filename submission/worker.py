@@ -38,7 +38,7 @@ from trm_arc.model.export import load_newest
 
 
 class Worker:
-    """Holds one checkpoint at a time, and does orders with it."""
+    """Holds one checkpoint at a time, and processes orders with it."""
 
     def __init__(self, tasks: TaskSet, device: Device, config: InferenceConfig, connection: Connection) -> None:
         self.tasks, self.device, self.config, self.connection = tasks, device, config, connection
@@ -81,7 +81,7 @@ class Worker:
 
 
 def receive(connection: Connection, messages: "queue.SimpleQueue[bytes]") -> None:
-    """Pass messages on until the connection closes, then end this program at once: nobody will read its answers."""
+    """Forward messages until the connection closes, then end this program at once, as its answers are no longer needed."""
     try:
         while True:
             messages.put(connection.recv_bytes())
@@ -90,7 +90,7 @@ def receive(connection: Connection, messages: "queue.SimpleQueue[bytes]") -> Non
 
 
 def main() -> None:
-    """Do orders until the connection closes."""
+    """Process orders until the connection closes."""
     connection = Connection(int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)  # a program started from here must not keep it open
     messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()

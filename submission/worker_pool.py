@@ -54,7 +54,7 @@ from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions
 
 SLOW_DISK = 20e6  # bytes a second
-STALL = 1.0  # seconds after which a worker that stops in the middle of a message is ended: nothing else goes on meanwhile
+STALL = 1.0  # seconds after which a worker that stops in the middle of a message is ended: the pool can do nothing else meanwhile
 LARGEST = 2**30  # bytes of a message
 
 

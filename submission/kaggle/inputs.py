@@ -36,7 +36,7 @@ class Bundle:
 
     @property
     def slim(self) -> list[Path]:
-        """Those of them that training cannot go on from."""
+        """Those of them that training cannot continue from."""
         return [self.folder / entry["path"] for entry in self.manifest["checkpoints"] if not entry.get("whole")]
 
 
@@ -47,7 +47,7 @@ class Inputs:
     root: Path = KAGGLE_INPUT
 
     def find_files(self, name: str) -> list[Path]:
-        """Every file of a name, however the inputs are laid out; one that lies there twice, by links, once."""
+        """Every file of a name, for any layout of the inputs; a file that is linked twice is listed once."""
         found, seen = [], set()
         for folder, folders, files in os.walk(self.root, followlinks=True):
             folders.sort()

@@ -469,5 +469,5 @@ def test_checkpoints_of_two_kinds_are_refused_before_the_first_answers(trained: 
     header = list_checkpoints(other)[-1] / "checkpoint.json"
     header.write_bytes(orjson.dumps(orjson.loads(header.read_bytes()) | {"domain": "sudoku-4x4"}))
     code, text, error = command("evaluate", "--checkpoint", trained, other, "--out", tmp_path / "out")
-    assert (code, "answers sudoku-4x4, and eval_challenges.json holds ARC" in error) == (2, True), error
+    assert (code, "answers sudoku-4x4, but eval_challenges.json holds ARC" in error) == (2, True), error
     assert "device:" not in text

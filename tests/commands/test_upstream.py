@@ -154,7 +154,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
     (tmp_path / "empty.pt").write_bytes(b"")
     for source, message in [
         (without("lm_head.weight", "q_head.bias"), "missing: lm_head.weight, q_head.bias"),
-        (official() | {"extra": torch.zeros(1)}, "surplus: extra"),
+        (official() | {"extra": torch.zeros(1)}, "unexpected: extra"),
         (official() | {"lm_head.weight": torch.zeros(3, 3)}, r"of another shape: lm_head.weight \(3, 3\) for \(12, 16\)"),
         (without("L_level.layers.1.mlp.down_proj.weight"), r"missing: L_level\.layers\.1\.mlp\.down_proj\.weight"),
         (without("embed_tokens.embedding_weight"), "not a checkpoint of TRM or HRM"),
@@ -174,7 +174,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
         ({"num_heads": "two"}, "num_heads must be a whole number from 0 to a million, got 'two'"),
         ({"num_heads": 3}, "width: must be a multiple of 2 x heads"),
         ({"puzzle_emb_ndim": 0}, "puzzle_emb_ndim 0 is not supported"),
-        ({"puzzle_emb_ndim": "${.hidden}"}, "puzzle_emb_ndim refers to hidden, which is not there"),
+        ({"puzzle_emb_ndim": "${.hidden}"}, "puzzle_emb_ndim refers to hidden, which is missing"),
         ({"pos_encodings": "learned"}, "pos_encodings 'learned' is not supported"),
         ({"rope_theta": 500.0}, "rope_theta 500.0 is not supported"),
         ({"seq_len": 80}, "80 tokens are not a square board"),

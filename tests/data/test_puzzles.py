@@ -309,8 +309,8 @@ def test_settings_follow_from_the_data(files: Path) -> None:
         (["--smallest", 3], "--smallest: does nothing for sudoku-4x4 puzzles"),
         (["--no-translate"], "--translate: does nothing for sudoku-4x4 puzzles"),
         (["--transform-tokens", "--prefix", 12], "transform_tokens: they encode ARC's symmetries"),
-        (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, and maze-5x5-easy holds maze-5x5"),
-        (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, and arc1-evaluation holds ARC tasks"),
+        (["--evaluation-data", "maze-5x5-easy"], "is scored on sudoku-4x4, but maze-5x5-easy holds maze-5x5"),
+        (["--evaluation-data", "arc1-evaluation"], "is scored on sudoku-4x4, but arc1-evaluation holds ARC tasks"),
     ],
 )
 def test_settings_that_say_nothing_of_boards(flags: list, reason: str, files: Path, command: Callable) -> None:
@@ -326,7 +326,7 @@ def test_settings_of_puzzles_say_nothing_of_arc(command: Callable, tmp_path: Pat
         assert f"{flag[0]}: does nothing for ARC tasks" in error
     code, _, error = command("train", "--preset", "demo", "--evaluation-data", "maze-hard", "--out", tmp_path / "run")
     assert code == 2
-    assert "evaluation_data: a run on ARC is scored on ARC, and maze-hard holds maze-30x30 puzzles" in error
+    assert "evaluation_data: a run on ARC is scored on ARC, but maze-hard holds maze-30x30 puzzles" in error
     code, _, error = command("train", "--data", "maze-9x9", "--augmentations", 8, "--out", tmp_path / "run")
     assert "--augmentations: maze-9x9 has 7 other images by symmetry, got 8" in error
 
@@ -343,7 +343,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     code, _, error = command("adapt", "--preset", "maze", "--challenges", challenges)
     assert "--preset: maze is for Sudoku or mazes" in error
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
-    assert f"answers sudoku-4x4, and {challenges} holds ARC" in error
+    assert f"answers sudoku-4x4, but {challenges} holds ARC" in error
 
 
 # --- leaks
@@ -708,6 +708,6 @@ def test_made_sets_are_announced_where_there_is_no_bar(
 ) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path))
     sources.generate_set("maze-7x7-easy", "test", 3)
-    assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, kept as {next(tmp_path.glob('*.gz'))}\n"
+    assert capsys.readouterr().err == f"generating 3 puzzles of maze-7x7-easy test, kept as {next(tmp_path.glob('*.gz'))}\n"
     sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == ""  # it is there

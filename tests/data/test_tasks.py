@@ -39,7 +39,7 @@ def test_task_and_set_print_and_answer() -> None:
         tasks["other"]
     assert tasks.has_solutions
     assert not tasks.without_solutions().has_solutions
-    with pytest.raises(InputError, match="no solutions of made00"):
+    with pytest.raises(InputError, match="no solutions for made00"):
         _ = tasks.without_solutions().solutions
 
 

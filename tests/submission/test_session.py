@@ -355,7 +355,7 @@ def test_a_signal_leaves_the_best_answers_so_far(base: Path, challenges: Path, t
     program.send_signal(signal.SIGTERM)
     text, _ = program.communicate(timeout=30)
     assert program.returncode == 0
-    assert "asked to stop" in text
+    assert "stop requested" in text
     assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
     left = subprocess.run(["pgrep", "-f", str(challenges)], capture_output=True, text=True, check=False).stdout
     assert not left, os.popen("ps aux").read()
@@ -502,7 +502,7 @@ def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, chal
     program = [sys.executable, "-c", code, "predict", *flags, "--views", "2"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "asked to stop" in done.stdout
+    assert "stop requested" in done.stdout
     assert "4 views of 4 test inputs" in done.stdout
     assert "(checked)" in done.stdout
 

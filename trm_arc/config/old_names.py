@@ -16,10 +16,10 @@ SETTINGS: dict[str, str] = {
     "transform_slots": "transform_tokens",
 }  # old name: new name
 VALUES: dict[str, dict[str, str]] = {"canvas": {"lanes": "buckets"}}  # new name of a setting: its old values, with the new ones
-FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are no settings, without their dashes: old name: new name
+FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are not settings, without dashes: old name: new name
 FLAG_VALUES: dict[str, dict[str, str]] = {
     "canvas": {"lanes": "buckets"}
-}  # new name of a flag that is no setting: its old values, with the new ones
+}  # new name of a flag that is not a setting: its old values, with the new ones
 
 
 def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class ModelConfig:
     vocabulary: int = _model(12, "number of tokens; for ARC 12: empty, end of grid, and ten colours")
     gate: Literal["swiglu", "norm-swiglu"] = _model("swiglu", "silu(g) u, or sigmoid(g) RMSNorm(g u), which Muon needs")
     convolution: int = _model(0, "side of a depthwise convolution over the board inside the gated MLP (ConvSwiGLU); 0: none")
-    states: int = _model(1, "scratch states z beside the answer y (k): 1 is TRM, 6 multi-z, 0 single-z", _AT_LEAST_0)
+    states: int = _model(1, "scratch states z besides the answer y (k): 1 is TRM, 6 multi-z, 0 single-z", _AT_LEAST_0)
     networks: int = _model(1, "1: one network updates z and y (TRM); 2: one for each (HRM)")
     latents: int = _model(1, "parallel initial states of a puzzle; the one with the lowest loss is trained", _AT_LEAST_1)
     random_start: bool = _model(False, "draw the initial states of every sample at random; otherwise they are fixed vectors")
@@ -150,7 +150,7 @@ class TrainingConfig:
         "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"
     )
     bucket_sides: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
-    augmentations: int = _data(1000, "transforms sampled for a task, beside the identity", _AT_LEAST_0)
+    augmentations: int = _data(1000, "transforms sampled for a task, besides the identity", _AT_LEAST_0)
     translate: bool = _data(True, "place grids at random positions of the canvas in training")
     leave_out: str = _data("", "ids of training tasks to leave out, comma-separated")
     drop_leaks: bool = _data(False, "leave out training tasks that contain a scored answer, instead of refusing them")
@@ -179,7 +179,7 @@ class TrainingConfig:
     halting_loss_weight: float = _loss(0.5, "weight of the halting loss", _AT_LEAST_0)
     halt_steps: int = _loss(16, "maximum number of supervision steps; evaluation always runs them all", _AT_LEAST_1)
     halt_exploration: float = _loss(
-        0.1, "probability that a sample must go on for a number of steps drawn from 2 to the maximum", _SHARE
+        0.1, "probability that a sample gets a minimum number of steps, drawn from 2 to the maximum", _SHARE
     )
 
     batch_size: int = _schedule(768, "samples in a batch", _AT_LEAST_1)

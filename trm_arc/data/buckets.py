@@ -13,7 +13,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.task import Task
 
 PATTERN = 1000  # steps after which the schedule repeats
-EOS_MARGIN = 1  # cells beyond a grid's edge that its end-of-grid tokens take
+EOS_MARGIN = 1  # cells beyond a grid's edge that its end-of-grid tokens need
 
 
 class SizeBucket(NamedTuple):

@@ -106,7 +106,7 @@ class PuzzleSet:
 
     @property
     def shown_cells(self) -> list[int]:
-        """Cells that a page shows of each puzzle, beside the answers given."""
+        """Cells that a page shows of each puzzle, besides the answers given."""
         return [2 * self.questions[0].size] * len(self)
 
     def describe(self) -> str:

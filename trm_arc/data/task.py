@@ -186,7 +186,7 @@ class TaskSet:
 
     @property
     def shown_cells(self) -> list[int]:
-        """Cells that a page shows of each test input, beside its answers; a task's demonstrations are shown once."""
+        """Cells that a page shows of each test input, besides its answers; a task's demonstrations are shown once."""
         return [sum(grid.size for grid in task.visible_grids) if number == 0 else 0 for task, number in self.tests]
 
     def describe(self) -> str:

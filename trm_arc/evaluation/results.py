@@ -124,7 +124,7 @@ class Results:
 
     @cached_property
     def attempts(self) -> list[list[Grid]]:
-        """What counts as answered, best first: the candidates, and guesses behind them where the domain has some."""
+        """What counts as answered, best first: the candidates, then guesses if the domain has some."""
         return self.tasks.fill_attempts(self.grids)
 
     @cached_property

@@ -140,7 +140,7 @@ class Checkpoint:
 
     def mean_embedding(self) -> Tensor:
         """The mean (D,) of all trained task embeddings, which stands for a task that was never seen."""
-        # a checkpoint that holds some of its task embeddings alone has the mean of all beside them
+        # a checkpoint with only some of its task embeddings also has the mean of all
         if "mean" in self.tensors:
             return self.tensors["mean"]
         table = check_rows(self)
@@ -277,7 +277,7 @@ def _peek(path: Path, part: str) -> Any:
 
 
 def run_of(path: Path) -> Path:
-    """The folder of the run that a checkpoint lies in; of anything else the path itself."""
+    """The folder of the run that a checkpoint belongs to; for any other path, the path itself."""
     return path.parent if path.name.startswith("checkpoint-") else path
 
 

@@ -16,7 +16,7 @@ LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit
 
 
 def choose_compile_mode(flag: str | None, before: str = "") -> str:
-    """The compile mode: what the flag says (STEP, BLOCK or NONE), else that of the run that goes on; empty for none."""
+    """The compile mode: what the flag says (STEP, BLOCK or NONE), else that of the resumed run; empty for none."""
     return before if flag is None else "" if flag == NONE else flag
 
 

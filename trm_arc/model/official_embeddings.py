@@ -81,7 +81,7 @@ def puzzle_embedding(table: Tensor, domain: BoardDomain) -> TaskEmbeddings:
     """The one task embedding of Sudoku or mazes.
 
     Args:
-        table: (rows, D); for puzzles the original has one row, or unused ones behind a first.
+        table: (rows, D); for puzzles the original has one row, or unused ones after the first.
         domain: the kind of puzzle.
     """
     vector = table[:1].float()

@@ -35,7 +35,7 @@ _BLOCK_NAMES = {
 
 
 class _Part(NamedTuple):
-    """Where a tensor of the original lies in ours: a name, and for states which of them."""
+    """The tensor of ours that holds one of the original: a name, and for states which of them."""
 
     ours: str
     index: tuple[int, ...]
@@ -46,7 +46,7 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
     """A reasoner with the weights of a checkpoint of the original code.
 
     Args:
-        source: its state dict, or the file; names may stand behind `_orig_mod.model.inner.`, `model.inner.` or nothing.
+        source: its state dict, or the file; names may have the prefix `_orig_mod.model.inner.`, `model.inner.` or none.
         config: the original's architecture settings, or a YAML or JSON file with them (a run's whole settings are fine).
 
     Returns:

@@ -75,7 +75,7 @@ class Output(NamedTuple):
 
 
 class Block(nn.Module):
-    """Mix tokens, then features; each with a residual and an RMS norm behind it (post-norm, no weights in the norm).
+    """Mix tokens, then features; each with a residual, then an RMS norm (post-norm, no weights in the norm).
 
     Args:
         tokens: L; the MLP mixer has weights for each.
@@ -163,7 +163,7 @@ class Reasoner(nn.Module):
         self.register_buffer("y_start", torch.empty(config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
         self.run_block = Block.forward  # or the same function, compiled
-        self.embedding_rows = 0  # of the table of task embeddings that goes with this network, which is kept apart; for print
+        self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
         self.reset(generator)
 
     def __repr__(self) -> str:

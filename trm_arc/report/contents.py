@@ -28,7 +28,7 @@ from trm_arc.evaluation.traces import Trace
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
 ROOM, MOST = 9_000_000, 2000
-_ROW = 1200  # characters of a test input beside its grids: its row of the table, names, votes
+_ROW = 1200  # characters of a test input besides its grids: its row of the table, names, votes
 _DIGITS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", np.uint8)
 _FACTS = {
     "checkpoint": "checkpoint",

@@ -98,7 +98,7 @@ def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered
     if not answered.candidates:
         return "no view gave an answer"
     views = sum(answered.views)
-    titles = "  rank  votes  share  halting  size" + "     beside the truth" * (truth is not None)
+    titles = "  rank  votes  share  halting  size" + "     against the truth" * (truth is not None)
     lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
     for rank, candidate in sorted(answered.ranked.items()):
         numbers = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"

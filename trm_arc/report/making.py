@@ -91,7 +91,7 @@ def make_subject(name: str, folder: Path, results: Results | None, run: Path | N
 
 
 def find_run(folder: Path, results: Results | None) -> Path | None:
-    """The folder of the run that an evaluation is of, where it is sure: the folder around an evaluation of other data.
+    """The folder of the run of an evaluation, if that is certain: the folder around an evaluation of other data.
 
     A path that the evaluation states is no proof: there may be another run by now.
     """

@@ -1,4 +1,4 @@
-"""Active samples: one that halted takes the next puzzle, the others go on with theirs (adaptive computation time)."""
+"""Active samples: one that halted takes the next puzzle, the others continue (adaptive computation time)."""
 
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ def decide(halting: Tensor, steps: Tensor, halt_steps: int, at_least: Tensor, ru
 
     A row stops at `halt_steps`.  Before, it stops by the rule, if it has done its minimum of steps:
     "exact"       its halting logit is above 0, so the answer is judged exact (TRM)
-    "q-learning"  its halting logit is above the logit of going on (HRM)
+    "q-learning"  its halting logit is above the logit for continuing (HRM)
     "never"       not at all
 
     Args:

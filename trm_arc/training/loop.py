@@ -77,8 +77,8 @@ def train(
     Args:
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
-        best: the best score so far, of a run that goes on.
-        owed: whether the step that it goes on from was to be evaluated, and was not.
+        best: the best score so far of a resumed run.
+        owed: whether the step that it continues from should have been evaluated, but was not.
         evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
         track: receives every line of metrics with its step, in addition to the file.
 
@@ -98,7 +98,7 @@ def train(
 
 
 class _Loop:
-    """What `train` repeats: a step, and what is due after it."""
+    """The body of `train`: a step, and what is due after it."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class _Loop:
         self.budget, self.saved = TimeBudget(trainer, config.deadline), time.monotonic()
 
     def step(self) -> bool:
-        """Train a step, and log, save and evaluate where that is due; whether to go on."""
+        """Train a step, and log, save and evaluate where that is due; whether to continue."""
         trainer, config, began = self.trainer, self.config, time.monotonic()
         try:
             self.log.add(trainer.train_step(self._request()))
@@ -148,7 +148,7 @@ class _Loop:
         self.budget.saving = self.saved - before
 
     def score(self) -> bool:
-        """Score the step, which is saved, if there is time; whether there is some left to go on."""
+        """Score the step, which is saved, if there is time; whether there is time left to continue."""
         trainer, budget, before = self.trainer, self.budget, time.monotonic()
         ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
         if not self._agree(budget.has_time(ahead * budget.evaluating)):
@@ -175,13 +175,13 @@ class _Loop:
         """Log the scores of an evaluation, and keep the checkpoint if it is the best so far."""
         score = next(iter(scores.values()))
         self.log.write_scores(scores)
-        if self._agree(score > self.best):  # the main process knows the best of a run that goes on
+        if self._agree(score > self.best):  # only the main process knows the best score of a resumed run
             self.best = score
             save_state(self.trainer, self.out / BEST, 1, list_checkpoints(self.out / BEST))
 
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
-    """Keep the whole batch for inspection, and say what happened; all processes come here, the main one writes."""
+    """Keep the whole batch for inspection, and describe the error; all processes call this, the main one writes."""
     problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
     batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
@@ -193,7 +193,7 @@ def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
 
 
 def describe_progress(step: int, steps: int, seconds: float) -> str:
-    """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
+    """The beginning of the progress line, which fits 80 columns together with `describe_metrics`.
 
     Args:
         seconds: of training that are left, evaluations apart.

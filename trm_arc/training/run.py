@@ -34,7 +34,7 @@ class RunConfig:
 
     Attributes:
         out: its folder.
-        resume: go on from what is there.
+        resume: continue the run that is there.
         overwrite: replace what is there.
         dry_run: only print what the run would do and cost.
         export_size: bytes of a piece of the export at the end; 0: none.
@@ -106,7 +106,7 @@ def _train_in_folder(
 
 
 def _restore_history(config: RunConfig, built: Built, *, scored: bool) -> tuple[float, bool]:
-    """Bring metrics and time spent to the step that the run goes on from; its best score, and whether a score is missing."""
+    """Reset metrics and time spent to the step that the run continues from; its best score, and whether a score is missing."""
     (trainer, evaluation, _), out = built, config.out
     remove_unfinished(out)
     set_metrics_aside(out, overwrite=config.overwrite)

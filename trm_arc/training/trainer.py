@@ -175,7 +175,7 @@ class Trainer:
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
-            bucket: whose active samples go on.
+            bucket: whose active samples continue.
 
         Returns:
             As `train_step`.

@@ -56,7 +56,7 @@ def generate(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Generated:
-    """Make mazes, no two of them the same up to turning and mirroring.
+    """Generate mazes, no two of them equal up to turning and mirroring.
 
     Maze number k is drawn from a stream that (seed, k) begins; the first `count` of them that are new are taken.  So the same
     arguments give the same mazes on every machine, with any number of threads, and fewer mazes are the first of more.
@@ -66,7 +66,7 @@ def generate(
         seed: a number from 0.
         least_moves: from S to G; `default_moves` of the side if left out.
         exclude: mazes uint8 (n, side, side), questions or answers, of which none is made again, turned or mirrored.
-        threads: how many cores work; all that this process may use if left out.
+        threads: number of threads; by default one for each core that this process may use.
 
     Raises:
         InputError: a number is out of its range, no maze with so many moves came in 20 million draws, or 1,000 mazes in a row

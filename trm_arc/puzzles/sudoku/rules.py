@@ -1,4 +1,4 @@
-"""Sudoku's rules for any box shape: which boards keep them, what breaks them, what solves a question."""
+"""Sudoku's rules for any box shape: which boards keep them, conflicts, solutions."""
 
 from dataclasses import dataclass
 
@@ -131,7 +131,7 @@ def is_solution(questions: np.ndarray, answers: np.ndarray, boxes: Boxes) -> np.
 
 @jit
 def _keep_clues(questions, answers, kept):
-    """Take back `kept` where an answer has a blank or changes a clue."""
+    """Clear `kept` where an answer has a blank or changes a clue."""
     for n in range(len(questions)):
         question, answer = questions[n].reshape(-1), answers[n].reshape(-1)
         for at in range(len(question)):
@@ -141,7 +141,7 @@ def _keep_clues(questions, answers, kept):
 
 
 def describe_conflict(board: np.ndarray, boxes: Boxes) -> str | None:
-    """The first digit that stands twice in a row, column or box, in words; None if none does.
+    """The first digit that occurs twice in a row, column or box, in words; None if none does.
 
     Args:
         board: uint8 (side, side).
