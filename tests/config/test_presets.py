@@ -69,8 +69,8 @@ def test_a_preset_of_the_users_own_changes_what_it_extends(tmp_path: Path) -> No
         ("[model]\nstates = 6\n", "states", "--states 4"),
         ("[schedule]\nseed = 1979-05-27\n", "seed", "must be a whole number"),
         ('extends = "arc1-fats"\n', "extends", "arc1-fats is not a preset; did you mean arc1-fast?"),
-        ('extends = "wrong.toml"\n', "extends", "a circle: wrong extends wrong"),
-        ('extends = "../x/wrong.toml"\n', "extends", "a circle: wrong extends wrong"),
+        ('extends = "wrong.toml"\n', "extends", "circular: wrong extends wrong"),
+        ('extends = "../x/wrong.toml"\n', "extends", "circular: wrong extends wrong"),
         ("[model\n", "", "not TOML"),
         ("x = " + "[" * 5000, "", "not TOML"),
     ],
@@ -92,7 +92,7 @@ def test_a_wrong_file_below_another_is_the_one_that_is_named(tmp_path: Path) -> 
         load_preset(tmp_path / "first.toml")
     assert (caught.value.file, caught.value.place) == (second, "width")
     write(second, 'extends = "first.toml"\n')
-    with pytest.raises(InputError, match="a circle: first extends second extends first"):
+    with pytest.raises(InputError, match="circular: first extends second extends first"):
         load_preset(tmp_path / "first.toml")
     second.write_bytes(b"\xff")
     for path in ("first.toml", "second.toml", "none.toml", "."):

@@ -341,7 +341,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     code, _, error = command("submission", "bundle", "--checkpoint", trained, "--out", tmp_path / "bundle")
     assert "answers sudoku-4x4, not ARC tasks" in error
     code, _, error = command("adapt", "--preset", "maze", "--challenges", challenges)
-    assert "--preset: maze is for Sudoku or mazes" in error
+    assert "--preset: maze is for maze-30x30 puzzles" in error
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
     assert f"answers sudoku-4x4, but {challenges} holds ARC" in error
 
@@ -597,7 +597,7 @@ def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Cal
     code, printed, _ = command("solve", question, *flags, "--views", 4)
     assert "of 4 views" in printed
     for text, reason in [
-        (QUESTION, "answers sudoku-4x4, and the puzzle holds sudoku-9x9"),
+        (QUESTION, "answers sudoku-4x4, but the puzzle holds sudoku-9x9"),
         (QUESTION[:-1], "80 characters are not a square board"),
         ("." * 16, "the puzzle has several solutions"),
         ("/no/such.txt", "/no/such.txt: no such file"),
