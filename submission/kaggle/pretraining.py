@@ -49,7 +49,7 @@ def pretrain(options: PretrainingOptions, deadline: Deadline, inputs: Inputs) ->
     if bundles and options.find_data and not os.environ.get(DATA_VARIABLE):
         flags += ["--data-folder", str(bundles[-1])]
         print(f"data: {bundles[-1]}")
-    program = training_program(list_devices(options.device, min(120.0, deadline.left / 4), tell=say))
+    program = training_program(list_devices(options.device, min(120.0, deadline.left / 4), warn=say))
     return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, deadline.left):.0f}s"])
 
 

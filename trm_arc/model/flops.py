@@ -45,9 +45,9 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
         depth: T and n, if not the model's own.
     """
     cycles, latent_steps = depth or (config.cycles, config.latent_steps)
-    calls, carrying = cycles * (latent_steps + 1), config.calls_with_gradient(cycles, latent_steps)
+    calls, with_gradient = cycles * (latent_steps + 1), config.calls_with_gradient(cycles, latent_steps)
     call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
-    step = (calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
+    step = (calls + (CALL_TIMES_FORWARD - 1) * with_gradient) * call + CALL_TIMES_FORWARD * head
     if config.latents > 1:
         step += count_forward(config, cells, depth)  # to find the best
     if training.halting == "q-learning":

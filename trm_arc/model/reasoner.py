@@ -259,11 +259,11 @@ class Reasoner(nn.Module):
 
         cycles, latent_steps = depth or (config.cycles, config.latent_steps)
         calls = cycles * (latent_steps + 1)
-        carrying = config.calls_with_gradient(cycles, latent_steps)
+        with_gradient = config.calls_with_gradient(cycles, latent_steps)
         grad = torch.is_grad_enabled()
         for number in range(calls):
             latent_step = number % (latent_steps + 1)
-            with torch.set_grad_enabled(grad and number >= calls - carrying):
+            with torch.set_grad_enabled(grad and number >= calls - with_gradient):
                 if latent_steps == 0:
                     y = call(-1, y, y + x)
                 elif latent_step == latent_steps:

@@ -43,7 +43,7 @@ class BoardDomain(Domain):
     """Puzzles whose boards all have one size; a name is `KIND-NxN`.
 
     A new domain implements `question_fault`, `solve` and `generate`, and `are_solutions` where several answers are right.
-    With symmetries it also implements `transforms`, `draw` and `canonical`.
+    With symmetries it also implements `transforms`, `sample` and `canonical`.
 
     Attributes:
         values: how many values a cell may have.
