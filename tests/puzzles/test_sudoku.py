@@ -231,7 +231,7 @@ def test_none_is_like_an_excluded_one() -> None:
     made = generate(60, SMALL, 1, kind="easy", exclude=images_of(known, SMALL, 2)).questions
     forms = {form.tobytes() for form in canonical(known, SMALL)}
     assert not forms & {form.tobytes() for form in canonical(made, SMALL)}
-    with pytest.raises(InputError, match=r"60 different hard Sudoku of side 4 were wanted; \d+ tries found only"):
+    with pytest.raises(InputError, match=r"60 different hard Sudoku of side 4 were requested; \d+ tries found only"):
         generate(60, SMALL, 1, kind="hard")
 
 

@@ -437,7 +437,7 @@ def test_pictures_of_a_former_report_go_and_nothing_else(results: Results, tmp_p
     for name in ("trace-old.gif", "curves-steps.png", "trace-notes.txt", "mine.png"):
         (folder / name).touch()
     write_report(tmp_path / "report.html", Subject("x", tmp_path, results, traces=form(results, [])), pictures=folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["trace-folder.svg", "trace-notes.txt", "mine.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.png", "trace-folder.svg", "trace-notes.txt"]
 
 
 def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

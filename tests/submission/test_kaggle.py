@@ -136,7 +136,7 @@ def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path
         (("--out", tmp_path / "new", "--checkpoint", tmp_path), "not a checkpoint"),
         (("--out", tmp_path / "new", "--data", "nothing"), "nothing: no such file"),
         (("--out", tmp_path / "new", "--id", "me"), "USER/SLUG is needed"),
-        (("--out", tmp_path / "new", "--title", "short"), "6 to 50 characters, got 5"),
+        (("--out", tmp_path / "new", "--title", "short"), "6 to 50 characters are needed, got 5"),
     ):
         code, _, error = command("submission", "bundle", *flags)
         assert code == 2

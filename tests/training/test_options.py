@@ -590,7 +590,7 @@ def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         raise RuntimeError("no C++ compiler")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
-    with pytest.raises(InputError, match=r"--compile: PyTorch cannot compile here \(.*no C\+\+ compiler\); take --compile none"):
+    with pytest.raises(InputError, match=r"--compile: PyTorch cannot compile here \(.*no C\+\+ compiler\); use --compile none"):
         small_trainer(options=Options(compile_mode=BLOCK)).train_step()
     assert (choose_compile_mode(None, STEP), choose_compile_mode("none", STEP), choose_compile_mode(BLOCK, STEP)) == (
         STEP,
