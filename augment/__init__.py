@@ -1,4 +1,4 @@
-"""Grids and what is done to them: symmetries, palettes, plans of transforms, canvases.  NumPy and numba only.
+"""Grids and their transforms: symmetries, palettes, plans, canvases.  NumPy and numba only.
 
 A *grid* is a two-dimensional uint8 array of colours 0 to 9, at most 30 x 30.  A *canvas* is a window of the 30 x 30 board
 that holds one grid as tokens: 0 empty, 1 end-of-grid mark, 2 to 11 the colours.  Sudoku and mazes are *boards*, which all have

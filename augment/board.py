@@ -1,4 +1,4 @@
-"""Boards of one size, and what is done to them: a transposition, an order of the rows, one of the columns, other values.
+"""Boards of one size, and their transforms: a transposition, an order of the rows, one of the columns, other values.
 
 Sudoku and mazes are such boards.  A *value* is what a cell holds (0 blank and the digits; 0 wall, 1 free, ...), a token is the
 value plus 1, and token 0 is for padding, of which boards have none.
@@ -26,7 +26,7 @@ class BoardTransform:
         values: value v becomes values[v].
 
     Raises:
-        ValueError: an order is no permutation, or an oblong board is to be transposed.
+        ValueError: an order is not a permutation, or an oblong board is to be transposed.
     """
 
     transposes: bool
@@ -58,7 +58,7 @@ class BoardTransform:
         return np.array([self.transposes, *self.rows, *self.columns, *self.values], np.uint8)
 
     def apply(self, board: np.ndarray) -> np.ndarray:
-        """Transform a board: uint8 (rows, columns) in, a new uint8 array out; a cell of no value stays as it is."""
+        """Transform a board: uint8 (rows, columns) in, a new uint8 array out; a cell without a value stays as it is."""
         table = np.arange(256, dtype=np.uint8)
         table[: len(self.values)] = self.values
         source = board.T if self.transposes else board
@@ -121,7 +121,7 @@ def paint_boards(grids: PackedGrids, index: np.ndarray, table: np.ndarray, shape
 
 
 def hash_undone_boards(canvases: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Undo the transforms of predicted tokens and hash the boards, without making them: uint64 (n,), as `hash_boards`.
+    """Undo the transforms of predicted tokens and hash the boards, without storing them: uint64 (n,), as `hash_boards`.
 
     Args:
         canvases: uint8 (n, rows, columns) of tokens.

@@ -30,7 +30,7 @@ def smallest_window(shapes: Iterable[tuple[int, int]]) -> Window:
     """
     side = max((max(shape) for shape in shapes), default=0)
     if side == 0:
-        raise ValueError("a window for no grids at all: give at least one shape")
+        raise ValueError("no shapes: give at least one")
     return Window(int(side), int(side))
 
 
@@ -78,7 +78,7 @@ def paint(
         uint8 (n, rows, columns) of tokens.
 
     Raises:
-        ValueError: a grid that does not exist, a row that is no transform, or a grid that would leave its window.
+        ValueError: a grid that does not exist, a row that is not a transform, or a grid that would leave its window.
     """
     index = np.ascontiguousarray(index, np.int64)
     if corners is None:
@@ -133,7 +133,7 @@ def crop(canvases: np.ndarray, corners: np.ndarray | None = None) -> list[np.nda
 
 
 def hash_undone(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Crop predictions at the window's corner, undo their transforms and hash them, without making the grids.
+    """Crop predictions at the window's corner, undo their transforms and hash them, without storing the grids.
 
     Args:
         canvases: uint8 (n, rows, columns) of tokens below 12.

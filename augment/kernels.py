@@ -82,7 +82,7 @@ def colour_sums(cells, offsets, shapes):
 
 @jit
 def hash_transforms(sums, shapes, pairs, table):
-    """Hash of a whole task under every transform of `table` (uint8 (n, 11)), blind to the order of its pairs.
+    """Hash of a whole task under every transform of `table` (uint8 (n, 11)), whatever the order of its pairs.
 
     `pairs` (int64 (p, 2)) names the grids of each pair; an output of -1 is unknown.  Ten products a grid and transform.
     """
@@ -196,7 +196,7 @@ def find_corners(canvases):
 
 @jit
 def undo_and_hash(canvases, table):
-    """Crop every canvas, undo its transform and hash the grid, without writing the grid down.
+    """Crop every canvas, undo its transform and hash the grid, without storing the grid.
 
     Returns the sizes of the grids as they lie on the canvases, int64 (n, 2), and the hashes of the undone grids, uint64 (n,).
     An empty crop has size (0, 0).

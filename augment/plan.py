@@ -1,4 +1,4 @@
-"""The plan: which transforms a task is seen under.  Eleven bytes a row; augmented grids are never stored."""
+"""The plan: the transforms of a task.  Eleven bytes a row; augmented grids are never stored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

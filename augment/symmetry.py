@@ -58,7 +58,7 @@ def _derive_compositions() -> np.ndarray:
 
 SOURCES = _derive_sources()
 COMPOSE = _derive_compositions()
-INVERSE = np.argmin(COMPOSE, axis=1)  # the identity is number 0, and stands once in every row
+INVERSE = np.argmin(COMPOSE, axis=1)  # the identity is number 0, and occurs once in every row
 for _table in (SOURCES, COMPOSE, INVERSE):
     _table.flags.writeable = False
 
@@ -71,7 +71,7 @@ def apply_symmetry(grid: np.ndarray, symmetry: int) -> np.ndarray:
         symmetry: 0 identity, 1 to 3 quarter turns to the left, 4 left-right, 5 up-down, 6 transposition, 7 the other diagonal.
 
     Returns:
-        A new contiguous array; odd turns and the diagonals swap rows and columns.
+        A new contiguous array; quarter turns (1 and 3) and the diagonals swap rows and columns.
 
     Raises:
         ValueError: `symmetry` is not one of the eight, or `grid` is not two-dimensional.

@@ -1,4 +1,4 @@
-"""What the benchmarks share: medians, memory at its peak, the machine's name, one JSON object on request."""
+"""Shared by the benchmarks: medians, memory at its peak, the machine's name, one JSON object on request."""
 
 import os
 import platform

@@ -74,7 +74,7 @@ def check(device: torch.device, small: bool, name: str, mode: str) -> Iterator[d
         mode: what of the step is compiled.
     """
     cpu = torch.device("cpu")
-    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, and not what is meant by float32
+    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, but not float32
     # The best of several latents may be another where two are equally good, and noise is drawn by each device for itself.
     whole = shrink(PRESETS[name], small).override({"noise": 0.0, "latents": 1})
     if is_unsafe(mode, whole.model, device):
@@ -82,21 +82,21 @@ def check(device: torch.device, small: bool, name: str, mode: str) -> Iterator[d
     shallow = whole.override(SHALLOW)
     # A whole step of twenty calls is compiled for minutes; of two, it is the same code.
     for precision, config in (("float32", shallow if mode == STEP else whole), ("bfloat16", shallow)):
-        told = {"preset": name, "precision": precision, "fused": mode}
+        case = {"preset": name, "precision": precision, "fused": mode}
         try:
             right = answer(config, cpu, torch.float64)
             bounds = [BOUND] * len(right)
             if precision == "bfloat16":
-                usual = differ(answer(config, cpu, torch.bfloat16), right)
-                bounds = [min(MOST, max(LEAST, TIMES * each)) for each in usual]
+                errors_on_cpu = differ(answer(config, cpu, torch.bfloat16), right)
+                bounds = [min(MOST, max(LEAST, TIMES * each)) for each in errors_on_cpu]
             found = differ(answer(config, device, PRECISIONS[precision], mode), right)
-        except Exception as error:  # whatever it is, the other answers are worth as much without this one
-            yield told | {"right": False, "error": str(error)}
+        except Exception as error:  # any error; the other comparisons are still useful
+            yield case | {"right": False, "error": str(error)}
             continue
         fine = all(each < bound for each, bound in zip(found, bounds, strict=True))  # a NaN is never below
         names = ("y", "loss", "gradients")
-        told |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
-        yield told | {"right": fine}
+        case |= dict(zip(names, found, strict=True)) | {"bounds": dict(zip(names, bounds, strict=True))}
+        yield case | {"right": fine}
     torch.compiler.reset()
 
 

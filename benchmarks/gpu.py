@@ -1,11 +1,11 @@
-"""What a borrowed accelerator is asked, all in one call: is it right, how fast, in how much memory; a short table comes last.
+"""Measure an accelerator in one call: correctness, speed and memory; a short table comes last.
 
     python -m benchmarks.gpu --out FOLDER           on the accelerator, within --seconds; full numbers in FOLDER/gpu.json
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
     python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 7 --compile block"
 
-What is timed is a preset with flags of trm_arc.train, so any variants can stand side by side.  Each answer is written as soon as
-it is there, so that a run which is cut off has not been for nothing.
+A timed case is a preset with flags of trm_arc.train, so that any variants can be compared.  Each answer is written as soon as
+it is known, so that nothing is lost if the run is stopped.
 """
 
 import statistics
@@ -50,13 +50,13 @@ TIMED = (
     "sudoku-fast --compile step",
     "maze-fast --compile step",
 )
-# Seconds that a case may take, by compile mode, in the order of asking; what has not as many left is not begun.
+# Seconds that a case may take, by compile mode, in the order of asking; a case is not started if less time is left.
 NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}
 MEANT = {"preset", "compile", "accumulation_steps", "embeddings", "half_embeddings", "precision"}  # flags that a case may have
 
 
 class Timing(NamedTuple):
-    """How a training step goes.
+    """The times of a training step.
 
     Attributes:
         case: the preset, with flags of training.
@@ -95,7 +95,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
     named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
     if idle := sorted(named - MEANT - settings.keys()):
-        raise InputError("does nothing where steps are timed", flag=f"--{idle[0].replace('_', '-')}")
+        raise InputError("has no effect on timed steps", flag=f"--{idle[0].replace('_', '-')}")
     chosen, options = choose_options(values, None)
     where = device if values.precision == "auto" else device._replace(dtype=chosen.dtype)
     return load_preset(values.preset).override(settings | {"depth_curriculum": ""}), where, options
@@ -158,7 +158,7 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
 
 
 class BucketTimes(NamedTuple):
-    """How the steps of a run go.
+    """The times of a run's steps.
 
     Attributes:
         first: seconds of the first step of every bucket together.
@@ -199,7 +199,7 @@ def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
             trainer.train_step()
             synchronize(trainer.device.device)
             steps.append(time.perf_counter() - began)
-            if known and len(steps) == 1:  # what was tried in vain does not count
+            if known and len(steps) == 1:  # failed attempts do not count
                 memory.reset_peak_memory_stats()
         first += steps[0]
         seconds += quotas[number] * statistics.median(steps[1:])
@@ -226,7 +226,7 @@ def measure_copy(device: Device, megabytes: int) -> float:
 
 
 class Record:
-    """What is known so far, written after each answer.
+    """The results so far, written after each one.
 
     Args:
         seconds: that all may take together.
@@ -238,7 +238,7 @@ class Record:
         self.skipped: list[str] = []
 
     def has_time(self, what: str, needs: float) -> bool:
-        """Whether to begin something; else it is noted that it was not."""
+        """Whether there is time for something; if not, record that it was skipped."""
         if time.monotonic() + needs < self.end:
             return True
         self.skipped.append(what)
@@ -255,12 +255,12 @@ class Record:
 
 
 def measure(record: Record, device: Device, values: Namespace) -> bool:
-    """Ask everything: what is compiled comes last, as a compiler takes long and may take the program with it.
+    """Measure everything: compiled cases are last, as compilation takes long and may crash the program.
 
     Returns:
         Whether all answers were right.
     """
-    right, told, peak = True, [], 0.0
+    right, table, peak = True, [], 0.0
     checks = CHECKED if values.check else ()
     cases = [(case, read_case(case, device)[2].compile_mode) for case in values.time or TIMED]
     for mode in NEEDS:
@@ -274,19 +274,19 @@ def measure(record: Record, device: Device, values: Namespace) -> bool:
             peak = measure_peak(device)
             record.add("fastest matrix product, TFLOP/s", peak / 1e12)
             record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
-            told.append(make_titles(record.values))
+            table.append(make_titles(record.values))
         for case in (case for case, what in cases if what == mode):
             if record.has_time(case, NEEDS[mode]):
-                told.append(ask(case, record, device, peak, values))
-                print(told[-1], flush=True)
-    print("\n".join(told))  # in one piece, whatever was printed in between
+                table.append(ask(case, record, device, peak, values))
+                print(table[-1], flush=True)
+    print("\n".join(table))  # in one piece, whatever was printed in between
     if record.skipped:
         print(f"not begun, for want of time: {', '.join(record.skipped)}")
     return right
 
 
 def ask(case: str, record: Record, device: Device, peak: float, values: Namespace) -> str:
-    """Time a case, and keep what came of it.
+    """Time a case, and keep the result.
 
     Returns:
         A line of the table.
@@ -304,7 +304,7 @@ def ask(case: str, record: Record, device: Device, peak: float, values: Namespac
 
 
 def make_titles(values: dict[str, Any]) -> str:
-    """What a person reads first, and the titles of what follows."""
+    """The first lines of the table: the device, its limits, and the titles of the columns."""
     ceilings = f"{values['fastest matrix product, TFLOP/s']:,.1f} TFLOP/s, copies {values['copy, GB/s']:,.0f} GB/s"
     titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'examples/s':>11}{'peak':>6}{'loader':>7}"
     return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"
@@ -318,11 +318,11 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = Parser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json")
-    parser.add_argument("--seconds", type=float, default=480, help="that all may take; what may not fit is not begun")
+    parser.add_argument("--seconds", type=float, default=480, help="time for everything; what may not fit is not started")
     parser.add_argument("--small", action="store_true", help="small networks and boards, for a rehearsal")
     parser.add_argument("--repeats", type=int, default=5, help="steps of each bucket, of which the median counts")
     parser.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare with float64 first")
-    parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be given again")
+    parser.add_argument("--time", action="append", metavar="'PRESET FLAGS'", help="a case to time; may be repeated")
     values = parser.parse(arguments)
     require_least("repeats", values.repeats)
     check_writable(values.out, ("gpu.json",))

@@ -1,12 +1,12 @@
-"""Train across leases of a machine that is there for minutes and gives back small files only.
+"""Train across short leases of a machine that returns only small files.
 
     python -m benchmarks.lease --out OUT --time-limit 9m -- --preset sudoku-fast --compile block --data-folder F
     python -m benchmarks.lease --out OUT --time-limit 9m --state BEFORE -- --data-folder F    # what the lease before gave back
 
-Behind `--` stand flags of trm_arc.train.  Each lease goes on from the pieces of the one before (see trm_arc.model.export) and
-ends by itself.  In OUT, all in one folder, lie the pieces, the metrics so far, and with --evaluate the scores: written again
-after every checkpoint, so that a lease that is cut off has not been for nothing.  Whether that fits a transfer is said before
-the machine is gone, and the exit code is 1 if it does not.
+Behind `--` are flags of trm_arc.train.  Each lease continues from the pieces of the one before (see trm_arc.model.export) and
+ends by itself.  In OUT, all in one folder, are the pieces, the metrics so far, and with --evaluate the scores: written again
+after every checkpoint, so that little is lost if a lease ends early.  Whether the files fit a transfer is printed at the
+end, and the exit code is 1 if they do not.
 """
 
 import shutil
@@ -29,13 +29,13 @@ from trm_arc.training.loop import METRICS_FILE, stop_signals
 
 
 def unpack(state: Path, run: Path) -> None:
-    """Put what a lease gave back into the folder of a run, which goes on from there.
+    """Put the files of a lease into the folder of a run, which continues from there.
 
     Raises:
         InputError: there is no export.
     """
     if not (state / EXPORT.name).is_file():
-        raise InputError(f"no {EXPORT.name} here; name the folder that a lease has left", file=state)
+        raise InputError(f"no {EXPORT.name} here; name the output folder of a lease", file=state)
     export = run / EXPORT.parent
     export.mkdir(parents=True)
     for path in state.iterdir():
@@ -46,20 +46,20 @@ def unpack(state: Path, run: Path) -> None:
 
 
 class Parcel:
-    """What is to be given back, brought up to date with every checkpoint.
+    """The files to return, updated with every checkpoint.
 
     Args:
         run: folder of the run, on this machine.
-        out: folder of what is given back.
+        out: folder of the files to return.
         size: of a piece at most, in bytes.
     """
 
     def __init__(self, run: Path, out: Path, size: int) -> None:
         self.run, self.out, self.size = run, out, size
-        self.newest: Path | None = None  # the checkpoint that is in it
+        self.newest: Path | None = None  # the checkpoint that it holds
 
     def update(self) -> None:
-        """Export the newest checkpoint if it is not in it yet; it may be removed while it is read, and a newer one be there."""
+        """Export the newest checkpoint if that is not done yet; it may be removed while it is read, and a newer one be there."""
         there = list_checkpoints(self.run)
         if there and there[-1] != self.newest:
             try:
@@ -70,7 +70,7 @@ class Parcel:
                 print(f"not exported: {error}", flush=True)
 
     def pack(self) -> list[Path]:
-        """Put all files into the folder, each whole or not at all; gives the files."""
+        """Put all files into the folder, each completely or not at all; returns the files."""
         pieces = sorted((self.run / EXPORT.parent).glob("*"))
         wanted = [path for path in (*pieces, self.run / METRICS_FILE, self.run / "scores" / SCORES_FILE) if path.is_file()]
         for path in wanted:
@@ -83,7 +83,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Lease:
-    """The time that there is, and what it is for.
+    """The time of a lease, and its parts.
 
     Attributes:
         deadline: the end of the lease.
@@ -128,7 +128,7 @@ class Lease:
                 if not killed and end.has_passed:
                     program.kill()
                     killed = True
-                    print("the time is up, and the training had not stopped: its last checkpoint is what counts", flush=True)
+                    print("the time is up, and the training had not stopped: its last checkpoint is used", flush=True)
         parcel.update()
         return 0 if killed else code
 
@@ -139,7 +139,7 @@ class Lease:
             program = [sys.executable, "-m", "trm_arc.evaluate", *flags]
             return subprocess.run(program, check=False, timeout=self.deadline.left).returncode
         except subprocess.TimeoutExpired:
-            print("the evaluation was cut off, as the time is up, and there are no scores; the run is exported")
+            print("the time is up: the evaluation was stopped and there are no scores; the run is exported")
             return 0
 
 
@@ -148,17 +148,22 @@ def make_parser() -> Parser:
     usage = "%(prog)s [options] -- FLAGS OF TRAINING"
     parser = Parser(prog="python -m benchmarks.lease", description=(__doc__ or "").splitlines()[0], usage=usage)
     flag = parser.add_argument
-    flag("--out", type=Path, required=True, help="folder for what is to be given back; new or empty")
-    flag("--state", type=Path, help="folder with what the lease before gave back (default: a new run)")
-    flag("--time-limit", default="9m", metavar="TIME", help="of this lease, with all that it does")
-    flag("--reserve", default="30s", metavar="TIME", help="of it, kept back for the last step, its saving and the export")
+    flag("--out", type=Path, required=True, help="folder for the files to return; new or empty")
+    flag("--state", type=Path, help="folder with the files of the lease before (default: a new run)")
+    flag("--time-limit", default="9m", metavar="TIME", help="time limit of the whole lease")
+    flag(
+        "--reserve",
+        default="30s",
+        metavar="TIME",
+        help="part of it that is reserved for the last step, its saving and the export",
+    )
     flag("--save-every", default="2m", metavar="TIME", help="time between checkpoints, each of which is exported")
-    flag("--evaluate", metavar="FLAGS", help="score at the end, with these flags of trm_arc.evaluate, as '--puzzles 300'")
-    flag("--evaluate-time", default="1m", metavar="TIME", help="kept back for that; scores that come later are lost")
+    flag("--evaluate", metavar="FLAGS", help="score at the end, with these flags of trm_arc.evaluate, such as '--puzzles 300'")
+    flag("--evaluate-time", default="1m", metavar="TIME", help="time reserved for that; later scores are lost")
     flag("--piece", default="15MiB", help="size of a piece at most")
-    flag("--most", default="64MiB", help="size of all files together that a transfer takes")
-    flag("--files", type=int, default=8, help="files that a transfer takes")
-    flag("flags", nargs="*", help="of trm_arc.train")
+    flag("--most", default="64MiB", help="total size that a transfer allows")
+    flag("--files", type=int, default=8, help="number of files that a transfer allows")
+    flag("flags", nargs="*", help="flags of trm_arc.train")
     return parser
 
 
@@ -174,7 +179,7 @@ def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) 
     most, piece = parse_size(values.most), parse_size(values.piece)
     check_writable(values.out)
     if any(values.out.iterdir()):
-        raise InputError("is not empty; what lies there would be given back, too", file=values.out)
+        raise InputError("is not empty; its files would be returned, too", file=values.out)
     scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
     lease = Lease(Deadline(parse_duration(values.time_limit), began, clock), parse_duration(values.reserve), scoring)
     with tempfile.TemporaryDirectory() as folder:
@@ -187,12 +192,12 @@ def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) 
             code = lease.score(values.evaluate.split(), parcel.run)
         files = parcel.pack() if (parcel.run / EXPORT).is_file() else []
         if values.state and parcel.newest is None:
-            print("no new checkpoint: what the lease before gave back is given back again")
+            print("no new checkpoint: the files of the lease before are returned again")
     size = sum(path.stat().st_size for path in files)
-    print(f"to give back: {len(files)} files, {size / 2**20:.1f} MiB of {most / 2**20:.0f}")
+    print(f"to return: {len(files)} files, {size / 2**20:.1f} MiB of {most / 2**20:.0f}")
     fits = 0 < len(files) <= values.files and size <= most
     if not fits:
-        print(f"a transfer takes {values.files} files and {values.most}: nothing was exported, or too much")
+        print(f"a transfer allows {values.files} files and {values.most}: nothing was exported, or too much")
     return code or int(not fits)
 
 

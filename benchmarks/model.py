@@ -106,13 +106,13 @@ def profile(step: Callable[[], object]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     parser = common.parser("model", __doc__ or "")
-    parser.add_argument("--width", type=int, default=512, help="of the network")
+    parser.add_argument("--width", type=int, default=512, help="width of the network")
     parser.add_argument("--side", type=int, default=30, help="of the board")
     parser.add_argument("--batch", type=int, default=4, help="examples")
-    parser.add_argument("--precision", choices=tuple(PRECISIONS), default="bfloat16", help="of the computation")
+    parser.add_argument("--precision", choices=tuple(PRECISIONS), default="bfloat16", help="precision of the computation")
     parser.add_argument("--compile", action="store_true", help="time our step compiled, too (a minute or two)")
-    parser.add_argument("--repeats", type=int, default=5, help="of which the median counts")
-    parser.add_argument("--profile", action="store_true", help="say where the time of our training step goes, and stop")
+    parser.add_argument("--repeats", type=int, default=5, help="number of measurements, of which the median counts")
+    parser.add_argument("--profile", action="store_true", help="print where the time of our training step goes, and stop")
     values = parser.parse(arguments)
     if values.width < 64 or values.width % 64 or values.repeats < 1 or values.batch < 1 or not 1 <= values.side <= 30:
         parser.error("--width takes multiples of 64, --side 1 to 30, --repeats and --batch at least 1")

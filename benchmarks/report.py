@@ -20,7 +20,7 @@ from trm_arc.inference.votes import Candidate
 from trm_arc.report.page import make_page
 
 VIEWS, CANDIDATES = 1000, 10
-# First sight of the page, and the whole of it read and its program run, in milliseconds from the start of loading.
+# When the page is first visible, and when it is complete and its program has run, in milliseconds from the start of loading.
 _SEEN = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _READY = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
 _FILTER = """() => { const begin = performance.now(); const box = document.querySelector('input[name=outcome]'); box.click();
@@ -45,7 +45,7 @@ def make_evaluation(tasks: TaskSet, generator: np.random.Generator) -> Results:
 
 
 def look(path: Path, repeats: int) -> dict[str, Any]:
-    """Medians of what Chromium says of the page."""
+    """Medians of Chromium's measurements of the page."""
     from playwright.sync_api import sync_playwright
 
     found: dict[str, list[float]] = {}
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     parser = common.parser("report", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the named task sets")
-    parser.add_argument("--repeats", type=int, default=5, help="how often the page is loaded")
+    parser.add_argument("--repeats", type=int, default=5, help="number of times that the page is loaded")
     values = parser.parse(arguments)
     require_least("repeats", values.repeats)
     results = make_evaluation(load_tasks("arc1-evaluation", values.data_folder), np.random.default_rng(0))

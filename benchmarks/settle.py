@@ -1,4 +1,4 @@
-"""Views that settled test inputs do without, and what it does to the attempts: recorded predictions, replayed round by round."""
+"""Views that decided test inputs save, and the effect on the attempts: recorded predictions, replayed round by round."""
 
 from collections.abc import Sequence
 from pathlib import Path

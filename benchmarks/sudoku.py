@@ -1,4 +1,4 @@
-"""Sudoku of 9 x 9: check, solve, bring to canonical form on one core; make hard ones on all; the profile beside the real one."""
+"""Sudoku of 9 x 9: check, solve and canonicalise on one core; generate hard ones on all; the profile beside the real one."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from submission.kaggle.pretraining import pretrain
 from submission.kaggle.rehearsal import rehearse
 from submission.predict import predict
 from submission.reading import write_guesses
-from submission.run_log import leave_screen
+from submission.run_log import discard_output
 from submission.settings import DEFAULT_FILE, find_deadline
 from trm_arc.cli import run
 from trm_arc.common.deadline import program_start
@@ -42,7 +42,7 @@ def main(
     try:
         values = make_parser().parse(arguments)
     except InputError:
-        if arguments[:1] == ["kaggle"]:  # a mistyped flag, too, must not be the reason that there is no file
+        if arguments[:1] == ["kaggle"]:  # even after a mistyped flag there must be a file
             with suppress(InputError):
                 write_guesses(inputs.find_test(), DEFAULT_FILE)
         raise
@@ -72,7 +72,7 @@ def main(
                 return pretrain(read_pretraining_options(values, arguments[1:]), deadline, inputs)
     finally:
         if values.command in ("predict", "kaggle"):
-            leave_screen()
+            discard_output()
 
 
 if __name__ == "__main__":

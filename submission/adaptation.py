@@ -1,4 +1,4 @@
-"""Adaptation within a submission: `trm_arc.adapt` as a program of its own, started again on fewer devices when it fails."""
+"""Adaptation within a submission: `trm_arc.adapt` as a separate program, started again on fewer devices when it fails."""
 
 import os
 import socket
@@ -38,7 +38,7 @@ class Adaptation:
         log: of the session.
         tasks: what to adapt to.
         base: the checkpoint; None from scratch.
-        folder: of the adapted run; what to adapt to lies beside it.
+        folder: of the adapted run; the tasks to adapt to are beside it.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Adaptation:
             if code == 0:
                 break
             self.log.warn(f"adaptation on {', '.join(devices)} ended with code {code}: {words}")
-            if code == 2:  # its own sentence on what is wrong; another try would end the same way
+            if code == 2:  # an input error; another try would end the same way
                 break
             devices = list_devices(self.settings.device, min(120.0, max(0.0, deadline.left) / 4), self.pool.stopping)
             devices = devices if attempt == 0 else devices[:1] if attempt == 1 else ["cpu"]

@@ -1,4 +1,4 @@
-"""`trm_arc.adapt` as a part of a session: it ends with the session, however that ended.
+"""`trm_arc.adapt` as a part of a session: it ends with the session, for whatever reason that ends.
 
 The session holds the other end of the standard input, and never writes: the system closes it for one that was killed.
 """
@@ -9,7 +9,7 @@ import threading
 
 
 def end_with_session() -> None:
-    """Wait for the end of the standard input, then end this program at once: nobody will read its result."""
+    """Wait for the end of the standard input, then end this program at once, as its result is no longer needed."""
     while os.read(0, 1):
         pass
     os._exit(1)

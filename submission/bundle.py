@@ -39,7 +39,7 @@ FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA = "manifest.json", "dataset-metadata.json"
 MODELS, DATA = "models", "data"
 LICENCE = "apache-2.0"  # as Kaggle spells it
-NOBODY = "INSERT_USER_HERE"
+PLACEHOLDER = "INSERT_USER_HERE"
 UPLOAD = "kaggle datasets create -p {} --dir-mode zip"  # without a mode, Kaggle's client leaves folders out
 _PACKAGES = ("torch", "numpy", "numba", "safetensors")
 _BUILDER = 77  # of setuptools: the oldest that reads our setup.cfg
@@ -74,7 +74,7 @@ class BundleOptions:
 
     def __post_init__(self) -> None:
         if not 6 <= len(self.title) <= 50:
-            raise InputError(f"Kaggle takes 6 to 50 characters, got {len(self.title)}", flag="--title")
+            raise InputError(f"6 to 50 characters are needed, got {len(self.title)}", flag="--title")
         if self.id is not None and not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", self.id):
             problem = f"USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens; got {self.id}"
             raise InputError(problem, flag="--id")
@@ -109,7 +109,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         manifest["files"] = {path.relative_to(temporary).as_posix(): _fingerprint(path) for path in files}
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
-        metadata = {"title": options.title, "id": options.id or f"{NOBODY}/trm-arc", "licenses": [{"name": LICENCE}]}
+        metadata = {"title": options.title, "id": options.id or f"{PLACEHOLDER}/trm-arc", "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
         if out.exists():
             shutil.rmtree(out)
@@ -121,7 +121,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"write your Kaggle name for {NOBODY} into {out / METADATA}, then "
+    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
     print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
     return 0
 
@@ -140,7 +140,7 @@ def verify(folder: Path) -> int:
     if faults:
         print(f"{len(faults)} of {len(files)} files damaged: make or upload the bundle again")
         return 1
-    print(f"{folder}: all {len(files)} files are as they were made, by trm_arc {manifest['kit']}")
+    print(f"{folder}: all {len(files)} files are intact, as written by trm_arc {manifest['kit']}")
     return 0
 
 
@@ -189,7 +189,7 @@ def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
     """What predicting and adapting to unseen tasks need of a checkpoint: the averaged weights, the mean task embedding, and which
-    answers were trained on.  The embeddings of its own tasks, the optimizers' memory and the active samples stay behind."""
+    answers were trained on.  The embeddings of its own tasks, the optimizers' states and the active samples are left out."""
     weights = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
     mean = checkpoint.mean_embedding()
     tensors = weights | {
@@ -203,7 +203,7 @@ def slim(checkpoint: Checkpoint) -> Checkpoint:
     tasks = [(f"(mean of the embeddings of {len(checkpoint.tasks)} tasks)", "")]
     metadata = replace(checkpoint.metadata, active_samples=())
     training = checkpoint.config.training
-    data = ",".join(Path(name).name for name in listed(training.data))  # the folders of this machine say nothing elsewhere
+    data = ",".join(Path(name).name for name in listed(training.data))  # the folders of this machine have no meaning elsewhere
     config = checkpoint.config.override({"data": data, "evaluation_data": Path(training.evaluation_data).name})
     return Checkpoint(config, checkpoint.step, tasks, tensors, metadata, checkpoint.where)
 
@@ -224,7 +224,7 @@ def build_wheel(folder: Path) -> str:
     settings = configparser.ConfigParser()
     settings.read(tree / "setup.cfg", encoding="utf-8")
     if not settings.has_section("options.packages.find"):
-        raise InputError("no source tree of trm_arc, which a bundle's wheel is built from; run this in a clone of it", file=tree)
+        raise InputError("not a source tree of trm_arc, which is needed to build the wheel; run this in a clone", file=tree)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
         for pattern in settings["options.packages.find"]["include"].split():
@@ -252,14 +252,14 @@ def _has_builder() -> bool:
 
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
-    """See that a bundle may be written in place of what is there."""
+    """Check that a bundle may be written in place of what is there."""
     if not out.exists():
         return
     ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())
     if not ours:
-        raise InputError("is there and is no bundle, so it is not replaced; name another --out", file=out)
+        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out)
     if not overwrite:
-        raise InputError("is there already; replace it with --overwrite, or name another --out", file=out)
+        raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 
 
 def _add_checkpoint(path: Path, folder: Path, number: int, *, whole: bool) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def score_submission(submission: Path, solutions: Path, *, as_json: bool = False
     expected = {task_id: len(grids) for task_id, grids in truths.items()}
     attempts, broken = read_attempts(read_json(submission), expected, str(submission))
     if broken:
-        print(f"{submission}: {broken} attempts are no grids and count as wrong; see `check`", file=sys.stderr)
+        print(f"{submission}: {broken} attempts are not grids and count as wrong; see `check`", file=sys.stderr)
     places = ranks(list(truths.values()), attempts)
     print(to_json(score(places, PASS_AT), pretty=True).decode().rstrip("\n") if as_json else score_table(places, PASS_AT))
     return 0

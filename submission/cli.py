@@ -28,7 +28,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m submission",
         usage="%(prog)s COMMAND [options]",
-        description="Make, check and score a submission.json; the bundle and the notebooks of Kaggle.",
+        description="Make, check and score a submission.json; make a bundle and run in Kaggle notebooks.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
@@ -60,7 +60,7 @@ def make_parser() -> Parser:
     notebook = "In a Kaggle notebook: find the competition and the bundle, answer the test file, or rehearse if not scored."
     entry = add("kaggle", "answer, or rehearse, in a notebook", notebook)
     entry.add_argument("--challenges", help="the test file (default: the attached competition's)")
-    public = "time for answering the public evaluation tasks where this is not the scored run"
+    public = "time for answering the public evaluation tasks if this is not the scored run"
     entry.add_argument("--rehearsal", metavar="TIME", default=REHEARSAL, help=public)
     _add_predict_flags(entry, LIMIT)
 
@@ -117,17 +117,22 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
     flag = entry.add_argument
     flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
     flag("--out", type=Path, default=DEFAULT_FILE, help="the file to write")
-    flag("--time-limit", metavar="TIME", help=f"be done within this time, as 11h30m or 5m (default: {default_time})")
-    flag("--deadline", metavar="MOMENT", help="be done by then, as 17:45 or 2026-11-22T17:45")
+    flag("--time-limit", metavar="TIME", help=f"finish within this time, such as 11h30m or 5m (default: {default_time})")
+    flag("--deadline", metavar="MOMENT", help="finish by this time, such as 17:45 or 2026-11-22T17:45")
     recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
     default = "own with a time limit, unless the checkpoint was trained to answer these tasks"
     flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {default})")
-    flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
+    flag(
+        "--start",
+        choices=("mean", "zero"),
+        default="mean",
+        help="initial value of the task embeddings: the mean of the trained ones, or 0",
+    )
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
     add_view_flags(entry, ARC.default_views)
-    settle = "stop views of a test input whose two best are unlikely to change, by so many standard deviations"
-    flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot)")
-    flag("--work-folder", type=Path, help="keep adapted runs here, each session in a folder of its own (default: not)")
+    settle = "skip further views of a test input once its two best answers lead by this many standard deviations"
+    flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot change)")
+    flag("--work-folder", type=Path, help="keep adapted runs here, in a new folder for each session (default: not kept)")
     add_machine_flags(entry)
 
 
@@ -136,9 +141,9 @@ def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     flag("--checkpoint", type=Path, nargs="+", default=[], help="checkpoints or runs to include; all of them vote")
     flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     flag("--data", nargs="+", default=[], metavar="SET", help="task sets to include, by name or path")
-    flag("--id", metavar="USER/SLUG", help="your name on Kaggle, and the data set's")
+    flag("--id", metavar="USER/SLUG", help="your user name on Kaggle, and the data set's name")
     flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
-    whole = "keep all of a checkpoint: it can then predict its own tasks, too, and be resumed"
+    whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
     flag("--whole", action="store_true", help=whole)
     flag("--overwrite", action="store_true", help="replace the bundle in --out")
     add_data_flag(entry)

@@ -32,7 +32,7 @@ class EnsembleMember:
 def find_members(paths: Sequence[Path], pool: int) -> list[EnsembleMember]:
     """The members of an ensemble: the newest `pool` checkpoints of every run, and single checkpoints."""
     members = []
-    for path in pool_checkpoints(paths, pool):  # should one be broken, an older one beside it can be used
+    for path in pool_checkpoints(paths, pool):  # if one is broken, an older one of the same run can be used
         older = [other for other in list_checkpoints(path.parent)[::-1] if other.name < path.name]
         members.append(EnsembleMember([path, *older]))
     return members

@@ -56,7 +56,7 @@ def list_devices(
         found.seek(0)
         devices = found.read().decode("utf-8", "replace").split() or ["cpu"]
     if late:
-        warn(f"the accelerators did not answer within {seconds:.0f} s: going on with {', '.join(devices)}")
+        warn(f"the accelerators did not answer within {seconds:.0f} s: continuing with {', '.join(devices)}")
     return devices
 
 

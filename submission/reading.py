@@ -1,4 +1,4 @@
-"""A challenges file read so that nothing in it takes the submission down: what can be read is answered, the rest gets guesses."""
+"""A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
 from trm_arc.inference.attempts import find_faults, to_submission
 
-SAMPLE = "sample_submission.json"  # lies beside the competition's challenges, with every id
+SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Challenges:
         document = {task_id: answered[task_id] for task_id in self.order}
         try:
             data = to_json(document)
-        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's own module writes as it was
+        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's json module writes unchanged
             data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
         faults = find_faults(json.loads(data), self.counts, self.tasks.name)
         if faults:
@@ -133,7 +133,7 @@ def _is_encodable(task_id: str) -> bool:
 
 
 def _guess(value: object) -> list[dict[str, Grid]]:
-    """Two attempts for every test input of a broken task, out of what can be read of it."""
+    """Two attempts for every test input of a broken task, from what can be read of it."""
     pairs = {part: value.get(part) if isinstance(value, dict) else None for part in ("train", "test")}
     train, test = (pairs[part] if isinstance(pairs[part], list) else [] for part in ("train", "test"))
     outputs = _grids(train, "output")[::-1]
@@ -163,5 +163,5 @@ def _read_sample(path: Path, notes: list[str]) -> Challenges:
     if not isinstance(sample, dict) or not sample:
         raise InputError(f"{notes[0]}; nor is there a {SAMPLE} beside it with the ids")
     guessed = {task_id: [_attempts([])] * max(1, len(v) if isinstance(v, list) else 1) for task_id, v in sample.items()}
-    notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} by guesses: {shorten(list(guessed))}"]
+    notes = [*notes, f"answering all {len(guessed)} ids of {SAMPLE} with guesses: {shorten(list(guessed))}"]
     return Challenges(TaskSet([], path.name), guessed, list(guessed), notes)

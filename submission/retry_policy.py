@@ -2,7 +2,7 @@
 
 A failure does not say what is at fault: the device, the checkpoint, or one of the views.  So an item of work that failed goes to
 a device that has not tried it.  Where there is none left, a checkpoint that cannot be loaded is rejected, and other items are
-halved until the view that fails is alone, and is given up.  A device that fails several times in a row, without predicting
+halved until the view that fails is alone, which is dropped.  A device that fails several times in a row, without predicting
 anything in between, is disabled; the CPU takes over from the last one.
 """
 
@@ -138,7 +138,7 @@ class DisableDevice:
 
 @dataclass(frozen=True)
 class UseCPU:
-    """Go on with the CPU in place of all devices, which are named."""
+    """Continue with the CPU in place of all devices, which are listed."""
 
     devices: tuple[str, ...]
 
@@ -217,7 +217,7 @@ class RetryPolicy:
         if self._is_left(item):
             decisions: list[Decision] = [Retry(item, event.why)]
         elif event.is_unusable_checkpoint:
-            self._forgive(item)
+            self._undo_failures(item)
             decisions = [RejectCheckpoint(item, event.why)]
         else:
             decisions = self._narrow(item, event.why)
@@ -230,16 +230,16 @@ class RetryPolicy:
     def _narrow(self, item: WorkItem, why: str) -> list[Decision]:
         """Halve an item that no device can do, to find the view that fails; give that one up."""
         if not len(item.views):
-            self._forgive(item)
+            self._undo_failures(item)
             return [RejectCheckpoint(item, why)]
         if len(item.views) > 1:
-            self._forgive(item)
+            self._undo_failures(item)
             middle = len(item.views) // 2
             return [Retry(self._part(item, slice(None, middle))), Retry(self._part(item, slice(middle, None)))]
         # Where views of one test input after another fail, the device is at fault; but not a CPU that has predicted others.
         index = int(item.test_indices[0])
         if index in self._given_up or any(slot.device == "cpu" and slot.has_predicted for slot in item.tried):
-            self._forgive(item)
+            self._undo_failures(item)
         self._given_up.add(index)
         return [GiveUpView(item, why)]
 
@@ -248,7 +248,7 @@ class RetryPolicy:
         number = item.number + self._halves * _HALF
         return replace(item, number=number, test_indices=item.test_indices[part], views=item.views[part])
 
-    def _forgive(self, item: WorkItem) -> None:
-        """Take back what the failures at an item cost the devices: they were not at fault."""
+    def _undo_failures(self, item: WorkItem) -> None:
+        """Do not count the failures at an item against its devices: they were not at fault."""
         for slot in item.tried:
             slot.failures = max(0, slot.failures - 1)

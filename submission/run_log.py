@@ -12,25 +12,25 @@ from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.text import printable
 
 
-def say(line: str, screen: TextIO | None = None) -> None:
-    """Print a line, on standard output if `screen` is None; one that is closed, full or lacks a letter does not stop the run."""
-    screen = screen or sys.stdout
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line, on standard output if `stream` is None; one that is closed, full or lacks a letter does not stop the run."""
+    stream = stream or sys.stdout
     with suppress(OSError, ValueError):  # a pipe without a reader, a full disk, a closed file
         try:
-            print(line, file=screen, flush=True)
+            print(line, file=stream, flush=True)
         except UnicodeEncodeError:
-            print(line.encode("ascii", "backslashreplace").decode(), file=screen, flush=True)
+            print(line.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
 
 
-def leave_screen() -> None:
-    """Drop what cannot be printed: else Python reports it at the end, with an exit code of its own."""
-    for screen in (sys.stdout, sys.stderr):
-        if screen is not None:
+def discard_output() -> None:
+    """Drop output that cannot be printed; else Python reports it at exit, with another exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
             try:
-                screen.flush()
+                stream.flush()
             except (OSError, ValueError):
                 with suppress(OSError, ValueError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), screen.fileno())
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class RunLog:
@@ -69,8 +69,8 @@ class RunLog:
             if saved:
                 self.warn(f"the run's log is only printed for now: {error}")
 
-    def _add(self, what: str, more: dict[str, bool], mark: str, screen: TextIO | None) -> None:
+    def _add(self, what: str, more: dict[str, bool], mark: str, stream: TextIO | None) -> None:
         spent, what = self.deadline.spent, printable(what)
         self.content["events"].append({"seconds": round(spent, 2), "what": what, **more})
-        say(f"[{show_duration(spent):>12}] {mark}{what}", screen)
+        say(f"[{show_duration(spent):>12}] {mark}{what}", stream)
         self.save()

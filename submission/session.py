@@ -1,4 +1,4 @@
-"""One submission from start to end: a valid file at once, adaptation, rounds of views, and never a second over the limit.
+"""One submission from start to end: a valid file at once, adaptation, rounds of views, and always within the time limit.
 
     guesses             the file exists from the first moment, and is valid
     probe               one view of every test input by the checkpoint as it is: real answers, and the time that a view takes
@@ -6,8 +6,8 @@
     adaptation          trm_arc.adapt in programs of its own, one for each device; when one fails, the rest continue with fewer
     rounds of views     each is twice as large as the last; after each the votes are counted and the file is written again
 
-This program itself uses no accelerator, and does no work that could fail for lack of memory: workers do, which may fail.
-Whatever happens, the best answers so far are on disk.
+This program itself uses no accelerator, and does nothing that needs much memory: its workers do that, and they may fail.
+In any case, the best answers so far are on disk.
 """
 
 import resource
@@ -38,11 +38,11 @@ from trm_arc.inference.votes import Predictions
 
 PUBLISH = 30.0  # seconds after which the file is written again within a round
 PROBE_SHARE = 0.06  # of the time, at most, for the probe
-VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of what is left after the probe that views get
+VIEWS_LEAST, VIEWS_MOST = 0.1, 0.4  # shares of the time after the probe that views get
 SPARE = 1.2  # how much longer the views may take than the probe says: larger canvases run again
 SCRATCH = 0.25  # share of the views where there is no checkpoint to measure with
 NOTHING = "no submission could be written: name another --out"
-STOPPED = "asked to stop again: the best answers so far are kept"
+STOPPED = "stop requested again: the best answers so far are kept"
 
 
 class Session:
@@ -64,7 +64,7 @@ class Session:
         self.stopping: list[float] = []
 
     def run(self) -> bool:
-        """Do all of it; whatever happens, the best answers so far are on disk at the end.
+        """Run the session; in any case the best answers so far are on disk at the end.
 
         Returns:
             Whether the last answers are in a valid file.
@@ -83,12 +83,12 @@ class Session:
                 for last in (self.end, self.publish, self.summarize):
                     try:
                         last()
-                    except Exception as error:  # whatever becomes of one, the next is done
+                    except Exception as error:  # whatever happens in one, the next is done
                         self.report(error)
         return self.current
 
     def begin(self) -> None:
-        """Everything from the guesses to the last round."""
+        """The steps from the guesses to the last round."""
         self.publish()
         if self.current:
             self.log.info(f"wrote {self.out}: guesses for all {len(self.challenges.order)} tasks")
@@ -101,7 +101,7 @@ class Session:
             self.work()
 
     def report(self, error: Exception) -> None:
-        """Log an error that was not foreseen."""
+        """Log an unexpected error."""
         self.log.content["traceback"] = "\n".join(map(printable, traceback.format_exc().splitlines()))
         self.log.warn(f"{type(error).__name__}: {error}")
 
@@ -171,7 +171,7 @@ class Session:
             elif found:
                 adapted.append(found[number])
         if any(member not in found for member in adapted):
-            # The probe's votes were another model's: they are used until the adapted one has some.
+            # The probe's votes are of the model before adaptation: they are used until the adapted one has some.
             self.counter, self.earlier = VoteCounter(self.test_inputs), self.ranked
         return adapted
 
@@ -230,7 +230,7 @@ class Session:
             share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
         seconds = (1 - share) * left
         if seconds < 3 * self.pool.startup:
-            what = f"no adaptation: the {show_duration(max(left, 0))} that are left are too short for it"
+            what = f"no adaptation: the {show_duration(max(left, 0))} that are left are too short"
             self.log.plan(what, left=left, startup=self.pool.startup)
             return 0.0
         what = f"{show_duration(seconds)} of adaptation, {show_duration(left - seconds)} for up to {views or 'all'} views"

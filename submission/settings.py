@@ -63,12 +63,12 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("views", "pool_checkpoints"):
             require_least(name, getattr(self, name))
-        if self.precision not in ("auto", *PRECISIONS):  # checked here, as workers would refuse it one by one
+        if self.precision not in ("auto", *PRECISIONS):  # checked here, as every worker would refuse it
             raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {self.precision}", flag="--precision")
         if self.settle is not None and not self.settle > 0:
             raise InputError(f"must be above 0, got {self.settle}", flag="--settle")
         if self.checkpoints and self.preset:
-            raise InputError("is for training from scratch, without --checkpoint", flag="--preset")
+            raise InputError("trains from scratch; leave out --checkpoint", flag="--preset")
 
 
 def find_deadline(time_limit: str | None, moment: str | None, start: float) -> Deadline:

@@ -1,7 +1,7 @@
 """One device at work: receives orders from the worker pool, and answers them; see `submission.messages`.
 
 The number of its connection is the program's argument.  When the pool closes the connection, by intent or because its program
-was killed, the worker ends at once, also in the middle of its work.
+was killed, the worker ends at once, even in the middle of its work.
 """
 
 import os
@@ -38,7 +38,7 @@ from trm_arc.model.export import load_newest
 
 
 class Worker:
-    """Holds one checkpoint at a time, and does orders with it."""
+    """Holds one checkpoint at a time, and processes orders with it."""
 
     def __init__(self, tasks: TaskSet, device: Device, config: InferenceConfig, connection: Connection) -> None:
         self.tasks, self.device, self.config, self.connection = tasks, device, config, connection
@@ -59,8 +59,8 @@ class Worker:
         try:
             parts = predictor.predict(order.test_indices, order.views)
         except (RuntimeError, MemoryError):
-            raise  # the device may be in no state to go on: a new worker takes over
-        except Exception as error:  # whatever is wrong with these views, others may be fine
+            raise  # the device may be unusable: a new worker takes over
+        except Exception as error:  # other views may be fine
             self.send(Failed(order.item, f"{type(error).__name__}: {error}"))
             return
         self.send(Predicted(order.item, time.monotonic() - began), pack_predictions(parts))
@@ -81,7 +81,7 @@ class Worker:
 
 
 def receive(connection: Connection, messages: "queue.SimpleQueue[bytes]") -> None:
-    """Pass messages on until the connection closes, then end this program at once: nobody will read its answers."""
+    """Forward messages until the connection closes, then end this program at once, as its answers are no longer needed."""
     try:
         while True:
             messages.put(connection.recv_bytes())
@@ -90,7 +90,7 @@ def receive(connection: Connection, messages: "queue.SimpleQueue[bytes]") -> Non
 
 
 def main() -> None:
-    """Do orders until the connection closes."""
+    """Process orders until the connection closes."""
     connection = Connection(int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)  # a program started from here must not keep it open
     messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""The workers of a submission, seen from the program that gives them their orders: started, listened to, ended."""
+"""The workers of a submission, seen from the program that controls them: started, read from, ended."""
 
 import math
 import socket
@@ -53,7 +53,7 @@ from trm_arc.data.task import TaskSet
 from trm_arc.inference.votes import Predictions
 
 SLOW_DISK = 20e6  # bytes a second
-STALL = 1.0  # seconds after which a worker that stops in the middle of a message is ended: nothing else goes on meanwhile
+STALL = 1.0  # seconds after which a worker that stops in the middle of a message is ended: the pool can do nothing else meanwhile
 LARGEST = 2**30  # bytes of a message
 
 
@@ -72,7 +72,7 @@ def reading_seconds(path: str) -> float:
 class WorkerProcess:
     """A worker, and the connection to it.
 
-    It is sent nothing before it says that it listens, so that no message has to wait for its imports, or for ever.
+    Nothing is sent before it has started, so that no message has to wait for its imports, or forever.
     """
 
     def __init__(self, slot: DeviceSlot, init_message: InitMessage) -> None:
@@ -129,7 +129,7 @@ class WorkerProcess:
         except (EOFError, OSError):  # it has closed the connection: its exit code is its own
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STALL)
-        except Exception as error:  # whatever it sent, it is of no more use
+        except Exception as error:  # whatever it sent, it can no longer be used
             self.log.write(f"answered what cannot be read: {error}\n".encode())
         end(self.process)
         return None
@@ -167,7 +167,7 @@ class WorkerPool:
             settings: of the session.
             tasks: what to answer.
             deadline: of the run.
-            log: where trouble is written.
+            log: where problems are logged.
             stopping: signals that asked for an end; filled by a handler.
             reserve: the seconds that must be left at the end.
         """
@@ -178,7 +178,7 @@ class WorkerPool:
         self.waiting: list[WorkItem] = []  # items to do again
         self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # checkpoints with their counts and cells
         self.refused: dict[str, str] = {}  # checkpoints, and why
-        self.warned: set[str] = set()  # what is said once, however often it happens
+        self.warned: set[str] = set()  # what is logged only once
         self.startup = self.seconds_per_view = 0.0
 
     def start(self, find_devices: Callable[..., list[str]] = list_devices) -> None:
@@ -201,9 +201,9 @@ class WorkerPool:
     def check(self) -> None:
         """Raise StoppedError if the run must end now."""
         if self.stopping:
-            raise StoppedError("asked to stop: the answers so far stand")
+            raise StoppedError("stop requested: the answers so far are kept")
         if self.deadline.left <= self.reserve():
-            raise StoppedError("the time is up: the answers so far stand")
+            raise StoppedError("the time is up: the answers so far are kept")
 
     def work(
         self,
@@ -353,9 +353,9 @@ class WorkerPool:
                     self.log.warn(f"{slot.device} is disabled after {slot.failures} failures in a row")
                     next(worker for worker in self.workers if worker.slot is slot).end()
                 case UseCPU(devices):
-                    self.log.warn(f"none of {', '.join(devices)} works any more: going on with the CPU")
+                    self.log.warn(f"none of {', '.join(devices)} works any more: continuing with the CPU")
                 case Stop():
-                    raise StoppedError("no worker is left: the answers so far stand")
+                    raise StoppedError("no worker is left: the answers so far are kept")
 
     def _warn_once(self, what: str) -> None:
         if what not in self.warned:

@@ -274,5 +274,5 @@ def test_a_lease_that_is_cut_off_has_not_been_for_nothing(tmp_path: Path) -> Non
         running.terminate()
         told = running.communicate()[0]
     assert running.returncode == 0
-    assert "to give back: " in told
+    assert "to return: " in told
     assert steps_of(out) >= now > 0

@@ -10,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Loaded when asked for: the rules of puzzles are usable without torch.
+# Loaded on first access: the rules of puzzles can be used without torch.
 _HOME = {
     "PRESETS": "config",
     "Config": "config",

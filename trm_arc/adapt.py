@@ -41,7 +41,12 @@ def make_parser() -> Parser:
     flag("--checkpoint", type=Path, help="the trained model: a checkpoint or a run's folder (default: none, from scratch)")
     flag("--recipe", choices=tuple(RECIPES), default="own", metavar="NAME", help="how to adapt, see below")
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: settings to start from, one of those below or a .toml file")
-    flag("--start", choices=("mean", "zero"), default="mean", help="where task embeddings begin: the mean of those trained, or 0")
+    flag(
+        "--start",
+        choices=("mean", "zero"),
+        default="mean",
+        help="initial value of the task embeddings: the mean of the trained ones, or 0",
+    )
     flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
     add_run_flags(parser)
     add_machine_flags(parser)
@@ -50,12 +55,12 @@ def make_parser() -> Parser:
 
 
 def check(values: Namespace) -> None:
-    """Raise InputError unless the flags say what to adapt, and to which tasks."""
+    """Raise InputError unless the flags name what to adapt, and to which tasks."""
     require_arc([values.checkpoint] if values.checkpoint else (), values.preset, values.challenges)
     if not values.resume and not values.challenges:
         raise InputError("name the tasks to adapt to", flag="--challenges")
     if not values.resume and (values.checkpoint is None) == (values.preset is None):
-        raise InputError("names what to adapt, --preset what to train from scratch: give one of them", flag="--checkpoint")
+        raise InputError("is for a trained model, --preset for training from scratch: give only one of them", flag="--checkpoint")
 
 
 def main(arguments: Sequence[str], started: float | None = None) -> int:
@@ -91,14 +96,14 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
             notes.append(f"from scratch, by the preset {values.preset} and the recipe {values.recipe}")
         return trainer, tasks, notes
 
-    watch = partial(
+    watchers = partial(
         make_watchers,
         settings=settings,
         views=values.evaluate_views,
         pool_votes=values.pool_votes,
         tensorboard=values.tensorboard,
     )
-    carry_out(settings, processes, build, watch)
+    carry_out(settings, processes, build, watchers)
     return 0
 
 

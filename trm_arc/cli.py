@@ -1,4 +1,4 @@
-"""What all command lines share: flags for settings, errors as one sentence, exit code 2."""
+"""Shared by all command lines: flags for settings, errors as one sentence, exit code 2."""
 
 import argparse
 import difflib
@@ -27,7 +27,7 @@ from trm_arc.training.run import RunConfig
 from trm_arc.training.trainer import Options
 
 DEFAULT_PRESET = "arc1"
-RUNS = Path("runs")  # where runs lie, if a command names none
+RUNS = Path("runs")  # the folder of runs, if a command names none
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -54,14 +54,14 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see `{self.prog} --help`")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse; flags that were renamed are taken under their old names, too.
+        """Parse; renamed flags are also accepted under their old names.
 
         Raises:
             InputError: a flag or value is not known; the nearest flag is named.
         """
         known = _flags(self, arguments)
         arguments = _rename_flags(arguments, known)
-        for argument in arguments:  # before argparse: it would first complain of what is missing
+        for argument in arguments:  # before argparse, which would first report missing flags
             if argument.startswith("--") and argument.split("=")[0] not in known:
                 self._refuse(argument.split("=")[0], known)
         values, unknown = self.parse_known_args(arguments)
@@ -87,7 +87,7 @@ def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[st
 
 
 def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]) -> list[str]:
-    """Put today's names for flags, and values of flags, that have old ones; say so, once for each."""
+    """Replace old names of flags, and of their values, by the current ones; print each new name once."""
     renamed, last = [], ""
     for argument in arguments:
         flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
@@ -110,10 +110,10 @@ def _say_renamed(old: str, new: str) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without: Sequence[str] = ()) -> None:
-    """A flag for every setting, in the groups of the settings; its default in the help is the preset's.
+    """Add a flag for every setting, in the groups of the settings; the help shows the preset's value as its default.
 
     Args:
-        preset: whose values are the defaults; None if they are a checkpoint's.
+        preset: the preset whose values are the defaults; None if they come from a checkpoint.
         without: settings that have no flag here.
     """
     whose = "the preset, whose values are the defaults shown" if preset else "the recipe and the checkpoint's settings"
@@ -149,35 +149,35 @@ def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
-    """Flags for the views of test inputs, and for the checkpoints that vote; see `chosen_inference`.
+    """Add flags for the views of test inputs, and for the checkpoints that vote; see `chosen_inference`.
 
     Args:
-        views: how many by default; None: by the kind of puzzle.
+        views: the default number; None: by the kind of puzzle.
     """
     flag = parser.add_argument
-    default = "" if views else " (default: 1000 of ARC, 1 of Sudoku and mazes)"
-    flag("--views", type=int, default=views, help=f"augmented views of a test input by a checkpoint at most{default}")
+    default = "" if views else " (default: 1000 for ARC, 1 for Sudoku and mazes)"
+    flag("--views", type=int, default=views, help=f"maximum number of augmented views of a test input per checkpoint{default}")
     flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
     flag("--steps", type=int, help="supervision steps (default: as many as in training)")
-    batch = "rollouts of views at a time; halved when the memory is not enough"
+    batch = "rollouts of views at a time; halved when memory runs out"
     flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
     canvas = "canvas of a view: as in training, the whole board, the smallest square for all tasks, or by the visible sizes"
     flag("--canvas", choices=VIEW_CANVASES, default=DEFAULT.canvas, help=canvas)
 
 
 def add_refinement_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for refinement at test time, beside --steps; see `chosen_inference`."""
+    """Add flags for refinement at test time, besides --steps; see `chosen_inference`."""
     flag = parser.add_argument
     rollouts = "noisy attempts at a view; the halting head picks one"
     flag("--rollouts", type=int, default=DEFAULT.rollouts, metavar="K", help=rollouts)
-    noise = f"noise on the states of all but the first (default: {DEFAULT.noise})"
+    noise = f"noise on the states of all rollouts but the first (default: {DEFAULT.noise})"
     flag("--rollout-noise", dest="noise", type=float, metavar="STD", help=noise)
     patience = "stop a rollout when its answer has not changed for N steps (0: never)"
     flag("--patience", type=int, default=DEFAULT.patience, metavar="N", help=patience)
 
 
 def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
-    """What the flags for views and refinement say, as many of them as a command has.
+    """The settings in the flags for views and refinement, of those flags that a command has.
 
     Raises:
         InputError: a value is out of its range, or does nothing.
@@ -190,31 +190,31 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
 
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for where the data lies and where to compute."""
+    """Add flags for where the data is and where to compute."""
     add_data_flag(parser)
     add_device_flags(parser)
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for where to compute."""
+    """Add flags for where to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
     parser.add_argument("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
 
 
 def add_data_flag(parser: argparse.ArgumentParser) -> None:
-    """The flag for where the data lies."""
+    """Add the flag for where the data is."""
     parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Run a command: exit with its code, or 2 and one sentence if the user's input was wrong.
+    """Run a command and exit with its code; for wrong user input, print one sentence and exit with 2.
 
     Args:
         main: takes the arguments, returns the exit code.
     """
     try:
         code = main(sys.argv[1:])
-        if leave_process_group():  # all is saved; a normal end may be aborted by threads of the group
+        if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -250,7 +250,7 @@ def _prefix() -> str:
 
 
 def list_choices(choices: Mapping[str, str]) -> str:
-    """Names and what they are, a line each, for the end of a help text."""
+    """Names and their descriptions, a line each, for the end of a help text."""
     return "\n".join(f"{name:16}  {text}" for name, text in choices.items())
 
 
@@ -281,40 +281,45 @@ def parse_train_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def add_run_flags(parser: Parser) -> None:
-    """Flags of commands that train: how a run goes on, stops, saves and computes."""
+    """Add flags of commands that train: how a run continues, stops, saves and computes."""
     default = LoopConfig()
     flag = parser.add_argument
-    flag("--resume", action="store_true", help="go on from the newest checkpoint in --out, with its settings")
+    flag("--resume", action="store_true", help="continue from the newest checkpoint in --out, with its settings")
     flag("--overwrite", action="store_true", help="replace the run in --out")
     flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
-    flag("--time-limit", metavar="TIME", help="save and stop after so long, as 11h30m, 45m or 90s")
+    flag("--time-limit", metavar="TIME", help="save and stop after this time, such as 11h30m, 45m or 90s")
     flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
-    saving = "steps or time between checkpoints, as 1000 or 10m"
+    saving = "steps or time between checkpoints, such as 1000 or 10m"
     flag("--save-every", default=str(default.save_every), metavar="WHEN", help=saving)
-    flag("--keep", type=int, default=default.keep, metavar="N", help="checkpoints kept")
+    flag("--keep", type=int, default=default.keep, metavar="N", help="number of checkpoints to keep")
     flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
-    views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} of ARC, 1 of puzzles)"
+    views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} for ARC, 1 for puzzles)"
     flag("--evaluate-views", type=int, metavar="N", help=views)
-    flag("--pool-votes", action="store_true", help="score the votes of all evaluations since the program began together, too")
-    flag("--tensorboard", action="store_true", help="write the metrics for TensorBoard, too (needs tensorboard)")
-    flag("--accumulation-steps", type=int, metavar="N", help="pieces in which a batch is gone through (default: 1)")
-    skips = "stop after so many steps in a row without a finite loss"
+    flag("--pool-votes", action="store_true", help="also score the pooled votes of all evaluations since the program started")
+    flag("--tensorboard", action="store_true", help="also write the metrics for TensorBoard (needs tensorboard)")
+    flag(
+        "--accumulation-steps",
+        type=int,
+        metavar="N",
+        help="number of pieces that a batch is split into, to save memory (default: 1)",
+    )
+    skips = "stop after this many steps in a row without a finite loss"
     flag("--max-skips", type=int, default=Options().skips, metavar="N", help=skips)
-    flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings lie")
+    flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings are kept")
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
-    flag("--export-size", metavar="SIZE", help="at the end, write the run in pieces under a size, as 15MiB")
+    flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
     what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
-    fuse = f"compile each {BLOCK} by torch.compile (seconds at first), or the whole {STEP} (minutes; if nothing is named)"
+    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the default without a value)"
     flag("--compile", **what, help=fuse)
 
 
 def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
-    """What the flags of `add_run_flags` say.
+    """The settings in the flags of `add_run_flags`.
 
     Args:
         started: when the time limit begins, by `time.monotonic`; now if None.
-        fit: whether a run with a time limit is as long as that allows, if no flag says so.
+        fit: whether a run with a time limit is as long as the limit allows, even without the flag.
 
     Raises:
         InputError: a value is out of its range, or does nothing.
@@ -328,7 +333,7 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     if values.fit and not values.time_limit:
         raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
-        raise InputError("lets the time limit say how many steps there are; leave --steps and --epochs out", flag="--fit")
+        raise InputError("takes the number of steps from the time limit; leave out --steps and --epochs", flag="--fit")
     limit = parse_duration(values.time_limit) if values.time_limit else None
     export_size = parse_size(values.export_size) if values.export_size else 0
     if export_size:
@@ -350,16 +355,16 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
 
 
 def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:
-    """Where and how a run computes: by its flags, else as before if it goes on from a checkpoint.
+    """Where and how a run computes: by its flags, else as before if it continues from a checkpoint.
 
     Raises:
         InputError: a device or precision that is not available.
     """
     precision, why, before = values.precision, "asked for", Options()
-    if checkpoint is not None:  # each of these rounds otherwise, so a run that changes it does not go on exactly
+    if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
         before = checkpoint.metadata
         if precision == "auto":
-            precision, why = before.precision, "as before"  # whatever this machine would choose
+            precision, why = before.precision, "as before"  # whatever the default on this machine
     options = Options(
         choose_compile_mode(values.compile, before.compile_mode),
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,

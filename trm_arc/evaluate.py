@@ -25,14 +25,16 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m trm_arc.evaluate",
         description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, "
-        "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks submission.json, too.",
+        "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks also submission.json.",
     )
     named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
     parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
     parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
-    parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
+    parser.add_argument("--solutions", type=Path, help="solutions file, if it is not beside the challenges file")
     parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
-    parser.add_argument("--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, or else refuse")
+    parser.add_argument(
+        "--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, instead of refusing"
+    )
     parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
     parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
     add_view_flags(parser, None)
@@ -78,18 +80,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def save(results: Results, out: Path) -> None:
     """Print the scores, and write the files of an evaluation into a folder without those of an earlier one."""
-    scores, table = None, "no solutions are known here, so there is no score"
+    scores, table = None, "no solutions are known, so there is no score"
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        print(f"{results.metadata['steps_of_thought']:.1f} supervision steps a rollout on average")
+        print(f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average")
     print(table)
     print(save_results(out, results, scores))
     remove_pictures(out / PICTURES)
 
 
 def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:
-    """Trace how some answers are refined, and write the report; without one all other files stay."""
+    """Trace how some answers are refined, and write the report; if that fails, all other files stay."""
     try:
         subject = renew_traces(make_subject(str(out), out, results, run_folder), (), checkpoint, device)
         write_report(out / REPORT_FILE, subject)

@@ -1,4 +1,4 @@
-"""Make Sudoku or mazes: python -m trm_arc.generate sudoku-9x9 --count 1000 --out puzzles.csv"""
+"""Generate Sudoku or mazes: python -m trm_arc.generate sudoku-9x9 --count 1000 --out puzzles.csv"""
 
 import sys
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m trm_arc.generate",
         usage="%(prog)s KIND --out FILE [options]",
-        description="Make Sudoku with one solution, or mazes, all different up to symmetry, as CSV with answers and ratings. "
-        "No clue of a Sudoku can be left out; those of 9 x 9 are as hard as Sudoku-Extreme's. Mazes are as long as Maze-Hard's. "
-        "With -easy behind the name, and always at 4 x 4, Sudoku need no guess; mazes are half as long.",
+        description="Generate Sudoku with one solution, or mazes, all different up to symmetry, as CSV with answers and ratings. "
+        "Every clue of a Sudoku is needed; those of 9 x 9 are as hard as Sudoku-Extreme's. Mazes are as long as Maze-Hard's. "
+        "With -easy after the name, and always at 4 x 4, Sudoku need no guessing, and mazes are half as long.",
     )
-    parser.add_argument("kind", metavar="KIND", help=f"{GENERATED_NAMES}; each also with -easy behind it")
+    parser.add_argument("kind", metavar="KIND", help=f"{GENERATED_NAMES}; each also with -easy after it")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
     parser.add_argument("--count", type=int, default=1000, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the random generator")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random generator")
     parser.add_argument(
         "--exclude", type=Path, nargs="+", metavar="CSV", help="leave out puzzles that are in these files, up to symmetry"
     )
@@ -35,7 +35,7 @@ def make_parser() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, make, write."""
+    """Parse, generate, write."""
     values = make_parser().parse(arguments)
     require_least("count", values.count)
     require_least("seed", values.seed, 0)

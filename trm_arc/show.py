@@ -1,4 +1,4 @@
-"""Show a task in the terminal, with what a run says of it: python -m trm_arc.show 007bbfb7"""
+"""Show a task in the terminal, with a run's answers to it: python -m trm_arc.show 007bbfb7"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.show",
-        description="Print tasks or puzzles as colour blocks, or as digits without colour, and what a run says of them.",
+        description="Print tasks or puzzles as colour blocks, or as digits without colour, and a run's answers to them.",
         usage="%(prog)s TASK [TASK ...] [options]",
     )
     task = "a task's id, or its JSON file; of puzzles a row number, or a Sudoku or maze as for trm_arc.solve"
@@ -25,7 +25,7 @@ def make_parser() -> Parser:
     parser.add_argument("--run", type=Path, dest="run_folder", metavar="RUN", help=named)
     source = "set of the ids or rows: a name or path (default: what the run was asked, else every named ARC set)"
     parser.add_argument("--data", help=source)
-    parser.add_argument("--solutions", type=Path, help="solutions file, if it does not lie beside the challenges")
+    parser.add_argument("--solutions", type=Path, help="solutions file, if it is not beside the challenges file")
     add_data_flag(parser)
     return parser
 
@@ -34,13 +34,13 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, find, show."""
     values = make_parser().parse(arguments)
     if values.solutions and not values.data and not any(text.lower().endswith(".json") for text in values.tasks):
-        raise InputError("goes with a challenges file; name that with --data", flag="--solutions")
+        raise InputError("needs a challenges file; name it with --data", flag="--solutions")
     results = find_results(values.run_folder) if values.run_folder else None
     finder = TaskFinder(values.data, values.data_folder, values.solutions, results and results.tasks)
     shown, colour = [], wants_colour()
     for match in map(finder.find, values.tasks):
         answers = results and select_results(results, match.tasks)
-        missing = f"{values.run_folder} has no answer to it." if results and not answers else ""
+        missing = f"{values.run_folder} has no answer for it." if results and not answers else ""
         shown.append(format_match(match, answers, (match.note, missing), colour=colour))
     print("\n\n".join(shown), flush=True)
     return 0
@@ -51,7 +51,7 @@ def format_match(match: Match, results: Results | None, notes: Sequence[str], *,
 
     Args:
         match: a task or puzzle.
-        results: of it alone; None where no run was asked it.
+        results: of this task alone; None where no run was asked.
         notes: sentences below the headline; empty ones are left out.
         colour: colour blocks, or digits.
     """

@@ -23,23 +23,29 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.sweep",
-        description=f"Answer the same puzzles with more and more compute, and write {RESULT} and the curves as a picture. "
-        "Rollouts and views are tried with as many steps as in training.",
+        description=f"Answer the same puzzles with increasing compute, and write {RESULT} and the curves as a picture. "
+        "Rollouts and views use as many steps as in training.",
     )
     flag, default = parser.add_argument, SweepConfig()
     flag("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
     flag("--data", help="puzzles to answer: a name or path (default: those that the run is scored on)")
     flag("--puzzles", type=int, default=200, metavar="N", help="answer N of them (0: all)")
     flag("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
-    flag("--steps", type=int, nargs="*", default=list(default.steps), metavar="N", help="supervision steps to try")
-    flag("--patience", type=int, default=default.patience, metavar="N", help="the same with this patience (0: not)")
+    flag("--steps", type=int, nargs="*", default=list(default.steps), metavar="N", help="numbers of supervision steps to try")
+    flag(
+        "--patience",
+        type=int,
+        default=default.patience,
+        metavar="N",
+        help="also try the same steps with this patience (0: do not)",
+    )
     flag(
         "--rollouts",
         type=int,
         nargs="*",
         default=list(default.rollouts),
         metavar="K",
-        help="rollouts to try",
+        help="numbers of rollouts to try",
     )
     flag("--rollout-noise", dest="noise", type=float, default=default.noise, metavar="STD", help="noise of the rollouts")
     flag("--views", type=int, nargs="*", default=list(default.views), metavar="N", help="views to try")

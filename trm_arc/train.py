@@ -41,14 +41,14 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
             notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
         return trainer, evaluation, notes
 
-    watch = partial(
+    watchers = partial(
         make_watchers,
         settings=settings,
         views=values.evaluate_views,
         pool_votes=values.pool_votes,
         tensorboard=values.tensorboard,
     )
-    carry_out(settings, processes, build, watch)
+    carry_out(settings, processes, build, watchers)
     return 0
 
 

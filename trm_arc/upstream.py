@@ -47,7 +47,7 @@ def make_parser() -> Parser:
     defaults = ", ".join(_DEFAULT_DATA.values())
     kept = f"tasks whose embeddings to keep, and to answer by default (default: {defaults}, by the board)"
     flag("--evaluation-data", metavar="SET", help=kept)
-    flag("--data", metavar="SETS", help="sets that it was trained on with all outputs, by which evaluate finds a leak")
+    flag("--data", metavar="SETS", help="sets that it was trained on with all outputs; evaluate uses them to find leaks")
     add_data_flag(parser)
     return parser
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, metadata, str(values.out)), 1, stale)
     print(f"{reasoner}\n  {note}")
     if not data:
-        print("its training data is not known (--data), so evaluate cannot find answers that it was trained on")
+        print("its training data is not known (--data), so evaluate cannot detect answers that it was trained on")
     print(f"wrote {target}")
     return 0
 

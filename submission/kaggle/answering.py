@@ -108,5 +108,5 @@ def select_usable(checkpoints: Sequence[Path]) -> list[Path]:
         except InputError as error:
             say(f"WARNING: {error}: left out", sys.stderr)
     if checkpoints and not kept:
-        raise InputError(f"{shorten([str(path) for path in checkpoints])}: no checkpoint that can answer; attach another")
+        raise InputError(f"{shorten([str(path) for path in checkpoints])}: none of these checkpoints can be used; attach another")
     return kept

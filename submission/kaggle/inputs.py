@@ -1,4 +1,4 @@
-"""What is attached to a Kaggle notebook, wherever it lies.
+"""What is attached to a Kaggle notebook, in any folder.
 
 Kaggle lays inputs out in several ways (`competitions/SLUG/`, `SLUG/`, `datasets/USER/SLUG/`, ...), so files are searched for by
 name, and bundles by their manifests.
@@ -14,7 +14,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.sources import KAGGLE_INPUT
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
-DEEPEST = 6  # folders below Kaggle's inputs; what we look for lies higher, and other data sets may be large
+DEEPEST = 6  # folders below Kaggle's inputs; our files are less deep, and other data sets may be large
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Bundle:
 
     @property
     def slim(self) -> list[Path]:
-        """Those of them that training cannot go on from."""
+        """Those of them that training cannot continue from."""
         return [self.folder / entry["path"] for entry in self.manifest["checkpoints"] if not entry.get("whole")]
 
 
@@ -47,7 +47,7 @@ class Inputs:
     root: Path = KAGGLE_INPUT
 
     def find_files(self, name: str) -> list[Path]:
-        """Every file of a name, however the inputs are laid out; one that lies there twice, by links, once."""
+        """Every file of a name, for any layout of the inputs; a file that is linked twice is listed once."""
         found, seen = [], set()
         for folder, folders, files in os.walk(self.root, followlinks=True):
             folders.sort()
@@ -60,7 +60,7 @@ class Inputs:
         return found
 
     def find_bundles(self) -> list[Bundle]:
-        """Every bundle that is attached; manifests of something else are passed over."""
+        """Every bundle that is attached; other manifests are ignored."""
         found = []
         for path in self.find_files(MANIFEST):
             try:

@@ -89,13 +89,13 @@ def bring_run(out: Path, inputs: Inputs) -> bool:
     newest = [path.name for path in list_checkpoints(run)][-1:]
     print(f"continuing {run}, step {step}, copied to {out}")
 
-    def left_behind(folder: str, names: list[str]) -> list[str]:
+    def left_out(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if name.startswith(("checkpoint-", ".")) and name not in newest and Path(folder) == run]
 
-    part = out.absolute().with_name(f".writing-{out.name}")  # half a run must not be continued
+    part = out.absolute().with_name(f".writing-{out.name}")  # a partial copy must not be continued
     try:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(run, part, ignore=left_behind, copy_function=shutil.copyfile)
+        shutil.copytree(run, part, ignore=left_out, copy_function=shutil.copyfile)
         part.rename(out)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(part, ignore_errors=True)

@@ -47,7 +47,7 @@ def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Ca
         say(f"no rehearsal: {evaluation} does not exist")
     guesses = f"guesses for the {notebook.tasks} tasks of {notebook.test.name}"
     say(f"wrote {notebook.out}: {guesses}, so that this version can be submitted")
-    say("the scored run answers its own tasks in the whole time")
+    say("the scored run uses its whole time for its own tasks")
     return code
 
 
@@ -78,8 +78,8 @@ def _rehearse(evaluation: Path, settings: Settings, seconds: float, predict: Cal
     truth = TaskSet((task for task in truth if task.id in tasks), truth.name)
     if truth.has_solutions:
         attempts, _ = read_attempts(read_json(out), truth.test_counts, str(out))
-        say(f"the rehearsal's score; one of {time} says little about the whole time's\n")
+        say(f"the score of the rehearsal; {time} say little about a full run\n")
         say(score_table(ranks(truth.solutions, attempts), PASS_AT) + "\n")
     else:
-        say("no score: there is no file of solutions")
+        say("no score: there is no solutions file")
     return code

@@ -349,7 +349,7 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
     assert says("maze-is-for-sudoku") in error
     assert command.refused.flag == "--preset"
     code, _, error = command("evaluate", "--checkpoint", trained, "--data", challenges)
-    assert f"answers sudoku-4x4, and {challenges} holds ARC" in error
+    assert f"answers sudoku-4x4, but {challenges} holds ARC" in error
 
 
 # --- leaks
@@ -716,6 +716,6 @@ def test_made_sets_are_announced_where_there_is_no_bar(
 ) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path))
     sources.generate_set("maze-7x7-easy", "test", 3)
-    assert capsys.readouterr().err == f"making 3 puzzles, maze-7x7-easy test, to be kept as {next(tmp_path.glob('*.gz'))}\n"
+    assert capsys.readouterr().err == f"generating 3 puzzles of maze-7x7-easy test, kept as {next(tmp_path.glob('*.gz'))}\n"
     sources.generate_set("maze-7x7-easy", "test", 3)
     assert capsys.readouterr().err == ""  # it is there

@@ -79,7 +79,7 @@ def assert_sound(results: Results) -> None:
             np.testing.assert_array_equal(right.candidate.grid, truth)
             assert right.rank < answered.pool
     outcomes = score_tests(results)
-    assert all(outcome.ways <= outcome.tried <= 8 for outcome in outcomes)
+    assert all(outcome.symmetries <= outcome.tried <= 8 for outcome in outcomes)
     assert "".join(outcome.describe() for outcome in outcomes) or not fault_table(outcomes)
     for grouping in results.tasks.domain.group_tests(results.tasks):
         rate_groups(grouping, outcomes)

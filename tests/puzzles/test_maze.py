@@ -158,7 +158,7 @@ def test_turned_label_is_right_though_no_label(real: dict) -> None:
         (("S S", "S G"), "3 S (row 1, column 1 and row 1, column 3)"),
         (("S G", "  G"), "two G (row 1, column 3 and row 2, column 3)"),
         (("S#G", " # "), "no path from S to G"),
-        (("S G", " o "), "path in a question (row 2, column 2), where only answers have it"),
+        (("S G", " o "), "path in a question (row 2, column 2); only answers have a path"),
         (("S#G", "   "), None),
     ],
 )
@@ -167,7 +167,7 @@ def test_faults_are_named(rows: tuple[str, ...], fault: str | None) -> None:
 
 
 def test_strange_cell_is_named() -> None:
-    assert find_fault(np.array([[2, 7, 3]], np.uint8)) == "7 is no cell of a maze (row 1, column 2)"
+    assert find_fault(np.array([[2, 7, 3]], np.uint8)) == "7 is not a cell of a maze (row 1, column 2)"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_faults_of_answers_are_named(rows: tuple[str, ...], fault: str | None) -
 def test_faults_of_answers_begin_with_the_question() -> None:
     assert find_answer_fault(read("S  "), read("S  ")) == "the question has a fault: no G"
     assert find_answer_fault(read("S G"), np.array([[2, 9, 3]], np.uint8)) == (
-        "the answer holds 9, which is no cell of a maze (row 1, column 2)"
+        "the answer holds 9, which is not a cell of a maze (row 1, column 2)"
     )
 
 

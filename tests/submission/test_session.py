@@ -17,7 +17,7 @@ import pytest
 from submission.messages import pack_predictions, unpack_predictions
 from submission.page import render_page
 from submission.reading import read_challenges
-from submission.run_log import RunLog, leave_screen
+from submission.run_log import RunLog, discard_output
 from submission.session import Session
 from submission.settings import ADAPTER as ADAPTATION
 from submission.settings import Settings, find_deadline
@@ -472,7 +472,7 @@ def test_screens_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         for screen in (no_room, no_reader, ascii_only, None):
             monkeypatch.setattr(sys, "stdout", screen)
             log.info("räume")
-            leave_screen()
+            discard_output()
     assert b"r\\xe4ume" in ascii_only.buffer.getvalue()
 
 

@@ -399,7 +399,7 @@ def test_lost_metrics_do_not_end_a_run(
     monkeypatch.setattr(loop, "append_line", full_disk)
     assert train(small_trainer(steps=4), tmp_path, LoopConfig(log_every=1), peak=1)
     assert names(tmp_path) == ["04"]
-    assert capsys.readouterr().out.count("No space left on device); the run goes on, lines of metrics are lost") == 1
+    assert capsys.readouterr().out.count("No space left on device); the run continues, but lines of metrics are lost") == 1
 
 
 def test_metrics_without_later_lines_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, durations, devices, processes, text."""
+"""Used by everything else: errors, files, durations, devices, processes, text."""

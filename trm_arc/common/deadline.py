@@ -1,4 +1,4 @@
-"""The time that a program has, counted from its start: made once, and handed down."""
+"""The time limit of a program, counted from its start: made once, and passed down."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _LONGEST = 60  # seconds that a program may take to import itself
 def program_start() -> float:
     """When this program started, by `time.monotonic`: its imports count towards its time limit.
 
-    The system's word is taken unless it makes no sense, as in some sandboxes: then it is when this module was imported.
+    The system's start time is used unless it is implausible, as in some sandboxes; then it is when this module was imported.
     """
     started = time.monotonic() - (time.time() - psutil.Process().create_time())
     return started if _IMPORTED - _LONGEST < started <= _IMPORTED else _IMPORTED
@@ -21,12 +21,12 @@ def program_start() -> float:
 
 @dataclass(frozen=True)
 class Deadline:
-    """When to be done.
+    """When a program must have finished.
 
     Attributes:
-        limit: seconds from the start; None: as long as it takes.
-        start: by the clock.
-        clock: gives seconds; another one than `time.monotonic` in tests, so that no verdict depends on a machine's load.
+        limit: seconds from the start; None: no limit.
+        start: time by the clock.
+        clock: gives seconds; tests use another one than `time.monotonic`, so that no result depends on the machine's load.
     """
 
     limit: float | None = None
@@ -40,12 +40,12 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until the end; infinity where there is none."""
+        """Seconds until the end; infinity if there is no limit."""
         return float("inf") if self.limit is None else self.limit - self.spent
 
     @property
     def has_passed(self) -> bool:
-        """Whether the time is over."""
+        """Whether the time is up."""
         return self.left <= 0
 
     def earlier(self, seconds: float) -> "Deadline":

@@ -13,7 +13,7 @@ PRECISIONS = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-NARROW = {"mps"}  # kinds of devices without float64
+NARROW = {"mps"}  # types of devices without float64
 
 
 class Device(NamedTuple):
@@ -28,12 +28,12 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     """Choose the accelerator if there is one (of several processes, each its own), and bfloat16 where it is native.
 
     Args:
-        device: "auto", or what `torch.device` takes.
+        device: "auto", or what `torch.device` accepts.
         precision: "auto" or one of `PRECISIONS`.
-        why: this precision, if it is not "auto".
+        why: the reason for this precision, if it is not "auto".
 
     Raises:
-        InputError: the device is not there, or the precision is not known or not supported there.
+        InputError: the device does not exist, or the precision is unknown or not supported on it.
     """
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {precision}", flag="--precision")
@@ -46,7 +46,7 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
     if precision == "float64" and chosen.type in NARROW:
-        raise InputError(f"{chosen} does not support float64; take float32, or --device cpu", flag="--precision")
+        raise InputError(f"{chosen} does not support float64; use float32, or --device cpu", flag="--precision")
     if precision != "auto":
         return Device(chosen, PRECISIONS[precision], f"{where}, {precision} ({why})")
     native = _multiplies_bfloat16(chosen)
@@ -59,18 +59,18 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error of torch's means that there is no memory left, on an accelerator or on the host."""
-    # cuBLAS and cuDNN fail on a nearly full card in their own words
+    # cuBLAS and cuDNN fail with messages of their own on a nearly full device
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))
 
 
 def free_memory() -> None:
-    """Give back what torch keeps of an accelerator's memory, after there was not enough."""
+    """Release the accelerator memory that torch caches, after an allocation failed."""
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all that it was given, as before a clock is read."""
+    """Wait until a device has finished all its work, for example before reading a clock."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -83,14 +83,14 @@ def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
             f"{name} is not a kind of device; choose auto, cpu, or the name of an accelerator", flag="--device"
         ) from None
     if chosen.type != "cpu" and (accelerator is None or chosen.type != accelerator.type):
-        raise InputError(f"{name} is not on this machine; leave the flag out to take what there is", flag="--device")
+        raise InputError(f"{name} is not on this machine; leave the flag out to use the device found", flag="--device")
     return chosen
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         # Without matrix tiles (AMX) a CPU is no faster in bfloat16, and less exact.
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # newer than the oldest torch that we run on
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # missing in the oldest torch version that we support
         return bool(capabilities().get("amx_bf16", False))
     module = torch.get_device_module(device)
     properties = module.get_device_properties(device) if hasattr(module, "get_device_properties") else None

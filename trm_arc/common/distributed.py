@@ -1,6 +1,6 @@
 """The processes of a run: one, or several that `accelerate launch` started, each with a share of every batch.
 
-Nothing is wrapped: a step sums gradients over the processes itself, so that one code path serves them all.
+Nothing is wrapped: a step sums gradients over the processes itself, so that there is one code path for all.
 """
 
 import os
@@ -16,7 +16,7 @@ _HALF = (torch.bfloat16, torch.float16)
 
 
 class ProcessGroup:
-    """The processes that train or answer together, seen from this one: the `rank`-th (from 0) of `count`."""
+    """The processes that train or answer together, seen from this one, which has number `rank` (from 0) of `count`."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
@@ -30,7 +30,7 @@ class ProcessGroup:
         """The rows of a batch of `rows` that are this process's.
 
         Raises:
-            InputError: they cannot be shared out evenly.
+            InputError: they cannot be shared evenly.
         """
         if rows % self.count:
             raise InputError(f"{rows} rows cannot be shared evenly by {self.count} processes; use a multiple", flag="batch_size")
@@ -42,7 +42,7 @@ class ProcessGroup:
         return tensor if self.count == 1 else reduce(tensor, "sum")
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of all processes, behind each other; each must have as many."""
+        """The rows of all processes, concatenated; each must have the same number."""
         if self.count == 1:
             return tensor
         if tensor.dtype in _HALF:  # not every backend moves them, but all move bytes
@@ -59,7 +59,7 @@ class ProcessGroup:
 
 
 def leave_process_group() -> bool:
-    """Leave the group when all processes are done; one that just ended would abort in its threads.
+    """Leave the group when all processes are done; one that simply exited would abort in the group's threads.
 
     Returns:
         Whether there were others.

@@ -14,7 +14,7 @@ def parse_duration(text: str) -> float:
     """Seconds of "11h30m", "90s", "1.5h", or a plain number of seconds.
 
     Raises:
-        InputError: not a duration, or none above zero.
+        InputError: not a duration, or not above zero.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     if "".join(number + unit for number, unit in parts) == text and parts:
@@ -52,7 +52,7 @@ def parse_size(text: str) -> int:
     """Bytes of "15MiB", "20MB".
 
     Raises:
-        InputError: not a size, or none above zero.
+        InputError: not a size, or not above zero.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B|B)", text)
     size = int(float(match[1]) * _SIZES[match[2]]) if match else 0

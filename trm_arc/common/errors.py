@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """What a user gave is wrong: the message says what, where and what to do.
+    """Wrong user input: the message says what is wrong, where, and what to do.
 
     Args:
         problem: the sentence, without its place.
@@ -25,7 +25,7 @@ class InputError(ValueError):
 
 
 class OwnError(InputError):
-    """What one of several processes has met alone, so that it has to say it itself."""
+    """An error that only one of several processes has met, so that this process has to print it."""
 
 
 def require_least(name: str, value: int | None, least: int = 1) -> None:
@@ -34,7 +34,7 @@ def require_least(name: str, value: int | None, least: int = 1) -> None:
     Args:
         name: of the value, as a variable or as the flag.
         value: that was given; None where the flag was left out.
-        least: the smallest that means something.
+        least: the smallest valid value.
     """
     if value is not None and value < least:
         flag = "--" + name.removeprefix("--").replace("_", "-")

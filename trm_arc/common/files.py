@@ -1,4 +1,4 @@
-"""Reading JSON with clear errors, and writing files that are either whole or not there."""
+"""Reading JSON with clear errors, and writing files completely or not at all."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ SCORES_FILE, SUBMISSION_FILE = "metrics.json", "submission.json"
 REPORT_FILE, TRACES_FILE = "report.html", "traces.json"
 RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, TRACES_FILE)
 _KEY = re.compile(rb'"\s*:')
-_DEEPEST = 100  # objects and lists in one another; no file of this kit comes near
+_DEEPEST = 100  # levels of nested objects and lists; no file of this kit comes near
 
 
 def read_json(path: Path) -> object:
@@ -48,11 +48,11 @@ def read_json(path: Path) -> object:
         raise InputError(
             f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated", file=path
         ) from None
-    # orjson keeps the last of two equal keys without a word.  Fewer keys than colons after strings: look closer.
+    # orjson silently keeps the last of two equal keys.  If there are fewer keys than colons after strings, look closer.
     try:
         keys = _count_keys(value)
     except RecursionError:
-        raise InputError(f"more than {_DEEPEST} lists and objects in one another, which no file needs", file=path) from None
+        raise InputError(f"lists and objects are nested more than {_DEEPEST} deep", file=path) from None
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
@@ -72,7 +72,7 @@ def _refuse_duplicates(path: Path, pairs: list[tuple[str, object]]) -> dict[str,
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise InputError(f"duplicate id or key {shorten(twice)}; every id may stand once", file=path)
+        raise InputError(f"duplicate id or key {shorten(twice)}; every id and key may occur only once", file=path)
     return dict(pairs)
 
 
@@ -101,18 +101,18 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"cannot be written ({error.strerror}); name a folder that can be written", file=path) from None
+        raise InputError(f"cannot be written ({error.strerror}); name a writable folder", file=path) from None
 
 
 def share(path: Path) -> None:
-    """Give a file the rights that a plainly opened one gets; temporary ones are made for their owner's eyes alone."""
+    """Give a file the permissions of a normally opened one; temporary files can only be read by their owner."""
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)
 
 
 def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
-    """Make `folder` and refuse it at once if nothing can be written there: before hours of work, not after.
+    """Make `folder`, and refuse it if nothing can be written there: before hours of work, not after.
 
     Raises:
         InputError: the folder cannot be made or written, or one of the names is a folder already.
@@ -125,7 +125,7 @@ def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
         raise InputError(f"cannot be written ({error.strerror}); name another folder", file=folder) from None
     for name in names:
         if (folder / name).is_dir():
-            raise InputError("is a folder, where a file will be written; name another place", file=folder / name)
+            raise InputError("is a folder, but a file has to be written there; name another place", file=folder / name)
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -142,7 +142,7 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def read_lines(path: Path) -> list[object]:
-    """The values of a log of one JSON a line; a line that is none (half written by a killed run) is passed over.
+    """The values of a log of one JSON a line; an invalid line (half written by a killed run) is skipped.
 
     Raises:
         InputError: the file is there and cannot be read.
@@ -162,7 +162,7 @@ def read_lines(path: Path) -> list[object]:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a folder for one process; the system lets go of it even when the process is killed.
+    """Lock a folder for one process; the system releases the lock even when the process is killed.
 
     Raises:
         InputError: another process holds it.

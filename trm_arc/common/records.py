@@ -17,17 +17,17 @@ Parsers = Mapping[Any, Callable[[object], Any]]
 
 
 def load_record(kind: type[T], value: object, file: Path | str, parsers: Parsers | None = None, advice: str = "") -> T:
-    """A dataclass or named tuple from an object of plain values, and so on inside.
+    """A dataclass or named tuple from an object of plain values, recursively.
 
     Fields are bool, int, float, str, None, `Literal`, `Enum`, `Any`, other records, and lists, tuples, mappings and unions of
-    these.  A field that is left out takes its default.  A whole number may stand for a float; numbers are finite.
+    these.  A field that is left out takes its default.  A whole number is accepted for a float; numbers are finite.
 
     Args:
-        kind: what to make.
+        kind: the type to build.
         value: parsed JSON or TOML.
         file: for the error.
-        parsers: for further types, as `numpy.ndarray`: they raise ValueError for what they do not take.
-        advice: put behind an error, after a semicolon.
+        parsers: for further types, as `numpy.ndarray`: they raise ValueError for what they do not accept.
+        advice: appended to an error, after a semicolon.
 
     Raises:
         InputError: a field is unknown, missing or of another type, or the record itself refuses its values.
@@ -39,7 +39,7 @@ def load_record(kind: type[T], value: object, file: Path | str, parsers: Parsers
 
 
 def check_record(record: Any) -> None:
-    """Check the types of a record that was made by hand, as `load_record` checks a file's.
+    """Check the types of a record that was built in code, as `load_record` checks a file's.
 
     Raises:
         InputError: a field is of another type, or a number that is not finite.

@@ -1,4 +1,4 @@
-"""Text for a terminal: printable, as wide as it is, in colour where it shows colours."""
+"""Text for a terminal: printable, of its width, in colour if it supports colours."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ def terminal_width() -> int:
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """Text in one line, with control characters and halves of pairs (a task id or a folder's name may hold any) written out.
+    """Text in one line, with control characters and lone surrogates escaped; a task id or a folder's name may hold any.
 
     Args:
         text: untrusted.
-        limit: of characters; what is longer loses its middle.
+        limit: of characters; a longer text is cut in the middle.
     """
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     if limit is None or len(text) <= limit:

@@ -1,6 +1,6 @@
-"""Names that changed: files and command lines that have the old ones go on working.
+"""Names that changed: files and command lines with the old names keep working.
 
-Settings of a checkpoint or of a preset's file take their new names when they are read; a flag says its new name, once.
+Settings of a checkpoint or of a preset's file take their new names when they are read; a renamed flag prints its new name, once.
 """
 
 from collections.abc import Mapping
@@ -16,30 +16,30 @@ SETTINGS: dict[str, str] = {
     "transform_slots": "transform_tokens",
 }  # old name: new name
 VALUES: dict[str, dict[str, str]] = {"canvas": {"lanes": "buckets"}}  # new name of a setting: its old values, with the new ones
-FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are no settings, without their dashes: old name: new name
+FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are not settings, without dashes: old name: new name
 FLAG_VALUES: dict[str, dict[str, str]] = {
     "canvas": {"lanes": "buckets"}
-}  # new name of a flag that is no setting: its old values, with the new ones
+}  # new name of a flag that is not a setting: its old values, with the new ones
 
 
 def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
-    """Settings read from a file under their names and values of today.
+    """Settings read from a file, under their current names and values.
 
     Raises:
-        InputError: a setting is there under its old and its new name.
+        InputError: a setting is given under its old and its new name.
     """
     renewed: dict[str, Any] = {}
     for old, value in settings.items():
         name = SETTINGS.get(old, old)
         if name in renewed or (name != old and name in settings):
-            raise InputError(f"{old} is now {name}, which is given, too; keep one of them", file=file)
+            raise InputError(f"{old} is now called {name}, and both are given; keep one of them", file=file)
         values = VALUES.get(name, {})
         renewed[name] = values.get(value, value) if isinstance(value, str) else value
     return renewed
 
 
 def new_flag(flag: str) -> str | None:
-    """Today's name of a flag that was renamed, with its dashes; None if it was not."""
+    """The current name of a flag that was renamed, with its dashes; None if it was not."""
     names = {old.replace("_", "-"): new.replace("_", "-") for old, new in {**FLAGS, **SETTINGS}.items()}
     for dashes in ("--no-", "--"):
         if flag.startswith(dashes) and (new := names.get(flag.removeprefix(dashes))):
@@ -48,6 +48,6 @@ def new_flag(flag: str) -> str | None:
 
 
 def new_value(flag: str, value: str) -> str | None:
-    """Today's word for a flag's value that was renamed; None if it was not."""
+    """The current name of a flag's value that was renamed; None if it was not."""
     name = flag.removeprefix("--")
     return {**VALUES.get(name.replace("-", "_"), {}), **FLAG_VALUES.get(name, {})}.get(value)

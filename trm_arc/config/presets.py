@@ -25,7 +25,7 @@ from trm_arc.config.settings import SECTIONS, Config, settings
 
 SETTINGS_FILE = "settings.toml"  # a run's own settings, in its folder
 _FOLDER, _ENDING = Path(__file__).parent, ".toml"
-# In this order `--help` lists them; what is not named here follows.
+# The order in `--help`; what is not named here follows.
 _ORDER = (
     *"arc1 arc2 trm trm-mlp single-z multi-z hrm direct arc1-fast arc1-loop arc1-parallel arc1-equilibrium".split(),
     *"sudoku-mlp sudoku-attention maze sudoku-fast maze-fast sudoku-small maze-small demo".split(),
@@ -59,7 +59,7 @@ def load_preset(name_or_path: str | Path) -> Config:
     """The settings of a preset, by its name or by the path of a file, which ends in .toml.
 
     Raises:
-        InputError: no such preset, or its file is not one: the file, and the setting, are named.
+        InputError: no such preset, or its file is invalid; the file and the setting are named.
     """
     return _load(_find(str(name_or_path)), ())
 
@@ -83,7 +83,7 @@ def write_preset(path: Path, config: Config, help_text: str) -> None:
 
 
 def _format(value: str | bool | int | float) -> str:
-    """A value in TOML, which is JSON for all kinds that settings have, but for one character."""
+    """A value in TOML, which equals JSON for all types of settings, except for one character."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -92,7 +92,7 @@ def _load(path: Path, children: Sequence[Path]) -> Config:
     file = _PRESETS.get(path) or _read(path)
     if path.resolve() in children:
         names = (one.stem for one in (*children[children.index(path.resolve()) :], path))
-        raise InputError(f"a circle: {' extends '.join(names)}", file=path, place="extends")
+        raise InputError(f"circular: {' extends '.join(names)}", file=path, place="extends")
     base = Config()
     if file.extends:
         base = _load(_find(file.extends, path), (*children, path.resolve()))
@@ -149,7 +149,7 @@ def _read_all(folder: str) -> dict[Path, _File]:
     return {path: _read(path) for path in sorted((_FOLDER / folder).glob(f"*{_ENDING}"), key=_order)}
 
 
-# The package's own files.  Those whose names start with _ are only there to be extended.
+# The package's own files.  Those whose names start with _ can only be extended.
 _PRESETS, _RECIPES = _read_all("presets"), _read_all("recipes")
 _PUBLIC = {path.stem: path for path in _PRESETS if not path.stem.startswith("_")}
 PRESETS: dict[str, Config] = {name: _load(path, ()) for name, path in _PUBLIC.items()}

@@ -52,7 +52,7 @@ class ModelConfig:
     vocabulary: int = _model(12, "number of tokens; for ARC 12: empty, end of grid, and ten colours")
     gate: Literal["swiglu", "norm-swiglu"] = _model("swiglu", "silu(g) u, or sigmoid(g) RMSNorm(g u), which Muon needs")
     convolution: int = _model(0, "side of a depthwise convolution over the board inside the gated MLP (ConvSwiGLU); 0: none")
-    states: int = _model(1, "scratch states z beside the answer y (k): 1 is TRM, 6 multi-z, 0 single-z", _AT_LEAST_0)
+    states: int = _model(1, "scratch states z besides the answer y (k): 1 is TRM, 6 multi-z, 0 single-z", _AT_LEAST_0)
     networks: int = _model(1, "1: one network updates z and y (TRM); 2: one for each (HRM)")
     latents: int = _model(1, "parallel initial states of a puzzle; the one with the lowest loss is trained", _AT_LEAST_1)
     random_start: bool = _model(False, "draw the initial states of every sample at random; otherwise they are fixed vectors")
@@ -89,7 +89,7 @@ class ModelConfig:
         self._check_meaning()
 
     def _check_meaning(self) -> None:
-        """Refuse values that are valid alone and contradict each other."""
+        """Refuse values that are valid alone but contradict each other."""
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
         if self.states > self.latent_steps:
@@ -100,10 +100,12 @@ class ModelConfig:
             )
         if self.networks == 2 and self.latent_steps == 0:
             raise InputError(
-                "the first of two networks takes the latent steps, and there is none: use --networks 1", flag="networks"
+                "the first of two networks is only used in latent steps, and there are none: use --networks 1", flag="networks"
             )
         if self.latents > 1 and self.noise > 0:
-            raise InputError("the best latent runs again to be trained, and noise would change it: use one of both", flag="noise")
+            raise InputError(
+                "the best latent runs again to be trained, and noise would change it: use only one of the two", flag="noise"
+            )
 
     @property
     def calls(self) -> int:
@@ -145,11 +147,11 @@ class TrainingConfig:
     skip_bad: bool = _data(False, "leave out rows of a file that are not valid puzzles, instead of refusing the file")
     smallest: int = _data(0, "keep only so many evaluation tasks, those with the smallest canvas; 0: all", _AT_LEAST_0)
     canvas: Literal["full", "fit", "buckets"] = _data(
-        "full", "the whole board; the smallest square that holds the evaluation tasks; or squares, each pair in the smallest"
+        "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"
     )
     bucket_sides: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
-    augmentations: int = _data(1000, "transforms sampled for a task, beside the identity", _AT_LEAST_0)
-    translate: bool = _data(True, "place grids at random positions of the window in training")
+    augmentations: int = _data(1000, "transforms sampled for a task, besides the identity", _AT_LEAST_0)
+    translate: bool = _data(True, "place grids at random positions of the canvas in training")
     leave_out: str = _data("", "ids of training tasks to leave out, comma-separated")
     drop_leaks: bool = _data(False, "leave out training tasks that contain a scored answer, instead of refusing them")
 
@@ -177,7 +179,7 @@ class TrainingConfig:
     halting_loss_weight: float = _loss(0.5, "weight of the halting loss", _AT_LEAST_0)
     halt_steps: int = _loss(16, "maximum number of supervision steps; evaluation always runs them all", _AT_LEAST_1)
     halt_exploration: float = _loss(
-        0.1, "probability that a sample must go on for a number of steps drawn from 2 to the maximum", _SHARE
+        0.1, "probability that a sample gets a minimum number of steps, drawn from 2 to the maximum", _SHARE
     )
 
     batch_size: int = _schedule(768, "samples in a batch", _AT_LEAST_1)
@@ -211,7 +213,7 @@ class TrainingConfig:
         for stage in filter(None, (part.strip() for part in self.depth_curriculum.split(","))):
             match = _STAGE.fullmatch(stage)
             if not match:
-                raise InputError(f"{stage!r} is not a stage: write T/n:SHARE, as 1/2:0.3", flag="depth_curriculum")
+                raise InputError(f"{stage!r} is not a stage: write T/n:SHARE, such as 1/2:0.3", flag="depth_curriculum")
             stages.append((float(match[3]), int(match[1]), int(match[2])))
         shares = [0.0, *(share for share, _, _ in stages), 1.0]
         if any(a >= b for a, b in pairwise(shares)):
@@ -260,7 +262,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "Config":
-        """Read back `to_dict`; a setting that is newer than the file takes its default, which is what was done before.
+        """Read back `to_dict`; a setting that is newer than the file gets its default, which is the earlier behaviour.
 
         Raises:
             InputError: a part is missing, or a setting is unknown or out of range.
@@ -270,7 +272,7 @@ class Config:
             if not isinstance(part, dict) or not part:
                 raise InputError(f"settings of {name} are missing", file=where)
         renewed = {name: with_new_names(part, where) for name, part in parts.items()}
-        return load_record(cls, renewed, where, advice="the file is damaged, or of a newer trm_arc")
+        return load_record(cls, renewed, where, advice="the file is damaged, or from a newer trm_arc")
 
     def values(self) -> dict[str, Any]:
         """All settings by name, whichever part they belong to."""
@@ -284,7 +286,7 @@ class Config:
 
 
 class Setting(NamedTuple):
-    """What files and command lines need to know of a setting.
+    """What files and command lines need to know about a setting.
 
     Attributes:
         name: of the field.

@@ -1,1 +1,1 @@
-"""From files to batches: tasks and puzzles, sources, leaks, examples."""
+"""From files to batches: tasks and puzzles, sources, leakage, examples."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-IGNORE_INDEX = 255  # label of a cell that the loss and the exact match pass over
+IGNORE_INDEX = 255  # label of a cell that the loss and the exact match ignore
 
 
 class Batch(NamedTuple):

@@ -13,7 +13,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.task import Task
 
 PATTERN = 1000  # steps after which the schedule repeats
-EOS_MARGIN = 1  # cells beyond a grid's edge that its end-of-grid tokens take
+EOS_MARGIN = 1  # cells beyond a grid's edge that its end-of-grid tokens need
 
 
 class SizeBucket(NamedTuple):
@@ -82,7 +82,7 @@ def make_schedule(pairs: list[int]) -> BucketSchedule:
     """A schedule in proportion to the buckets' pairs, each as evenly spread as possible.
 
     Args:
-        pairs: how many each bucket has; a share of a bucket is rounded to a thousandth, and is never none.
+        pairs: how many each bucket has; a bucket's share is rounded to a thousandth, and is never 0.
     """
     shares = np.array(pairs) / sum(pairs)
     length = 1 if len(pairs) == 1 else PATTERN
@@ -107,7 +107,7 @@ def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
     """Sides of the windows, ascending.
 
     Args:
-        text: sides by commas, or "auto" for those that waste the fewest cells, or "auto:N" for N of them.
+        text: comma-separated sides, or "auto" for those that waste the fewest cells, or "auto:N" for N of them.
         needs: int64 (pairs,), the side that each pair needs.
         board: the largest side.
 
@@ -121,7 +121,9 @@ def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
     try:
         sides = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise InputError(f"sides by commas are expected, as 10,20,30, or auto, got {text!r}", flag="bucket_sides") from None
+        raise InputError(
+            f"comma-separated sides, such as 10,20,30, or auto are expected, got {text!r}", flag="bucket_sides"
+        ) from None
     if sides[0] < 1 or sides[-1] > board:
         raise InputError(f"sides must be from 1 to the board's {board}, got {text}", flag="bucket_sides")
     if sides[-1] < largest:

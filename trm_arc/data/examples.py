@@ -24,7 +24,7 @@ from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.sources import join_tasks
 from trm_arc.data.task import Task, TaskSet, grid_key
 
-# What a key is drawn for: different purposes never share their random bits.
+# What a key is used for: different purposes never share their random bits.
 _VISIT, _CORNER_KEEPER, _PLACE, _STEP, _START = range(5)
 
 
@@ -34,7 +34,7 @@ class Examples:
 
     Attributes:
         domain: the kind of puzzle.
-        entries: what has a row of the task embedding, or rows of it: ids and fingerprints, as a checkpoint keeps them.
+        entries: what owns rows of the task embedding: ids and fingerprints, as a checkpoint keeps them.
         grids: all grids of all tasks; the number of a task indexes `pair_starts`, `keys` and `plan.starts`.
         pairs: int64 (pairs, 2), input and output grid of every pair.
         pair_starts: int64 (tasks + 1,), the pairs of each task.
@@ -128,7 +128,7 @@ def _locate(bucket: SizeBucket, epoch: int, place: np.ndarray, seed: int) -> np.
     return bucket.pairs[bucket.starts[order[visit]] + place - (ends - counts)[visit]]
 
 
-@lru_cache(maxsize=4)  # of millions of puzzles each is large
+@lru_cache(maxsize=4)  # each is large if there are millions of puzzles
 def _order(tasks: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits tasks; many batches share an epoch."""
     return np.random.default_rng([seed, epoch]).permutation(tasks)
@@ -193,9 +193,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
         raise InputError(f"{evaluation.name}: grids of up to {side} rows or columns do not fit the board of {tuple(board)}")
     check_vocabulary(model, evaluation.domain)
     if model.mixer == "mlp" and settings.training.canvas == "buckets":
-        raise InputError(
-            "the MLP mixer has a weight for every position of its board, so there are no buckets for it", flag="canvas"
-        )
+        raise InputError("the MLP mixer has a weight for every position of its board, so it cannot use buckets", flag="canvas")
     window = Window(side, side) if settings.training.canvas == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(
@@ -227,7 +225,7 @@ def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
 def sample_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
     """The plan of a set of tasks: the identity and up to `augmentations` distinct transforms of each.
 
-    A task's transforms depend on its id, its grids and the seed alone, not on its neighbours.
+    A task's transforms depend only on its id, its grids and the seed, not on other tasks.
     """
     tables = []
     for task in tasks:
@@ -241,7 +239,7 @@ def sample_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:
 
 
 def step_seeds(seed: int, step: int) -> tuple[int, int]:
-    """What a step draws from beside its batch: for the halting and noise of its rows, and for the states that they begin with."""
+    """The seeds of what a step samples besides its batch: of the halting and noise of its rows, and of their initial states."""
     return tuple(generator_seeds(np.array([[seed, purpose, step] for purpose in (_STEP, _START)])))
 
 
@@ -251,7 +249,7 @@ def task_key(task_id: str) -> int:
 
 
 def fingerprint(task: Task) -> str:
-    """A short digest of what is visible of a task, by which a checkpoint knows it again."""
+    """A short digest of what is visible of a task, by which a checkpoint recognises it."""
     digest = hashlib.blake2b(digest_size=8)
     for grid in task.visible_grids:
         digest.update(grid_key(grid))

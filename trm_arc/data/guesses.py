@@ -1,4 +1,4 @@
-"""What stands in for attempts that no model gave."""
+"""Guesses in place of attempts that no model gave."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ ATTEMPTS = ("attempt_1", "attempt_2")
 
 
 def guesses(task: "Task | None", number: int) -> Iterator["Grid"]:
-    """Grids to fall back on for a test input, best first; the last two are always distinct, and all that there is without a
-    task.
+    """Grids to fall back on for a test input, best first; the last two are always distinct, and the only ones without
+    a task.
 
-    The stated order: if every demonstration keeps its input's size, the test input itself, then the demonstrations' outputs
+    The order: if every demonstration keeps its input's size, the test input itself, then the demonstrations' outputs
     from the last to the first; else those outputs, then the test input; at the end a single black and a single blue cell.
     """
     if task is not None:
@@ -28,7 +28,7 @@ def guesses(task: "Task | None", number: int) -> Iterator["Grid"]:
 
 
 def fill_attempts(task: "Task | None", number: int, ranked: list["Grid"]) -> list["Grid"]:
-    """The ranked candidates of a test input, made up to two distinct grids with `guesses`."""
+    """The ranked candidates of a test input, filled up to two distinct grids with `guesses`."""
     filled = list(ranked)
     for guess in guesses(task, number):
         if len(filled) >= len(ATTEMPTS):

@@ -12,7 +12,7 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     """Which training tasks would show the model the answer to a scored test input.
 
     A training pair leaks when its input is a test input of the evaluation set.  The order of pairs, and whether a pair is a
-    demonstration or a test, plays no part; nor do ids; and the hidden outputs are not read.
+    demonstration or a test, does not matter, nor do ids; the hidden outputs are not read.
 
     Returns:
         For every evaluation task that leaks, the ids of the training tasks that hold one of its test inputs.

@@ -1,4 +1,4 @@
-"""One task or puzzle by what a user calls it: an id, a file, a row number, or the puzzle itself."""
+"""One task or puzzle by the user's name for it: an id, a file, a row number, or the puzzle itself."""
 
 import difflib
 import os
@@ -28,9 +28,9 @@ class Match:
     """A task or puzzle that was asked for.
 
     Attributes:
-        title: its name, and the set that it stands in.
+        title: its name, and the set that it is in.
         tasks: a set of it alone.
-        note: what else to know of where it was found; may be empty.
+        note: a remark on where it was found; may be empty.
     """
 
     title: str
@@ -45,7 +45,7 @@ class TaskFinder:
     Attributes:
         data: the set to look in, by name or path; None: in `asked`, or else in every named set.
         folder: where to look for named sets first.
-        solutions: solutions file of `data`, if it does not lie beside it.
+        solutions: solutions file of `data`, if it is not beside it.
         asked: what a run was asked, if one is named.
     """
 
@@ -126,14 +126,16 @@ class TaskFinder:
 
     def _find_puzzle(self, puzzles: PuzzleSet, text: str) -> Match:
         if not _is_puzzle(text):
-            raise InputError(f"{text}: neither a row of {puzzles.name} nor a puzzle; a row is a number, as {puzzles.rows[0]}")
+            raise InputError(
+                f"{text}: neither a row of {puzzles.name} nor a puzzle; a row is a number, such as {puzzles.rows[0]}"
+            )
         alone = read_puzzle(text)
         same = find_question(puzzles, alone)
         return Match(_rate(alone), alone) if same is None else _match_puzzle(puzzles, same)
 
 
 def find_question(puzzles: PuzzleSet, one: PuzzleSet) -> int | None:
-    """Where in a set the question of one puzzle stands, from 0: with the same row number, if it stands there more than once."""
+    """Where in a set the question of one puzzle stands, from 0: with the same row number, if it occurs there more than once."""
     if one.domain is not puzzles.domain:
         return None
     places = np.flatnonzero((puzzles.questions == one.questions).all(axis=(1, 2)))

@@ -27,7 +27,7 @@ class PuzzleSet:
         answers: uint8 (n, rows, columns).
         ratings: int64 (n,), the difficulty of each; see the domain.
         rows: int64 (n,), the number of each in its file, from 1.
-        note: what a user should know of the reading; may be empty.
+        note: a remark for the user on how the file was read; may be empty.
     """
 
     name: str
@@ -51,7 +51,7 @@ class PuzzleSet:
 
     @property
     def has_solutions(self) -> bool:
-        """Whether every answer is known, which always holds: those that a file lacks are solved for."""
+        """Whether every answer is known, which is always true: answers that a file lacks are computed."""
         return True
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -69,12 +69,12 @@ class PuzzleSet:
 
     @property
     def test_keys(self) -> list[tuple[str, bytes]]:
-        """By what each puzzle is known again in another set: its question alone; the same may stand in another row."""
+        """What identifies each puzzle in another set: its question alone; the row may be another one."""
         return [("", grid_key(question)) for question in self.questions]
 
     @property
     def columns(self) -> dict[str, list[object]]:
-        """What tells the puzzles apart in a table: their rows."""
+        """What identifies the puzzles in a table: their rows."""
         return {"row": self.rows.tolist()}
 
     def find_tests(self, name: str) -> list[int]:
@@ -106,11 +106,11 @@ class PuzzleSet:
 
     @property
     def shown_cells(self) -> list[int]:
-        """Cells that a page shows of each puzzle, beside the answers given."""
+        """Cells that a page shows of each puzzle, besides the answers given."""
         return [2 * self.questions[0].size] * len(self)
 
     def describe(self) -> str:
-        """What is to be answered, in words."""
+        """A description of what is to be answered."""
         return f"{len(self):,} puzzles of {self.name} ({self.domain.name})" + f"\n{self.note}" * bool(self.note)
 
     def describe_test(self, number: int) -> str:
@@ -123,7 +123,7 @@ class PuzzleSet:
         return replace(self, **arrays)
 
     def without_solutions(self) -> "PuzzleSet":
-        """The same questions with answers that say nothing."""
+        """The same questions, with answers that hold no information."""
         return replace(self, answers=np.zeros_like(self.questions))
 
     def test_grids(self) -> PackedGrids:
@@ -136,7 +136,7 @@ class PuzzleSet:
         return dict.fromkeys(range(len(self)), 1)
 
     def drop_tests(self, which: np.ndarray) -> tuple["PuzzleSet", list[str]]:
-        """The puzzles but for some (bool (n,)); and what the latter are called."""
+        """The puzzles without some of them (bool (n,)); and the names of those."""
         return self.take(~which) if which.any() else self, [f"row {row}" for row in self.rows[which].tolist()]
 
     def input_hashes(self) -> np.ndarray:
@@ -165,4 +165,4 @@ def join_puzzles(sets: list[PuzzleSet]) -> PuzzleSet:
     return replace(first, name="+".join(one.name for one in sets), note=notes, **arrays)
 
 
-AnySet = TaskSet | PuzzleSet  # what a run may learn, and be asked
+AnySet = TaskSet | PuzzleSet  # what a run may train on, and answer

@@ -20,7 +20,7 @@ from trm_arc.data.table import domain_of_file, read_puzzles, write_puzzles
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
 
-EDITION = 1  # of generated sets; another generator makes others, and gets another number
+EDITION = 1  # of generated sets; a changed generator gets another number
 CACHE_VARIABLE = "TRM_ARC_CACHE"
 DEFAULT_COUNT = 1000  # puzzles of a generated set to train on
 
@@ -31,7 +31,7 @@ _PUBLIC = {
 }
 _GENERATED = re.compile(r"(([a-z_]+)-(\d+)x(\d+))(-easy)?")
 _SUFFIXES = (".csv", ".csv.gz")
-# Of what is drawn for a generated set: the sets of a name are the same for everyone, whatever --seed a run has.
+# Seeds of generated sets: a set of a name is the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
 GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
 
@@ -40,11 +40,11 @@ def domain_of_data(names: str, folder: Path | None = None) -> Domain:
     """The domain of some sets, found without reading them whole.
 
     Args:
-        names: names or paths, by commas; of none, ARC.
+        names: comma-separated names or paths; without any, ARC.
         folder: where to look for named sets first.
 
     Raises:
-        InputError: they are of several, or one cannot be found.
+        InputError: they are of several domains, or one cannot be found.
     """
     domains = {name: _domain_of_source(name) for name in listed(names)}
     if len(set(domains.values())) > 1:
@@ -81,7 +81,7 @@ def domain_of_set(name: str) -> tuple["BoardDomain", bool]:
     """
     match = _GENERATED.fullmatch(name)
     if not _is_generated(name) or match[3] != match[4]:
-        raise InputError(f"{name}: no such kind; there are {GENERATED_NAMES}, each with -easy behind it, too")
+        raise InputError(f"{name}: no such kind; there are {GENERATED_NAMES}, each also with -easy after it")
     domain = domain_by_name(match[1])
     domain.check_generated()
     return domain, bool(match[5])
@@ -106,12 +106,12 @@ def load_puzzles(
     """Load sets of puzzles as one.
 
     Args:
-        names: names or paths, by commas, of puzzles.
+        names: comma-separated names or paths of puzzles.
         part: which part of a named set; a path names one file.
         folder: where to look for named sets first.
-        count: keep, or make, so many of each; 0: all of a file, 1,000 of a generated set.
+        count: number to keep or generate of each; 0: all of a file, 1,000 of a generated set.
         seed: of the draw from a file.
-        skip_bad: leave rows out that are no puzzles.
+        skip_bad: leave out rows that are not puzzles.
 
     Raises:
         InputError: a set that cannot be found, read or generated.
@@ -143,15 +143,15 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
     raise InputError(
         f"{name}: not found; put its {part}.csv (or {part}.csv.gz, with the columns question and answer) into a folder "
         f"{_PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are "
-        f"generated here, as {_PUBLIC[name][0]}"
+        f"generated here, such as {_PUBLIC[name][0]}"
     )
 
 
 def test_of(names: str) -> str:
-    """The names that a run on `names` is scored on, if it does not say: the same sets' other part, a file test.csv beside one.
+    """The default names that a run on `names` is scored on: the other part of the same sets, or a file test.csv beside one.
 
     Raises:
-        InputError: a file has none beside it.
+        InputError: a file has no test.csv beside it.
     """
     return ",".join(_test_of(name) for name in listed(names))
 
@@ -164,7 +164,7 @@ def _test_of(name: str) -> str:
     beside = [Path(name).with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *_SUFFIXES)] if train else []
     found = next((path for path in beside if path.exists()), None)
     if found is None:
-        looked = f"no {beside[0].name} beside it" if beside else "nothing says what"
+        looked = f"no {beside[0].name} beside it" if beside else "no test set is known"
         raise InputError(f"{name}: {looked} to score a run on; name a file with --evaluation-data")
     return str(found)
 
@@ -174,11 +174,11 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
 
     Args:
         name: as `sudoku-6x6` or `maze-10x10-easy`.
-        part: "test" is always the same; "train" is made to differ from it.
+        part: "test" is always the same; "train" differs from it.
         count: how many; 0: 1,000, and 300 to be scored on of 4 x 4, of which there are few.
 
     Raises:
-        InputError: there are not so many.
+        InputError: there are not that many.
     """
     domain, easy = domain_of_set(name)
     count = count or (domain.default_count if part == "test" else DEFAULT_COUNT)
@@ -186,16 +186,16 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     if path.exists():
         return read_puzzles(path, f"{name} {part}", domain=domain)
     exclude = generate_set(name, "test").questions if part == "train" else None
-    if not sys.stderr.isatty():  # where there is no bar, and it may take minutes
-        print(f"making {count:,} puzzles, {name} {part}, to be kept as {path}", file=sys.stderr, flush=True)
-    with tqdm(total=count, desc=f"making {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
+    if not sys.stderr.isatty():  # there is no progress bar, and it may take minutes
+        print(f"generating {count:,} puzzles of {name} {part}, kept as {path}", file=sys.stderr, flush=True)
+    with tqdm(total=count, desc=f"generating {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
         made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_puzzles(path, puzzles)
     except (InputError, OSError) as error:
-        print(f"{name}: made again each time, as it cannot be kept ({error}); {CACHE_VARIABLE} names another folder")
+        print(f"{name}: generated again each time, because it cannot be kept ({error}); set {CACHE_VARIABLE} to another folder")
     return puzzles
 
 

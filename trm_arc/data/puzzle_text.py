@@ -38,7 +38,7 @@ def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
         raise InputError(nothing)
     lines = text.rstrip("\n").split("\n")
     if "#" in text or set().union(*lines) <= set(CHARACTERS):
-        side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors cut the blanks at the end of a line
+        side = max(len(lines), *(len(line.rstrip(" ")) for line in lines))  # editors remove the blanks at the end of a line
         board = "".join(line.rstrip(" ").ljust(side) for line in lines)
     else:
         board = "".join(character for line in lines for character in line if character not in " |-+─│┌┬┐├┼┤└┴┘")

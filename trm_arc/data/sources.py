@@ -10,7 +10,7 @@ from trm_arc.common.files import read_json
 from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_task
 
 DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
-KAGGLE_INPUT = Path(os.environ.get(INPUT_VARIABLE) or "/kaggle/input")  # another place stands in for it where Kaggle is played
+KAGGLE_INPUT = Path(os.environ.get(INPUT_VARIABLE) or "/kaggle/input")  # another folder in a simulated Kaggle
 
 # What each name may be called below a data folder: files as the TRM repository has them, folders as Kaggle and the public
 # ARC and ConceptARC repositories lay them out.  The first that exists is taken.
@@ -67,9 +67,9 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     try:
         is_folder, exists = path.is_dir() and not named, path.exists()
     except OSError as error:
-        raise InputError(f"cannot be looked up ({error.strerror})", file=source) from None
+        raise InputError(f"cannot be accessed ({error.strerror})", file=source) from None
     if solutions is not None and (named or is_folder):
-        raise InputError("brings its own solutions; a solutions file goes with a challenges file alone", file=source)
+        raise InputError("has its own solutions; a solutions file is only for a challenges file", file=source)
     if named:
         return _load_named(str(source), folder)
     if is_folder:
@@ -85,7 +85,7 @@ def _load_named(name: str, folder: Path | None) -> TaskSet:
         for place in _PLACES[name]:
             path = root / place
             if not path.exists() or (place in _YEARLESS and root != folder):
-                continue  # below Kaggle's inputs a bare `arc-agi_training_challenges.json` says nothing of its year
+                continue  # below Kaggle's inputs a bare `arc-agi_training_challenges.json` does not show its year
             tasks = _load_folder(path) if path.is_dir() else _load_file(path, None, name)
             if place in _YEARLESS and len(tasks) != ARC1_TASKS:
                 raise InputError(
@@ -117,7 +117,7 @@ def _named_folder(folder: Path | None) -> Path | None:
 
 
 def data_roots(folder: Path | None) -> Iterator[Path]:
-    """Folders below which named sets may lie: the one that is named, then Kaggle's.
+    """Folders below which named sets may be: the one that is named, then Kaggle's.
 
     Args:
         folder: named; the environment's TRM_ARC_DATA if None.
@@ -189,7 +189,7 @@ def load_listed(names: str, folder: Path | None = None) -> TaskSet:
     """Load several task sets as one.
 
     Args:
-        names: names or paths, by commas; none give an empty set.
+        names: comma-separated names or paths; none give an empty set.
         folder: where to look for named sets first.
 
     Raises:
@@ -199,7 +199,7 @@ def load_listed(names: str, folder: Path | None = None) -> TaskSet:
 
 
 def join_tasks(sets: list[TaskSet]) -> TaskSet:
-    """Put several sets into one, in order.  A task that stands in two of them unchanged is kept once; one that shares its id
+    """Put several sets into one, in order.  A task that is in two of them unchanged is kept once; one that shares its id
     with a different task is renamed to `set:id`, so that no task is lost."""
     joined: dict[str, Task] = {}
     for tasks in sets:

@@ -38,7 +38,7 @@ class _Chunk(NamedTuple):
 
 
 class _Puzzles(NamedTuple):
-    """Rows that were read and found sound; keys (uint64) say which are kept where not all are."""
+    """Rows that were read and are valid; keys (uint64) say which are kept if not all are."""
 
     questions: np.ndarray
     answers: np.ndarray
@@ -48,7 +48,7 @@ class _Puzzles(NamedTuple):
 
 
 class BadRows:
-    """What to do with rows that are no puzzles."""
+    """What to do with rows that are not puzzles."""
 
     def __init__(self, path: Path, *, skip: bool) -> None:
         self.path, self.skip, self.count, self.first = path, skip, 0, ""
@@ -76,13 +76,13 @@ def read_puzzles(
     Args:
         path: of the file; ending in .gz, it is compressed.
         name: of the set, for messages.
-        count: keep so many rows, drawn by the seed alone; 0: all.
+        count: number of rows to keep, drawn by the seed alone; 0: all.
         seed: see above.
-        skip_bad: leave rows out that are no puzzles, instead of refusing the file.
+        skip_bad: leave out rows that are not puzzles, instead of refusing the file.
         domain: of the puzzles; None: that of its first boards.
 
     Raises:
-        InputError: a file that cannot be read, or a row that is no puzzle, with the reason.
+        InputError: a file that cannot be read, or a row that is not a puzzle, with the reason.
     """
     bad, kept = BadRows(path, skip=skip_bad), None
     for chunk in _stream(path):
@@ -92,17 +92,17 @@ def read_puzzles(
         kept = kept or _Keeper(domain, count, bad)
         kept.add(_read_chunk(chunk, domain, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
-        why = f" (of {bad.count} rows none is one; {bad.first})" if bad.count else ""
+        why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
         raise InputError(f"no puzzles here{why}", file=path)
     note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
     return PuzzleSet(name, domain, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
 
 
 def domain_of_file(path: Path) -> "BoardDomain":
-    """The domain of a file's puzzles, by its first rows that tell.
+    """The domain of a file's puzzles, by the first rows that show it.
 
     Raises:
-        InputError: the file cannot be read, or no row tells.
+        InputError: the file cannot be read, or no row shows the domain.
     """
     bad = BadRows(path, skip=True)
     for chunk in _stream(path):
@@ -143,7 +143,7 @@ def _stream(path: Path) -> Iterator[_Chunk]:
     except UnicodeDecodeError:
         raise InputError("not UTF-8 text; save the file as UTF-8 CSV", file=path) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError("truncated or damaged; fetch the file again", file=path) from None
+        raise InputError("truncated or damaged; download the file again", file=path) from None
     except csv.Error as error:
         raise InputError(f"not CSV ({error})", file=path) from None
     except OSError as error:
@@ -164,7 +164,7 @@ def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> It
     def make() -> _Chunk:
         return _Chunk(first, column(question), column(answer), column(rating))
 
-    for row in filter(None, lines):  # an empty line is no row
+    for row in filter(None, lines):  # an empty line is not a row
         rows.append(row)
         if len(rows) == CHUNK:
             yield make()
@@ -174,7 +174,7 @@ def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> It
 
 
 def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -> _Puzzles:
-    """The sound rows of a chunk; answers that the file lacks are zeros, ratings that it lacks -1."""
+    """The valid rows of a chunk; missing answers are zeros, missing ratings -1."""
     size, count = int(np.prod(domain.shape)), len(chunk.questions)
     faults: dict[int, str] = {}
     blank = domain.characters[0] * size
@@ -199,7 +199,7 @@ def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -
         if text.strip().isdecimal() and len(text.strip()) < 10:
             ratings[at] = int(text)
         elif text.strip():
-            faults.setdefault(at, f"the rating is no number from 0 to 999,999,999: {text[:20]!r}")
+            faults.setdefault(at, f"the rating is not a number from 0 to 999,999,999: {text[:20]!r}")
     for at in sorted(faults):
         bad.meet(chunk.first + at, faults[at])
     rows = chunk.first + np.arange(count)
@@ -209,7 +209,7 @@ def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -
 
 
 class _Keeper:
-    """The rows that are kept: all, or those of the smallest keys, which makes a draw that one pass can do.
+    """The rows that are kept: all, or those with the smallest keys, which gives a random sample in one pass.
 
     Args:
         domain: of the puzzles.
@@ -223,7 +223,7 @@ class _Keeper:
         self.held, self.limit = 0, None
 
     def add(self, new: _Puzzles) -> None:
-        """Take rows in; those that cannot be kept are not solved."""
+        """Add rows; those that cannot be kept are not solved."""
         if self.limit is not None:
             new = _take(new, new.keys < self.limit)
         new = self._solve(new)
@@ -248,7 +248,7 @@ class _Keeper:
         self.parts, self.held = [whole], len(whole.rows)
 
     def finish(self) -> _Puzzles | None:
-        """What is kept, in the order of the file; None if it is nothing."""
+        """The rows that are kept, in the order of the file; None if there are none."""
         self._prune()
         return self.parts[0] if self.held else None
 

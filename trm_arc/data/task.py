@@ -62,14 +62,14 @@ class Task:
 
 
 class TaskSet:
-    """An ordered set of tasks; answers to an index, a slice and a task id.
+    """An ordered set of tasks; takes an index, a slice or a task id.
 
     Args:
         tasks: the tasks, each id once.
         name: where they come from, for messages.
 
     Raises:
-        InputError: an id stands twice.
+        InputError: an id occurs twice.
     """
 
     note = ""
@@ -129,7 +129,7 @@ class TaskSet:
         """
         unknown = [task.id for task in self.tasks if any(pair.output is None for pair in task.test)]
         if unknown:
-            raise InputError(f"{self.name}: no solutions of {shorten(unknown)}")
+            raise InputError(f"{self.name}: no solutions for {shorten(unknown)}")
         return [[pair.output for pair in task.test] for task in self.tasks]
 
     @property
@@ -154,12 +154,12 @@ class TaskSet:
 
     @property
     def test_keys(self) -> list[tuple[str, bytes]]:
-        """By what each test input is known again in another set: its name and its grid."""
+        """What identifies each test input in another set: its name and its grid."""
         return [(name, grid_key(question)) for name, question in zip(self.names, self.questions, strict=True)]
 
     @property
     def columns(self) -> dict[str, list[object]]:
-        """What tells the test inputs apart in a table: their tasks and numbers."""
+        """What identifies the test inputs in a table: their tasks and numbers."""
         return {"task": [task.id for task, _ in self.tests], "test": [number + 1 for _, number in self.tests]}
 
     def find_tests(self, name: str) -> list[int]:
@@ -167,7 +167,7 @@ class TaskSet:
         return [number for number, (task, _) in enumerate(self.tests) if task.id == name]
 
     def fill_attempts(self, answers: list[list[Grid]]) -> list[list[Grid]]:
-        """What counts as answered, best first: the answers to every test input, made up to two with guesses."""
+        """What counts as answered, best first: the answers to every test input, filled up to two with guesses."""
         return [fill_attempts(task, number, grids) for (task, number), grids in zip(self.tests, answers, strict=True)]
 
     def are_valid(self, answers: list[list[Grid]]) -> np.ndarray:
@@ -186,11 +186,11 @@ class TaskSet:
 
     @property
     def shown_cells(self) -> list[int]:
-        """Cells that a page shows of each test input, beside its answers; a task's demonstrations are shown once."""
+        """Cells that a page shows of each test input, besides its answers; a task's demonstrations are shown once."""
         return [sum(grid.size for grid in task.visible_grids) if number == 0 else 0 for task, number in self.tests]
 
     def describe(self) -> str:
-        """What is to be answered, in words."""
+        """A description of what is to be answered."""
         return f"{len(self)} tasks, {self.outputs} test outputs of {self.name}"
 
     def describe_test(self, number: int) -> str:
@@ -202,7 +202,7 @@ class TaskSet:
         return pack_grids(self.questions)
 
     def input_hashes(self) -> np.ndarray:
-        """Hashes (int64 (outputs,)) of the test inputs, by which they are known again."""
+        """Hashes (int64 (outputs,)) of the test inputs, which identify them."""
         return hash_grids(self.test_grids()).view(np.int64)
 
     def drop_tests(self, which: np.ndarray) -> tuple["TaskSet", list[str]]:
@@ -224,7 +224,7 @@ class TaskSet:
         return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name) if ids else self
 
     def smallest(self, count: int) -> "TaskSet":
-        """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes play no part.
+        """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes do not matter.
 
         Raises:
             InputError: there are fewer tasks than that.
@@ -235,7 +235,7 @@ class TaskSet:
 
 
 def parse_grid(value: object, file: Path | str | None = None, task: str | None = None, place: str = "") -> Grid:
-    """Check and convert one grid from JSON; `file`, `task` and `place` ("test pair 1, input") say where it stands.
+    """Check and convert one grid from JSON; `file`, `task` and `place` ("test pair 1, input") say where it is.
 
     Raises:
         InputError: not a list of equally long rows of 1 to 30 integers from 0 to 9.

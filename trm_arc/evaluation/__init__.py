@@ -1,1 +1,1 @@
-"""Scores, results on disk, what became of every test, comparisons, traces."""
+"""Scores, results on disk, outcomes of every test, comparisons, traces."""

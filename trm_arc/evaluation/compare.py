@@ -20,7 +20,7 @@ NOISE = 0.05  # a difference that chance alone makes as often as this, or more o
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of the test inputs that two evaluations share, and whose right answers are known.
+    """The outcomes of the test inputs that two evaluations share and whose right answers are known.
 
     Attributes:
         shared: how many there are.
@@ -29,7 +29,7 @@ class Comparison:
         gained: what the second solves and the first does not, by name.
         lost: what the first solves and the second does not, by name.
         both: how many both solve.
-        neither: how many none solves.
+        neither: how many neither solves.
         same_answers: how many have the same first answer in both.
         p_value: of McNemar's exact test.
     """
@@ -55,7 +55,7 @@ class Comparison:
         return (self.both + self.neither) / self.shared
 
     def conclude(self) -> str:
-        """What follows, in a sentence."""
+        """The conclusion, in a sentence."""
         if not self.gained and not self.lost:
             return "Both solve the same."
         points = 100 * (self.second.value - self.first.value)
@@ -119,7 +119,7 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         f"{shown.shared} test inputs in both:",
         f"  {first:{_NAME}}  {shown.first}",
         f"  {second:{_NAME}}  {shown.second}",
-        f"  solved by both {shown.both}, by none {shown.neither}: they agree on {shown.agreement:.1%}",
+        f"  solved by both {shown.both}, by neither {shown.neither}: they agree on {shown.agreement:.1%}",
         f"  the same first answer: {shown.same_answers}",
         *_list("gained", shown.gained),
         *_list("lost", shown.lost),

@@ -20,7 +20,7 @@ from trm_arc.model.checkpoint import Checkpoint, domain_of_checkpoint, load_chec
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Checkpoints that vote together: where they lie, and the first of them; the others are loaded one at a time."""
+    """Checkpoints that vote together: where they are, and the first of them; the others are loaded one at a time."""
 
     paths: Sequence[Path]
     first: Checkpoint
@@ -41,7 +41,7 @@ class Ensemble:
             yield load_checkpoint(path)
 
     def check_tasks(self, tasks: AnySet, *, drop_leaks: bool) -> AnySet:
-        """The tasks that all members may be scored on, asked before the first has computed for hours.
+        """The tasks that all members may be scored on, checked before the first one computes for hours.
 
         Args:
             drop_leaks: leave out tasks whose answers one was trained on, instead of refusing.
@@ -52,7 +52,7 @@ class Ensemble:
         for path in self.paths[1:]:
             domain = domain_of_checkpoint(path)
             if domain is not tasks.domain:
-                raise InputError(f"answers {domain.title}, and {tasks.name} holds {tasks.domain.title}", file=path)
+                raise InputError(f"answers {domain.title}, but {tasks.name} holds {tasks.domain.title}", file=path)
         for member in self.members() if tasks.has_solutions else ():
             tasks = check_not_trained_on(member, tasks, drop=drop_leaks)
         return tasks

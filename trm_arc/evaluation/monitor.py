@@ -25,7 +25,7 @@ def make_tracker(out: Path) -> Tracker:
         InputError: TensorBoard is not installed.
     """
     if not is_tensorboard_available():
-        raise InputError("it is not installed; `pip install tensorboard`, or leave the flag out", flag="--tensorboard")
+        raise InputError("TensorBoard is not installed; `pip install tensorboard`, or leave the flag out", flag="--tensorboard")
     tracker = TensorBoardTracker("tensorboard", str(out))
     tracker.start()
     return lambda line, step: tracker.log(line, step=step)
@@ -43,7 +43,7 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
         InputError: no solutions are known.
     """
     if not tasks.has_solutions:
-        raise InputError(f"no solutions of {tasks.name} are known here, so there is nothing to score", flag="--evaluate-every")
+        raise InputError(f"no solutions of {tasks.name} are known, so there is nothing to score", flag="--evaluate-every")
     pool: list[Predictions] = []
 
     def evaluate(on_batch: Callable[[], object]) -> dict[str, float]:

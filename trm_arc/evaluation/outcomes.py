@@ -1,4 +1,4 @@
-"""What became of every test input, sorted: solved at which attempt or how it was missed, and by what misses differ."""
+"""The outcome of every test input: solved at which attempt, or how it was missed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trm_arc.evaluation.score import Rate, rate
 
 
 class Outcome(StrEnum):
-    """What became of a test input, the best first."""
+    """The outcome of a test input, the best first."""
 
     FIRST = "first"
     SECOND = "second"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 OUTCOME_TITLES = {
     Outcome.FIRST: "solved by the first attempt",
     Outcome.SECOND: "solved by the second attempt",
-    Outcome.VALID: "another right answer than the expected one",
+    Outcome.VALID: "right, but not the expected answer",
     Outcome.OUTVOTED: "right answer in the pool, but outvoted",
     Outcome.NOT_GENERATED: "right answer not generated",
     Outcome.UNKNOWN: "right answer not known",
@@ -58,18 +58,18 @@ class TestOutcome(NamedTuple):
     """How a test input did.
 
     Attributes:
-        outcome: what became of it.
+        outcome: solved at which attempt, or not.
         fault: how it was missed; None where it was not, or where that is not known.
         cells: cells that differ from the truth in the nearest attempt of the right size (of puzzles the first answer is the one
             attempt); None if no attempt has that size.
         rank: place of the right answer among all, from 1; None if no view gave it.
         seen: views that gave the right answer.
-        views: views that were looked at.
-        ways: under how many of the orientations that were tried the right answer was given; 0 where views do not differ so.
+        views: views that were predicted.
+        symmetries: number of tried orientations under which the right answer was given; 0 if views have no orientations.
         tried: how many orientations were tried.
     """
 
-    __test__ = False  # pytest takes what is called Test for tests
+    __test__ = False  # else pytest would collect a class of this name
 
     outcome: Outcome
     fault: Fault | None
@@ -77,13 +77,13 @@ class TestOutcome(NamedTuple):
     rank: int | None
     seen: int
     views: int
-    ways: int
+    symmetries: int
     tried: int
 
     def describe(self) -> str:
         """How it was missed, in words; empty if it was not."""
         if self.fault in (Fault.RANK, Fault.ONLY_SOME_SYMMETRIES):
-            under = f", under {self.ways} of {self.tried} symmetries" if self.tried > 1 else ""
+            under = f", under {self.symmetries} of {self.tried} symmetries" if self.tried > 1 else ""
             return f"right answer at rank {self.rank}, given by {self.seen} of {self.views} views{under}"
         if self.fault is Fault.CELLS:
             return f"right size, {self.cells} wrong cell{'s' if self.cells != 1 else ''}"
@@ -101,21 +101,21 @@ def score_tests(results: Results) -> list[TestOutcome]:
 def _score(result: TestResult, attempts: list[Grid], truth: Grid | None, valid: bool) -> TestOutcome:
     right, several = result.right, len(result.views) > 1
     tried = sum(count > 0 for count in result.views) if several else 0
-    ways = sum(votes > 0 for votes in right.candidate.symmetry_votes) if several and right else 0
+    symmetries = sum(votes > 0 for votes in right.candidate.symmetry_votes) if several and right else 0
     outcome = _outcome(attempts, truth, valid, right is not None)
     same = [] if truth is None else [grid for grid in attempts if grid.shape == truth.shape]
     cells = min((int((grid != truth).sum()) for grid in same), default=None)
     fault = None
     if outcome is Outcome.OUTVOTED:
-        fault = Fault.RANK if 0 < tried == ways else Fault.ONLY_SOME_SYMMETRIES
+        fault = Fault.RANK if 0 < tried == symmetries else Fault.ONLY_SOME_SYMMETRIES
     elif outcome is Outcome.NOT_GENERATED:
         fault = Fault.NO_PREDICTION if not result.candidates else Fault.SIZE if cells is None else Fault.CELLS
     seen, rank = (right.candidate.votes, right.rank + 1) if right else (0, None)
-    return TestOutcome(outcome, fault, cells, rank, seen, sum(result.views), ways, tried)
+    return TestOutcome(outcome, fault, cells, rank, seen, sum(result.views), symmetries, tried)
 
 
 def _outcome(attempts: list[Grid], truth: Grid | None, valid: bool, in_pool: bool) -> Outcome:
-    """What became of a test input: by which attempt it was solved, or whether some view gave the right answer."""
+    """The outcome of a test input: by which attempt it was solved, or whether some view gave the right answer."""
     if truth is None:
         return Outcome.UNKNOWN
     solved = next((SOLVED[n] for n, grid in enumerate(attempts) if np.array_equal(grid, truth)), None)
@@ -123,13 +123,13 @@ def _outcome(attempts: list[Grid], truth: Grid | None, valid: bool, in_pool: boo
 
 
 def count_outcomes(outcomes: Sequence[TestOutcome]) -> dict[str, int]:
-    """How often each outcome came about, the best first; those that did not are left out."""
+    """The count of each outcome that occurred, the best first."""
     counts = Counter(outcome.outcome for outcome in outcomes)
     return {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
 
 
 def count_faults(outcomes: Sequence[TestOutcome]) -> dict[str, int]:
-    """How often each kind of miss came about, the nearest to right first; those that did not are left out."""
+    """The count of each kind of miss that occurred, the nearest to right first."""
     counts = Counter(outcome.fault for outcome in outcomes)
     return {fault.value: counts[fault] for fault in Fault if counts[fault]}
 
@@ -138,7 +138,7 @@ def fault_table(outcomes: Sequence[TestOutcome]) -> str:
     """The kinds of misses as text for a terminal, within 80 columns; empty if nothing was missed."""
     counts = count_faults(outcomes)
     lines = [f"  {count:5}  {FAULT_TITLES[Fault(fault)]}" for fault, count in counts.items()]
-    return "\n".join([f"{sum(counts.values())} missed, by how:", *lines]) if lines else ""
+    return "\n".join([f"{sum(counts.values())} missed, by kind:", *lines]) if lines else ""
 
 
 def score_results(results: Results) -> tuple[dict[str, Any], str]:

@@ -13,7 +13,7 @@ from trm_arc.evaluation.score import CONFIDENCE, Headline, Rate, rate
 _KINDS = ("exact", "valid")
 _MEANING = {
     "exact": "the expected answer, cell by cell",
-    "valid": "a right answer by the rules, whichever",
+    "valid": "any answer that is right by the rules",
     "cell": "cells that are right",
 }
 
@@ -67,7 +67,7 @@ class PuzzleScores:
         """The scores that matter most."""
         return [
             Headline("exact", self.rate("exact"), "The expected answer, cell by cell."),
-            Headline("valid", self.rate("valid"), "A right answer by the rules, whichever."),
+            Headline("valid", self.rate("valid"), "Any answer that is right by the rules."),
         ]
 
     def document(self) -> dict[str, Any]:

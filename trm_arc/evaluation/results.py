@@ -1,4 +1,4 @@
-"""An evaluation as it is kept: what was asked, the best candidates with their votes, and what became of the right answer.
+"""The results of an evaluation: what was asked, the best candidates with their votes, and the rank of the right answer.
 
 All domains share one format, predictions.json.  predictions.csv beside it is for other programs, and is never read.
 """
@@ -38,16 +38,16 @@ class TruthRank:
 
 @dataclass(frozen=True)
 class TestResult:
-    """What came of one test input.
+    """The result of one test input.
 
     Attributes:
         candidates: best first, at most `LISTED`.
-        views: how many views were looked at, by the domain's orientations, or all in one number.
+        views: number of predicted views per orientation of the domain, or all in one number.
         pool: how many distinct answers they gave.
         right: the right answer, where it is known and some view gave it.
     """
 
-    __test__ = False  # pytest takes what is called Test for tests
+    __test__ = False  # else pytest would collect a class of this name
 
     candidates: list[Candidate]
     views: tuple[int, ...]
@@ -56,12 +56,12 @@ class TestResult:
 
     @property
     def ranked(self) -> dict[int, Candidate]:
-        """What is kept, by rank from 0: the best candidates, and the right answer wherever it stands."""
+        """What is kept, by rank from 0: the best candidates, and the right answer at any rank."""
         ranked = dict(enumerate(self.candidates))
         return ranked | {self.right.rank: self.right.candidate} if self.right else ranked
 
-    def is_sound(self, truth: Grid | None) -> bool:
-        """Whether the numbers can be of one evaluation."""
+    def is_consistent(self, truth: Grid | None) -> bool:
+        """Whether the numbers do not contradict each other."""
         listed, right = self.candidates, self.right
         every = [*listed, right.candidate] if right else listed
         if min((*self.views, self.pool)) < 0 or not all(map(_is_candidate, every)):
@@ -88,8 +88,8 @@ class _File:
         format: `FORMAT`.
         version: `VERSION`.
         domain: its name.
-        metadata: how the answers came about.
-        orientations: what the numbers of views and votes are of.
+        metadata: how the answers were made.
+        orientations: to which the numbers of views and votes belong.
         tasks: what was asked, as the domain writes it.
         results: of every test input, in order.
     """
@@ -108,7 +108,7 @@ class Results:
     """An evaluation.
 
     Attributes:
-        metadata: how the answers came about, as in metrics.json.
+        metadata: how the answers were made, as in metrics.json.
         tasks: what was asked, with the solutions that are known.
         answers: of every test input, in order.
     """
@@ -124,7 +124,7 @@ class Results:
 
     @cached_property
     def attempts(self) -> list[list[Grid]]:
-        """What counts as answered, best first: the candidates, and guesses behind them where the domain has some."""
+        """What counts as answered, best first: the candidates, then guesses if the domain has some."""
         return self.tasks.fill_attempts(self.grids)
 
     @cached_property
@@ -151,10 +151,10 @@ def find_right(candidates: Sequence[Candidate], truth: Grid | None) -> TruthRank
 
 
 def make_results(metadata: Mapping[str, Any], tasks: AnySet, ranked: Sequence[list[Candidate]], views: np.ndarray) -> Results:
-    """What there is to keep of an evaluation.
+    """The results of an evaluation, as they are kept.
 
     Args:
-        metadata: how the answers came about.
+        metadata: how the answers were made.
         tasks: what was asked.
         ranked: all candidates of every test input, in order, best first.
         views: int64 (outputs, orientations or 1), from `count_views`.
@@ -167,7 +167,7 @@ def make_results(metadata: Mapping[str, Any], tasks: AnySet, ranked: Sequence[li
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write an evaluation, whole enough for `read_results`.
+    """Write an evaluation for `read_results`.
 
     Raises:
         InputError: it cannot be written.
@@ -198,7 +198,7 @@ def read_results(path: Path) -> Results:
     """
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"no predictions of this trm_arc; {ADVICE}", file=path)
+        raise InputError(f"not predictions of this trm_arc; {ADVICE}", file=path)
     if document.get("version") != VERSION:
         problem = f"predictions of version {document.get('version')}, and this trm_arc reads version {VERSION}; {ADVICE}"
         raise InputError(problem, file=path)
@@ -220,7 +220,7 @@ def read_results(path: Path) -> Results:
         for result, truth in zip(content.results, tasks.truths, strict=True)
     ]
     for result, test, truth in zip(answers, tasks.names, tasks.truths, strict=True):
-        if len(result.views) != (len(domain.orientations) or 1) or not result.is_sound(truth):
+        if len(result.views) != (len(domain.orientations) or 1) or not result.is_consistent(truth):
             raise InputError(f"damaged, its numbers contradict each other; {ADVICE}", file=path, task=test)
     return Results(content.metadata, tasks, answers)
 
@@ -264,7 +264,7 @@ def find_results(path: Path) -> Results:
         file = next((file for file in (folder / PREDICTIONS_FILE, path) if file.is_file()), None)
         is_folder, exported = path.is_dir(), (folder / ANSWERS_FILE).is_file()
     except OSError as error:
-        raise InputError(f"cannot be looked up ({error.strerror})", file=path) from None
+        raise InputError(f"cannot be accessed ({error.strerror})", file=path) from None
     if file is not None and file.suffix == Path(ANSWERS_FILE).suffix:
         raise InputError(f"a table for other programs, which is not read; name the {PREDICTIONS_FILE} beside it", file=path)
     if file is not None and file.suffix != Path(PREDICTIONS_FILE).suffix:

@@ -39,14 +39,14 @@ class Rate:
 def rate(solved: float, trials: int) -> Rate:
     """The rate of `solved` of `trials` with its Wilson interval.
 
-    Source: Wilson, "Probable inference", JASA 1927.  For a fractional count it is on the safe side, as a mean of fractions
-    varies less than one of zeros and ones.
+    Source: Wilson, "Probable inference", JASA 1927.  For a fractional count it is conservative, as a mean of fractions varies
+    less than one of zeros and ones.
 
     Raises:
         ValueError: no trials.
     """
     if trials < 1:
-        raise ValueError("a rate of nothing: at least one trial is needed")
+        raise ValueError("at least one trial is needed")
     share, z = solved / trials, float(ndtri(0.5 + CONFIDENCE / 2))
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
@@ -121,11 +121,11 @@ class PassScores:
     places: list[list[int | None]]
     longest: int
 
-    pool_meaning = "by at least one view (or guess), voted first or not: what a perfect choice could solve"
+    pool_meaning = "by at least one view (or guess), at any rank: the score of a perfect selection"
 
     @property
     def cutoffs(self) -> tuple[int, ...]:
-        """The K that say something of so many candidates."""
+        """The cutoffs that are meaningful for this number of candidates."""
         return tuple(k for k in CUTOFFS if k <= 2 or k <= self.longest)
 
     def means(self) -> dict[str, float]:

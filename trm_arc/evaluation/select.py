@@ -1,4 +1,4 @@
-"""What an evaluation says of one task or puzzle."""
+"""The results of an evaluation for one task or puzzle."""
 
 from dataclasses import replace
 

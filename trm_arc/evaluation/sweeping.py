@@ -25,7 +25,7 @@ class SweepConfig:
 
     Attributes:
         steps: supervision steps.
-        patience: with which the same steps are tried again; 0: not.
+        patience: with which the same steps are tried again; 0: they are not.
         rollouts: of a view.
         noise: of the rollouts.
         views: of a puzzle.
@@ -52,7 +52,7 @@ class SweepConfig:
 
 
 class Point(NamedTuple):
-    """What one way to refine answers came to.
+    """The result of one configuration of a sweep.
 
     Attributes:
         kind: what is varied: steps, patience, rollouts or views.
@@ -84,7 +84,7 @@ class Point(NamedTuple):
 
 
 class Sweep:
-    """Answers the same puzzles in many ways, and prints a line for each."""
+    """Answers the same puzzles with many configurations, and prints a line for each."""
 
     def __init__(self, checkpoint: Checkpoint, puzzles: PuzzleSet, device: Device) -> None:
         self.checkpoint, self.puzzles, self.device = checkpoint, puzzles, device

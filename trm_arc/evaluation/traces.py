@@ -79,7 +79,7 @@ def choose_tests(results: Results, names: Sequence[str] = ()) -> list[int]:
         names: ids of tasks, rows of puzzles, or names as `tasks.names` has them.
 
     Raises:
-        InputError: a name that is none of these.
+        InputError: an unknown name.
     """
     test_names = results.tasks.names
     if len(names) > MOST:
@@ -101,7 +101,7 @@ def _find(name: str, test_names: Sequence[str], results: Results) -> list[int]:
     tasks = results.tasks
     owned = tasks.find_tests(name)
     if not owned:
-        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, as {test_names[0]}", flag="--trace")
+        raise InputError(f"{name} is not in {tasks.name}; name a task or a row, such as {test_names[0]}", flag="--trace")
     return owned
 
 

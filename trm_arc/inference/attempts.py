@@ -21,7 +21,7 @@ def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[di
 
     Args:
         tasks: what was answered.
-        ranked: for every test input, in order, its candidates, best first; any number, none too.
+        ranked: for every test input, in order, its candidates, best first; any number, including none.
     """
     document: dict[str, list[dict[str, Grid]]] = {task.id: [] for task in tasks}
     for (task, _), filled in zip(tasks.tests, tasks.fill_attempts(ranked), strict=True):
@@ -110,7 +110,7 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
         where: the submission's file, for the error.
 
     Returns:
-        The attempts, with an empty grid, which is never right, for one that is missing or no grid; and how many of those.
+        The attempts, with an empty grid, which is never right, for one that is missing or invalid; and the number of those.
 
     Raises:
         InputError: ids or counts do not match.

@@ -14,9 +14,9 @@ class InferenceConfig:
         steps: supervision steps at most; None: as many as in training.
         batch_size: rollouts of views at a time; halved when the memory is not enough.
         canvas: of a view: as in training, the whole board, the smallest square that holds all tasks, or by the visible sizes.
-        rollouts: noisy attempts at a view, of which the halting head picks the one surest of its answer; the first has no noise.
+        rollouts: noisy attempts at a view, of which the one with the highest halting probability counts; the first has no noise.
         noise: deviation of what is added to the scratch states of the other rollouts before every step.
-        patience: steps after which a rollout whose answer has not changed in them stops; 0: never before the last.
+        patience: a rollout stops when its answer has not changed for this many steps; 0: never before the last.
 
     Raises:
         InputError: a value is out of its range.

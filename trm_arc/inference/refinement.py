@@ -1,4 +1,4 @@
-"""Refinement at test time: for more steps than in training if asked to, in noisy rollouts, until an answer has settled."""
+"""Refinement at test time: with more steps than in training if wanted, in noisy rollouts, until an answer no longer changes."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -65,8 +65,8 @@ def refine(
         task_vectors: (B, D).
         transforms: (B, bytes of a transform), which each puzzle is seen under.
         config: its steps are a number.
-        seeds: (B), of each puzzle's noise and of its random initial states, if there are such.
-        callback: called with the answers of all rows after each cycle of each step; does not go with patience.
+        seeds: (B), of each puzzle's noise and of its random initial states, if any.
+        callback: called with the answers of all rows after each cycle of each step; cannot be combined with patience.
 
     Source of the rollouts: Sghaier, Parviz, Jolicoeur-Martineau, "Probabilistic Tiny Recursive Model", arXiv 2605.19943.
     """
@@ -82,7 +82,7 @@ def refine(
     before, unchanged = None, torch.zeros(rows, dtype=torch.int32, device=device)
     for step in range(1, config.steps + 1):
         cycles = _CycleCounter(step, callback) if callback is not None else None
-        output = reasoner(_shake(state, noise, config.noise), *puzzle, watch=cycles)
+        output = reasoner(_add_noise(state, noise, config.noise), *puzzle, callback=cycles)
         state = output.state
         if not config.patience and callback is None and step < config.steps:
             continue
@@ -148,16 +148,16 @@ def seed_of(*numbers: int) -> int:
     return generator_seeds(np.array([numbers]))[0]
 
 
-def _shake(state: State, noise: list[torch.Generator | None], deviation: float) -> State:
+def _add_noise(state: State, noise: list[torch.Generator | None], deviation: float) -> State:
     """Add noise to the scratch states, or to the answer where there are none."""
     if not noise:
         return state
 
-    def shaken(part: Tensor) -> Tensor:
+    def noisy(part: Tensor) -> Tensor:
         shape, drawn = part.shape[1:], []
         for source in noise:
             row = torch.zeros(shape, dtype=part.dtype, device=part.device)
             drawn.append(row if source is None else row.normal_(0, deviation, generator=source))
         return part + torch.stack(drawn)
 
-    return State(state.y, tuple(map(shaken, state.z))) if state.z else State(shaken(state.y), ())
+    return State(state.y, tuple(map(noisy, state.z))) if state.z else State(noisy(state.y), ())

@@ -40,7 +40,7 @@ class Candidate:
         grid: uint8 (rows, columns).
         votes: how many views gave it.
         halting: their mean halting probability.
-        symmetry_votes: the votes per symmetry; empty for a kind of puzzle whose votes are not counted so.
+        symmetry_votes: the votes per symmetry; empty if votes are not counted per symmetry.
     """
 
     grid: np.ndarray

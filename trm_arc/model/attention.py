@@ -1,4 +1,4 @@
-"""Softmax attention over all tokens, by the way that is fastest where it runs; all ways compute the same.
+"""Softmax attention over all tokens, by the fastest implementation for the device; all compute the same.
 
 On an accelerator, without gradients, and in float64 (for proofs) it is PyTorch's fused kernel.  In training on a CPU that
 kernel is fast forward and slow backward (times in LOG.md), so there

@@ -1,7 +1,7 @@
-"""Checkpoints: a folder with a readable JSON and safe tensors, complete enough to go on bit for bit, never a part of one.
+"""Checkpoints: a folder with a readable JSON and safe tensors, complete enough to resume bit for bit, never partial.
 
     checkpoint-00001200/
-        checkpoint.json       format, version, step, config, the tasks and how far their rows reach
+        checkpoint.json       format, version, step, config, the tasks and where their rows end
         tensors.safetensors   weights, average, optimizers, task embeddings, plan, active samples
 
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
@@ -34,7 +34,7 @@ from trm_arc.model.reasoner import Reasoner
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
-# Names that earlier versions wrote, and today's.
+# Names that earlier versions wrote, and the current ones.
 _OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
 _DAMAGED = "the checkpoint is damaged; use an older one"
 EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
@@ -42,7 +42,7 @@ EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a checkpoint says of its run beside the settings.  Fields that the first checkpoints lacked have defaults.
+    """What a checkpoint says about its run besides the settings.  Fields that the first checkpoints lacked have defaults.
 
     Attributes:
         windows: the canvas of every size bucket.
@@ -50,8 +50,8 @@ class Metadata:
         domain: the name of the kind of puzzle.
         compile_mode: what torch.compile compiled; empty: nothing.
         half_embeddings: whether the task embeddings were kept in bfloat16.
-        accumulation: pieces in which a process went through its samples.
-        length: steps that the run is to have; 0: as its settings say.
+        accumulation: number of pieces that a process split its samples into.
+        length: planned steps of the run; 0: as in its settings.
         active_samples: the size buckets whose active samples are among the tensors.
 
     Raises:
@@ -95,7 +95,7 @@ class _Header(Metadata):
 
 @dataclass
 class Checkpoint:
-    """A saved moment of a run.
+    """The saved state of a run.
 
     Attributes:
         config: the run's settings.
@@ -103,7 +103,7 @@ class Checkpoint:
         tasks: id and fingerprint of every task, in the order of the plan.
         tensors: the rest, by name: `model.`, `average.`, `optimizer.`, `embedding.`, `plan.`, `carry.`, `trained`,
             `counts`.
-        metadata: what else is to be known of the run.
+        metadata: further facts about the run.
         where: its folder, for errors.
     """
 
@@ -122,7 +122,7 @@ class Checkpoint:
     def require_domain(self, domain: Domain, name: str) -> None:
         """Raise InputError unless it answers the puzzles of `name`, which are of this kind."""
         if self.domain is not domain:
-            raise InputError(f"answers {self.domain.title}, and {name} holds {domain.title}", file=self.where)
+            raise InputError(f"answers {self.domain.title}, but {name} holds {domain.title}", file=self.where)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix` and a dot, without it."""
@@ -140,7 +140,7 @@ class Checkpoint:
 
     def mean_embedding(self) -> Tensor:
         """The mean (D,) of all trained task embeddings, which stands for a task that was never seen."""
-        # a checkpoint that holds some of its task embeddings alone has the mean of all beside them
+        # a checkpoint with only some of its task embeddings also has the mean of all
         if "mean" in self.tensors:
             return self.tensors["mean"]
         table = check_rows(self)
@@ -153,7 +153,7 @@ class Checkpoint:
 
 @torch.no_grad()
 def load_strictly(into: dict[str, Tensor], tensors: dict[str, Tensor], what: str) -> None:
-    """Copy tensors into others of the same names and shapes; raise InputError, with `what` they are, if those differ."""
+    """Copy tensors into others of the same names and shapes; raise InputError, with `what` they are, if they differ."""
     expected = {name: tuple(t.shape) for name, t in into.items()}
     given = {name: tuple(t.shape) for name, t in tensors.items()}
     if expected != given:
@@ -198,7 +198,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         write_atomic(temporary / _JSON, to_json(header, pretty=True))
         _flush(temporary / _TENSORS)
         _flush(temporary)
-        if target.exists():  # aside first: at every moment one of the two is whole
+        if target.exists():  # moved aside first: one of the two is complete at every moment
             target.rename(folder / f".writing-{target.name}-old")
         temporary.rename(target)
         _flush(folder)
@@ -207,7 +207,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
-            f"free on {folder}; older ones are untouched: free space, lower --keep or name another folder with --out, then go on "
+            f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
             "with --resume",
             file=target,
         ) from None
@@ -242,7 +242,7 @@ def _flush(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed runs left half written."""
+    """Remove what killed runs left half-written."""
     for leftover in folder.glob(".writing-checkpoint-*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -277,7 +277,7 @@ def _peek(path: Path, part: str) -> Any:
 
 
 def run_of(path: Path) -> Path:
-    """The folder of the run that a checkpoint lies in; of anything else the path itself."""
+    """The folder of the run that a checkpoint belongs to; for any other path, the path itself."""
     return path.parent if path.name.startswith("checkpoint-") else path
 
 
@@ -336,7 +336,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _rename(header: dict[str, Any]) -> dict[str, Any]:
-    """A header by today's names."""
+    """A header under the current names."""
     if header.get("compiled") is True:  # of the first checkpoints, which compiled whole steps or nothing
         header = {"compile_mode": STEP} | header
     return {_OLD_NAMES.get(name, name): value for name, value in header.items() if name != "compiled"}
@@ -349,7 +349,7 @@ def _parse_window(value: object) -> Window:
 
 
 def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Checkpoint:
-    """A checkpoint of its header and tensors, if they are whole.
+    """A checkpoint from its header and tensors, if they are complete.
 
     Args:
         header: from `make_header`, read back; the names may be those of an earlier version.
@@ -388,7 +388,7 @@ def _check_tensors(tensors: dict[str, Tensor], tasks: int, domain: Domain, where
 
 
 def check_rows(checkpoint: Checkpoint) -> Tensor:
-    """The task embedding's table, seen to have a row for every task, or for every row of the plan.
+    """The task embedding's table, checked to have a row for every task, or for every row of the plan.
 
     Raises:
         InputError: it is missing, or of another size.

@@ -1,7 +1,7 @@
 """Compile modes: torch.compile for a whole training step, or for a block, which all calls of the network share.
 
 A whole step is a graph of T (n + 1) network calls, compiled for a minute or two in each window and at each depth; it also fuses
-what lies between blocks.  A block is compiled in seconds.  LOG.md has what either gains.
+what lies between blocks.  A block is compiled in seconds.  LOG.md has the gains of both.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit
 
 
 def choose_compile_mode(flag: str | None, before: str = "") -> str:
-    """The compile mode: what the flag says (STEP, BLOCK or NONE), else that of the run that goes on; empty for none."""
+    """The compile mode: what the flag says (STEP, BLOCK or NONE), else that of the resumed run; empty for none."""
     return before if flag is None else "" if flag == NONE else flag
 
 
@@ -26,7 +26,7 @@ def reraise_compile_error(error: RuntimeError) -> None:
 
     if isinstance(error, TorchDynamoException):
         reason = " ".join(str(error).split("\n\n")[0].split())
-        advice = f"take --compile {NONE}, or install what it needs"
+        advice = f"use --compile {NONE}, or install what it needs"
         raise InputError(f"PyTorch cannot compile here ({reason}); {advice}", flag="--compile") from None
 
 
@@ -49,11 +49,11 @@ def check_compile_mode(mode: str, model: ModelConfig, device: torch.device) -> N
     """Raise InputError where a compile mode cannot be used."""
     if mode == STEP and model.noise:
         raise InputError(
-            "torch.compile cannot draw from a generator of our own; take --compile block, or leave one out", flag="noise"
+            "torch.compile cannot draw from a generator of our own; use --compile block, or leave one out", flag="noise"
         )
     if is_unsafe(mode, model, device):
         raise InputError(
-            "in mode step, with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; take --compile "
+            "in mode step, with the MLP mixer, torch's compiler may damage memory on several threads of a CPU; use --compile "
             "block, or set OMP_NUM_THREADS=1",
             flag="--compile",
         )

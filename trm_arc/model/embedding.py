@@ -42,7 +42,7 @@ class TaskEmbedding(nn.Module):
             gradient: (B, D) of the vectors.
             learning_rate: step of every coordinate.
             weight_decay: per unit of learning rate.
-            agree: what several processes do so that all take the same sum: an accelerator adds in any order.
+            agree: gives several processes the same sum, as an accelerator adds in any order.
         """
         # Not torch.unique: the program would wait for the device to learn how many rows there are.
         rows, order = rows.sort(stable=True)

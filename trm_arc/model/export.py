@@ -1,11 +1,11 @@
-"""A resumable run in pieces under a size, for machines that give back small files only: `train --export-size 15MiB`.
+"""A resumable run in files below a size limit, for machines that return only small files: `train --export-size 15MiB`.
 
     export/
         export.json             the checkpoint's header, and which piece holds which part of which tensor
         piece-0001.safetensors  ...
 
-Weights stay as they are; their average, what the optimizers remember and the task embeddings are rounded to bfloat16.  Active
-samples are left out: a run that goes on from an export begins with new puzzles, so it is not the same to the last bit.
+Weights stay as they are; their average, the optimizers' states and the task embeddings are rounded to bfloat16.  Active
+samples are left out: a run that continues from an export begins with new puzzles, so it is not equal bit for bit.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from trm_arc.model.checkpoint import (
 )
 
 FOLDER, INDEX = EXPORT.parts
-SMALLEST = 1 << 16  # bytes of a piece; smaller ones would only be many
+SMALLEST = 1 << 16  # bytes of a piece; smaller pieces would only be more
 HEADER = 4096  # bytes of a piece that its names may take
 _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
 
@@ -93,7 +93,7 @@ def load_pieces(folder: Path) -> Checkpoint:
         try:
             data = (where / name).read_bytes()
         except OSError:
-            raise InputError(f"this piece is missing; copy all of {len(index['pieces'])}", file=where / name) from None
+            raise InputError(f"this piece is missing; copy all {len(index['pieces'])} pieces", file=where / name) from None
         if hashlib.sha256(data).hexdigest() != index["pieces"][name]:
             raise InputError("this piece is damaged or of another export; copy it again", file=where / name)
         for key, part in load(data).items():  # "TENSOR@NUMBER", in the order of the numbers
@@ -107,7 +107,7 @@ def load_pieces(folder: Path) -> Checkpoint:
 
 
 def load_newest(folder: Path) -> Checkpoint:
-    """What a run goes on from: its newest checkpoint, or its export where that is newer or alone.
+    """What a run continues from: its newest checkpoint, or its export where that is newer or alone.
 
     Raises:
         InputError: neither can be read.
@@ -140,7 +140,7 @@ def _pack(tensors: dict[str, Tensor], room: int) -> list[dict[str, Tensor]]:
     pieces: list[dict[str, Tensor]] = [{}]
     left = room
     for name, tensor in tensors.items():
-        if not tensor.numel():  # its bytes are no bytes, and torch has no other view of an empty tensor
+        if not tensor.numel():  # an empty tensor has no bytes, and torch cannot view it as bytes
             continue
         flat, number = tensor.reshape(-1).view(torch.uint8), 0
         while len(flat):

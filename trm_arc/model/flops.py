@@ -45,9 +45,9 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
         depth: T and n, if not the model's own.
     """
     cycles, latent_steps = depth or (config.cycles, config.latent_steps)
-    calls, carrying = cycles * (latent_steps + 1), config.calls_with_gradient(cycles, latent_steps)
+    calls, with_gradient = cycles * (latent_steps + 1), config.calls_with_gradient(cycles, latent_steps)
     call, head = count_call(config, cells), 2 * cells * config.width * config.vocabulary
-    step = (calls + (CALL_TIMES_FORWARD - 1) * carrying) * call + CALL_TIMES_FORWARD * head
+    step = (calls + (CALL_TIMES_FORWARD - 1) * with_gradient) * call + CALL_TIMES_FORWARD * head
     if config.latents > 1:
         step += count_forward(config, cells, depth)  # to find the best
     if training.halting == "q-learning":
@@ -62,13 +62,13 @@ def measure_peak(device: Device, repeats: int = 5) -> float:
         device: where, and in which precision.
         repeats: of which the median counts.
     """
-    # The second of a CPU is what its matrix units like best.
+    # On a CPU, the second shape is the fastest for its matrix units.
     shapes = [(1024,) * 3, (3664, 512, 3072), (2048,) * 3]
     if device.device.type != "cpu":
         shapes = [(2048,) * 3, (4096,) * 3, (8192,) * 3]
     rates, generator = [], torch.Generator(device.device)
     for m, k, n in shapes:
-        # Random numbers: products of equal ones need less power, so that a card may run faster than it ever will in training.
+        # Random numbers: products of equal ones need less power, so that a card may run faster than it does in training.
         a, b = (torch.randn(shape, dtype=device.dtype, device=device.device, generator=generator) for shape in ((m, k), (n, k)))
         times = []
         for _ in range(repeats + 1):

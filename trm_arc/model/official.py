@@ -21,10 +21,10 @@ from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
-# Tensors of the original that each run computes again: a table that a batch fills, and the tables of the rotation.
+# Tensors of the original that each run recomputes: a table that a batch fills, and the tables of the rotation.
 _NOT_KEPT = re.compile(r"puzzle_emb\.local_.*|rotary_emb\..*")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-# Settings that say nothing of the function: names of runs, and what matters in training alone.
+# Settings that do not change the function: names of runs, and those that only matter in training.
 _PASSED_OVER = {
     "batch_size", "puzzle_emb_dropout", "grid_token_dropout", "halt_max_steps_eval", "act_enabled", "act_inference", "eval_on_q",
 }  # fmt: skip
@@ -44,7 +44,7 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
         source: a state dict, or a file of torch.save or safetensors.
 
     Raises:
-        InputError: it cannot be read, holds more than tensors, or is of another model.
+        InputError: it cannot be read, holds more than tensors, or is for another model.
     """
     if not isinstance(source, Mapping | Path | str):
         raise InputError(f"a state dict or a file is expected, got {type(source).__name__}")
@@ -61,7 +61,9 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
     first = next((str(name) for name in found if str(name).endswith("embed_tokens.embedding_weight")), None)
     if first is None:
         names = shorten(sorted(map(str, found))) or "nothing"
-        raise InputError(f"no checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}", file=where)
+        raise InputError(
+            f"not a checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}", file=where
+        )
     prefix = first.removesuffix("embed_tokens.embedding_weight")
     tensors = {str(name).removeprefix(prefix): t for name, t in found.items()}
     return {name: t for name, t in tensors.items() if not _NOT_KEPT.fullmatch(name)}
@@ -77,10 +79,10 @@ def _read_file(path: Path) -> object:
     except UnpicklingError as error:
         reason = _first_words(error)
         if not _starts_like_torch(path):
-            raise InputError(f"probably no checkpoint of PyTorch, or damaged ({reason})", file=path) from None
-        raise InputError(f"holds more than tensors, or is damaged; nothing of it was run ({reason})", file=path) from None
+            raise InputError(f"probably not a PyTorch checkpoint, or damaged ({reason})", file=path) from None
+        raise InputError(f"holds more than tensors, or is damaged; nothing in it was executed ({reason})", file=path) from None
     except _DAMAGE as error:
-        raise InputError(f"truncated, damaged or no checkpoint ({_first_words(error)})", file=path) from None
+        raise InputError(f"truncated, damaged or not a checkpoint ({_first_words(error)})", file=path) from None
 
 
 def _first_words(error: Exception) -> str:
@@ -88,7 +90,7 @@ def _first_words(error: Exception) -> str:
 
 
 def _starts_like_torch(path: Path) -> bool:
-    """Whether a file begins as what `torch.save` writes: an archive, or a pickle as of old."""
+    """Whether a file begins as what `torch.save` writes: an archive, or a pickle in older versions."""
     with path.open("rb") as file:
         return file.read(2).startswith((b"PK", b"\x80"))
 
@@ -99,7 +101,7 @@ def describe_source(source: Mapping[str, Tensor] | Path | str) -> str:
 
 
 class Settings(NamedTuple):
-    """Architecture settings of the original code, and where they stand, for errors."""
+    """Architecture settings of the original code, and where they come from, for errors."""
 
     values: dict[str, Any]
     where: str
@@ -164,13 +166,11 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
         reference = re.fullmatch(r"\$\{\.?(?:arch\.)?(\w+)\}", value) if isinstance(value, str) else None
         if reference:
             if reference[1] not in settings:
-                raise InputError(f"{name} refers to {reference[1]}, which is not there", file=where)
+                raise InputError(f"{name} refers to {reference[1]}, which is missing", file=where)
             settings[name] = settings[reference[1]]
     unknown = sorted(settings.keys() - _USED - _PASSED_OVER)
     if unknown:
-        raise InputError(
-            f"settings that are not known: {shorten(unknown)}; give those of the original's architecture", file=where
-        )
+        raise InputError(f"unknown settings: {shorten(unknown)}; give those of the original's architecture", file=where)
     return Settings(settings, where)
 
 
@@ -178,7 +178,7 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe values, without a name given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """Refuse what PyYAML passes over in silence."""
+        """Refuse what PyYAML silently ignores."""
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {str(name) for name in names if names.count(name) > 1}
         if twice:

@@ -18,7 +18,7 @@ from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.examples import check_vocabulary, fingerprint
 from trm_arc.data.task import TaskSet
 
-# Names of task embeddings: a task, and symmetry and palette behind it, as TRM and as HRM separate them.
+# Names of task embeddings: a task, then symmetry and palette, as TRM and as HRM separate them.
 _NAME = re.compile(r"(.*?)(?:(?:\|\|\||_)t(\d)(?:\|\|\||_)(\d{10}))?")
 _IDENTITY = bytes([0, *range(COLOURS)])
 _REMEDY = "--task-embeddings mean keeps only their mean"
@@ -67,7 +67,7 @@ def domain_of_model(model: ModelConfig) -> Domain:
 
 
 def mean_embedding(table: Tensor) -> TaskEmbeddings:
-    """The mean of all task embeddings, which every task gets that the checkpoint does not know.
+    """The mean of all task embeddings, for every task that the checkpoint does not know.
 
     Args:
         table: (rows, D); row 0, the original's padding, does not count if there are others.
@@ -81,7 +81,7 @@ def puzzle_embedding(table: Tensor, domain: BoardDomain) -> TaskEmbeddings:
     """The one task embedding of Sudoku or mazes.
 
     Args:
-        table: (rows, D); for puzzles the original has one row, or unused ones behind a first.
+        table: (rows, D); for puzzles the original has one row, or unused ones after the first.
         domain: the kind of puzzle.
     """
     vector = table[:1].float()
@@ -93,7 +93,7 @@ def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, task
 
     Args:
         table: (rows, D).
-        stated: how many rows the original's settings say that there are.
+        stated: number of rows by the original's settings.
         identifiers: JSON list, a name for each row: `task`, or `task|||t3|||0132456789` with symmetry and palette.
         tasks: whose embeddings to keep.
         file: the checkpoint, for errors.
@@ -104,7 +104,7 @@ def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, task
     if stated != len(table):
         raise InputError(f"{len(table)} task embeddings, but num_puzzle_identifiers is {stated}; {_REMEDY}", file=file)
     if identifiers is None:
-        problem = f"the names of the {len(table)} task embeddings are not known: name the identifiers.json of its training with"
+        problem = f"the names of the {len(table)} task embeddings are not known: give the identifiers.json of its training with"
         raise InputError(f"{problem} --identifiers; or {_REMEDY}", file=file)
     rows: dict[str, list[tuple[bytes, int]]] = {task.id: [] for task in tasks}
     for number, name in enumerate(_read_names(identifiers, len(table))):
@@ -139,7 +139,7 @@ def _parse_transform(symmetry: str | None, palette: str | None, where: str) -> b
     if symmetry is None or palette is None:
         return _IDENTITY
     if int(symmetry) >= SYMMETRIES or sorted(palette) != [str(colour) for colour in range(COLOURS)]:
-        raise InputError(f"t{symmetry} and {palette} are no symmetry and palette, as t3 and 0132456789", file=where)
+        raise InputError(f"t{symmetry} and {palette} are not a symmetry and a palette, such as t3 and 0132456789", file=where)
     return bytes([int(symmetry), *map(int, palette)])
 
 

@@ -35,7 +35,7 @@ _BLOCK_NAMES = {
 
 
 class _Part(NamedTuple):
-    """Where a tensor of the original lies in ours: a name, and for states which of them."""
+    """The tensor of ours that holds one of the original: a name, and for states which of them."""
 
     ours: str
     index: tuple[int, ...]
@@ -46,7 +46,7 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
     """A reasoner with the weights of a checkpoint of the original code.
 
     Args:
-        source: its state dict, or the file; names may stand behind `_orig_mod.model.inner.`, `model.inner.` or nothing.
+        source: its state dict, or the file; names may have the prefix `_orig_mod.model.inner.`, `model.inner.` or none.
         config: the original's architecture settings, or a YAML or JSON file with them (a run's whole settings are fine).
 
     Returns:
@@ -54,7 +54,7 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
 
     Raises:
         InputError: a file that cannot be read or holds more than tensors, a setting that is not known or not supported, or
-            tensors that are missing, surplus or of another shape, named.
+            tensors that are missing, unexpected or of another shape; they are named.
     """
     return build_reasoner(read_official(source), read_settings(config), describe_source(source))
 
@@ -67,7 +67,7 @@ def build_reasoner(tensors: Mapping[str, Tensor], settings: Settings, where: str
     given = {name: tuple(t.shape) for name, t in tensors.items() if name != TABLE}
     missing, surplus = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
     shapes = [f"{n} {given[n]} for {expected[n]}" for n in sorted(expected.keys() & given.keys()) if expected[n] != given[n]]
-    found = {"missing": missing, "surplus": surplus, "of another shape": shapes}
+    found = {"missing": missing, "unexpected": surplus, "of another shape": shapes}
     if any(found.values()):
         faults = "; ".join(f"{what}: {shorten(names)}" for what, names in found.items() if names)
         raise InputError(f"the tensors do not fit the settings of a {model.variant}: {faults}", file=where)
@@ -116,7 +116,7 @@ def _unsupported_variants(config: ModelConfig) -> list[str]:
         plain = config.cycles == 1 and config.mixer == "attention"
         return [] if plain else ["loop without latent steps" if config.cycles > 1 else "direct prediction by an MLP"]
     if config.networks == 2:
-        return [] if config.states == 1 and config.mixer == "attention" else ["two networks but in HRM"]
+        return [] if config.states == 1 and config.mixer == "attention" else ["two networks outside HRM"]
     if config.states > 1 and (config.states, config.latent_steps) != (6, 6):
         return [f"{config.states} states with {config.latent_steps} latent steps, only 6 with 6"]
     return []
@@ -228,11 +228,13 @@ def _side(settings: Settings, tensors: Mapping[str, Tensor], prefix: int, vocabu
     mixing = next((t for name, t in tensors.items() if name.endswith("mlp_t.gate_up_proj.weight") and t.ndim == 2), None)
     known = _BOARDS.get(vocabulary) if mixing is None else max(mixing.shape[1] - prefix, 0)
     if known is None and "seq_len" not in settings.values:
-        raise InputError(f"seq_len is missing, as 81 for 9 x 9; {vocabulary} tokens do not say the board", file=settings.where)
+        raise InputError(
+            f"seq_len is missing (81 for 9 x 9); {vocabulary} tokens do not determine the board", file=settings.where
+        )
     length = settings.integer("seq_len", known)
     side = round(length**0.5)
     if side * side != length or not length:
-        raise InputError(f"{length} tokens are no square board, and no other is supported", file=settings.where)
+        raise InputError(f"{length} tokens are not a square board, and only square boards are supported", file=settings.where)
     return side
 
 

@@ -2,7 +2,7 @@
 
 A supervision step refines an answer y and k scratch states z from the embedded puzzle x:
 
-    think    z_i <- net(sum(z) + y + x)     n times, i cycling over the k states
+latent   z_i <- net(sum(z) + y + x)     n times (latent steps), i cycling over the k states
     answer   y   <- net'(y + sum(z))        once; n latent steps and an answer are a cycle, run T times
 
 k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a latent step changes y.  net' is net (TRM) or a second network (HRM).  With
@@ -11,7 +11,7 @@ Gradient flows through the last `gradient_calls` network calls; states are detac
 
 Shapes:
     B rows, H x W the window of the board, P prefix tokens, L = P + H * W tokens, D width, V vocabulary, k states
-    K parallel latents: K rows of states a puzzle, one behind the other
+    K parallel latents: K rows of states a puzzle, one after the other
     tokens (B, H, W)   task vectors (B, D)   x, y, z_i (B, L, D)   logits (B, H, W, V)   halting logits (B, 2)
 
 Source: Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny Networks", arXiv 2510.04871, and its public code.
@@ -61,7 +61,7 @@ class State(NamedTuple):
 
     @staticmethod
     def join(parts: Sequence["State"]) -> "State":
-        """The states of all parts, behind each other."""
+        """The states of all parts, concatenated."""
         y, *z = (torch.cat(tensors) for tensors in zip(*((part.y, *part.z) for part in parts), strict=True))
         return State(y, tuple(z))
 
@@ -75,10 +75,10 @@ class Output(NamedTuple):
 
 
 class Block(nn.Module):
-    """Mix tokens, then features; each with a residual and an RMS norm behind it (post-norm, no weights in the norm).
+    """Mix tokens, then features; each with a residual, then an RMS norm (post-norm, no weights in the norm).
 
     Args:
-        tokens: L, of which the MLP mixer has weights for each.
+        tokens: L; the MLP mixer has weights for each.
     """
 
     def __init__(self, config: ModelConfig, tokens: int) -> None:
@@ -103,8 +103,8 @@ class Block(nn.Module):
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The weights in the dtype of the computation: cast once a step, used by every one of its T (n + 1) calls.
 
-        Joint matrices are taken apart here, and not their products: the gradients of split activations would have to be glued
-        together in every call, those of split weights only once.
+        Joint matrices are split here, and not their products: the gradients of split activations would have to be
+        concatenated in every call, those of split weights only once.
         """
         cast = {name: parameter.to(dtype) for name, parameter in self.named_parameters()}
         for joint, parts, shares in _JOINT:
@@ -162,8 +162,8 @@ class Reasoner(nn.Module):
         self.halt_bias = nn.Parameter(torch.empty(2))
         self.register_buffer("y_start", torch.empty(config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
-        self.run_block = Block.forward  # or the same, compiled
-        self.embedding_rows = 0  # of the table of task embeddings that goes with this network, which is kept apart; for print
+        self.run_block = Block.forward  # or the same function, compiled
+        self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
         self.reset(generator)
 
     def __repr__(self) -> str:
@@ -227,7 +227,7 @@ class Reasoner(nn.Module):
         transforms: Tensor,
         depth: tuple[int, int] | None = None,
         generators: Sequence[torch.Generator] | None = None,
-        watch: Callable[[Tensor, Tensor], None] | None = None,
+        callback: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Output:
         """One supervision step, in the dtype of the state.
 
@@ -238,7 +238,7 @@ class Reasoner(nn.Module):
             transforms: (B, 11) rows of a plan, for the prefix tokens of symmetry and palette; not read without them.
             depth: T and n, if not the config's.
             generators: (B), each draws the noise of its row's network calls; without them there is none.
-            watch: called with logits and halting logits after every cycle but the last, whose are returned.
+            callback: called with logits and halting logits after every cycle but the last, whose are returned.
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
@@ -259,11 +259,11 @@ class Reasoner(nn.Module):
 
         cycles, latent_steps = depth or (config.cycles, config.latent_steps)
         calls = cycles * (latent_steps + 1)
-        carrying = config.calls_with_gradient(cycles, latent_steps)
+        with_gradient = config.calls_with_gradient(cycles, latent_steps)
         grad = torch.is_grad_enabled()
         for number in range(calls):
             latent_step = number % (latent_steps + 1)
-            with torch.set_grad_enabled(grad and number >= calls - carrying):
+            with torch.set_grad_enabled(grad and number >= calls - with_gradient):
                 if latent_steps == 0:
                     y = call(-1, y, y + x)
                 elif latent_step == latent_steps:
@@ -273,8 +273,8 @@ class Reasoner(nn.Module):
                     z[at] = call(0, z[at], _total(y, z) + x)
                 else:
                     y = call(0, y, y + x)
-            if watch is not None and latent_step == latent_steps and number < calls - 1:
-                watch(*self._read(y, rows, columns))
+            if callback is not None and latent_step == latent_steps and number < calls - 1:
+                callback(*self._read(y, rows, columns))
         logits, halting = self._read(y, rows, columns)
         return Output(State(y.detach(), tuple(part.detach() for part in z)), logits, halting)
 
@@ -360,7 +360,7 @@ def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
     """The inner activations of a gated MLP."""
     g, u = F.linear(h, gate), F.linear(h, up)
     if gating == "swiglu":
-        # In layout where no gradient needs g: these are the largest tensors of all.
+        # In place where no gradient needs g: these are the largest tensors of all.
         return F.silu(g) * u if torch.is_grad_enabled() else F.silu(g, inplace=True).mul_(u)
     if gating == "norm-swiglu":
         # Muon's steps are of one size for every matrix, so the product g u outgrows the rest unless it is normed.

@@ -21,7 +21,7 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.report",
-        description="Write a page that shows an evaluation, how answers form, and the curves of training: one HTML file that "
+        description="Write a page with an evaluation, refinement traces and training curves: one HTML file that "
         "needs no network. Further runs are compared with the first, and their curves drawn beside its curves.",
         usage="%(prog)s RUN_OR_PREDICTIONS [MORE ...] [options]",
     )
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     out = values.out or first.folder / REPORT_FILE
     check_writable(out.parent, (out.name,))
     if values.trace is not None:
-        first = watch(first, values.trace, values.checkpoint, find_device(values.device, values.precision))
+        first = record_traces(first, values.trace, values.checkpoint, find_device(values.device, values.precision))
     files = write_report(out, first, others, None if values.no_pictures else out.parent / PICTURES)
     print_numbers(first, others)
     if files:
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def watch(subject: Subject, names: Sequence[str], checkpoint: Path | None, device: Device) -> Subject:
-    """Record how the answers to some test inputs form; to the first of each outcome if none is named.
+def record_traces(subject: Subject, names: Sequence[str], checkpoint: Path | None, device: Device) -> Subject:
+    """Trace how the answers to some test inputs are refined: to the first of each outcome if none is named.
 
     Args:
-        subject: whose.
+        subject: the evaluation.
 
     Raises:
         InputError: there are no predictions, no checkpoint, or no such test.

@@ -28,7 +28,7 @@ from trm_arc.evaluation.traces import Trace
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
 ROOM, MOST = 9_000_000, 2000
-_ROW = 1200  # characters of a test input beside its grids: its row of the table, names, votes
+_ROW = 1200  # characters of a test input besides its grids: its row of the table, names, votes
 _DIGITS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", np.uint8)
 _FACTS = {
     "checkpoint": "checkpoint",
@@ -36,10 +36,10 @@ _FACTS = {
     "data": "answered",
     "views": "views of a test input at most",
     "checkpoints": "checkpoints that vote",
-    "steps_of_thought": "supervision steps a view",
+    "steps_of_thought": "supervision steps per view",
     "rollouts": "rollouts of a view",
 }
-_SEVERAL = ("checkpoints that vote", "rollouts of a view")  # said where there are several
+_SEVERAL = ("checkpoints that vote", "rollouts of a view")  # shown if there are several
 # Upper ends of the classes of wrong cells and of ranks.
 _CELLS, _RANKS = (1, 5, 20), (2, 5, 10, 100)
 
@@ -51,7 +51,7 @@ def encode(grid: Grid) -> str:
 
 
 def show_facts(results: Results) -> list[tuple[str, str]]:
-    """How the answers came about: names and values."""
+    """How the answers were made: names and values."""
     facts = [(title, results.metadata[key]) for key, title in _FACTS.items() if key in results.metadata]
     facts = [(title, value) for title, value in facts if value != 1 or title not in _SEVERAL]
     return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]
@@ -67,12 +67,12 @@ def show_scores(results: Results, tests: Sequence[TestOutcome]) -> list[Headline
 
 
 def show_outcomes(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
-    """Every outcome that came about: key, title, count."""
+    """Every outcome that occurred: key, title, count."""
     return [{"key": key, "title": OUTCOME_TITLES[Outcome(key)], "count": n} for key, n in count_outcomes(tests).items()]
 
 
 def show_misses(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
-    """Every kind of miss that came about: key, title, count, and the counts of its classes of wrong cells or ranks."""
+    """Every kind of miss that occurred: key, title, count, and the counts of its classes of wrong cells or ranks."""
     shown = []
     for key, count in count_faults(tests).items():
         fault = Fault(key)
@@ -97,7 +97,7 @@ def _classes(numbers: Sequence[int | None], ends: Sequence[int], unit: str) -> l
 
 
 def show_groups(groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
-    """Every way to tell test inputs apart: its name, and number, name, size and rate of each class."""
+    """Every grouping of test inputs: its name, and number, name, size and rate of each class."""
     shown = []
     for grouping in groupings:
         rates = dict(rate_groups(grouping, tests))
@@ -196,11 +196,11 @@ class Contents:
             "outcome": OUTCOME_TITLES[self.outcomes[number].outcome],
         }
 
-    def traces(self, formed: Sequence[Trace]) -> list[dict[str, Any]]:
-        """How answers form: the test input's number, and its frames.
+    def traces(self, traces: Sequence[Trace]) -> list[dict[str, Any]]:
+        """The refinement traces: the test input's number, and its frames.
 
         Args:
-            formed: what was watched; those of other test inputs than are shown are left out.
+            traces: of any test inputs; those that the page does not show are left out.
         """
         numbers = {name: number for number, name in enumerate(self.names[: self.shown])}
         return [
@@ -210,7 +210,7 @@ class Contents:
                 "outcome": OUTCOME_TITLES[self.outcomes[numbers[one.name]].outcome],
                 "frames": [[f.step, f.cycle, int(f.last), round(f.halting, 4), encode(f.grid)] for f in one.frames],
             }
-            for one in formed
+            for one in traces
             if one.name in numbers
         ]
 

@@ -46,9 +46,9 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, 
         y: (n,), known.
         most: points, at least 2.
     """
-    # Means: every k-th line would show that line's luck, and the extremes of a bin draw a band that hides the course.  A mean
+    # Means: every k-th line would show its random deviation, and the extremes of a bin a band that hides the curve.  A mean
     # over a bin is what one line would say, were it logged so much more seldom.  The outer bins are means too: a single line
-    # among means would stand out as a jump that never was.  They stand at the first and last x, so that the curve is as long as
+    # among means would look like a jump.  They are placed at the first and last x, so that the curve is as long as
     # the run.
     if len(x) <= most:
         return x, y
@@ -111,7 +111,7 @@ def _panels(figure: "Figure", measures: int, scores: bool) -> list["Axes"]:
 
 
 def _run_style(run: int) -> dict[str, Any]:
-    """Of a run's lines; where the colours have all been used, they come again in dashes."""
+    """Of a run's lines; where the colours have all been used, they are repeated with dashes."""
     return {"color": COLOURS[run % len(COLOURS)], "linestyle": _DASHES[run // len(COLOURS) % len(_DASHES)]}
 
 
@@ -152,7 +152,7 @@ def _plot_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float
 def _plot_line(panel: "Axes", x: np.ndarray, y: np.ndarray, look: Mapping[str, Any]) -> None:
     known = np.isfinite(x) & np.isfinite(y)
     x, y = thin(x[known], y[known])
-    alone = {"marker": "o"} if len(x) == 1 else {}  # a line of one point is not seen
+    alone = {"marker": "o"} if len(x) == 1 else {}  # a line of one point is invisible
     panel.plot(x, y, **alone | dict(look), markevery=max(1, len(x) // 20))
 
 

@@ -1,4 +1,4 @@
-"""Tasks, puzzles and what was said of them, drawn for the terminal."""
+"""Tasks, puzzles and the answers to them, drawn for the terminal."""
 
 import textwrap
 
@@ -18,7 +18,7 @@ _RIGHT = "right"
 _OUTCOMES = {
     Outcome.FIRST: ": solved",
     Outcome.SECOND: ": solved by the second attempt",
-    Outcome.VALID: ": another right answer",
+    Outcome.VALID: ": right, but not the expected answer",
     Outcome.UNKNOWN: "",
 }
 
@@ -94,11 +94,11 @@ def _count(number: int, what: str) -> str:
 
 
 def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered: TestResult, colour: bool) -> str:
-    """The best candidates of a test input, and the right one wherever it stands, within 80 columns."""
+    """The best candidates of a test input, and the right one at any rank, within 80 columns."""
     if not answered.candidates:
         return "no view gave an answer"
     views = sum(answered.views)
-    titles = "  rank  votes  share  halting  size" + "     beside the truth" * (truth is not None)
+    titles = "  rank  votes  share  halting  size" + "     against the truth" * (truth is not None)
     lines = [f"{_count(answered.pool, 'distinct answer')} from {_count(views, 'view')}:", titles]
     for rank, candidate in sorted(answered.ranked.items()):
         numbers = f"{rank + 1:6}{candidate.votes:7}{candidate.votes / max(views, 1):7.1%}{candidate.halting:9.2f}"
@@ -109,14 +109,14 @@ def _candidate_table(tasks: AnySet, question: Grid, truth: Grid | None, answered
 
 
 def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
-    """How a candidate stands to the truth, in words."""
+    """How a candidate differs from the truth, in words."""
     if grid.shape != truth.shape:
         return "wrong size"
     wrong = int((grid != truth).sum())
     if not wrong:
         return _RIGHT
     if tasks.domain.are_solutions(question[None], grid[None])[0]:
-        return "another right answer"
+        return "right, but not expected"
     return _count(wrong, "wrong cell")
 
 
@@ -138,7 +138,7 @@ def draw_task(task: Task, colour: bool, tests: bool) -> str:
 
 
 def _draw_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
-    """An input and its output, with a title that tells their sizes."""
+    """An input and its output, with a title that has their sizes."""
     drawn, size = render_grid(pair.input, colour), _size(pair.input)
     if pair.output is None:
         return f"{title}: {size}", drawn
@@ -158,7 +158,7 @@ def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """A puzzle with its solution.
 
     Args:
-        puzzles: that it stands in.
+        puzzles: the set that it is in.
         number: its place there, from 0.
         colour: styles, or marks.
     """

@@ -1,6 +1,6 @@
 """ARC grids as HTML that needs no other file, for notebooks; the report's page draws the same in the browser (`grids.js`).
 
-That page holds thousands of grids and shows them as colours, digits or text: as ready SVG they would take ten times the room.
+That page holds thousands of grids and shows them as colours, digits or text: as ready-made SVG they would be ten times as large.
 """
 
 import html

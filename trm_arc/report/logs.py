@@ -1,4 +1,4 @@
-"""What runs have logged, read with care: metrics of training, and scores of evaluations, over steps, time and operations."""
+"""The logs of runs, checked when read: metrics of training, and scores of evaluations, over steps, time and operations."""
 
 import math
 from collections.abc import Mapping, Sequence

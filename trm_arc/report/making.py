@@ -1,4 +1,4 @@
-"""From folders to a report: what a run has left is gathered, and the page and its pictures are written."""
+"""From folders to a report: the results of a run are collected, and the page and its pictures are written."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Subject:
         run: the folder of the training that made it; None if that is not known.
         log: of that training; None if there is none.
         traces: of some of its answers.
-        note: what a user should know of the reading; may be empty.
+        note: a remark for the user; may be empty.
     """
 
     name: str
@@ -59,7 +59,7 @@ def find_subject(path: Path) -> Subject:
         answered = not is_folder or any((path / name).is_file() for name in (PREDICTIONS_FILE, ANSWERS_FILE))
         logged = is_folder and has_log(path)
     except OSError as error:
-        raise InputError(f"cannot be looked up ({error.strerror})", file=path) from None
+        raise InputError(f"cannot be accessed ({error.strerror})", file=path) from None
     if is_folder and not answered and not logged:
         raise InputError(
             "holds neither an evaluation nor the metrics of training; name a run's folder, or make predictions with "
@@ -72,10 +72,10 @@ def find_subject(path: Path) -> Subject:
 
 
 def make_subject(name: str, folder: Path, results: Results | None, run: Path | None) -> Subject:
-    """What lies beside an evaluation: the metrics of the run that it is of, and how some answers form.
+    """An evaluation with what is stored beside it: the metrics of its run, and refinement traces.
 
     Raises:
-        InputError: a file is damaged.  Metrics that say nothing are no reason to go without an evaluation.
+        InputError: a file is damaged.  Unusable metrics do not prevent the report of an evaluation.
     """
     name, log, note = printable(name), None, ""
     if run is not None and (results is None or has_log(run)):
@@ -91,9 +91,9 @@ def make_subject(name: str, folder: Path, results: Results | None, run: Path | N
 
 
 def find_run(folder: Path, results: Results | None) -> Path | None:
-    """The folder of the run that an evaluation is of, where it is sure: the folder around an evaluation of other data.
+    """The folder of the run of an evaluation, if that is certain: the folder around an evaluation of other data.
 
-    A path that the evaluation states is no proof: what lies there now may be another run.
+    A path that the evaluation states is no proof: there may be another run by now.
     """
     above = folder.resolve().parent
     stated = run_of(Path(str(results.metadata.get("checkpoint", "")))) if results else Path()
@@ -104,7 +104,7 @@ def find_checkpoint(subject: Subject) -> Path:
     """The checkpoint that gave an evaluation's answers: where the evaluation says, or in the run's folder.
 
     Raises:
-        InputError: there is no evaluation, or its checkpoint is not there any more.
+        InputError: there is no evaluation, or its checkpoint no longer exists.
     """
     results = _require_results(subject)
     stated, step = Path(str(results.metadata.get("checkpoint", ""))), results.metadata.get("step")
@@ -112,11 +112,12 @@ def find_checkpoint(subject: Subject) -> Path:
     for place in (stated, subject.folder / stated.name, run / stated.name, run):
         try:
             found = next((one for one in (place, *list_checkpoints(place)) if step and read_step(one) == step), None)
-        except OSError:  # no name of a file
+        except OSError:  # not the name of a file
             continue
         if found is not None:
             return found
-    raise InputError(f"the checkpoint that answered, of step {step}, is not there; name one with --checkpoint", file=stated)
+    problem = f"the checkpoint that gave the answers, of step {step}, no longer exists; name one with --checkpoint"
+    raise InputError(problem, file=stated)
 
 
 def _require_results(subject: Subject) -> Results:
@@ -126,20 +127,22 @@ def _require_results(subject: Subject) -> Results:
 
 
 def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, device: Device) -> Subject:
-    """Watch how answers form, and keep that beside the evaluation.
+    """Trace how answers are refined, and save the traces beside the evaluation.
 
     Raises:
         InputError: there is no evaluation, or no such test.
     """
     results = _require_results(subject)
-    slots = choose_tests(results, names)
+    tests = choose_tests(results, names)
     steps, window = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
     if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_CANVASES:
-        raise InputError(f"{subject.name}: its predictions state {steps} steps on windows as {window}; evaluate it again")
+        raise InputError(
+            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {window}; evaluate it again"
+        )
     config = InferenceConfig(steps=steps, canvas=window)
-    formed = trace_refinement(model, results.tasks, slots, results.tasks.names, device, config)
-    write_traces(subject.folder / TRACES_FILE, formed)
-    return replace(subject, traces=formed)
+    traces = trace_refinement(model, results.tasks, tests, results.tasks.names, device, config)
+    write_traces(subject.folder / TRACES_FILE, traces)
+    return replace(subject, traces=traces)
 
 
 def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pictures: Path | None = None) -> list[Path]:
@@ -179,7 +182,7 @@ def list_logs(subjects: Sequence[Subject]) -> list[RunLog]:
 
 
 def remove_pictures(folder: Path) -> None:
-    """Remove the pictures of a former report, and nothing else.
+    """Remove the pictures of an earlier report, and nothing else.
 
     Raises:
         InputError: they cannot be removed.
@@ -193,7 +196,7 @@ def remove_pictures(folder: Path) -> None:
 
 
 def render_traces(subject: Subject) -> dict[str, bytes]:
-    """The strips and animated pictures of what was watched, by the names of their files."""
+    """The strips and animated pictures of the traces, by the names of their files."""
     if subject.results is None or not subject.traces:
         return {}
     tasks = subject.results.tasks

@@ -1,4 +1,4 @@
-"""What all pictures of the kit share: one style, files of equal bytes for equal data, and SVG for pages of any theme."""
+"""Shared by all pictures of the kit: one style, files of equal bytes for equal data, and SVG for pages of any theme."""
 
 import hashlib
 import io
@@ -143,7 +143,7 @@ def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
 def _render(figure: "Figure", kind: str, fonts: str = "path", **options: Any) -> bytes:
     with _styled(**{"svg.fonttype": fonts}):
         if figure.get_layout_engine() is not None:
-            # Laid out once: a second layout starts from the first one's outcome and would shift things by a hair.
+            # Laid out once: a second layout starts from the first one's outcome and would shift things slightly.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
         written = io.BytesIO()

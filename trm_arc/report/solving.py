@@ -20,7 +20,7 @@ class SolutionDrawer:
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
     def draw_step(self, now: RefinementStep) -> None:
-        """Print the answer after a step, of the rollout that is surest of it; cycles within a step are not drawn."""
+        """Print the answer after a step, of the surest rollout; cycles within a step are not drawn."""
         if not now.last:
             return
         surest = int(now.halting.argmax())
@@ -41,7 +41,7 @@ class SolutionDrawer:
         if (board == self.truth).all():
             verdict = "right: the solution"
         elif domain.are_solutions(self.question[None], board[None])[0]:
-            verdict = "right: another shortest path than the data sets' rule gives"
+            verdict = "right: a shortest path, but not the one of the data set's rule"
         else:
             verdict = f"wrong: {domain.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _ACROSS = 8  # boards in a row of a strip at most
-_PAUSE, _END = 450, 1800  # milliseconds that a frame of an animated picture stands, and the last one
+_PAUSE, _END = 450, 1800  # milliseconds that a frame of an animated picture is shown, and the last one
 _MAZE = ((36, 41, 47), (255, 255, 255), (255, 255, 255), (255, 255, 255), (255, 255, 255))
 
 
@@ -42,7 +42,7 @@ class BoardDrawer:
 
         Args:
             axes: where.
-            grid: the board; an empty one is said to be none.
+            grid: the board; an empty one is labelled as such.
             title: above it.
             marks: mark the cells that differ from the truth.
         """
@@ -105,18 +105,18 @@ class BoardDrawer:
                 axes.add_patch(Rectangle(place, 0.76, 0.76, fill=False, edgecolor=colour, linewidth=max(0.5, line)))
 
 
-def draw_strips(formed: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
+def draw_strips(traces: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
     """A strip (SVG and PNG) and an animated picture (GIF) of each, by the names of their files.
 
     Args:
-        formed: how answers form.
+        traces: to draw.
         drawers: of each.
 
     Raises:
         InputError: matplotlib is not installed.
     """
     pictures: dict[str, bytes] = {}
-    for one, drawer in zip(formed, drawers, strict=True):
+    for one, drawer in zip(traces, drawers, strict=True):
         name = f"trace-{_file_name(one.name)}"
         while f"{name}.gif" in pictures:
             name += "-"  # of ids that differ only in what no file name may hold
@@ -167,7 +167,7 @@ def _draw_frame(figure: "Figure", drawer: BoardDrawer, frame: Frame, several: bo
     drawer.draw(figure.add_subplot(grid[0]), frame.grid, f"step {frame.step}" + f", cycle {frame.cycle}" * several)
     bar = figure.add_subplot(grid[1])
     bar.barh(0, frame.halting, color="#218f52")
-    bar.set(xlim=(0, 1), yticks=[], xticks=[], xlabel=f"{frame.halting:.0%} sure to be done")
+    bar.set(xlim=(0, 1), yticks=[], xticks=[], xlabel=f"halting probability {frame.halting:.0%}")
     bar.grid(False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -13,7 +13,7 @@ from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.model.checkpoint import domain_of_checkpoint
 
 WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
-# Settings that were about the checkpoint's own data, with what they are for the tasks to adapt to.
+# Settings for the checkpoint's own data, with their values for the tasks to adapt to.
 _FRESH = {"data": "", "leave_out": "", "drop_leaks": False, "smallest": 0, "bucket_sides": "auto:6"}
 
 
@@ -26,7 +26,7 @@ def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bo
         trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
     """
     own: dict[str, Any] = {}
-    if trained:  # what a long run from scratch begins with is behind it
+    if trained:  # a trained model needs no start of a long run
         own = {"warmup_steps": min(base.training.warmup_steps, WARM_UP), "depth_curriculum": ""}
     if recipe == "own" and base.model.mixer == "attention":
         own["canvas"] = "buckets"  # the same gradient for a fraction of the cells
@@ -36,7 +36,7 @@ def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bo
 def require_arc(checkpoints: Iterable[Path], preset: str | None = None, challenges: str | None = None) -> None:
     """Refuse models, presets and challenges of other puzzles where ARC tasks are to be answered.
 
-    A checkpoint that cannot be read is left to whoever reads it.
+    A checkpoint that cannot be read is refused later, when it is loaded.
 
     Raises:
         InputError: one is not for ARC.
@@ -48,9 +48,9 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None, challeng
         with suppress(InputError):
             domain = domain_of_checkpoint(path)
         if other := _other(domain):
-            raise InputError(f"answers {other.name}, not ARC tasks; `python -m trm_arc.evaluate` asks it", file=path)
+            raise InputError(f"answers {other.name}, not ARC tasks; use `python -m trm_arc.evaluate`", file=path)
     if challenges and (other := _other(domain_of_data(challenges))):
-        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; trm_arc.train learns them", flag="--challenges")
+        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; use `python -m trm_arc.train`", flag="--challenges")
 
 
 def _other(domain: Domain) -> Domain | None:

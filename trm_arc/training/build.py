@@ -55,7 +55,7 @@ def build_trainer(
             )
         sharers = processes.count if processes else 1
         config = config.override({"batch_size": max(1, examples.distinct // sharers) * sharers})
-        notes.append(f"a batch of {config.training.batch_size} rows, as there are {examples.distinct} examples")
+        notes.append(f"batch size lowered to {config.training.batch_size}, as there are only {examples.distinct} examples")
     steps = total_steps(config.training, len(examples.pairs))
     trainer = Trainer(config, examples, device, steps, processes, options)
     if left_out:

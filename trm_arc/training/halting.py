@@ -1,4 +1,4 @@
-"""Active samples: one that halted takes the next puzzle, the others go on with theirs (adaptive computation time)."""
+"""Active samples: one that halted takes the next puzzle, the others continue (adaptive computation time)."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Carry(NamedTuple):
 
     @staticmethod
     def join(parts: list["Carry"]) -> "Carry":
-        """The rows of all parts, behind each other."""
+        """The rows of all parts, concatenated."""
         batch = Batch(*(torch.cat(tensors) for tensors in zip(*(part.batch for part in parts), strict=True)))
         steps, halted = (torch.cat([getattr(part, name) for part in parts]) for name in ("steps", "halted"))
         return Carry(State.join([part.state for part in parts]), batch, steps, halted)
@@ -77,9 +77,9 @@ def sample_minimum(count: int, halt_steps: int, exploration: float, generator: t
 def decide(halting: Tensor, steps: Tensor, halt_steps: int, at_least: Tensor, rule: str) -> Tensor:
     """Which rows stop after this training step.
 
-    A row stops at `halt_steps`.  Before, it stops by the rule, if it has done the steps that it must:
+    A row stops at `halt_steps`.  Before, it stops by the rule, if it has done its minimum of steps:
     "exact"       its halting logit is above 0, so the answer is judged exact (TRM)
-    "q-learning"  its halting logit is above the logit of going on (HRM)
+    "q-learning"  its halting logit is above the logit for continuing (HRM)
     "never"       not at all
 
     Args:

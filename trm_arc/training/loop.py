@@ -1,4 +1,4 @@
-"""The training loop: steps, logs, evaluations and checkpoints, until the end or until someone asks to stop."""
+"""The training loop: steps, logs, evaluations and checkpoints, until the end, or until a request to stop."""
 
 import math
 import signal
@@ -26,15 +26,15 @@ from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
-EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, if nothing else is asked for
+EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
 REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
 
-Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls what it is given now and then, which may raise
+Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls its argument from time to time, which may raise
 Tracker = Callable[[dict[str, float], int], None]
 
 
 class _AbandonedError(Exception):
-    """An evaluation was given up, as the run has to stop."""
+    """An evaluation was cancelled, as the run has to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +77,16 @@ def train(
     Args:
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
-        best: the best score so far, of a run that goes on.
-        owed: whether the step that it goes on from was to be evaluated, and was not.
+        best: the best score so far of a resumed run.
+        owed: whether the step that it continues from should have been evaluated, but was not.
         evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
-        track: takes every line of metrics, with its step, beside the file.
+        track: receives every line of metrics with its step, in addition to the file.
 
     Returns:
         Whether the run is complete; False if it was asked to stop.
 
     Raises:
-        InputError: nothing can be written, or too many steps in a row came to nothing.
+        InputError: nothing can be written, or too many steps in a row were skipped.
     """
     log = _Log(trainer, out, peak, track)
     with log.bar, stop_signals() as stopping:
@@ -98,7 +98,7 @@ def train(
 
 
 class _Loop:
-    """What `train` repeats: a step, and what is due after it."""
+    """The body of `train`: a step, and what is due after it."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class _Loop:
         self.budget, self.saved = TimeBudget(trainer, config.deadline), time.monotonic()
 
     def step(self) -> bool:
-        """Train a step, and log, save and evaluate where that is due; whether to go on."""
+        """Train a step, and log, save and evaluate where that is due; whether to continue."""
         trainer, config, began = self.trainer, self.config, time.monotonic()
         try:
             self.log.add(trainer.train_step(self._request()))
@@ -134,7 +134,7 @@ class _Loop:
 
     def _request(self) -> StepRequest:
         """What this process wants of the next step."""
-        # Asked once a step: a signal that comes while this step is saved waits for the next one to be saved too.
+        # Evaluated once a step: a signal that comes while this step is saved waits for the next one to be saved too.
         config, budget = self.config, self.budget
         due = config.save_seconds is not None and time.monotonic() - self.saved >= config.save_seconds
         over = not config.fit and budget.is_over()
@@ -148,15 +148,15 @@ class _Loop:
         self.budget.saving = self.saved - before
 
     def score(self) -> bool:
-        """Score the step, which is saved, if there is time; whether there is some left to go on."""
+        """Score the step, which is saved, if there is time; whether there is time left to continue."""
         trainer, budget, before = self.trainer, self.budget, time.monotonic()
         ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
         if not self._agree(budget.has_time(ahead * budget.evaluating)):
             return True
         try:
-            self._note(self.evaluate(self._look))
+            self._note(self.evaluate(self._check_stop))
         except _AbandonedError:
-            tqdm.write(f"step {trainer.step}: the evaluation was given up, as the run has to stop; the step is saved")
+            tqdm.write(f"step {trainer.step}: the evaluation was cancelled, as the run has to stop; the step is saved")
             return False
         budget.evaluating = time.monotonic() - before
         return self._agree(budget.has_time_for_step())
@@ -165,9 +165,9 @@ class _Loop:
         """The main process's decision."""
         return self.trainer.processes.broadcast_flag(flag, self.trainer.device.device)
 
-    def _look(self) -> None:
-        """Called in an evaluation now and then: end it if the run has to stop."""
-        # Alone only: several processes would have to agree in the middle of their batches.  The state is saved by then.
+    def _check_stop(self) -> None:
+        """Called from time to time in an evaluation: end it if the run has to stop."""
+        # Only in a single process: several would have to agree in the middle of their batches.  The state is saved by then.
         if self.trainer.processes.count == 1 and (self.stopping or self.config.deadline.has_passed):
             raise _AbandonedError
 
@@ -175,25 +175,25 @@ class _Loop:
         """Log the scores of an evaluation, and keep the checkpoint if it is the best so far."""
         score = next(iter(scores.values()))
         self.log.write_scores(scores)
-        if self._agree(score > self.best):  # the main process knows the best of a run that goes on
+        if self._agree(score > self.best):  # only the main process knows the best score of a resumed run
             self.best = score
             save_state(self.trainer, self.out / BEST, 1, list_checkpoints(self.out / BEST))
 
 
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
-    """Keep the whole batch for a look, and say what happened; all processes come here, the main one writes."""
+    """Keep the whole batch for inspection, and describe the error; all processes call this, the main one writes."""
     problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
     batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
             save_file(batch, out / BAD_BATCH)
     except (OSError, SafetensorError):
-        return f"{problem}; go on from the last checkpoint with lower rates"
-    return f"{problem}; the last batch is in {out / BAD_BATCH}; train again with lower rates (--overwrite replaces this run)"
+        return f"{problem}; continue from the last checkpoint with lower learning rates"
+    return f"{problem}; last batch: {out / BAD_BATCH}; train again with lower learning rates (--overwrite replaces this run)"
 
 
 def describe_progress(step: int, steps: int, seconds: float) -> str:
-    """The beginning of the progress line, which fits 80 columns with `describe_metrics` behind it.
+    """The beginning of the progress line, which fits 80 columns together with `describe_metrics`.
 
     Args:
         seconds: of training that are left, evaluations apart.
@@ -271,7 +271,7 @@ class _Log:
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring the progress line up to date; the bar draws it now and then."""
+        """Bring the progress line up to date; the bar draws it from time to time."""
         trainer, (step, seconds) = self.trainer, self.first
         left = (trainer.seconds - seconds) / max(1, trainer.step - step) * (trainer.steps - trainer.step)
         self.bar.set_description_str(describe_progress(trainer.step, trainer.steps, left) + self.measured, refresh=False)
@@ -286,9 +286,9 @@ class _Log:
         if self.trainer.processes.is_main:
             try:
                 append_line(self.path, to_json(line))
-            except InputError as error:  # a line less is no reason to lose a run
+            except InputError as error:  # a lost line must not end the run
                 if not self.lost:
-                    tqdm.write(f"step {self.trainer.step}: {error}; the run goes on, lines of metrics are lost")
+                    tqdm.write(f"step {self.trainer.step}: {error}; the run continues, but lines of metrics are lost")
                 self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
@@ -296,8 +296,8 @@ class _Log:
 
 @contextmanager
 def stop_signals() -> Iterator[list[float]]:
-    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress ends whole; a second one that does
-    not just repeat the first interrupts at once."""
+    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress is completed; a second one
+    that does not just repeat the first interrupts at once."""
     received: list[float] = []
 
     def remember(_number: int, _frame: FrameType | None) -> None:

@@ -68,7 +68,7 @@ def supervise(logits: Tensor, halting: Tensor, labels: Tensor, loss: str, label_
 
 
 def continue_loss(halting: Tensor, following: Tensor, last: Tensor) -> Tensor:
-    """Q-learning's second loss, (B,): what going on is worth, against what the next step says of itself.
+    """Q-learning's second loss, (B,): the predicted value of continuing, against the values that the next step predicts.
 
     The target is the better of the next step's two values; after the last step there is only halting.
 

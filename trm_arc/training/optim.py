@@ -1,4 +1,4 @@
-"""Optimizers: Adam-atan2 and NorMuon in plain PyTorch, who moves which weights, the schedule, and the moving average."""
+"""Optimizers: Adam-atan2 and NorMuon in plain PyTorch, the choice of weights for each, the schedule, the moving average."""
 
 import math
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class AdamAtan2(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Move every parameter that has a gradient."""
-        assert closure is None, "Adam-atan2 evaluates no closure"
+        assert closure is None, "Adam-atan2 does not support closures"
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
@@ -78,7 +78,7 @@ class NorMuon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Move every matrix that has a gradient; equal shapes are orthogonalised together."""
-        assert closure is None, "NorMuon evaluates no closure"
+        assert closure is None, "NorMuon does not support closures"
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
@@ -159,7 +159,7 @@ class Optimizers:
             member.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that the optimizers remember, by name."""
+        """Everything in the optimizers' states, by name."""
         return {
             f"{number}.{index}.{name}": value
             for number, member in enumerate(self.members)
@@ -171,7 +171,7 @@ class Optimizers:
         """Put back what `tensors` gave.
 
         Args:
-            moved: whether the weights have moved, so that every optimizer remembers something.
+            moved: whether the weights were updated, so that every optimizer has a state.
 
         Raises:
             ValueError: a tensor is missing, or of another shape.
@@ -190,7 +190,7 @@ class Optimizers:
 
 
 def _fits(memory: Tensor, parameter: Tensor) -> bool:
-    """Whether an optimizer may remember this of a parameter: a number of each weight, of each row, or of all."""
+    """Whether an optimizer's state has a shape that fits a parameter: a number for each weight, for each row, or for all."""
     return memory.shape in (parameter.shape, (len(parameter), 1), ())
 
 
@@ -198,7 +198,7 @@ class MovingAverage:
     """Exponential moving average of a model's parameters.
 
     Args:
-        model: whose parameters to follow; the average starts at their present values.
+        model: whose parameters to follow; the average starts at their current values.
         decay: share of the average that a step keeps.
     """
 
@@ -209,5 +209,5 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the present parameters in."""
+        """Update the average with the current parameters."""
         torch._foreach_lerp_(self.averages, self.parameters, 1 - self.decay)

@@ -34,9 +34,9 @@ class RunConfig:
 
     Attributes:
         out: its folder.
-        resume: go on from what is there.
+        resume: continue the run that is there.
         overwrite: replace what is there.
-        dry_run: say what the run would do and cost, and no more.
+        dry_run: only print what the run would do and cost.
         export_size: bytes of a piece of the export at the end; 0: none.
         loop: how often to save, log and evaluate, and when to end.
     """
@@ -50,16 +50,19 @@ class RunConfig:
 
 
 def carry_out(
-    config: RunConfig, processes: ProcessGroup, build: Callable[[], Built], watch: Callable[[Built], Watchers] | None = None
+    config: RunConfig,
+    processes: ProcessGroup,
+    build: Callable[[], Built],
+    make_watchers: Callable[[Built], Watchers] | None = None,
 ) -> None:
     """Train, save and export, as `config` says; print what a user should know.
 
     Args:
         build: makes the run, resumed if it is to be; called when the folder is known to be this run's alone.
-        watch: gives what scores the run, and what takes its metrics.
+        make_watchers: makes what scores the run, and what receives its metrics.
 
     Raises:
-        InputError: the folder holds another run, or cannot be written; or from `build`, `watch` or the steps themselves.
+        InputError: the folder holds another run, or cannot be written; or from `build`, `make_watchers` or a step.
     """
     if config.dry_run:
         trainer, _, notes = build()
@@ -69,16 +72,18 @@ def carry_out(
     if processes.is_main:
         prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite)
     with exclusive(config.out) if processes.is_main else nullcontext():
-        complete = _train_in_folder(config, processes, build(), watch)
+        complete = _train_in_folder(config, processes, build(), make_watchers)
     if processes.is_main:
-        why = "trained" if complete else "stopped as asked, saved; go on with --resume"
+        why = "trained" if complete else "stopped as requested, saved; continue with --resume"
         print(f"{why}: {list_checkpoints(config.out)[-1]}")
 
 
-def _train_in_folder(config: RunConfig, processes: ProcessGroup, built: Built, watch: Callable[[Built], Watchers] | None) -> bool:
+def _train_in_folder(
+    config: RunConfig, processes: ProcessGroup, built: Built, make_watchers: Callable[[Built], Watchers] | None
+) -> bool:
     """All that is done while no other run may write; whether the run is complete."""
     (trainer, _, notes), out = built, config.out
-    evaluate, track = watch(built) if watch else (None, None)  # before anything of an old run is touched
+    evaluate, track = make_watchers(built) if make_watchers else (None, None)  # before anything of an old run is touched
     best, owed = -math.inf, False  # the main process knows
     if processes.is_main:
         best, owed = _restore_history(config, built, scored=evaluate is not None)
@@ -101,7 +106,7 @@ def _train_in_folder(config: RunConfig, processes: ProcessGroup, built: Built, w
 
 
 def _restore_history(config: RunConfig, built: Built, *, scored: bool) -> tuple[float, bool]:
-    """Bring metrics and time spent to the step that the run goes on from; its best score, and whether a score is missing."""
+    """Reset metrics and time spent to the step that the run continues from; its best score, and whether a score is missing."""
     (trainer, evaluation, _), out = built, config.out
     remove_unfinished(out)
     set_metrics_aside(out, overwrite=config.overwrite)

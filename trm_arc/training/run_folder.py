@@ -1,4 +1,4 @@
-"""The folder of a run: what may be written there, and which of its lines and scores belong to the run that goes on."""
+"""The folder of a run: what may be written there, and which of its lines and scores belong to a resumed run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
     """Check that a run may write into its folder, before any work.
 
     Args:
-        resume: the run in the folder is to go on.
+        resume: the run in the folder is to be continued.
         overwrite: the run in the folder is to be replaced.
 
     Raises:
@@ -32,7 +32,7 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
             )
         raise InputError("no checkpoint to resume; leave --resume out to start the run", file=out)
     if there and not resume and not overwrite:
-        advice = "go on with --resume, replace it with --overwrite, or name another --out"
+        advice = "continue it with --resume, replace it with --overwrite, or name another --out"
         raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
 
 
@@ -58,10 +58,10 @@ def set_metrics_aside(out: Path, *, overwrite: bool) -> None:
 
 
 def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
-    """Forget logged lines beyond a checkpoint, so that a resumed run logs each step once.
+    """Remove logged lines beyond a checkpoint, so that a resumed run logs each step once.
 
     Args:
-        step: last step to keep; 0 forgets all.
+        step: last step to keep; 0 removes all.
 
     Returns:
         The lines up to there.  The time that training took is in them and not in the checkpoint, so that equal runs have equal
@@ -73,7 +73,7 @@ def drop_later_metrics(out: Path, step: int) -> list[dict[str, float]]:
     path = out / METRICS_FILE
     kept = [line for line in read_lines(path) if isinstance(line, dict) and 0 < line.get("step", 0) <= step]
     data = b"".join(map(to_json, kept))
-    if data != (path.read_bytes() if path.exists() else b""):  # a full disk must not keep a run from going on
+    if data != (path.read_bytes() if path.exists() else b""):  # a full disk must not prevent a run from continuing
         write_atomic(path, data)
     return kept
 
@@ -85,7 +85,7 @@ def best_so_far(out: Path, lines: Sequence[Mapping[str, float]], measure: str) -
 
 
 def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, float]], measure: str) -> bool:
-    """Whether the step that a run of `steps` goes on from was to be evaluated, and there was no time for it.
+    """Whether the step that a run of `steps` continues from should have been evaluated, but there was no time.
 
     Args:
         every: steps between evaluations.
@@ -95,5 +95,5 @@ def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, 
 
 
 def list_stale(out: Path) -> list[Path]:
-    """What there is of a run that is to be replaced, to be removed when the first checkpoint of the new one is saved."""
+    """The files of a run that is to be replaced, to be removed when the first checkpoint of the new one is saved."""
     return [out / OLD_METRICS, *list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER, BEST))]

@@ -1,4 +1,4 @@
-"""What a run saves and goes on from: all of it, what answers tasks, or the weights of another run to begin with."""
+"""Saving and loading a run: its full state, what inference needs, or the weights of another run to start from."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from trm_arc.training.trainer import Trainer
 
 
 def full_state(trainer: Trainer) -> Checkpoint:
-    """Everything that a run goes on from, of all processes; all must come here."""
+    """Everything that a run continues from, of all processes; all must call this."""
     state = inference_state(trainer)
     tensors = state.tensors | {f"optimizer.{name}": t for name, t in trainer.optimizers.tensors().items()}
     active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None)
@@ -34,7 +34,7 @@ def full_state(trainer: Trainer) -> Checkpoint:
 def save_state(trainer: Trainer, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
     """Write a checkpoint below the folder of a run.
 
-    All processes must come here; the main one writes.
+    All processes must call this; the main one writes.
 
     Args:
         keep: how many checkpoints to keep.
@@ -48,7 +48,7 @@ def save_state(trainer: Trainer, folder: Path, keep: int, stale: Sequence[Path] 
 
 
 def inference_state(trainer: Trainer) -> Checkpoint:
-    """What it takes to answer tasks at this moment, without copies: weights, average, task embeddings, plan."""
+    """What is needed to answer tasks now, without copies: weights, average, task embeddings, plan."""
     tensors = {f"model.{name}": t for name, t in trainer.reasoner.state_dict().items()}
     tensors |= {f"average.{name}": t for name, t in _averages(trainer).items()}
     tensors |= {f"embedding.{name}": t for name, t in trainer.embedding.state_dict().items()}
@@ -72,7 +72,7 @@ def init_from(trainer: Trainer, checkpoint: Checkpoint, *, from_zero: bool = Fal
     """Begin with the averaged weights of another run, and every task embedding at the mean of that run's.
 
     Args:
-        checkpoint: of the other run; its own tasks and active samples play no part.
+        checkpoint: of the other run; its own tasks and active samples are ignored.
         from_zero: let the task embeddings begin at zero instead.
 
     Raises:
@@ -81,7 +81,9 @@ def init_from(trainer: Trainer, checkpoint: Checkpoint, *, from_zero: bool = Fal
     weights, into = checkpoint.reasoner().state_dict(), trainer.reasoner.state_dict()
     misfits = [name for name, t in into.items() if name not in weights or weights[name].shape != t.shape]
     if misfits or len(weights) != len(into):
-        raise InputError(f"its weights do not fit these settings ({', '.join(misfits[:3])}); keep its own", file=checkpoint.where)
+        raise InputError(
+            f"its weights do not fit these settings ({', '.join(misfits[:3])}); use its own settings", file=checkpoint.where
+        )
     load_strictly(into, weights, checkpoint.where)
     if trainer.average is not None:
         trainer.average = MovingAverage(trainer.reasoner, trainer.average.decay)
@@ -91,7 +93,7 @@ def init_from(trainer: Trainer, checkpoint: Checkpoint, *, from_zero: bool = Fal
 
 
 def load_state(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Go on from a checkpoint of the same settings and data.
+    """Continue from a checkpoint of the same settings and data.
 
     Raises:
         InputError: the checkpoint is of other settings, tasks or plan.

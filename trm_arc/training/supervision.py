@@ -34,26 +34,26 @@ def supervision_step(
     depth: tuple[int, int] | None = None,
     generators: Sequence[torch.Generator] | None = None,
 ) -> tuple[Tensor, Carry, Metrics]:
-    """One more supervision step of every sample, and its losses.
+    """Do one supervision step of every row, and compute its losses.
 
-    With K latents all take the step without gradient; the one with the lowest loss of each puzzle takes it again, with gradient:
+    All K latents are refined without gradient; the one with the lowest loss of each puzzle is refined again, with gradient:
     K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
 
     Args:
         carry: active samples; those that halted have their new puzzle already, and take the initial state here.
         vectors: (B, D) task embeddings of the rows.
         start: initial states, (B K, L, D) each.
-        at_least: (B,) steps that a row must do, from `sample_minimum`.
+        at_least: (B,) minimum of steps of each row, from `sample_minimum`.
         depth: T and n, if not the model's own.
         generators: (B), each draws the noise of its row's network calls, if the model has any.
 
     Returns:
-        The loss of these rows as their share of the mean over the whole batch; what the next step takes up; the metrics.
+        The loss of these rows as their share of the mean over the whole batch; the carry for the next step; the metrics.
     """
     batch, latents = carry.batch, reasoner.config.latents
     state = restart(carry.state, start, carry.halted)
 
-    def think(state: State, repeats: int = 1) -> Output:
+    def refine(state: State, repeats: int = 1) -> Output:
         puzzle = (batch.tokens, vectors, batch.transforms)
         if repeats > 1:
             puzzle = tuple(part.repeat_interleave(repeats, dim=0) for part in puzzle)
@@ -62,19 +62,19 @@ def supervision_step(
     kept = None
     if latents > 1:
         with torch.no_grad():
-            every = think(state, latents)
+            every = refine(state, latents)
             kept = every.state
             labels = batch.labels.repeat_interleave(latents, dim=0)
             cells = supervise(every.logits, every.halting, labels, config.loss, config.label_smoothing).cells
             best = cells.view(-1, latents).argmin(dim=1) + latents * torch.arange(len(vectors), device=cells.device)
         state = State(state.y[best], tuple(part[best] for part in state.z))
-    output = think(state)
+    output = refine(state)
     losses = supervise(output.logits, output.halting, batch.labels, config.loss, config.label_smoothing)
     steps = carry.steps + 1
     halting_loss = losses.halting.sum()
     if config.halting == "q-learning":
         with torch.no_grad():
-            following = think(output.state).halting
+            following = refine(output.state).halting
         halting_loss = halting_loss + continue_loss(output.halting, following, steps >= config.halt_steps).sum()
     loss = (losses.cells.sum() + config.halting_loss_weight * halting_loss) / config.batch_size
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a run costs: as estimated for a dry run, and as measured on the way, to end within a time limit."""
+"""What a run costs: estimated for a dry run, and measured during the run, to end within a time limit."""
 
 import math
 import time
@@ -30,7 +30,7 @@ class TimeBudget:
         self.saving = self.evaluating = 0.0  # seconds of the last one
 
     def add(self, seconds: float) -> None:
-        """Take in how long the last step took."""
+        """Record how long the last step took."""
         bucket, operations = self._work(self.trainer.step - 1)
         self.rates[bucket].append(seconds / operations)
         self.stepping += seconds
@@ -88,7 +88,7 @@ class TimeBudget:
         return median_low(rates) if len(rates) > 1 else 0.0
 
     def _seconds(self, step: int) -> float:
-        """How long a step will take; a bucket that is not known is taken for the slowest of the others."""
+        """How long a step will take; an unknown bucket is assumed to be as slow as the slowest other one."""
         bucket, operations = self._work(step)
         return (self._rate(bucket) or self._slowest()) * operations
 

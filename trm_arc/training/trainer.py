@@ -23,14 +23,14 @@ from trm_arc.training.supervision import Metrics, compiled_step
 
 
 class Options(NamedTuple):
-    """How a run computes; none of these changes what it computes, but for rounding.
+    """How a run computes; none of these changes the result, except for rounding.
 
     Attributes:
         compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.model.compiling`; or nothing.
-        accumulation: pieces in which a process goes through its rows, to save memory.
+        accumulation: number of pieces that a process splits its rows into, to save memory.
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
-        skips: stop after so many steps in a row whose loss or gradient is not finite.
+        skips: stop after this many steps in a row whose loss or gradient is not finite.
     """
 
     compile_mode: str = ""
@@ -59,7 +59,7 @@ SMALL = 1e-3  # steps of task embeddings that bfloat16 loses where a coordinate 
 
 
 class NotFiniteError(Exception):
-    """Too many steps in a row came to nothing."""
+    """Too many steps in a row were skipped."""
 
     def __init__(self, step: int, batch: Batch) -> None:
         super().__init__(f"step {step}")
@@ -96,10 +96,10 @@ class Trainer:
 
     Args:
         steps: length of the run.
-        options: what changes how fast and in how much memory a run goes, and not where it leads.
+        options: what changes the speed and memory of a run, but not its result.
 
     Raises:
-        InputError: the model cannot be compiled, the device has no float64 for the loss, or the batch cannot be shared out.
+        InputError: the model cannot be compiled, the device has no float64 for the loss, or the batch cannot be shared evenly.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Trainer:
         self.options = options or Options()
         check_compile_mode(self.options.compile_mode, config.model, device.device)
         if config.training.loss == "stablemax-float64" and device.device.type in NARROW:
-            raise InputError(f"{device.device} does not support float64; take stablemax, or --device cpu", flag="--loss")
+            raise InputError(f"{device.device} does not support float64; use stablemax, or --device cpu", flag="--loss")
         if self.options.half_embeddings and config.training.task_embedding_learning_rate < SMALL:
             raise InputError(
                 f"bfloat16 loses steps of {config.training.task_embedding_learning_rate:g} "
@@ -175,7 +175,7 @@ class Trainer:
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
-            bucket: whose active samples go on.
+            bucket: whose active samples continue.
 
         Returns:
             As `train_step`.
@@ -191,7 +191,7 @@ class Trainer:
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
         carry = take_puzzles(self.carries[bucket] or first_carry(start, batch), batch)
-        after, metrics, vector_gradient = self._think(bucket, carry, start, at_least, seeds)
+        after, metrics, vector_gradient = self._accumulate(bucket, carry, start, at_least, seeds)
         metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
         self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
@@ -205,13 +205,13 @@ class Trainer:
             self._skip(bucket, carry, after, bool(torch.isfinite(metrics.loss)))
         return metrics
 
-    def _think(
+    def _accumulate(
         self, bucket: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
     ) -> tuple[Carry, Metrics, Tensor]:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._think_in_pieces(self.pieces[bucket], carry, start, at_least, seeds)
+                return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
             except RuntimeError as error:
                 if self.options.compile_mode:
                     reraise_compile_error(error)
@@ -224,9 +224,9 @@ class Trainer:
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
             rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
-            tqdm.write(f"out of memory at step {self.step + 1}: going on with {rows}, the batch as set")
+            tqdm.write(f"out of memory at step {self.step + 1}: continuing with {rows}; the batch size is unchanged")
 
-    def _think_in_pieces(
+    def _accumulate_pieces(
         self, size: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
     ) -> tuple[Carry, Metrics, Tensor]:
         config, latents = self.config.training, self.config.model.latents
@@ -243,7 +243,7 @@ class Trainer:
             (loss * self.scale.value).backward()
             done.append(after)
             metrics.append(measured)
-            # an answer alone (gradient_calls 1) does not look at the task
+            # an answer alone (gradient_calls 1) does not depend on the task
             gradients.append(torch.zeros_like(vectors) if vectors.grad is None else vectors.grad)
         if len(done) == 1:
             return done[0], metrics[0], gradients[0]

@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from trm_arc.data.puzzle_set import AnySet
 
 Part = Literal["train", "test"]
-DOMAINS_VARIABLE = "TRM_ARC_DOMAINS"  # modules with further domains, by commas, for the commands
-NO_VALUE = 255  # a cell of no value: a character that means nothing, a token of padding
+DOMAINS_VARIABLE = "TRM_ARC_DOMAINS"  # comma-separated modules with further domains, for the commands
+NO_VALUE = 255  # a cell without a value: an unknown character, or a token of padding
 _BUILT_IN = ("sudoku", "maze", "arc")
 _SIZED_NAME = re.compile(r"([a-z_]+)-(\d+)x(\d+)")
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a set is loaded; a domain passes over what says nothing of its files.
+    """How a set is loaded; a domain ignores options that do not apply to its files.
 
     Attributes:
-        count: keep, or generate, so many puzzles; 0: all of a file, the default number of a generated set.
+        count: number of puzzles to keep or generate; 0: all of a file, or the default number of a generated set.
         seed: of the puzzles that are kept of a file.
-        skip_bad: leave rows out that are no puzzles, instead of refusing the file.
+        skip_bad: leave out rows that are not puzzles, instead of refusing the file.
         solutions: a file of solutions; None: the one beside the tasks.
-        smallest: keep so many tasks, those with the smallest grids; 0: all.
+        smallest: number of tasks to keep, those with the smallest grids; 0: all.
     """
 
     count: int = 0
@@ -56,7 +56,7 @@ class Drawing(NamedTuple):
     Attributes:
         style: "colours" (coloured cells), "symbols" (a character in each cell, value 0 blank) or "maze".
         characters: of each value; empty for digits.
-        box: rows and columns of the boxes that thick lines part; None: no boxes.
+        box: rows and columns of the boxes that thick lines separate; None: no boxes.
     """
 
     style: Literal["colours", "symbols", "maze"]
@@ -65,12 +65,12 @@ class Drawing(NamedTuple):
 
 
 class Grouping(NamedTuple):
-    """A way to tell test inputs apart.
+    """A way to group test inputs.
 
     Attributes:
         name: of the property.
         labels: its classes, in order.
-        members: int64 (outputs,), the class of each test input; -1: of none.
+        members: int64 (outputs,), the class of each test input; -1: in none.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Domain(ABC):
     """A kind of puzzle.
 
     Attributes:
-        name: as checkpoints and results hold it, and as `domain_by_name` finds it.
+        name: as checkpoints and results store it, and as `domain_by_name` finds it.
         title: as people read it.
         plural: what a set holds, for messages.
         unit: what one of a set is called.
@@ -95,9 +95,9 @@ class Domain(ABC):
         measure: the score that says which checkpoint is the best.
         attempts: answers to a test input that count.
         submits: whether answers are written as a submission to the ARC Prize, too.
-        default_views: of a test input, if nothing else is asked for.
-        orientations: names of the ways a view may lie, by which votes are told apart; empty where that says nothing.
-        unused: settings and flags that do nothing here, and what an error says of each.
+        default_views: of a test input, if no number is given.
+        orientations: names of the orientations of a view, for which votes are counted separately; empty if that has no meaning.
+        unused: settings and flags that do nothing here, and what an error says about each.
         drawing: how grids are drawn.
     """
 
@@ -154,7 +154,7 @@ class Domain(ABC):
         """Whether all rows (uint8 (n, row_bytes)) are transforms of this kind."""
 
     def orient(self, table: np.ndarray) -> np.ndarray:
-        """The number of the orientation of each row (uint8 (n, row_bytes)), int64 (n,); all 0 where they are not told apart."""
+        """The number of the orientation of each row (uint8 (n, row_bytes)), int64 (n,); all 0 if they are not distinguished."""
         return np.zeros(len(table), np.int64)
 
     # --- loading and training
@@ -164,7 +164,7 @@ class Domain(ABC):
         """Load sets by their names or paths, which commas separate, as one.
 
         Raises:
-            InputError: one cannot be found, read or made.
+            InputError: one cannot be found, read or generated.
         """
 
     @abstractmethod
@@ -206,7 +206,7 @@ class Domain(ABC):
 
     @abstractmethod
     def describe_training(self, training: "AnySet", evaluation: "AnySet", examples: "Examples") -> str:
-        """What a run learns and answers, in a sentence or two."""
+        """What a run learns and answers, in one or two sentences."""
 
     # --- scores and files
 
@@ -216,7 +216,7 @@ class Domain(ABC):
 
     @abstractmethod
     def group_tests(self, tasks: "AnySet") -> list[Grouping]:
-        """By what the test inputs of a set can be told apart in tables."""
+        """The groupings of the test inputs of a set, for tables."""
 
     @abstractmethod
     def show(self, grid: np.ndarray) -> str:
@@ -231,7 +231,7 @@ class Domain(ABC):
         """A grid from a value of JSON.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a grid.
         """
 
     @abstractmethod
@@ -252,7 +252,7 @@ class Domain(ABC):
         """Raise InputError unless what is to be answered is of this domain."""
         if other is not self:
             raise InputError(
-                f"a run on {self.title} is scored on {self.title}, and {names} holds {other.plural}", flag="evaluation_data"
+                f"a run on {self.title} is scored on {self.title}, but {names} holds {other.plural}", flag="evaluation_data"
             )
 
     def refuse_unused(self, given: Mapping[str, Any]) -> None:
@@ -328,11 +328,11 @@ def domain_of_board(text: str, where: str) -> Domain:
     """The domain of a board in characters, row by row; `where` it stands, for the error.
 
     Raises:
-        InputError: its length is no square, or no such board exists.
+        InputError: its length is not a square, or no such board exists.
     """
     side = round(len(text) ** 0.5)
     if side * side != len(text):
-        raise InputError(f"{len(text)} characters are no square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
+        raise InputError(f"{len(text)} characters are not a square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
     _load_kinds()
     kinds = [name for name, kind in _KINDS.items() if kind.recognizes and kind.recognizes(text)]
     try:
@@ -347,7 +347,7 @@ def place_of(cell: np.ndarray) -> str:
 
 
 def make_distinct(names: list[str]) -> list[str]:
-    """Names of which no two are equal: the later ones are numbered, as of sets that were joined."""
+    """Distinct names: repeated ones are numbered, as in sets that were joined."""
     seen: dict[str, int] = {}
     for at, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1

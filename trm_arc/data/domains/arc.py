@@ -29,7 +29,7 @@ _SIDES = (5, 10, 15, 20, 25, BOARD)  # upper ends of the classes of size
 
 
 class ArcDomain(Domain):
-    """ARC: grids somewhere on a window, their right and lower edges marked."""
+    """ARC: grids anywhere on a window, their right and lower edges marked."""
 
     name, title, plural, unit = "arc", "ARC", "ARC tasks", "task"
     vocabulary, row_bytes = FIRST_COLOUR + COLOURS, ROW_BYTES
@@ -92,7 +92,7 @@ class ArcDomain(Domain):
 
     def prepare(self, training: TaskSet, evaluation: TaskSet, settings: Config) -> tuple["Examples", list[str]]:
         """See `prepare_examples`."""
-        from trm_arc.data.examples import prepare_examples  # brings torch, which files and rules do without
+        from trm_arc.data.examples import prepare_examples  # imports torch, which files and rules do not need
 
         return prepare_examples(training, evaluation, settings)
 
@@ -108,7 +108,7 @@ class ArcDomain(Domain):
         )
 
     def group_tests(self, tasks: TaskSet) -> list[Grouping]:
-        """By size, and by concept where the ids tell it."""
+        """By size, and by concept where the ids contain it."""
         pairs = [task.test[number] for task, number in tasks.tests]
         sides = [max(*pair.input.shape, *(pair.output.shape if pair.output is not None else ())) for pair in pairs]
         lows = (1, *(side + 1 for side in _SIDES))

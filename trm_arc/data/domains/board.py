@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
-_IDLE = ("smallest", "bucket_sides", "translate", "leave_out")  # settings that say nothing of boards of one size
+_IDLE = ("smallest", "bucket_sides", "translate", "leave_out")  # settings that do not apply to boards of one size
 _MOST = 2**62  # of a number in a file
 
 
 class BoardDomain(Domain):
     """Puzzles whose boards all have one size; a name is `KIND-NxN`.
 
-    A new domain gives `question_fault`, `solve` and `generate`, and `are_solutions` where several answers are right.  With
-    symmetries it also gives `transforms`, `draw` and `canonical`.
+    A new domain implements `question_fault`, `solve` and `generate`, and `are_solutions` where several answers are right.
+    With symmetries it also implements `transforms`, `sample` and `canonical`.
 
     Attributes:
         values: how many values a cell may have.
@@ -74,12 +74,12 @@ class BoardDomain(Domain):
     # --- what a kind of puzzle is
 
     def are_questions(self, boards: np.ndarray) -> np.ndarray:
-        """Which boards are questions, as far as that shows without solving them; bool (n,)."""
+        """Which boards are questions, as far as can be checked without solving them; bool (n,)."""
         return np.array([self.question_fault(board) is None for board in boards], bool)
 
     @abstractmethod
     def question_fault(self, board: np.ndarray) -> str | None:
-        """Why a board is no question, if it is none; several solutions or none are not looked for."""
+        """Why a board is not a question; None if it is one.  The number of solutions is not checked."""
 
     def are_solutions(self, questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """Which answers are right by the rules, whether or not they are the expected ones; bool (n,)."""
@@ -98,10 +98,10 @@ class BoardDomain(Domain):
     def generate(
         self, count: int, seed: int, easy: bool, exclude: np.ndarray | None, progress: Progress
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """New questions, answers and ratings, all different up to symmetry, none like one of `exclude`.
+        """New questions, answers and ratings, all different up to symmetry, and different from those in `exclude`.
 
         Raises:
-            InputError: there are not so many.
+            InputError: there are not that many.
         """
 
     def check_generated(self) -> None:
@@ -123,12 +123,12 @@ class BoardDomain(Domain):
         return np.array([0, *range(rows), *range(columns), *range(self.values)], np.uint8)
 
     def make_plan(self, boards: np.ndarray, count: int, seed: int) -> SampledPlan:
-        """The transforms of some puzzles, drawn when they are asked for, from the puzzle and the seed alone.
+        """The transforms of some puzzles, sampled when they are needed, from the puzzle and the seed alone.
 
         Args:
             boards: uint8 (n, rows, columns) of questions.
             count: of each puzzle, the identity included; at most `transforms`.
-            seed: of what is drawn.
+            seed: of the sampling.
         """
         seeds = np.full(len(boards), seed, np.uint64)
         return SampledPlan(mix_columns(np.stack([seeds, hash_boards(boards)], axis=1)), min(count, self.transforms), self.sample)
@@ -161,7 +161,7 @@ class BoardDomain(Domain):
     # --- characters
 
     def parse(self, text: str) -> np.ndarray:
-        """The boards (uint8 (n, rows, columns)) in the characters of n boards, row by row; NO_VALUE where one means nothing."""
+        """The boards (uint8 (n, rows, columns)) in the characters of n boards, row by row; NO_VALUE for an unknown character."""
         values = _decoder(self.characters)[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)]
         return values.reshape(-1, *self.shape)
 
@@ -199,9 +199,9 @@ class BoardDomain(Domain):
             if "augmentations" in given:
                 problem = f"{self.name} has {self.transforms - 1} other images by symmetry, got {given['augmentations']}"
                 raise InputError(problem, flag="--augmentations")
-            needed["augmentations"] = 0  # a preset of ARC; a maze's label is not symmetric
+            needed["augmentations"] = 0  # a preset for ARC; a maze's label is not symmetric
         if config.model.transform_tokens:
-            problem = "they tell ARC's symmetries and colours; use --no-transform-tokens for puzzles"
+            problem = "they encode ARC's symmetries and colours; use --no-transform-tokens for puzzles"
             raise InputError(problem, flag="transform_tokens")
         return config.override(needed)
 
@@ -212,16 +212,16 @@ class BoardDomain(Domain):
 
     def describe_dropped(self, names: list[str]) -> str:
         """See `Domain.describe_dropped`."""
-        return f"dropped {len(names)} training puzzles that are scored, or equal to such by symmetry"
+        return f"dropped {len(names)} training puzzles that are scored, or are symmetric images of scored ones"
 
     def prepare(self, training: PuzzleSet, evaluation: PuzzleSet, settings: Config) -> tuple["Examples", list[str]]:
         """All training puzzles, each under as many symmetries as there are augmentations; none is left out."""
         from trm_arc.data.buckets import make_schedule, sort_into_buckets
-        from trm_arc.data.examples import Examples, check_vocabulary  # bring torch, which files and rules do without
+        from trm_arc.data.examples import Examples, check_vocabulary  # import torch, which files and rules do not need
 
         model, config, count = settings.model, settings.training, len(training)
         if not count:
-            raise InputError(f"{training.name}: all puzzles are in {evaluation.name}, too; train on other data")
+            raise InputError(f"{training.name}: all puzzles are also in {evaluation.name}; train on other data")
         if evaluation.domain is not self:
             other = f"{evaluation.name} {evaluation.domain.name}"
             raise InputError(f"{training.name} holds {self.name}, {other}; use sets of one kind")
@@ -295,13 +295,13 @@ class BoardDomain(Domain):
         columns = load_record(_Columns, value, file, {np.ndarray: self.parse_grid})
         lengths = {len(column) for column in vars(columns).values()}
         if len(lengths) > 1 or 0 in lengths:
-            raise InputError("as many questions, answers, ratings and rows are needed", file=file)
+            raise InputError("the numbers of questions, answers, ratings and rows differ", file=file)
         if not all(0 <= number < _MOST for number in columns.ratings + columns.rows):
             raise InputError("ratings and rows are numbers from 0", file=file)
         questions, answers = np.stack(columns.questions), np.stack(columns.answers)
         wrong = np.flatnonzero(~(self.are_questions(questions) & self.are_solutions(questions, answers)))
         if len(wrong):
-            raise InputError("a question without its answer", file=file, place=f"puzzle {wrong[0] + 1}")
+            raise InputError("the answer does not solve the question", file=file, place=f"puzzle {wrong[0] + 1}")
         return PuzzleSet(name, self, questions, answers, np.array(columns.ratings), np.array(columns.rows))
 
 
@@ -316,7 +316,7 @@ class _Columns:
 
 
 def fingerprint(puzzles: PuzzleSet) -> str:
-    """A short digest of a set, by which a run that goes on knows its data again."""
+    """A short digest of a set, by which a resumed run recognises its data."""
     digest = hashlib.blake2b(digest_size=8)
     for boards in (puzzles.questions, puzzles.answers):
         digest.update(np.ascontiguousarray(boards).data)

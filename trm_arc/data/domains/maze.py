@@ -37,11 +37,11 @@ class MazeDomain(BoardDomain):
         return (boards < 4).all(axis=(1, 2)) & ((boards == 2).sum(axis=(1, 2)) == 1) & ((boards == 3).sum(axis=(1, 2)) == 1)
 
     def question_fault(self, board: np.ndarray) -> str | None:
-        """Why a board is no question, if it is none."""
+        """Why a board is not a question; None if it is one."""
         return self.character_fault(board) or maze.find_fault(board)
 
     def are_solutions(self, questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """Which answers mark a shortest path, whichever."""
+        """Which answers mark a shortest path, any of them."""
         return maze.is_solution(questions, answers)
 
     def answer_fault(self, question: np.ndarray, answer: np.ndarray) -> str:

@@ -44,11 +44,11 @@ class SudokuDomain(BoardDomain):
         return whole & sudoku.keeps_rules(np.where(whole[:, None, None], boards, 0), self.boxes)
 
     def question_fault(self, board: np.ndarray) -> str | None:
-        """Why a board is no question, if it is none."""
+        """Why a board is not a question; None if it is one."""
         return self.character_fault(board) or sudoku.describe_conflict(board, self.boxes)
 
     def are_solutions(self, questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """Which answers are full, keep the rules and every clue."""
+        """Which answers are full, and keep the rules and every clue."""
         return sudoku.is_solution(questions, answers, self.boxes)
 
     def answer_fault(self, question: np.ndarray, answer: np.ndarray) -> str:
@@ -82,4 +82,6 @@ class SudokuDomain(BoardDomain):
         return made.questions, made.answers, made.guesses
 
 
-register_domain("sudoku", SudokuDomain, lambda board: True)  # asked last: its errors explain a board that nothing else knows
+register_domain(
+    "sudoku", SudokuDomain, lambda board: True
+)  # asked last: its errors describe boards that no other domain recognises

@@ -1,8 +1,8 @@
-"""Mazes like Maze-Hard's, by the same chances as drawing until one is hard enough, but a million draws a second and core.
+"""Mazes like Maze-Hard's, by rejection sampling at a million draws per second and core.
 
 A draw is: a share of walls from 0.3 to 0.5, every cell a wall with that chance, S and G two free cells.  It is kept where S and
-G are at least so many moves apart, in Maze-Hard 109: about one draw in 50,000.  Nothing is reused between draws and nothing
-reweighted, so what is kept has the chances of rejection sampling because it is rejection sampling.
+G are at least so many moves apart, in Maze-Hard 109: about one draw in 50,000.  Nothing is reused between draws, and
+nothing is reweighted.
 """
 
 import itertools
@@ -25,7 +25,7 @@ LEAST_SIDE = 5
 LEAST_MOVES = 109  # of Maze-Hard, at 30 x 30
 TRIES = 20_000_000  # draws for one maze, before the number of moves counts as out of reach
 REPEATS = 1_000  # mazes in a row that are known already, before all count as known
-_TRIES_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a thread hears that it may stop
+_TRIES_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a thread notices that it may stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Generated:
 
 
 def default_moves(side: int) -> int:
-    """How far S and G are apart at least, where nobody says: as hard to meet by chance as 109 moves are at 30 x 30.
+    """The default for the least number of moves between S and G: as rare in random mazes as 109 moves are at 30 x 30.
 
     Shortest paths among walls near the density where free cells fall apart grow as the side to the power of 1.13, and so does
     this: by measurement 2 to 5 of 100,000 draws are kept, whatever the side.
@@ -56,7 +56,7 @@ def generate(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Generated:
-    """Make mazes, no two of them the same up to turning and mirroring.
+    """Generate mazes, no two of them equal up to turning and mirroring.
 
     Maze number k is drawn from a stream that (seed, k) begins; the first `count` of them that are new are taken.  So the same
     arguments give the same mazes on every machine, with any number of threads, and fewer mazes are the first of more.
@@ -66,7 +66,7 @@ def generate(
         seed: a number from 0.
         least_moves: from S to G; `default_moves` of the side if left out.
         exclude: mazes uint8 (n, side, side), questions or answers, of which none is made again, turned or mirrored.
-        threads: how many cores work; all that this process may use if left out.
+        threads: number of threads; by default one for each core that this process may use.
 
     Raises:
         InputError: a number is out of its range, no maze with so many moves came in 20 million draws, or 1,000 mazes in a row
@@ -120,7 +120,7 @@ def _search_all(count: int, side: int, seed: int, least_moves: int, threads: int
         for number in itertools.count(len(ahead)):
             yield ahead.popleft().result()
             ahead.append(pool.submit(_search, number, side, seed, least_moves, stop))
-    finally:  # the caller has enough, or an error or Ctrl-C came
+    finally:  # the caller has enough mazes, or an error or Ctrl-C occurred
         stop.set()
         pool.shutdown(cancel_futures=True)
 
@@ -131,7 +131,7 @@ def _search(number: int, side: int, seed: int, least_moves: int, stop: threading
     levels, free, maze = kernels.empty_levels(), kernels.empty_rows(), np.empty((side, side), np.uint8)
     for _ in range(TRIES // _TRIES_A_CALL):
         found, state = kernels.search_maze(np.uint64(state), least_moves, _TRIES_A_CALL, levels, free, maze)
-        if found or stop.is_set():  # whoever says stop reads no more mazes
+        if found or stop.is_set():  # after a stop no more mazes are read
             return maze
     raise InputError(
         f"no maze of side {side} with at least {least_moves} moves came in {TRIES:,} draws; ask for fewer moves "

@@ -210,13 +210,13 @@ def sample_below(state, bound):
 
 
 @jit
-def sample_walls(state, share, lanes):
+def sample_walls(state, share, wanted):
     """64 cells as bits, each a wall with a chance of share / 2**16; and the next state.
 
-    Every cell compares a random number with the share, bit by bit from the top, 64 cells a word.  Only the cells of `lanes`
-    are waited for; half of those undecided decide at every bit.
+    Every cell compares a random number with the share, bit by bit from the top, 64 cells a word.  It ends when the cells
+    of `wanted` are decided; every bit decides half of the others.
     """
-    walls, undecided = np.uint64(0), lanes
+    walls, undecided = np.uint64(0), wanted
     for bit in range(SHARE_BITS - 1, -1, -1):
         if undecided == 0:
             break
@@ -236,10 +236,10 @@ def sample_field(state, side, free):
     share, state = sample_below(state, MOST_SHARE - LEAST_SHARE)
     row_cells = (np.uint64(1) << np.uint64(side)) - np.uint64(1)
     for row in range(0, side, 2):
-        lanes = row_cells | (row_cells << np.uint64(32)) if row + 1 < side else row_cells
-        walls, state = sample_walls(state, share + LEAST_SHARE, lanes)
-        free[row + 1] = np.uint32(lanes & ~walls)
-        free[row + 2] = np.uint32((lanes & ~walls) >> np.uint64(32))
+        wanted = row_cells | (row_cells << np.uint64(32)) if row + 1 < side else row_cells
+        walls, state = sample_walls(state, share + LEAST_SHARE, wanted)
+        free[row + 1] = np.uint32(wanted & ~walls)
+        free[row + 2] = np.uint32((wanted & ~walls) >> np.uint64(32))
     cells = 0
     for row in range(side):
         word = free[row + 1]

@@ -94,8 +94,8 @@ def find_fault(maze: np.ndarray) -> str | None:
     maze = _checked(maze[None], "a maze")[0]
     for place in np.argwhere(maze >= PATH):
         if maze[tuple(place)] == PATH:
-            return f"path in a question ({_name(place)}), where only answers have it"
-        return f"{maze[tuple(place)]} is no cell of a maze ({_name(place)})"
+            return f"path in a question ({_name(place)}); only answers have a path"
+        return f"{maze[tuple(place)]} is not a cell of a maze ({_name(place)})"
     for cell in (START, GOAL):
         places = [_name(place) for place in np.argwhere(maze == cell)]
         if not places:
@@ -154,7 +154,7 @@ def _size(maze: np.ndarray) -> str:
 def _name_change(before: int, after: int) -> str:
     """What an answer does to a cell, where it may not."""
     if after > PATH:
-        return f"holds {after}, which is no cell of a maze"
+        return f"holds {after}, which is not a cell of a maze"
     if WALL in (before, after):
         return "moves a wall"
     return f"moves {_NAMES[before if before != FREE else after]}"

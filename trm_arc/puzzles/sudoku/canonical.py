@@ -183,7 +183,7 @@ def _trace(labels, side):
 
 @jit
 def _place_lines(labels, filled, start, side, size, order, places):
-    """Where each line goes: lines with clues by label, those of one band together, empty ones behind."""
+    """Where each line goes: lines with clues by label, those of one band together, empty ones last."""
     count = 0
     for line in range(side):
         if filled[start + line]:
@@ -381,8 +381,8 @@ def canonical(boards: np.ndarray, boxes: Boxes) -> np.ndarray:
     """The canonical form of every board.
 
     Two boards have equal forms exactly when one becomes the other by renaming digits, permuting bands, stacks, rows within a
-    band and columns within a stack, and, where boxes are square, transposing.  A form is such an image of its board, but not
-    the least of them in any order that is easy to say.  Boards need not keep the rules.
+    band and columns within a stack, and, where boxes are square, transposing.  A form is such an image of its board, but
+    not the least of them in any simple order.  Boards need not keep the rules.
 
     Args:
         boards: uint8 (n, side, side), 0 where blank.

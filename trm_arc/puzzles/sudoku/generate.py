@@ -1,4 +1,4 @@
-"""Makes Sudoku, hard or easy, each with one solution and none the image of another; the same for any number of threads."""
+"""Generates Sudoku, hard or easy, with one solution, all different up to symmetry; the same for any number of threads."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ def generate(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Generated:
-    """Make puzzles with one solution each, no two of which become each other by a symmetry of Sudoku.
+    """Generate puzzles with one solution each, all different up to the symmetries of Sudoku.
 
     Easy puzzles need no guess of `solve`; 0.39 to 0.47 of their cells are clues, which need not all be needed.  Of hard ones no
     clue can be left out.  For 9 x 9 their difficulties follow the profile of Sudoku-Extreme: a target is drawn for each, and a
@@ -115,7 +115,7 @@ def generate(
     while len(kept) < count:
         if made >= most:
             raise InputError(
-                f"{count} different {kind} Sudoku of side {boxes.side} were wanted; {made} tries found only {len(kept)}"
+                f"{count} different {kind} Sudoku of side {boxes.side} were requested; {made} tries found only {len(kept)}"
             )
         blocks = -(-(count - len(kept)) // BLOCK)
         for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or len(os.sched_getaffinity(0))):

@@ -1,4 +1,4 @@
-"""Sudoku's rules for any box shape: which boards keep them, what breaks them, what solves a question."""
+"""Sudoku's rules for any box shape: which boards keep them, conflicts, solutions."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from augment.kernels import jit
 from trm_arc.common.errors import InputError
 
 MOST_BITS = 64  # of the words that the solver packs a line of boxes into
-_USUAL = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 10: (2, 5), 12: (3, 4), 16: (4, 4)}
+_DEFAULTS = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 10: (2, 5), 12: (3, 4), 16: (4, 4)}
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def boxes_of(side: int) -> Boxes:
     Raises:
         InputError: no default shape has that side.
     """
-    if side not in _USUAL:
-        raise InputError(f"a Sudoku has side {', '.join(map(str, _USUAL))}; got {side}")
-    return Boxes(*_USUAL[side])
+    if side not in _DEFAULTS:
+        raise InputError(f"a Sudoku has side {', '.join(map(str, _DEFAULTS))}; got {side}")
+    return Boxes(*_DEFAULTS[side])
 
 
 def require_boards(name: str, boards: np.ndarray, boxes: Boxes) -> np.ndarray:
@@ -131,7 +131,7 @@ def is_solution(questions: np.ndarray, answers: np.ndarray, boxes: Boxes) -> np.
 
 @jit
 def _keep_clues(questions, answers, kept):
-    """Take back `kept` where an answer has a blank or changes a clue."""
+    """Clear `kept` where an answer has a blank or changes a clue."""
     for n in range(len(questions)):
         question, answer = questions[n].reshape(-1), answers[n].reshape(-1)
         for at in range(len(question)):
@@ -141,7 +141,7 @@ def _keep_clues(questions, answers, kept):
 
 
 def describe_conflict(board: np.ndarray, boxes: Boxes) -> str | None:
-    """The first digit that stands twice in a row, column or box, in words; None if none does.
+    """The first digit that occurs twice in a row, column or box, in words; None if none does.
 
     Args:
         board: uint8 (side, side).

@@ -1,7 +1,7 @@
 """The search for Sudoku puzzles, in numba: full grids, minimal puzzles, puzzles of a wanted difficulty.  It checks nothing.
 
 The difficulty of a puzzle is its number of guesses averaged over a few images of it (digits renamed, lines permuted): guesses
-depend on how a puzzle lies, and a search that believed one number would find lucky images rather than hard puzzles.
+depend on how a puzzle lies, and a search by a single number would find images with many guesses rather than hard puzzles.
 """
 
 from typing import NamedTuple

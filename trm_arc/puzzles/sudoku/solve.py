@@ -23,7 +23,7 @@ MAY, SURE, TWICE, READ, KNOWN, BEFORE, WAYS = range(7)  # rows of a solver's scr
 _MOST_LINES = 5
 NO_LIMIT = 1 << 60  # guesses
 
-# A call costs what counting its arrays' references costs, more than these little functions take.
+# A call counts references to its arrays, which takes longer than these small functions.
 _inlined = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 

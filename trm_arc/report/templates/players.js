@@ -11,13 +11,13 @@ class Player {
     const title = make("h3", {}, make("a", { href: `#test-${trace.test}` }, trace.name), `: ${trace.outcome}`);
     this.play = make("button", { type: "button" });
     this.play.addEventListener("click", () => this.toggle());
-    this.range = make("input", { type: "range", min: "0", max: String(this.at), "aria-label": `Moment of ${this.name}` });
+    this.range = make("input", { type: "range", min: "0", max: String(this.at), "aria-label": `Frame of ${this.name}` });
     this.range.addEventListener("input", () => { this.stop(); this.show(Number(this.range.value)); });
     this.words = make("span", {});
     this.cycles = make("input", { type: "checkbox", "aria-label": `every cycle of ${this.name}` });
     this.cycles.addEventListener("change", () => this.redraw());
     this.picture = make("div", { class: "grids" });
-    this.strip = make("ol", { class: "strip", "aria-label": `Answers to ${this.name}, moment by moment` });
+    this.strip = make("ol", { class: "strip", "aria-label": `Answers to ${this.name}, frame by frame` });
     const controls = this.frames.length > 1 ? [this.play, this.range] : [];
     if (this.several) controls.push(make("label", {}, this.cycles, " every cycle"));
     this.element = make("article", { class: "player" }, title, make("div", { class: "controls" }, ...controls, this.words), this.picture, this.strip);
@@ -56,7 +56,7 @@ class Player {
   halting() {
     const width = 220, height = 90, count = this.frames.length, svg = document.createElementNS(SVG, "svg");
     const x = (at) => 8 + ((width - 16) * at) / Math.max(1, count - 1), y = (p) => 8 + (height - 16) * (1 - p);
-    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "halting probability along the way, from 0 below to 1 above" })) svg.setAttribute(name, value);
+    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "halting probability after each frame, from 0 (bottom) to 1 (top)" })) svg.setAttribute(name, value);
     shape(svg, "path", { d: `M8 ${y(0)}h${width - 16}M8 ${y(1)}h${width - 16}M8 ${y(0.5)}h${width - 16}`, stroke: "var(--line)", fill: "none" });
     shape(svg, "polyline", { points: this.frames.map((frame, at) => `${x(at)},${y(frame.halting)}`).join(" "), fill: "none", stroke: "var(--first)", "stroke-width": 2 });
     shape(svg, "circle", { cx: x(this.at), cy: y(this.frames[this.at].halting), r: 5, fill: "var(--ink)" });

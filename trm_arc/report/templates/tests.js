@@ -46,7 +46,7 @@ function drawTest(number) {
     const more = test.pool > test.candidates.length ? `the best ${test.candidates.length} of ${test.pool} distinct answers` : plural(test.pool, "distinct answer");
     parts.push(heading(`Candidates: ${more}`), candidateList(test));
   }
-  if (test.beyond) parts.push(make("p", {}, `The right answer stands at rank ${test.beyond.rank} with ${plural(test.beyond.votes, "vote")}, halting ${test.beyond.halting.toFixed(3)}.`));
+  if (test.beyond) parts.push(make("p", {}, `The right answer is at rank ${test.beyond.rank} with ${plural(test.beyond.votes, "vote")}, halting ${test.beyond.halting.toFixed(3)}.`));
   return parts;
 }
 
