@@ -9,13 +9,13 @@ from submission.bundle import BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
 from trm_arc.cli import (
-    DEFAULT_PRESET,
     Parser,
     add_data_flag,
     add_machine_flags,
     add_view_flags,
     chosen_inference,
     make_train_parser,
+    train_folder,
 )
 from trm_arc.config import RECIPES
 from trm_arc.data.domains.arc import ARC
@@ -101,7 +101,7 @@ def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -
     """
     return PretrainingOptions(
         flags=tuple(flags),
-        out=values.out or Path("runs") / Path(values.preset or DEFAULT_PRESET).stem,
+        out=train_folder(values),
         device=values.device,
         find_run=not (values.resume or values.overwrite or values.dry_run),
         find_data=values.data_folder is None,

@@ -96,14 +96,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
             notes.append(f"from scratch, by the preset {values.preset} and the recipe {values.recipe}")
         return trainer, tasks, notes
 
-    watchers = partial(
-        make_watchers,
-        settings=settings,
-        views=values.evaluate_views,
-        pool_votes=values.pool_votes,
-        tensorboard=values.tensorboard,
-    )
-    carry_out(settings, processes, build, watchers)
+    carry_out(settings, processes, build, make_watchers)
     return 0
 
 

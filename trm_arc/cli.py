@@ -1,7 +1,6 @@
 """Shared by all command lines: flags for settings, errors as one sentence, exit code 2."""
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_memory
 from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
-from trm_arc.common.errors import InputError, OwnError, require_least
+from trm_arc.common.errors import InputError, OwnError, did_you_mean, require_least
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -70,9 +69,8 @@ class Parser(argparse.ArgumentParser):
         return values
 
     def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
-        near = difflib.get_close_matches(flag, list(known), 1, 0.6) if flag.startswith("-") else []
-        advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
-        raise InputError(f"no such flag; {advice}", flag=flag)
+        near = did_you_mean(flag, known) if flag.startswith("-") else ""
+        raise InputError(f"no such flag{near or f'; see `{self.prog} --help`'}", flag=flag)
 
 
 def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
@@ -280,6 +278,11 @@ def parse_train_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return make_train_parser(preset).parse(arguments)
 
 
+def train_folder(values: argparse.Namespace) -> Path:
+    """The folder of the run that the flags of `trm_arc.train` name."""
+    return values.out or RUNS / Path(values.preset or DEFAULT_PRESET).stem
+
+
 def add_run_flags(parser: Parser) -> None:
     """Add flags of commands that train: how a run continues, stops, saves and computes."""
     default = LoopConfig()
@@ -350,8 +353,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         deadline=Deadline(limit) if started is None else Deadline(limit, started),
         fit=values.fit or (fit and limit is not None),
     )
-    resume, overwrite, dry_run = values.resume, values.overwrite, values.dry_run
-    return RunConfig(out=out, resume=resume, overwrite=overwrite, dry_run=dry_run, export_size=export_size, loop=loop)
+    same = ("resume", "overwrite", "dry_run", "evaluate_views", "pool_votes", "tensorboard")
+    return RunConfig(out=out, export_size=export_size, loop=loop, **{name: getattr(values, name) for name in same})
 
 
 def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-from trm_arc.cli import DEFAULT_PRESET, RUNS, choose_options, chosen_settings, parse_train_flags, read_run_flags, run
+from trm_arc.cli import DEFAULT_PRESET, choose_options, chosen_settings, parse_train_flags, read_run_flags, run, train_folder
 from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     """
     values = parse_train_flags(arguments)
     given = chosen_settings(values)
-    settings = read_run_flags(values, values.out or RUNS / Path(values.preset or DEFAULT_PRESET).stem, started)
+    settings = read_run_flags(values, train_folder(values), started)
     processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
@@ -41,14 +40,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
             notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
         return trainer, evaluation, notes
 
-    watchers = partial(
-        make_watchers,
-        settings=settings,
-        views=values.evaluate_views,
-        pool_votes=values.pool_votes,
-        tensorboard=values.tensorboard,
-    )
-    carry_out(settings, processes, build, watchers)
+    carry_out(settings, processes, build, make_watchers)
     return 0
 
 

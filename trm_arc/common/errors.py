@@ -1,5 +1,7 @@
 """The errors that a user's mistake raises: a clear sentence, shown without a traceback, exit code 2."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -39,6 +41,12 @@ def require_least(name: str, value: int | None, least: int = 1) -> None:
     if value is not None and value < least:
         flag = "--" + name.removeprefix("--").replace("_", "-")
         raise InputError(f"at least {least} is needed, got {value}", flag=flag)
+
+
+def did_you_mean(name: str, known: Iterable[str], count: int = 1) -> str:
+    """The end of a sentence on an unknown name: the nearest known ones, or nothing if none is near."""
+    near = get_close_matches(name, list(known), count)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def shorten(names: list[str], limit: int = 5) -> str:

@@ -9,7 +9,6 @@
 A recipe changes the settings that a model was trained with, whatever they are, so it extends nothing.
 """
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, did_you_mean
 from trm_arc.common.files import write_atomic
 from trm_arc.common.records import load_record
 from trm_arc.config.old_names import with_new_names
@@ -119,7 +118,7 @@ def _check_names(names: Iterable[str], section: str, path: Path) -> None:
     sections = {setting.name: setting.section for setting in settings()}
     for name in names:
         if name not in sections:
-            raise InputError(f"{name} is not a setting{_nearest(name, sections)}", file=path, place=section)
+            raise InputError(f"{name} is not a setting{did_you_mean(name, sections)}", file=path, place=section)
         if sections[name] != section:
             raise InputError(f"{name} belongs in [{sections[name]}]", file=path, place=section)
 
@@ -130,15 +129,10 @@ def _find(name: str, child: Path | None = None) -> Path:
         return child.parent / name if child else Path(name)
     known = {path.stem: path for path in _PRESETS}
     if name not in known:
-        advice = _nearest(name, _PUBLIC) or f"; there are {', '.join(_PUBLIC)}, or a file's path that ends in {_ENDING}"
+        advice = did_you_mean(name, _PUBLIC) or f"; there are {', '.join(_PUBLIC)}, or a file's path that ends in {_ENDING}"
         problem = f"{name} is not a preset{advice}"
         raise InputError(problem, file=child, place="extends") if child else InputError(problem, flag="--preset")
     return known[name]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _order(path: Path) -> tuple[int, str]:

@@ -1,6 +1,5 @@
 """One task or puzzle by the user's name for it: an id, a file, a row number, or the puzzle itself."""
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, did_you_mean
 from trm_arc.data.domains import LoadOptions
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.puzzle_sources import domain_of_data
@@ -182,5 +181,4 @@ def _refuse_path(text: str) -> None:
 
 def _suggest(text: str, sets: Sequence[TaskSet]) -> str:
     ids = dict.fromkeys(task.id for tasks in sets for task in tasks)
-    near = difflib.get_close_matches(text, ids, 3, 0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return did_you_mean(text, ids, 3)

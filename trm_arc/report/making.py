@@ -134,12 +134,12 @@ def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, devi
     """
     results = _require_results(subject)
     tests = choose_tests(results, names)
-    steps, window = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
-    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_CANVASES:
+    steps, canvas = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
+    if not (steps is None or (type(steps) is int and steps >= 1)) or canvas not in VIEW_CANVASES:
         raise InputError(
-            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {window}; evaluate it again"
+            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {canvas}; evaluate it again"
         )
-    config = InferenceConfig(steps=steps, canvas=window)
+    config = InferenceConfig(steps=steps, canvas=canvas)
     traces = trace_refinement(model, results.tasks, tests, results.tasks.names, device, config)
     write_traces(subject.folder / TRACES_FILE, traces)
     return replace(subject, traces=traces)

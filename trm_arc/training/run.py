@@ -38,6 +38,9 @@ class RunConfig:
         overwrite: replace what is there.
         dry_run: only print what the run would do and cost.
         export_size: bytes of a piece of the export at the end; 0: none.
+        evaluate_views: of a test input at most, in evaluations; None: the default of the domain.
+        pool_votes: score the votes of all evaluations so far together, too.
+        tensorboard: also write the metrics for TensorBoard.
         loop: how often to save, log and evaluate, and when to end.
     """
 
@@ -46,6 +49,9 @@ class RunConfig:
     overwrite: bool = False
     dry_run: bool = False
     export_size: int = 0
+    evaluate_views: int | None = None
+    pool_votes: bool = False
+    tensorboard: bool = False
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
@@ -53,7 +59,7 @@ def carry_out(
     config: RunConfig,
     processes: ProcessGroup,
     build: Callable[[], Built],
-    make_watchers: Callable[[Built], Watchers] | None = None,
+    make_watchers: Callable[[RunConfig, Built], Watchers] | None = None,
 ) -> None:
     """Train, save and export, as `config` says; print what a user should know.
 
@@ -79,11 +85,14 @@ def carry_out(
 
 
 def _train_in_folder(
-    config: RunConfig, processes: ProcessGroup, built: Built, make_watchers: Callable[[Built], Watchers] | None
+    config: RunConfig,
+    processes: ProcessGroup,
+    built: Built,
+    make_watchers: Callable[[RunConfig, Built], Watchers] | None,
 ) -> bool:
     """All that is done while no other run may write; whether the run is complete."""
     (trainer, _, notes), out = built, config.out
-    evaluate, track = make_watchers(built) if make_watchers else (None, None)  # before anything of an old run is touched
+    evaluate, track = make_watchers(config, built) if make_watchers else (None, None)  # before anything of an old run is touched
     best, owed = -math.inf, False  # the main process knows
     if processes.is_main:
         best, owed = _restore_history(config, built, scored=evaluate is not None)
