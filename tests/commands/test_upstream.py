@@ -158,7 +158,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
     (tmp_path / "empty.pt").write_bytes(b"")
     for source, message in [
         (without("lm_head.weight", "q_head.bias"), says("missing-lm-head-weight")),
-        (official() | {"extra": torch.zeros(1)}, "surplus: extra"),
+        (official() | {"extra": torch.zeros(1)}, "unexpected: extra"),
         (official() | {"lm_head.weight": torch.zeros(3, 3)}, says("of-another-shape-lm")),
         (without("L_level.layers.1.mlp.down_proj.weight"), r"missing: L_level\.layers\.1\.mlp\.down_proj\.weight"),
         (without("embed_tokens.embedding_weight"), says("no-checkpoint-of-trm")),
