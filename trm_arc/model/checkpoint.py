@@ -1,7 +1,7 @@
 """Checkpoints: a folder with a readable JSON and safe tensors, complete enough to resume bit for bit, never partial.
 
     checkpoint-00001200/
-        checkpoint.json       format, version, step, config, the tasks and where their rows end
+        checkpoint.json       format, version, step, config, the tasks, hashes
         tensors.safetensors   weights, average, optimizers, task embeddings, plan, active samples
 
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
 from trm_arc.model.compiling import STEP
+from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, drop_seal, hash_file, seal
 from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
@@ -36,7 +38,6 @@ _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 # Names that earlier versions wrote, and the current ones.
 _OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
-_DAMAGED = "the checkpoint is damaged; use an older one"
 EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
 
 
@@ -86,6 +87,7 @@ class _Header(Metadata):
     config: dict[str, Any]
     tasks: list[tuple[str, str]]
     tensors: int
+    tensors_sha256: str = ""  # of the file; earlier versions wrote none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,17 +188,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
     Raises:
-        InputError: it cannot be written; what was there before is untouched.
+        InputError: it cannot be written, or has values that are not finite; what was there before is untouched.
     """
     target = folder / checkpoint_name(checkpoint.step)
+    check_finite(checkpoint.tensors, target, "nothing was saved, older checkpoints are untouched; train with lower rates")
     temporary = folder / f".writing-{target.name}-{os.getpid()}"
     header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
         temporary.mkdir(parents=True)
-        save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
+        tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+        save_file(tensors, temporary / _TENSORS)
         share(temporary / _TENSORS)
-        write_atomic(temporary / _JSON, to_json(header, pretty=True))
-        _flush(temporary / _TENSORS)
+        with ThreadPoolExecutor(1) as beside:  # hash while the disk writes
+            digest = beside.submit(hash_file, temporary / _TENSORS)
+            _flush(temporary / _TENSORS)
+        write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_sha256": digest.result()}), pretty=True))
         _flush(temporary)
         if target.exists():  # moved aside first: one of the two is complete at every moment
             target.rename(folder / f".writing-{target.name}-old")
@@ -306,14 +312,15 @@ def read_task_ids(path: Path) -> set[str]:
         tasks = _peek(path, "tasks")
     except InputError:
         return set()
-    return {task[0] for task in tasks if isinstance(task, list) and task} if isinstance(tasks, list) else set()
+    listed = [task[0] for task in tasks if isinstance(task, list) and task] if isinstance(tasks, list) else []
+    return {name for name in listed if isinstance(name, str)}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint: its folder, or the folder of a run, of which the newest is taken.
 
     Raises:
-        InputError: not a checkpoint, of another version, or truncated.
+        InputError: not a checkpoint, of another version, not what was saved, or with values that are not finite.
     """
     if path.is_dir() and not (path / _JSON).exists() and list_checkpoints(path):
         path = list_checkpoints(path)[-1]
@@ -329,10 +336,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
             file=path,
         )
     try:
-        tensors = load_file(path / _TENSORS)
+        tensors = _read_tensors(path / _TENSORS, header.get("tensors_sha256"))
     except (SafetensorError, OSError) as error:
         raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=path / _TENSORS) from None
-    return check_header(header, tensors, str(path))
+    checkpoint = check_header(drop_seal(header), tensors, str(path))
+    check_seal(header, path / _JSON)  # last, as the other errors say what is wrong
+    return checkpoint
+
+
+def _read_tensors(file: Path, digest: object) -> dict[str, Tensor]:
+    """The tensors of a file whose hash is `digest`; earlier versions wrote none."""
+    if not file.is_file():
+        raise FileNotFoundError("no such file")
+    if digest is not None and digest != hash_file(file):
+        raise OSError(f"its SHA-256 is not the one in {_JSON}")
+    return load_file(file)
 
 
 def _rename(header: dict[str, Any]) -> dict[str, Any]:
@@ -357,34 +375,12 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     Raises:
         InputError: something is missing, or has a value that no checkpoint has.
     """
-    read = load_record(_Header, _rename(header), where, {Window: _parse_window}, _DAMAGED)
+    read = load_record(_Header, _rename(header), where, {Window: _parse_window}, DAMAGED)
     if len(tensors) != read.tensors:
-        raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {_DAMAGED}", file=where)
-    _check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)
+        raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {DAMAGED}", file=where)
+    check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)
     metadata = Metadata(**{f.name: getattr(read, f.name) for f in fields(Metadata)})
     return Checkpoint(Config.from_dict(read.config, where), read.step, read.tasks, tensors, metadata, where)
-
-
-def _check_tensors(tensors: dict[str, Tensor], tasks: int, domain: Domain, where: str) -> None:
-    """Refuse tensors of another type or shape where nothing else would."""
-    kinds = {
-        "trained": (torch.int64, 1),
-        "counts": (torch.float64, 1),
-        "plan.table": (torch.uint8, 2),
-        "plan.starts": (torch.int64, 1),
-    }
-    wrong = [name for name, kind in kinds.items() if name not in tensors or (tensors[name].dtype, tensors[name].ndim) != kind]
-    if not wrong:
-        table, starts = tensors["plan.table"], tensors["plan.starts"]
-        reaches = len(starts) == tasks + 1 and int(starts[0]) == 0 and int(starts[-1]) == len(table)
-        sound = {
-            "counts": len(tensors["counts"]) == 3,
-            "plan.table": table.shape[1] == domain.row_bytes and domain.are_transforms(table.numpy()),
-            "plan.starts": reaches and bool((starts.diff() > 0).all()),
-        }
-        wrong = [name for name, holds in sound.items() if not holds]
-    if wrong:
-        raise InputError(f"{', '.join(wrong)}: {_DAMAGED}", file=where)
 
 
 def check_rows(checkpoint: Checkpoint) -> Tensor:
@@ -396,5 +392,5 @@ def check_rows(checkpoint: Checkpoint) -> Tensor:
     table = checkpoint.tensors.get("embedding.table")
     rows = len(checkpoint.tasks) if checkpoint.config.model.transform_tokens else len(checkpoint.tensors["plan.table"])
     if table is None or tuple(table.shape) != (rows, checkpoint.config.model.width):
-        raise InputError(f"embedding.table: {_DAMAGED}", file=checkpoint.where)
+        raise InputError(f"embedding.table: {DAMAGED}", file=checkpoint.where)
     return table
