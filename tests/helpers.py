@@ -124,10 +124,10 @@ def everything(trainer: Trainer, folder: Path) -> dict[str, torch.Tensor]:
 
 
 def edit_header(checkpoint: Path, **changes: object) -> dict[str, Any]:
-    """Change a checkpoint's header, and take its hashes away, as earlier versions wrote it."""
+    """Change a checkpoint's header, and take its checksums away, as earlier versions wrote it."""
     file = checkpoint / "checkpoint.json"
     header = json.loads(file.read_text()) | changes
-    kept = {name: value for name, value in header.items() if not name.endswith("sha256")}
+    kept = {name: value for name, value in header.items() if name not in ("sha256", "tensors_crc32")}
     file.write_text(json.dumps(kept))
     return kept
 

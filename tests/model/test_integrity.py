@@ -15,7 +15,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json
 from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, read_task_ids, save_checkpoint
 from trm_arc.model.export import export_pieces, load_pieces, load_whole
-from trm_arc.model.integrity import check_seal, hash_file, is_finite, seal
+from trm_arc.model.integrity import check_seal, checksum, is_finite, seal
 from trm_arc.train import main as train_main
 from trm_arc.training.state import full_state, save_state
 
@@ -42,7 +42,7 @@ def test_every_flipped_bit_of_the_tensors_is_found(state: Checkpoint, tmp_path: 
     whole, generator = file.read_bytes(), np.random.default_rng(0)
     for _ in range(50):
         flip(file, generator)
-        with pytest.raises(InputError, match=says("truncated-or-damaged")) as caught:
+        with pytest.raises(InputError, match=says("use-an-older-checkpoint")) as caught:
             load_checkpoint(file.parent)
         assert caught.value.file == file
         file.write_bytes(whole)
@@ -150,9 +150,9 @@ def test_finite_as_isfinite_says(dtype: torch.dtype) -> None:
     assert is_finite(torch.zeros(3, dtype=torch.int64))
 
 
-def test_a_checkpoint_without_hashes_is_read(state: Checkpoint, tmp_path: Path) -> None:
+def test_a_checkpoint_without_checksums_is_read(state: Checkpoint, tmp_path: Path) -> None:
     saved = save_checkpoint(tmp_path, state, keep=1)
-    assert read_json(saved / "checkpoint.json")["tensors_sha256"] == hash_file(saved / "tensors.safetensors")
+    assert read_json(saved / "checkpoint.json")["tensors_crc32"] == checksum(state.tensors)
     edit_header(saved)
     assert load_checkpoint(saved).step == state.step
 
@@ -169,6 +169,23 @@ def test_an_edited_header_says_how_it_is_accepted(state: Checkpoint, tmp_path: P
     del header["sha256"]
     file.write_bytes(to_json(header))
     assert load_checkpoint(saved).config.training.seed == 7
+
+
+def test_the_checksum_is_that_of_all_that_a_tensor_is() -> None:
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(1, dtype=torch.int64), "c": torch.zeros(0, 3)}
+    total = checksum(tensors)
+    assert total == checksum(dict(reversed(tensors.items())))
+    assert total == checksum(tensors | {"a": tensors["a"].T.contiguous().T})
+    others = [
+        {"a": tensors["a"].reshape(3, 2)},
+        {"a": tensors["a"].view(torch.int32)},
+        {"a": -tensors["a"]},
+        {"b": torch.tensor(2)},
+        {"c": torch.zeros(0)},
+        {"d": torch.zeros(0)},
+    ]
+    assert len({checksum(tensors | other) for other in others} - {total}) == len(others)
+    assert checksum({"x": tensors["a"]}) != checksum({"y": tensors["a"]})
 
 
 def test_a_seal_ignores_order_and_is_for_all_values(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
 from trm_arc.model.compiling import STEP
-from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, drop_seal, hash_file, seal
+from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, checksum, drop_seal, seal
 from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
@@ -38,6 +38,7 @@ _NAME = re.compile(r"checkpoint-(\d{8})")
 _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 # Names that earlier versions wrote, and the current ones.
 _OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
+_NOT_SAVED = "nothing was saved, older checkpoints are untouched; train again with lower learning rates"
 EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
 
 
@@ -87,7 +88,7 @@ class _Header(Metadata):
     config: dict[str, Any]
     tasks: list[tuple[str, str]]
     tensors: int
-    tensors_sha256: str = ""  # of the file; earlier versions wrote none
+    tensors_crc32: str = ""  # earlier versions wrote none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,18 +192,19 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         InputError: it cannot be written, or has values that are not finite; what was there before is untouched.
     """
     target = folder / checkpoint_name(checkpoint.step)
-    check_finite(checkpoint.tensors, target, "nothing was saved, older checkpoints are untouched; train with lower rates")
     temporary = folder / f".writing-{target.name}-{os.getpid()}"
     header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
         temporary.mkdir(parents=True)
         tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-        save_file(tensors, temporary / _TENSORS)
-        share(temporary / _TENSORS)
-        with ThreadPoolExecutor(1) as beside:  # hash while the disk writes
-            digest = beside.submit(hash_file, temporary / _TENSORS)
+        with ThreadPoolExecutor(1) as beside:  # on another core, while the file is written
+            finite = beside.submit(check_finite, tensors, target, _NOT_SAVED)
+            total = beside.submit(checksum, tensors)
+            save_file(tensors, temporary / _TENSORS)
+            share(temporary / _TENSORS)
             _flush(temporary / _TENSORS)
-        write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_sha256": digest.result()}), pretty=True))
+        finite.result()
+        write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_crc32": total.result()}), pretty=True))
         _flush(temporary)
         if target.exists():  # moved aside first: one of the two is complete at every moment
             target.rename(folder / f".writing-{target.name}-old")
@@ -211,6 +213,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         remove_unfinished(folder)
     except (OSError, SafetensorError, InputError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, InputError) and error.file == target:  # its values are wrong, not the disk
+            raise
         raise InputError(
             f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
             f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
@@ -335,22 +339,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
             "that wrote it, or train again",
             file=path,
         )
+    file = path / _TENSORS
     try:
-        tensors = _read_tensors(path / _TENSORS, header.get("tensors_sha256"))
+        tensors = load_file(file) if file.is_file() else {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=path / _TENSORS) from None
+        raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=file) from None
+    if not tensors:
+        raise InputError("missing, truncated or damaged; use an older checkpoint", file=file)
+    if "tensors_crc32" in header and header["tensors_crc32"] != checksum(tensors):
+        raise InputError(f"damaged: its CRC-32 is not the one in {_JSON}; use an older checkpoint", file=file)
     checkpoint = check_header(drop_seal(header), tensors, str(path))
     check_seal(header, path / _JSON)  # last, as the other errors say what is wrong
     return checkpoint
-
-
-def _read_tensors(file: Path, digest: object) -> dict[str, Tensor]:
-    """The tensors of a file whose hash is `digest`; earlier versions wrote none."""
-    if not file.is_file():
-        raise FileNotFoundError("no such file")
-    if digest is not None and digest != hash_file(file):
-        raise OSError(f"its SHA-256 is not the one in {_JSON}")
-    return load_file(file)
 
 
 def _rename(header: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
         InputError: the size is too small, values are not finite, or the pieces cannot be written.
     """
     check_piece_size(size)
-    check_finite(checkpoint.tensors, folder / FOLDER, "nothing was exported; train with lower rates")
+    check_finite(checkpoint.tensors, folder / FOLDER, "nothing was exported; train again with lower learning rates")
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
     left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
     temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER

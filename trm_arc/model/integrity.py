@@ -1,10 +1,12 @@
-"""Whether a checkpoint is what was saved: hashes of its files, tensors of the right kinds, finite values.
+"""Whether a checkpoint is what was saved: checksums, tensors of the right kinds, finite values.
 
-SHA-256, as in exports and bundles: with the processor's own instructions for it, hashlib needs 0.9 s/GB, half of what BLAKE2b
-needs.  zlib.crc32 needs 0.4 s/GB, but is no proof that a file is the one that was saved.
+Tensors have a CRC-32: 0.4 s/GB where SHA-256 takes 0.8 with the processor's own instructions for it, and BLAKE2b 1.8.  It finds
+every flipped bit, every damaged run of 32 bits, and all but one in four billion of other damages; it proves nothing against
+somebody who means to deceive, who could replace a hash beside the tensors as well.
 """
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,15 @@ _SEAL = "sha256"  # the key of a document that holds the hash of all its other k
 _NEED_NOT_BE_FINITE = "carry."  # active samples: a step whose loss is not finite is skipped, its sample stays until it halts
 
 
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """The CRC-32 of the names, types, shapes and bytes of tensors in host memory, in hexadecimal digits."""
+    total = 0
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        total = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), total)
+        if tensor.numel():  # torch cannot view an empty tensor as bytes
+            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), total)
+    return f"{total:08x}"
 
 
 def seal(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,10 +65,11 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all values are finite numbers."""
+    """Whether all values are finite numbers, at 0.2 s/GB; isfinite(tensor) takes 4."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())  # a tenth of the time of isfinite(tensor)
+    # a sum over an infinity or NaN is one, too; a finite sum may overflow, so look closer
+    return bool(torch.isfinite(tensor.detach().sum()) or torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())
 
 
 def check_finite(tensors: Mapping[str, Tensor], file: Path | str, advice: str) -> None:
