@@ -10,9 +10,8 @@ from trm_arc.common.distributed import find_process_group
 from trm_arc.config import load_preset
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.monitor import make_watchers
-from trm_arc.model.export import load_newest
 from trm_arc.training.build import Built, build_trainer, refuse_idle_settings
-from trm_arc.training.run import carry_out
+from trm_arc.training.run import carry_out, load_resumed
 from trm_arc.training.state import load_state
 
 
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
-        checkpoint = load_newest(settings.out) if settings.resume else None
+        checkpoint, damaged = load_resumed(settings, processes)
         config = load_preset(values.preset or DEFAULT_PRESET) if checkpoint is None or values.preset else checkpoint.config
         about_data = {"leave_out": ""} if "data" in given else {}  # the preset's is about the preset's data
         config = fit_to_data(config.override(about_data | given), given, values.data_folder)
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
         trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)
         if checkpoint is not None:
             load_state(trainer, checkpoint)
-            notes.append(f"resumed at step {trainer.step} of {trainer.steps}")
+            notes += [*damaged, f"resumed at step {trainer.step} of {trainer.steps}"]
         return trainer, evaluation, notes
 
     carry_out(settings, processes, build, make_watchers)

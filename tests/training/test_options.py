@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from tests import naive
-from tests.helpers import SMALL, make_tasks, messages, small_trainer
+from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
@@ -575,6 +575,7 @@ def test_a_compiled_trainer_compiles(tmp_path: Path) -> None:
     saved = save_state(trainer, tmp_path, keep=1)
     assert load_checkpoint(saved).metadata.compile_mode == STEP
     header = saved / "checkpoint.json"
+    edit_header(saved)
     as_written = header.read_text()
     assert '"compile_mode": "step"' in as_written
     header.write_text(as_written.replace('"compile_mode": "step"', '"compiled": true'))  # the first checkpoints had no other way

@@ -31,7 +31,7 @@ from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
 
 from tests import naive  # isort: skip
-from tests.helpers import CPU, SMALL, assert_identical, everything, small_trainer
+from tests.helpers import CPU, SMALL, assert_identical, edit_header, everything, small_trainer
 
 says = messages(__name__)
 
@@ -375,8 +375,7 @@ def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeyp
 def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path) -> None:
     def broken(name: str, **changes: object) -> Path:
         target = copied(saved, tmp_path / name)
-        header = json.loads((target / "checkpoint.json").read_text())
-        (target / "checkpoint.json").write_text(json.dumps(header | changes))
+        edit_header(target, **changes)
         return target
 
     cut = copied(saved, tmp_path / "cut")
@@ -444,8 +443,7 @@ def test_damaged_tensors_are_refused(damage: str, saved: Path, tmp_path: Path) -
     tensors = load_file(target / "tensors.safetensors")
     TENSOR_DAMAGE[damage](tensors)
     save_file(tensors, target / "tensors.safetensors")
-    header = json.loads((target / "checkpoint.json").read_text())
-    (target / "checkpoint.json").write_text(json.dumps(header | {"tensors": len(tensors)}))
+    edit_header(target, tensors=len(tensors))
     with pytest.raises(InputError, match=r"damaged.*is damaged"):
         use(target)
     use(saved)
@@ -454,8 +452,7 @@ def test_damaged_tensors_are_refused(damage: str, saved: Path, tmp_path: Path) -
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in HEADER_DAMAGE.items() for value in values])
 def test_damaged_headers_are_refused(field: str, value: object, saved: Path, tmp_path: Path) -> None:
     target = copied(saved, tmp_path / "damaged")
-    header = json.loads((target / "checkpoint.json").read_text())
-    (target / "checkpoint.json").write_text(json.dumps(header | {field: value}))
+    header = edit_header(target, **{field: value})
     with pytest.raises(InputError, match="damaged"):
         use(target)
     del header[field]

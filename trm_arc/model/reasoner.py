@@ -164,6 +164,7 @@ class Reasoner(nn.Module):
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
         self.run_block = Block.forward  # or the same function, compiled
         self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
+        self.task_embeddings: Tensor | None = None  # the table (rows, D) of an official checkpoint, for `to_official`
         self.reset(generator)
 
     def __repr__(self) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.files import exclusive
 from trm_arc.config import SETTINGS_FILE, write_preset
-from trm_arc.model.checkpoint import checkpoint_name, list_checkpoints, remove_unfinished
-from trm_arc.model.export import FOLDER, export_pieces
+from trm_arc.model.checkpoint import Checkpoint, checkpoint_name, list_checkpoints, remove_unfinished
+from trm_arc.model.export import FOLDER, export_pieces, load_whole
 from trm_arc.model.flops import measure_peak
 from trm_arc.training.build import Built
 from trm_arc.training.loop import Evaluation, LoopConfig, Tracker, train
@@ -20,6 +20,7 @@ from trm_arc.training.run_folder import (
     list_stale,
     owes_scores,
     prepare_folder,
+    set_damaged_aside,
     set_metrics_aside,
 )
 from trm_arc.training.state import full_state, save_state
@@ -53,6 +54,20 @@ class RunConfig:
     pool_votes: bool = False
     tensorboard: bool = False
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def load_resumed(config: RunConfig, processes: ProcessGroup) -> tuple[Checkpoint | None, list[str]]:
+    """What the run continues from, None if it begins, and sentences about damaged checkpoints, which are renamed.
+
+    Raises:
+        InputError: there is nothing to continue from, or nothing whole.
+    """
+    if not config.resume:
+        return None, []
+    checkpoint, notes = load_whole(config.out)
+    if notes and processes.is_main and not config.dry_run:
+        notes += [f"kept as {path}" for path in set_damaged_aside(config.out, checkpoint)]
+    return checkpoint, notes
 
 
 def carry_out(

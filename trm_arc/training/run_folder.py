@@ -1,14 +1,17 @@
 """The folder of a run: what may be written there, and which of its lines and scores belong to a resumed run."""
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import RESULT_FILES, check_writable, read_lines, to_json, write_atomic
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+from trm_arc.model.checkpoint import EXPORT, Checkpoint, checkpoint_name, list_checkpoints
 from trm_arc.model.export import FOLDER
 from trm_arc.training.loop import BEST, METRICS_FILE, OLD_METRICS
+
+DAMAGED_NAME = "damaged"  # instead of "checkpoint", in the names of folders
 
 
 def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -34,6 +37,28 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
     if there and not resume and not overwrite:
         advice = "continue it with --resume, replace it with --overwrite, or name another --out"
         raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
+
+
+def set_damaged_aside(out: Path, resumed: Checkpoint) -> list[Path]:
+    """Rename the damaged checkpoints after the one that a run continues from, so that none of them passes for its newest.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        InputError: they cannot be renamed.
+    """
+    moved = []
+    for path in list_checkpoints(out):
+        if path.name >= checkpoint_name(resumed.step) and str(path) != resumed.where:
+            target = path.with_name(path.name.replace("checkpoint", DAMAGED_NAME))
+            try:
+                shutil.rmtree(target, ignore_errors=True)
+                path.rename(target)
+            except OSError as error:
+                raise InputError(f"is damaged and cannot be renamed ({error.strerror}); remove it", file=path) from None
+            moved.append(target)
+    return moved
 
 
 def set_metrics_aside(out: Path, *, overwrite: bool) -> None:
@@ -96,4 +121,5 @@ def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, 
 
 def list_stale(out: Path) -> list[Path]:
     """The files of a run that is to be replaced, to be removed when the first checkpoint of the new one is saved."""
-    return [out / OLD_METRICS, *list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER, BEST))]
+    damaged = out.glob(f"{DAMAGED_NAME}-*")
+    return [out / OLD_METRICS, *list_checkpoints(out), *damaged, *(out / name for name in (*RESULT_FILES, FOLDER, BEST))]
