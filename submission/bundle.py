@@ -9,7 +9,6 @@ BUNDLE/
 """
 
 import configparser
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -20,23 +19,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
 
 import trm_arc
 from augment import COLOURS
+from submission.manifest import FORMAT, MANIFEST, METADATA, VERSION, fingerprint
 from submission.reading import tasks_to_json
-from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json, write_atomic
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.training.adaptation import require_arc
 
-FORMAT, VERSION = "trm_arc bundle", 1
-MANIFEST, METADATA = "manifest.json", "dataset-metadata.json"
 MODELS, DATA = "models", "data"
 LICENCE = "apache-2.0"  # as Kaggle spells it
 PLACEHOLDER = "INSERT_USER_HERE"
@@ -107,7 +105,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
             "data": data,
         }
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        manifest["files"] = {path.relative_to(temporary).as_posix(): _fingerprint(path) for path in files}
+        manifest["files"] = {path.relative_to(temporary).as_posix(): fingerprint(path) for path in files}
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
         metadata = {"title": options.title, "id": options.id or f"{PLACEHOLDER}/trm-arc", "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
@@ -124,67 +122,6 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
     print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
     return 0
-
-
-def verify(folder: Path) -> int:
-    """Compare every file of a bundle with its manifest; exit code 1 if one is damaged or missing."""
-    manifest = read_manifest(folder)
-    faults = find_damage(folder, manifest)
-    for fault in faults:
-        print(f"{folder}: {fault}")
-    files = manifest["files"]
-    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    unknown = [name for name in found if name not in files and name not in (MANIFEST, METADATA)]
-    if unknown:
-        print(f"note: not in the manifest: {shorten(sorted(unknown))}")
-    if faults:
-        print(f"{len(faults)} of {len(files)} files damaged: make or upload the bundle again")
-        return 1
-    print(f"{folder}: all {len(files)} files are intact, as written by trm_arc {manifest['kit']}")
-    return 0
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle.
-
-    Raises:
-        InputError: there is none, or it is not a bundle's.
-    """
-    manifest = read_json(folder / MANIFEST)
-    kinds = {"version": int, "kit": str, "wheel": str, "checkpoints": list, "files": dict}
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError("not the manifest of a bundle of trm_arc", file=folder / MANIFEST)
-    invalid = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
-    if not invalid:
-        places = [entry.get("path") if isinstance(entry, dict) else None for entry in manifest["checkpoints"]]
-        invalid = [str(place) for place in [*places, *manifest["files"]] if not _lies_inside(place)]
-        invalid += [name for name, entry in manifest["files"].items() if not isinstance(entry, dict)]
-    if invalid or manifest["version"] != VERSION:
-        what = shorten(invalid) if invalid else "version"
-        raise InputError(f"damaged, or of another version of trm_arc ({what})", file=folder / MANIFEST)
-    return manifest
-
-
-def _lies_inside(place: object) -> bool:
-    """Whether a manifest's path stays below the bundle."""
-    return isinstance(place, str) and not PurePosixPath(place).is_absolute() and ".." not in PurePosixPath(place).parts
-
-
-def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """What is missing from a bundle or differs from its manifest (see `read_manifest`), one sentence for each file."""
-    faults = []
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        try:
-            found = _fingerprint(path)
-        except OSError as error:
-            faults.append(f"{name}: {'missing' if not path.exists() else f'cannot be read ({error.strerror})'}")
-            continue
-        if found["bytes"] != expected.get("bytes"):
-            faults.append(f"{name}: {found['bytes']} bytes, not {expected.get('bytes')}")
-        elif found != expected:
-            faults.append(f"{name}: damaged; its size is right, its bytes are not")
-    return faults
 
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
@@ -292,9 +229,3 @@ def _add_tasks(source: str, folder: Path, data_folder: Path | None) -> str:
         solutions = {task.id: [pair.output for pair in task.test] for task in tasks}
         write_atomic(target.with_name(target.name.replace("_challenges", "_solutions")), to_json(solutions))
     return source if source in SOURCE_NAMES else place.name
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}

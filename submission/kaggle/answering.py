@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from submission.bundle import find_damage
 from submission.kaggle.inputs import Inputs
+from submission.manifest import find_damage
 from submission.reading import write_guesses
 from submission.run_log import say
 from submission.settings import Settings, submission_file

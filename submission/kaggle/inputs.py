@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from submission.bundle import MANIFEST, read_manifest
+from submission.manifest import MANIFEST, read_manifest
 from trm_arc.common.errors import InputError
 from trm_arc.data.sources import KAGGLE_INPUT
 
