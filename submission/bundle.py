@@ -5,7 +5,9 @@ BUNDLE/
     models/1-arc1/checkpoint-00518880/     what predicting and adapting need; --whole: all of it
     data/arc-prize-2024/                   task sets, laid out as a data folder
     manifest.json                          every file with its size and hash; versions; what the checkpoints are
-    dataset-metadata.json                  for Kaggle's client, which does not upload it
+    dataset-metadata.json                  for `kaggle datasets create`, which does not upload it
+    kaggle_submission.ipynb                the notebook that answers; without checkpoints, kaggle_pretrain.ipynb
+    kernel-metadata.json                   for `kaggle kernels push`: the notebook's inputs and machine
 """
 
 import configparser
@@ -13,12 +15,14 @@ import importlib.metadata
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,7 @@ import torch
 
 import trm_arc
 from augment import COLOURS
-from submission.manifest import FORMAT, MANIFEST, METADATA, VERSION, fingerprint
+from submission.manifest import FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint
 from submission.reading import tasks_to_json
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
@@ -38,7 +42,9 @@ from trm_arc.training.adaptation import require_arc
 MODELS, DATA = "models", "data"
 LICENCE = "apache-2.0"  # as Kaggle spells it
 PLACEHOLDER = "INSERT_USER_HERE"
-UPLOAD = "kaggle datasets create -p {} --dir-mode zip"  # without a mode, Kaggle's client leaves folders out
+# Without a mode, Kaggle's client leaves folders out.  The second command saves and runs the notebook.
+UPLOAD = "`kaggle datasets create -p {0} --dir-mode zip`; when Kaggle has unpacked it, `kaggle kernels push -p {0}`"
+COMPETITION, MACHINE = "arc-prize-2026-arc-agi-2", "NvidiaL4"  # Kaggle's name of a machine with four L4
 _PACKAGES = ("torch", "numpy", "numba", "safetensors")
 _BUILDER = 77  # of setuptools: the oldest that reads our setup.cfg
 
@@ -53,6 +59,8 @@ class BundleOptions:
         data: task sets, by name or path.
         id: USER/SLUG on Kaggle; None for a placeholder.
         title: of the data set.
+        competition: that the notebook takes part in: the last part of its address on Kaggle.
+        machine: for the notebook, by Kaggle's name.
         whole: keep all of the checkpoints.
         overwrite: replace a bundle that is there.
         data_folder: where to look for named task sets first.
@@ -66,6 +74,8 @@ class BundleOptions:
     data: Sequence[str] = ()
     id: str | None = None
     title: str = "trm_arc bundle"
+    competition: str = COMPETITION
+    machine: str = MACHINE
     whole: bool = False
     overwrite: bool = False
     data_folder: Path | None = None
@@ -76,6 +86,13 @@ class BundleOptions:
         if self.id is not None and not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", self.id):
             problem = f"USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens; got {self.id}"
             raise InputError(problem, flag="--id")
+        if not re.fullmatch("[a-z0-9-]+", self.competition):
+            problem = (
+                f"the last part of the competition's address on Kaggle is needed, such as {COMPETITION}; got {self.competition}"
+            )
+            raise InputError(problem, flag="--competition")
+        if not re.fullmatch("[A-Za-z0-9]+", self.machine):
+            raise InputError(f"Kaggle's name of a machine is needed, such as {MACHINE}; got {self.machine}", flag="--machine")
         if self.whole and not self.checkpoint:
             raise InputError("does nothing without --checkpoint", flag="--whole")
 
@@ -99,6 +116,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
             "format": FORMAT,
             "version": VERSION,
             "kit": trm_arc.__version__,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
             "wheel": (make_wheel or build_wheel)(temporary),
             "checkpoints": checkpoints,
@@ -107,8 +125,10 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         manifest["files"] = {path.relative_to(temporary).as_posix(): fingerprint(path) for path in files}
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
-        metadata = {"title": options.title, "id": options.id or f"{PLACEHOLDER}/trm-arc", "licenses": [{"name": LICENCE}]}
+        data_set = options.id or f"{PLACEHOLDER}/trm-arc"
+        metadata = {"title": options.title, "id": data_set, "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
+        _add_notebook(temporary, data_set, options)
         if out.exists():
             shutil.rmtree(out)
         temporary.rename(out)
@@ -119,9 +139,33 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
-    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
+    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA} and {out / KERNEL}, then "
+    upload = UPLOAD.format(shlex.quote(str(out)))
+    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{upload}")
     return 0
+
+
+def _add_notebook(folder: Path, data_set: str, options: BundleOptions) -> None:
+    """Write the notebook that answers, or where there are no checkpoints the one that trains, and what Kaggle needs to run it."""
+    name, title = NOTEBOOKS[0 if options.checkpoint else 1], f"trm arc {'submission' if options.checkpoint else 'pretraining'}"
+    write_atomic(folder / name, (source_tree() / "notebooks" / name).read_bytes())
+    metadata = {
+        "id": f"{data_set.split('/')[0]}/{title.replace(' ', '-')}",  # as Kaggle derives it from the title
+        "title": title,
+        "code_file": name,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_tpu": False,
+        "enable_internet": False,
+        "machine_shape": options.machine,
+        "dataset_sources": [data_set],
+        "competition_sources": [options.competition],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+    write_atomic(folder / KERNEL, to_json(metadata, pretty=True))
 
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
@@ -145,6 +189,18 @@ def slim(checkpoint: Checkpoint) -> Checkpoint:
     return Checkpoint(config, checkpoint.step, tasks, tensors, metadata, checkpoint.where)
 
 
+def source_tree() -> Path:
+    """The folder of the source tree that the kit was imported from.
+
+    Raises:
+        InputError: it was not imported from one.
+    """
+    tree = Path(trm_arc.__file__).parents[1]
+    if not (tree / "setup.cfg").is_file() or not (tree / "notebooks" / NOTEBOOKS[0]).is_file():
+        raise InputError("not a source tree of trm_arc, which is needed to build the wheel; run this in a clone", file=tree)
+    return tree
+
+
 def build_wheel(folder: Path) -> str:
     """Build the wheel of the kit out of the source tree that it was imported from.
 
@@ -157,11 +213,9 @@ def build_wheel(folder: Path) -> str:
     Raises:
         InputError: there is no source tree, or it cannot be built.
     """
-    tree = Path(trm_arc.__file__).parents[1]
+    tree = source_tree()
     settings = configparser.ConfigParser()
     settings.read(tree / "setup.cfg", encoding="utf-8")
-    if not settings.has_section("options.packages.find"):
-        raise InputError("not a source tree of trm_arc, which is needed to build the wheel; run this in a clone", file=tree)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
         for pattern in settings["options.packages.find"]["include"].split():

@@ -31,6 +31,11 @@ class Bundle:
         return [self.folder / entry["path"] for entry in self.manifest["checkpoints"]]
 
     @property
+    def made(self) -> str:
+        """When it was made, in ISO form; empty in the first version's."""
+        return self.manifest.get("made", "")
+
+    @property
     def slim(self) -> list[Path]:
         """Those of them that training cannot continue from."""
         return [self.folder / entry["path"] for entry in self.manifest["checkpoints"] if not entry.get("whole")]
