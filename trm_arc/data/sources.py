@@ -123,19 +123,22 @@ def _load_candidate(name: str, path: Path, *, is_named: bool) -> TaskSet | None:
     if name not in _KAGGLE_TASKS or path.name != _kaggle_file(name):
         return TaskSet(_load_folder(path) if path.is_dir() else _load_file(path, None, name), name)
     try:
-        tasks = _load_file(path, None, name)
+        value = read_json(path)
+        count = len(value) if isinstance(value, dict) else 0
+        held = _held_set(path, count)
+        if held == name:
+            return _load_file(path, None, name)
     except InputError:
         if is_named or _is_competition(path):
             raise
         return None
-    held = _held_set(path, len(tasks))
     if held is None and is_named:
         raise InputError(
-            f"holds {len(tasks)} tasks, but {name} has {_KAGGLE_TASKS[name]}; name the file by its path, or keep it in a "
+            f"holds {count} tasks, but {name} has {_KAGGLE_TASKS[name]}; name the file by its path, or keep it in a "
             f"folder called {kaggle_place(name).parent}",
             file=path,
         )
-    return tasks if held == name else None
+    return None
 
 
 def _held_set(path: Path, count: int) -> str | None:
