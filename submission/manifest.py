@@ -38,7 +38,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         InputError: there is none, it is not a bundle's, or it does not list the wheel and files of every checkpoint.
     """
     path = folder / MANIFEST
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise InputError("not a regular file", file=path)
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

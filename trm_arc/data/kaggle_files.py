@@ -12,12 +12,13 @@ from pathlib import Path
 DEEPEST = 6  # folders below Kaggle's inputs; our files are less deep, and other data sets may be large
 PRIZE = "arc-prize-"  # how the folder of every year's competition begins
 SAMPLE = "sample_submission.json"
+OTHERS = {"datasets", "models", "notebooks"}  # beside `competitions`, the folders of what users attach
 
 # What shows that a file is the competition's own, the strongest sign first.
 _SIGNS = (
     "it lies below competitions/",
     f"it lies in a folder called {PRIZE}*",
-    "it does not lie below datasets/",
+    "it does not lie below datasets/, models/ or notebooks/",
     f"{SAMPLE} lies beside it",
     "it is of the latest year",
     "it lies less deep",
@@ -51,12 +52,12 @@ def rank_file(path: Path, root: Path) -> tuple[bool | int, ...]:
     folders = path.relative_to(root).parts[:-1]
     prizes = [folder for folder in folders if folder.startswith(PRIZE)]
     years = [int(year) for folder in prizes for year in re.findall(r"(?<!\d)20\d\d(?!\d)", folder)]
-    in_data_set = "datasets" in folders
+    is_users = not OTHERS.isdisjoint(folders)
     return (
-        "competitions" in folders and not in_data_set,
+        "competitions" in folders and not is_users,
         bool(prizes),
-        not in_data_set,
-        path.with_name(SAMPLE).is_file(),
+        not is_users,
+        os.path.isfile(path.with_name(SAMPLE)),
         max(years, default=0),
         -len(folders),
     )

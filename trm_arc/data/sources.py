@@ -96,7 +96,7 @@ def _kaggle_file(name: str) -> str:
 def _list_candidates(name: str, root: Path) -> list[Path]:
     """Where a named set may be below a folder: under Kaggle's name there and in competitions' folders, under the names of public
     repositories, under Kaggle's name in other folders."""
-    places = [root / place for place in _PLACES[name] if (root / place).exists()]
+    places = [root / place for place in _PLACES[name] if os.path.exists(root / place)]
     if name not in _KAGGLE_TASKS:
         return places
     # below Kaggle's inputs as deep as data sets lie; below other folders, which may be large, one level
