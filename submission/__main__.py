@@ -6,13 +6,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from submission.bundle import bundle, verify
+from submission.bundle import bundle
 from submission.checking import check, score_submission
 from submission.cli import LIMIT, make_parser, read_bundle_options, read_pretraining_options, read_settings
 from submission.kaggle.answering import begin, find_model
 from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
 from submission.kaggle.rehearsal import rehearse
+from submission.manifest import verify
 from submission.predict import predict
 from submission.reading import write_guesses
 from submission.run_log import discard_output

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from submission.bundle import BundleOptions
+from submission.bundle import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
 from trm_arc.cli import (
@@ -50,10 +50,10 @@ def make_parser() -> Parser:
     entry.add_argument("--solutions", type=Path, required=True, help="Kaggle's solutions file")
     entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest."
+    parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest; and the notebook to push."
     _add_bundle_flags(add("bundle", "make the folder to upload to Kaggle", parts))
 
-    compare = "Compare every file of a bundle with its manifest; exit code 1 if one is damaged or missing."
+    compare = "Compare a bundle with its manifest; exit code 1 if a file is damaged, missing, or not listed."
     entry = add("verify", "check whether a bundle is damaged", compare)
     entry.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle")
 
@@ -143,6 +143,12 @@ def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     flag("--data", nargs="+", default=[], metavar="SET", help="task sets to include, by name or path")
     flag("--id", metavar="USER/SLUG", help="your user name on Kaggle, and the data set's name")
     flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
+    flag(
+        "--competition", default=COMPETITION, metavar="SLUG", help="that the notebook takes part in, as in its address on Kaggle"
+    )
+    flag(
+        "--machine", default=MACHINE, help="for the notebook, by Kaggle's name, such as NvidiaL4 (four of them) or NvidiaTeslaT4"
+    )
     whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
     flag("--whole", action="store_true", help=whole)
     flag("--overwrite", action="store_true", help="replace the bundle in --out")

