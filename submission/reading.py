@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.text import printable
@@ -12,6 +13,7 @@ from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
 from trm_arc.inference.attempts import find_faults, to_submission
 
+READING = 0.4  # of the time limit, after which no further task is read
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
@@ -58,7 +60,7 @@ class Challenges:
         return data
 
 
-def read_challenges(source: str, folder: Path | None = None) -> Challenges:
+def read_challenges(source: str, folder: Path | None = None, deadline: Deadline | None = None) -> Challenges:
     """Read what there is to answer.
 
     A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, the ids are taken from the sample
@@ -67,6 +69,7 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
     Args:
         source: a challenges file, or any task set by name or path.
         folder: where to look for named sets first.
+        deadline: of the run; tasks that are not read within a share of its time get guesses.
 
     Raises:
         InputError: there is no such file or set, or not one id can be found.
@@ -76,11 +79,11 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
     try:
-        return _read_tasks(read_json(path), path, [])
+        return _read_tasks(read_json(path), path, [], deadline)
     except InputError as error:
         notes = [str(error)]
     try:
-        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes)
+        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, deadline)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 
@@ -103,13 +106,18 @@ def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]
     }
 
 
-def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
+def _read_tasks(document: object, path: Path, notes: list[str], deadline: Deadline | None) -> Challenges:
     if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
         document = {path.stem: document}  # one task's file
     if not isinstance(document, dict) or not document:
         raise InputError("an object of tasks by their ids is needed", file=path)
     tasks, guessed, notes = [], {}, list(notes)
+    skipped = []
     for task_id, value in document.items():
+        if deadline is not None and deadline.limit is not None and deadline.spent > READING * deadline.limit:
+            skipped.append(task_id)
+            guessed[task_id] = [_attempts([])] * _count_tests(value)
+            continue
         try:
             task = parse_task(task_id, value, str(path)).without_solutions()
             if not _is_encodable(task_id):
@@ -120,6 +128,8 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
             guessed[task_id] = _guess(value)
+    if skipped:
+        notes.append(f"{path}: too large for this time limit; {len(skipped)} tasks get guesses unread: {shorten(skipped)}")
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
 
 
@@ -130,6 +140,11 @@ def _is_encodable(task_id: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _count_tests(value: object) -> int:
+    test = value.get("test") if isinstance(value, dict) else None
+    return max(1, len(test)) if isinstance(test, list) else 1
 
 
 def _guess(value: object) -> list[dict[str, Grid]]:

@@ -29,7 +29,7 @@ NO_ANSWER = "import time\ntime.sleep(60)"
 STAND_IN = """
 import json, os, sys, time
 from multiprocessing.connection import Connection
-connection = Connection(int(sys.argv[1]))
+connection = Connection(os.dup(0))
 def say(**line):
     connection.send_bytes(json.dumps(line).encode())
 def hear():

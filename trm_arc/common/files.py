@@ -1,6 +1,7 @@
 """Reading JSON with clear errors, and writing files completely or not at all."""
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -43,7 +44,8 @@ def read_json(path: Path) -> object:
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON", file=path) from None
     try:
-        value = orjson.loads(raw)
+        with _without_collection():
+            value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated", file=path
@@ -56,6 +58,18 @@ def read_json(path: Path) -> object:
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Do not look for cycles among millions of new lists, which takes longer than to make them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _count_keys(value: object, depth: int = 0) -> int:

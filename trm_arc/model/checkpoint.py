@@ -306,7 +306,7 @@ def read_task_ids(path: Path) -> set[str]:
         tasks = _peek(path, "tasks")
     except InputError:
         return set()
-    return {task[0] for task in tasks if isinstance(task, list) and task} if isinstance(tasks, list) else set()
+    return {str(task[0]) for task in tasks if isinstance(task, list) and task} if isinstance(tasks, list) else set()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
