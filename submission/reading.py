@@ -1,7 +1,7 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trm_arc.common.deadline import Deadline
@@ -13,7 +13,7 @@ from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
 from trm_arc.inference.attempts import find_faults, to_submission
 
-READING = 0.4  # of the time limit, after which no further task is read
+READING = 0.4, 1.0  # share of the time that is left for reading tasks, and the least seconds for it
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
@@ -74,16 +74,16 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     Raises:
         InputError: there is no such file or set, or not one id can be found.
     """
-    path = Path(source)
+    path, reading = Path(source), _reading_time(deadline or Deadline())
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
     try:
-        return _read_tasks(read_json(path), path, [], deadline)
+        return _read_tasks(read_json(path), path, [], reading)
     except InputError as error:
         notes = [str(error)]
     try:
-        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, deadline)
+        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, reading)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 
@@ -106,7 +106,13 @@ def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]
     }
 
 
-def _read_tasks(document: object, path: Path, notes: list[str], deadline: Deadline | None) -> Challenges:
+def _reading_time(deadline: Deadline) -> Deadline:
+    """When to have read the challenges."""
+    share, least = READING
+    return deadline if deadline.limit is None else replace(deadline, limit=deadline.spent + max(least, share * deadline.left))
+
+
+def _read_tasks(document: object, path: Path, notes: list[str], reading: Deadline) -> Challenges:
     if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
         document = {path.stem: document}  # one task's file
     if not isinstance(document, dict) or not document:
@@ -114,7 +120,7 @@ def _read_tasks(document: object, path: Path, notes: list[str], deadline: Deadli
     tasks, guessed, notes = [], {}, list(notes)
     skipped = []
     for task_id, value in document.items():
-        if deadline is not None and deadline.limit is not None and deadline.spent > READING * deadline.limit:
+        if reading.has_passed:
             skipped.append(task_id)
             guessed[task_id] = [_attempts([])] * _count_tests(value)
             continue

@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +24,30 @@ _KEY = re.compile(rb'"\s*:')
 _DEEPEST = 100  # levels of nested objects and lists; no file of this kit comes near
 
 
+def require_regular(path: Path) -> Path:
+    """The path of an input, before it is opened: what is neither a file nor a folder could keep a reader waiting for ever.
+
+    Raises:
+        InputError: it is a pipe, a device or a socket.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):
+        return path  # the reader reports what is missing
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise InputError("is a pipe, a device or a socket; copy its contents into a file, and name that", file=path)
+    return path
+
+
 def read_json(path: Path) -> object:
     """Parse a JSON file (UTF-8, no key twice in one object).
 
     Raises:
-        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has a duplicate key.
+        InputError: the file is missing, not a regular file, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has
+            a duplicate key.
     """
     try:
-        raw = path.read_bytes()
+        raw = require_regular(path).read_bytes()
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
     except OSError as error:
@@ -162,7 +179,7 @@ def read_lines(path: Path) -> list[object]:
         InputError: the file is there and cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = require_regular(path).read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     values = []

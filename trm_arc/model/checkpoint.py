@@ -23,7 +23,7 @@ from torch import Tensor
 from augment import BOARD, Plan, Window
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import read_json, share, to_json, write_atomic
+from trm_arc.common.files import read_json, require_regular, share, to_json, write_atomic
 from trm_arc.common.records import load_record
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
@@ -329,7 +329,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             file=path,
         )
     try:
-        tensors = load_file(path / _TENSORS)
+        tensors = load_file(require_regular(path / _TENSORS))
     except (SafetensorError, OSError) as error:
         raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=path / _TENSORS) from None
     return check_header(header, tensors, str(path))

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.files import read_json, require_regular, to_json, write_atomic
 from trm_arc.model.checkpoint import (
     EXPORT,
     Checkpoint,
@@ -91,7 +91,7 @@ def load_pieces(folder: Path) -> Checkpoint:
     bytes_of: dict[str, list[Tensor]] = {}
     for name in sorted(index["pieces"]):
         try:
-            data = (where / name).read_bytes()
+            data = require_regular(where / name).read_bytes()
         except OSError:
             raise InputError(f"this piece is missing; copy all {len(index['pieces'])} pieces", file=where / name) from None
         if hashlib.sha256(data).hexdigest() != index["pieces"][name]:
