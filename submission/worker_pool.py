@@ -337,7 +337,8 @@ class WorkerPool:
                     end(worker.process)
 
     def _longest_silence(self, worker: WorkerProcess, item: WorkItem, loading: float = 0.0) -> float:
-        return self.policy.longest_silence(len(item.views), self.seconds_per_view, loading, worker.left)
+        left = worker.left if worker.is_ready else math.inf  # its imports would take another worker as long
+        return self.policy.longest_silence(len(item.views), self.seconds_per_view, loading, left)
 
     def _decide(self, event: Event) -> None:
         """Let the retry policy decide, and do what it says."""
