@@ -21,7 +21,7 @@ from submission.reading import read_challenges
 from tests.helpers import ROOT, make_tasks, write_kaggle
 from trm_arc.inference.attempts import find_faults
 
-AT_ONCE = 2 * (os.cpu_count() or 1)  # sessions, which load the machine for one another
+AT_ONCE = 1 + (os.cpu_count() or 1)  # sessions, which load the machine for one another
 LATE = 1.0  # seconds
 MARK = "TRM_ARC_TEST_SESSION"  # a variable that all programs of a session inherit
 # What a session prints when there is a file, when it begins to adapt, and when it begins to vote.
@@ -166,50 +166,11 @@ def test_sessions_under_faults(base: Path, tmp_path: Path, disk: Path, capsys: p
             happened = "yes" if row.happened else "no"  # an adaptation needs more time than a loaded machine may have
             counts = f"{row.code:6}{len(row.faults):8}{len(row.left):16}"
             print(f"{row.fault:28}{row.limit:5}{happened:>10}{row.seconds:9.1f}{counts}")
-    expected = read_challenges(str(challenges)).counts
-    faults = find_faults(json.loads(out.read_text()), expected, "these") if out.is_file() else ["no file"]
-    programs = [process for process in psutil.process_iter() if is_part(process, mark)]
-    _, left = psutil.wait_procs(programs, timeout=5)
-    return Row(fault.name, limit, happened, seconds, program.returncode, faults, [process.pid for process in left])
-
-
-def is_part(process: psutil.Process, mark: str) -> bool:
-    """Whether a process belongs to a session."""
-    with suppress(psutil.Error):
-        return process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-@pytest.mark.slow
-def test_sessions_under_faults(base: Path, tmp_path: Path, disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    challenges = write_kaggle(tmp_path / "data", make_tasks(40, 5, "eval", largest=12), "eval")
-    votes = ("--recipe", "none", "--steps", "300")
-    faults = [
-        Fault("none", GUESSES, lambda program: None),
-        Fault("killed worker", VOTES, partial(kill, "worker"), flags=votes),
-        Fault("stopped worker", VOTES, partial(stop, "worker"), flags=votes),
-        Fault("killed adaptation", ADAPTS, partial(kill, "adapt")),
-        Fault("stopped adaptation", ADAPTS, partial(stop, "adapt")),
-        Fault("stopped for 5 s", GUESSES, pause),
-        Fault("killed", GUESSES, lambda program: program.kill(), -9),
-        Fault("killed while voting", VOTES, lambda program: program.kill(), -9, votes),
-    ]
-    rows = []
-    for limit in (30, 60):
-        full = Fault("full disk", GUESSES, partial(fill, disk), flags=("--out", str(disk / f"submission-{limit}.json")))
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            rows += pool.map(partial(run_session, base, challenges, tmp_path, limit), [*faults, full])
-        (disk / "full").unlink()
-    with capsys.disabled():
-        print("\nfault                limit  happened  seconds  code  faults  processes left")
-        for row in rows:
-            print(
-                f"{row.fault:28}{row.limit:6}{'yes' if row.happened else 'no':>10}{row.seconds:9.1f}{row.code:6}{len(row.faults):8}{len(row.left):16}"
-            )
     expected = {fault.name: fault.code for fault in (*faults, full)}
     assert all(row.happened for row in rows if "adaptation" not in row.fault and "voting" not in row.fault)
     for row in rows:
-        assert row.code in (expected[row.fault], ONLY_GUESSES), row  # guesses where the machine is so loaded that no view fits
+        # guesses alone where the machine is so loaded that no view fits
+        assert row.code in (expected[row.fault] if row.happened else 0, ONLY_GUESSES), row
         assert not row.faults, row
         assert not row.left, row
         assert row.seconds < row.limit + LATE, row
