@@ -1,5 +1,6 @@
 """The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain"""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -77,4 +78,8 @@ def main(
 
 
 if __name__ == "__main__":
-    run(partial(main, started=program_start()))
+    try:
+        run(partial(main, started=program_start()))
+    except SystemExit as done:  # all is written: on a busy machine, the end of the interpreter can take seconds
+        discard_output()
+        os._exit(done.code)

@@ -1,9 +1,10 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.text import printable
@@ -12,6 +13,7 @@ from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
 from trm_arc.inference.attempts import find_faults, to_submission
 
+READING = 0.4, 1.0  # share of the time that is left for reading tasks, and the least seconds for it
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
@@ -58,7 +60,7 @@ class Challenges:
         return data
 
 
-def read_challenges(source: str, folder: Path | None = None) -> Challenges:
+def read_challenges(source: str, folder: Path | None = None, deadline: Deadline | None = None) -> Challenges:
     """Read what there is to answer.
 
     A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, the ids are taken from the sample
@@ -67,20 +69,21 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
     Args:
         source: a challenges file, or any task set by name or path.
         folder: where to look for named sets first.
+        deadline: of the run; tasks that are not read within a share of its time get guesses.
 
     Raises:
         InputError: there is no such file or set, or not one id can be found.
     """
-    path = Path(source)
+    path, reading = Path(source), _reading_time(deadline or Deadline())
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
     try:
-        return _read_tasks(read_json(path), path, [])
+        return _read_tasks(read_json(path), path, [], reading)
     except InputError as error:
         notes = [str(error)]
     try:
-        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes)
+        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, reading)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 
@@ -103,13 +106,24 @@ def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]
     }
 
 
-def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
+def _reading_time(deadline: Deadline) -> Deadline:
+    """When to have read the challenges."""
+    share, least = READING
+    return deadline if deadline.limit is None else replace(deadline, limit=deadline.spent + max(least, share * deadline.left))
+
+
+def _read_tasks(document: object, path: Path, notes: list[str], reading: Deadline) -> Challenges:
     if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
         document = {path.stem: document}  # one task's file
     if not isinstance(document, dict) or not document:
         raise InputError("an object of tasks by their ids is needed", file=path)
     tasks, guessed, notes = [], {}, list(notes)
+    skipped = []
     for task_id, value in document.items():
+        if reading.has_passed:
+            skipped.append(task_id)
+            guessed[task_id] = [_attempts([])] * _count_tests(value)
+            continue
         try:
             task = parse_task(task_id, value, str(path)).without_solutions()
             if not _is_encodable(task_id):
@@ -120,6 +134,8 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
             guessed[task_id] = _guess(value)
+    if skipped:
+        notes.append(f"{path}: too large for this time limit; {len(skipped)} tasks get guesses unread: {shorten(skipped)}")
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
 
 
@@ -130,6 +146,11 @@ def _is_encodable(task_id: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _count_tests(value: object) -> int:
+    test = value.get("test") if isinstance(value, dict) else None
+    return max(1, len(test)) if isinstance(test, list) else 1
 
 
 def _guess(value: object) -> list[dict[str, Grid]]:

@@ -14,8 +14,8 @@ from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.inference.config import InferenceConfig
 
-WORKER = (sys.executable, "-m", "submission.worker")
-ADAPTER = (sys.executable, "-m", "submission.adapter")
+WORKER = (sys.executable, "-m", "submission.child", "submission.worker")
+ADAPTER = (sys.executable, "-m", "submission.child", "trm_arc.adapt")
 DEFAULT_FILE = Path("submission.json")
 
 
@@ -26,7 +26,7 @@ class Settings:
     Attributes:
         out: the file.
         checkpoints: runs or checkpoints whose votes are counted together; none to train from scratch.
-        recipe: how to adapt; None not to; "auto" until `submission.predict` has chosen.
+        recipe: how to adapt; None not to; "auto" until the session has chosen.
         preset: settings to train by from scratch.
         start: where task embeddings begin in an adaptation: the mean of those trained, or 0.
         adaptation_flags: further flags of `trm_arc.adapt`.

@@ -49,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, answer, score."""
     values = make_parser().parse(arguments)
     config = chosen_inference(values)
-    require_least("pool_checkpoints", values.pool_checkpoints)
+    for name in ("views", "pool_checkpoints"):
+        require_least(name, getattr(values, name))
     named = values.checkpoint or [newest_checkpoint(RUNS)]
     ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
     checkpoint, run_folder = ensemble.first, run_of(named[0])

@@ -38,9 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, generate, write."""
     values = make_parser().parse(arguments)
     require_least("count", values.count)
-    require_least("seed", values.seed, 0)
-    if values.seed >= 2**63:
-        raise InputError(f"must be below 2**63, got {values.seed}", flag="--seed")
+    require_least("seed", values.seed, 0, 63)
     domain, easy = domain_of_set(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")

@@ -30,17 +30,20 @@ class OwnError(InputError):
     """An error that only one of several processes has met, so that this process has to print it."""
 
 
-def require_least(name: str, value: int | None, least: int = 1) -> None:
-    """Raise InputError unless the value of a flag is at least `least`.
+def require_least(name: str, value: int | None, least: int = 1, bits: int = 31) -> None:
+    """Raise InputError unless the value of a flag is at least `least`, and fits the integers of arrays.
 
     Args:
         name: of the value, as a variable or as the flag.
         value: that was given; None where the flag was left out.
         least: the smallest valid value.
+        bits: of a valid value at most.
     """
+    flag = "--" + name.removeprefix("--").replace("_", "-")
     if value is not None and value < least:
-        flag = "--" + name.removeprefix("--").replace("_", "-")
         raise InputError(f"at least {least} is needed, got {value}", flag=flag)
+    if value is not None and value >= 2**bits:
+        raise InputError(f"must be below 2**{bits}, got {value}", flag=flag)
 
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 1) -> str:

@@ -1,9 +1,11 @@
 """Reading JSON with clear errors, and writing files completely or not at all."""
 
 import fcntl
+import gc
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +24,30 @@ _KEY = re.compile(rb'"\s*:')
 _DEEPEST = 100  # levels of nested objects and lists; no file of this kit comes near
 
 
+def require_regular(path: Path) -> Path:
+    """The path of an input, before it is opened: what is neither a file nor a folder could keep a reader waiting for ever.
+
+    Raises:
+        InputError: it is a pipe, a device or a socket.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):
+        return path  # the reader reports what is missing
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise InputError("is a pipe, a device or a socket; copy its contents into a file, and name that", file=path)
+    return path
+
+
 def read_json(path: Path) -> object:
     """Parse a JSON file (UTF-8, no key twice in one object).
 
     Raises:
-        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has a duplicate key.
+        InputError: the file is missing, not a regular file, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has
+            a duplicate key.
     """
     try:
-        raw = path.read_bytes()
+        raw = require_regular(path).read_bytes()
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
     except OSError as error:
@@ -43,7 +61,8 @@ def read_json(path: Path) -> object:
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON", file=path) from None
     try:
-        value = orjson.loads(raw)
+        with _without_collection():
+            value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated", file=path
@@ -56,6 +75,18 @@ def read_json(path: Path) -> object:
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Do not look for cycles among millions of new lists, which takes longer than to make them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _count_keys(value: object, depth: int = 0) -> int:
@@ -148,7 +179,7 @@ def read_lines(path: Path) -> list[object]:
         InputError: the file is there and cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = require_regular(path).read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     values = []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_arc.common.errors import InputError, did_you_mean
-from trm_arc.common.files import write_atomic
+from trm_arc.common.files import require_regular, write_atomic
 from trm_arc.common.records import load_record
 from trm_arc.config.old_names import with_new_names
 from trm_arc.config.settings import SECTIONS, Config, settings
@@ -104,6 +104,7 @@ def _load(path: Path, children: Sequence[Path]) -> Config:
 
 
 def _read(path: Path) -> _File:
+    require_regular(path)
     try:
         value = tomllib.loads(path.read_bytes().decode())
     except OSError as error:

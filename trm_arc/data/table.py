@@ -17,7 +17,7 @@ import numpy as np
 
 from augment.kernels import mix_columns
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import write_atomic
+from trm_arc.common.files import require_regular, write_atomic
 from trm_arc.data.domains import domain_by_name, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
 
@@ -132,7 +132,7 @@ def _domain_of_rows(path: Path, chunk: _Chunk, bad: BadRows) -> "BoardDomain | N
 def _stream(path: Path) -> Iterator[_Chunk]:
     """The rows of a file, some at a time."""
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
+        with gzip.open(require_regular(path), "rb") if path.suffix == ".gz" else require_regular(path).open("rb") as raw:
             lines = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
             header = next(lines, None)
             if not header:

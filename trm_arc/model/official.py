@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import read_json
+from trm_arc.common.files import read_json, require_regular
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
 # Tensors of the original that each run recomputes: a table that a batch fills, and the tables of the rotation.
@@ -260,7 +260,7 @@ def _read_settings_file(path: Path) -> object:
     if path.suffix == ".json":
         return read_json(path)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return yaml.load(require_regular(path).read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=path) from None
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:  # PyYAML does not catch its own

@@ -103,7 +103,7 @@ def generate(
         ValueError: an unknown kind, or `exclude` of another shape or type.
     """
     require_least("count", count, 0)
-    require_least("seed", seed, 0)
+    require_least("seed", seed, 0, 63)
     require_least("threads", threads)
     if kind not in ("hard", "easy"):
         raise ValueError(f'kind: "hard" or "easy" is expected, got {kind!r}')
