@@ -70,24 +70,27 @@ def main(arguments: Sequence[str]) -> int:
         print(f"device: {device.reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if results is not None:
+        save(results, out)
         if values.show:
             print(f"\n{show_answers(results, wants_colour())}\n")
-        save(results, out)
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
 
 
 def save(results: Results, out: Path) -> None:
-    """Print the scores, and write the files of an evaluation into a folder without those of an earlier one."""
+    """Write the files of an evaluation into a folder without those of an earlier one, then print the scores."""
     scores, table = None, "no solutions are known, so there is no score"
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        print(f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average")
-    print(table)
-    print(save_results(out, results, scores))
-    remove_pictures(out / PICTURES)
+        table = f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average\n{table}"
+    try:
+        written = save_results(out, results, scores)
+        remove_pictures(out / PICTURES)
+    finally:  # the scores are told even if nothing can be written
+        print(table)
+    print(written)
 
 
 def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:

@@ -70,7 +70,8 @@ def _show_run(command: list[str]) -> int:
     while True:
         try:
             for part in iter(program.stdout.read1, b""):
-                os.write(1, part)
+                sys.stdout.buffer.write(part)
+                sys.stdout.flush()
             return program.wait()
         except KeyboardInterrupt:
             continue  # training gets it, too, and saves before it ends
