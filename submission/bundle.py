@@ -30,6 +30,7 @@ from augment import COLOURS
 from submission.reading import tasks_to_json
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.folders import find_foreign, new_folder
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
@@ -91,9 +92,21 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     out = options.out
     require_arc(options.checkpoint)
     _refuse_folder(out, overwrite=options.overwrite)
-    temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
+        manifest = _fill(options, make_wheel or build_wheel)
+    except OSError as error:
+        raise InputError(
+            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
+        ) from None
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
+    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
+    return 0
+
+
+def _fill(options: BundleOptions, make_wheel: Callable[[Path], str]) -> dict[str, Any]:
+    """Write a bundle whole or not at all; its manifest."""
+    with new_folder(Path(os.path.realpath(options.out))) as temporary:
         numbered = enumerate(options.checkpoint, 1)
         checkpoints = [_add_checkpoint(path, temporary, number, whole=options.whole) for number, path in numbered]
         data = [_add_tasks(source, temporary / DATA, options.data_folder) for source in options.data]
@@ -102,7 +115,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
             "version": VERSION,
             "kit": trm_arc.__version__,
             "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "wheel": (make_wheel or build_wheel)(temporary),
+            "wheel": make_wheel(temporary),
             "checkpoints": checkpoints,
             "data": data,
         }
@@ -111,19 +124,8 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
         metadata = {"title": options.title, "id": options.id or f"{PLACEHOLDER}/trm-arc", "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(
-            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
-    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
-    return 0
+        _refuse_folder(options.out, overwrite=options.overwrite)  # again: building took a while
+    return manifest
 
 
 def verify(folder: Path) -> int:
@@ -253,11 +255,18 @@ def _has_builder() -> bool:
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
     """Check that a bundle may be written in place of what is there."""
-    if not out.exists():
+    if not os.path.lexists(out):
         return
-    ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())
-    if not ours:
-        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out)
+    try:
+        listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out)["files"]
+        foreign = find_foreign(out, {MANIFEST, METADATA, *listed})
+    except (InputError, OSError):
+        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out) from None
+    if foreign is not None:
+        problem = (
+            f"holds {foreign}, which its manifest does not list, so it is not replaced; move that away, or name another --out"
+        )
+        raise InputError(problem, file=out)
     if not overwrite:
         raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 

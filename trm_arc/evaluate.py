@@ -13,7 +13,7 @@ from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.saving import save_results
+from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
 from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
+        refuse_foreign(out)
         print(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}")
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")

@@ -96,3 +96,11 @@ def test_streams_keep_their_encoding() -> None:
     environment = os.environ | {"PYTHONIOENCODING": "latin-1:backslashreplace"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
     assert done.stdout == b"\xe4 \\u2026\n"
+
+
+def test_an_evaluation_is_written_though_nobody_reads_it(base: Path, tmp_path: Path) -> None:
+    flags = ["--checkpoint", base, "--views", "2", "--device", "cpu", "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "trm_arc.evaluate", *map(str, flags)]
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", '"$@" 2>&- | head -1', "_", *command], cwd=ROOT, check=False)
+    assert done.returncode == 0
+    assert {"predictions.json", "metrics.json", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}

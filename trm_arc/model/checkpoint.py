@@ -7,10 +7,10 @@
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,8 @@ from torch import Tensor
 from augment import BOARD, Plan, Window
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import read_json, share, to_json, write_atomic
+from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
+from trm_arc.common.folders import new_folder, remove_folder
 from trm_arc.common.records import load_record
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
@@ -33,7 +34,7 @@ from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
-_JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
+FILES = _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 # Names that earlier versions wrote, and the current ones.
 _OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
 _DAMAGED = "the checkpoint is damaged; use an older one"
@@ -185,26 +186,21 @@ def checkpoint_name(step: int) -> str:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
     """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
+    Of folders, only checkpoints and empty ones are removed; a checkpoint beside whose files somebody has put others is kept.
+
     Raises:
         InputError: it cannot be written; what was there before is untouched.
     """
     target = folder / checkpoint_name(checkpoint.step)
-    temporary = folder / f".writing-{target.name}-{os.getpid()}"
     header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
-        temporary.mkdir(parents=True)
-        save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
-        share(temporary / _TENSORS)
-        write_atomic(temporary / _JSON, to_json(header, pretty=True))
-        _flush(temporary / _TENSORS)
-        _flush(temporary)
-        if target.exists():  # moved aside first: one of the two is complete at every moment
-            target.rename(folder / f".writing-{target.name}-old")
-        temporary.rename(target)
-        _flush(folder)
+        with new_folder(target) as temporary:
+            save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
+            share(temporary / _TENSORS)
+            write_atomic(temporary / _JSON, to_json(header, pretty=True))
+            sync(temporary / _TENSORS)
         remove_unfinished(folder)
     except (OSError, SafetensorError, InputError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
             f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
@@ -213,11 +209,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         ) from None
     for old in stale:
         if old.is_dir() and old != target:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old, FILES)
         elif old.is_file():
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove_folder(old, FILES)
     return target
 
 
@@ -231,14 +228,6 @@ def _free(folder: Path) -> int:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -72,7 +72,7 @@ def carry_out(
             require_printed()
         return
     if processes.is_main:
-        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite)
+        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite, export=config.export_size > 0)
     with exclusive(config.out) if processes.is_main else nullcontext():
         complete = _train_in_folder(config, processes, build(), make_watchers)
     if processes.is_main:
