@@ -23,6 +23,7 @@ from trm_arc.cli import run
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
+from trm_arc.common.streams import require_printed
 from trm_arc.data.sources import KAGGLE_INPUT
 
 
@@ -54,13 +55,13 @@ def main(
                 deadline = find_deadline(values.time_limit, values.deadline, started)
                 return answer(values.challenges, read_settings(values), deadline, values.data_folder)
             case "check":
-                return check(values.submission, values.challenges, values.data_folder)
+                return require_printed(check(values.submission, values.challenges, values.data_folder))
             case "score":
-                return score_submission(values.submission, values.solutions, as_json=values.json)
+                return require_printed(score_submission(values.submission, values.solutions, as_json=values.json))
             case "bundle":
                 return bundle(read_bundle_options(values))
             case "verify":
-                return verify(values.bundle)
+                return require_printed(verify(values.bundle))
             case "kaggle":
                 notebook = begin(inputs, values.challenges, values.out)  # whatever is wrong below, there is a valid file
                 limit = values.time_limit or (None if values.deadline else LIMIT)

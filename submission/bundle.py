@@ -30,10 +30,11 @@ import torch
 
 import trm_arc
 from augment import COLOURS
-from submission.manifest import FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint
+from submission.manifest import EDITABLE, FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint, read_manifest
 from submission.reading import tasks_to_json
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
+from trm_arc.common.folders import find_foreign, new_folder
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
@@ -106,9 +107,22 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     out = options.out
     require_arc(options.checkpoint)
     _refuse_folder(out, overwrite=options.overwrite)
-    temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
+        manifest = _fill(options, make_wheel or build_wheel)
+    except OSError as error:
+        raise InputError(
+            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
+        ) from None
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA} and {out / KERNEL}, then "
+    upload = UPLOAD.format(shlex.quote(str(out)))
+    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{upload}")
+    return 0
+
+
+def _fill(options: BundleOptions, make_wheel: Callable[[Path], str]) -> dict[str, Any]:
+    """Write a bundle whole or not at all; its manifest."""
+    with new_folder(Path(os.path.realpath(options.out))) as temporary:
         numbered = enumerate(options.checkpoint, 1)
         checkpoints = [_add_checkpoint(path, temporary, number, whole=options.whole) for number, path in numbered]
         data = [_add_tasks(source, temporary / DATA, options.data_folder) for source in options.data]
@@ -118,7 +132,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
             "kit": trm_arc.__version__,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "wheel": (make_wheel or build_wheel)(temporary),
+            "wheel": make_wheel(temporary),
             "checkpoints": checkpoints,
             "data": data,
         }
@@ -129,20 +143,8 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
         metadata = {"title": options.title, "id": data_set, "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
         _add_notebook(temporary, data_set, options)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(
-            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA} and {out / KERNEL}, then "
-    upload = UPLOAD.format(shlex.quote(str(out)))
-    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{upload}")
-    return 0
+        _refuse_folder(options.out, overwrite=options.overwrite)  # again: building took a while
+    return manifest
 
 
 def _add_notebook(folder: Path, data_set: str, options: BundleOptions) -> None:
@@ -244,11 +246,18 @@ def _has_builder() -> bool:
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
     """Check that a bundle may be written in place of what is there."""
-    if not out.exists():
+    if not os.path.lexists(out):
         return
-    ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())
-    if not ours:
-        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out)
+    try:
+        listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out)["files"]
+        foreign = find_foreign(out, {MANIFEST, *EDITABLE, *listed})
+    except (InputError, OSError):
+        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out) from None
+    if foreign is not None:
+        problem = (
+            f"holds {foreign}, which its manifest does not list, so it is not replaced; move that away, or name another --out"
+        )
+        raise InputError(problem, file=out)
     if not overwrite:
         raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 

@@ -151,5 +151,5 @@ def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     )
     whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
     flag("--whole", action="store_true", help=whole)
-    flag("--overwrite", action="store_true", help="replace the bundle in --out")
+    flag("--overwrite", action="store_true", help="replace the bundle in --out, with its notebook")
     add_data_flag(entry)

@@ -12,6 +12,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import find_target
 from trm_arc.inference.config import InferenceConfig
 
 WORKER = (sys.executable, "-m", "submission.child", "submission.worker")
@@ -90,5 +91,12 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
 
 
 def submission_file(out: Path) -> Path:
-    """The submission that --out means: a file, or one in a folder that exists."""
-    return out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
+    """The submission that --out means: a file, or one in a folder that exists.
+
+    Raises:
+        InputError: a device, a named pipe or something else that is no file is there.
+    """
+    out = out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
+    if os.path.exists(out):
+        find_target(out)
+    return out

@@ -13,6 +13,7 @@ from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_mem
 from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, did_you_mean, require_least
+from trm_arc.common.streams import guard_streams, report_lost_output
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -207,11 +208,15 @@ def add_data_flag(parser: argparse.ArgumentParser) -> None:
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command and exit with its code; for wrong user input, print one sentence and exit with 2.
 
+    What cannot be printed is lost, and does not end the command; see `require_printed` for those whose result is printed.
+
     Args:
         main: takes the arguments, returns the exit code.
     """
+    guard_streams()
     try:
         code = main(sys.argv[1:])
+        report_lost_output()
         if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
@@ -229,8 +234,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             raise  # a bug, which needs its traceback
         print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
-    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python prints an error when it exits
+    except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -13,7 +13,7 @@ from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.saving import save_results
+from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
 from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
@@ -65,30 +65,34 @@ def main(arguments: Sequence[str]) -> int:
     processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
+        refuse_foreign(out)
         print(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}")
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
         print(f"device: {device.reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if results is not None:
+        save(results, out)
         if values.show:
             print(f"\n{show_answers(results, wants_colour())}\n")
-        save(results, out)
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
 
 
 def save(results: Results, out: Path) -> None:
-    """Print the scores, and write the files of an evaluation into a folder without those of an earlier one."""
+    """Write the files of an evaluation into a folder without those of an earlier one, then print the scores."""
     scores, table = None, "no solutions are known, so there is no score"
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        print(f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average")
-    print(table)
-    print(save_results(out, results, scores))
-    remove_pictures(out / PICTURES)
+        table = f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average\n{table}"
+    try:
+        written = save_results(out, results, scores)
+        remove_pictures(out / PICTURES)
+    finally:  # the scores are told even if nothing can be written
+        print(table)
+    print(written)
 
 
 def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:

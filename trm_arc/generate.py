@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from trm_arc.cli import Parser, run
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
+from trm_arc.common.streams import is_terminal, make_progress_bar
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import GENERATED_NAMES, domain_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     if others:
         raise InputError(f"{others[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
-    with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
+    with make_progress_bar(values.count, "puzzle", shown=is_terminal(sys.stderr)) as bar:
         made = domain.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(values.kind, domain, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)

@@ -9,6 +9,7 @@ from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
 from trm_arc.evaluation.loading import load_tests
+from trm_arc.evaluation.saving import refuse_foreign
 from trm_arc.evaluation.sweeping import Sweep, SweepConfig
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.model.checkpoint import newest_checkpoint, run_of
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     puzzles = check_not_trained_on(checkpoint, puzzles, drop=False)
     folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))
+    refuse_foreign(folder, (RESULT, *PICTURES), RESULT, "points")
     device = find_device(values.device, values.precision)
     print(f"{path}, step {checkpoint.step}: {puzzles.describe()}\ndevice: {device.reason}")
     points = Sweep(checkpoint, puzzles, device).run(config)

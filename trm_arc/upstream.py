@@ -13,13 +13,13 @@ from augment import Window
 from trm_arc.cli import RUNS, Parser, add_data_flag, run
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import RESULT_FILES, exclusive
+from trm_arc.common.files import exclusive
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.leakage import trained_inputs
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
-from trm_arc.model.checkpoint import Checkpoint, Metadata, list_checkpoints, save_checkpoint
+from trm_arc.model.checkpoint import Checkpoint, Metadata, save_checkpoint
 from trm_arc.model.official import (
     IDENTIFIERS_FILE,
     SETTINGS_FILES,
@@ -31,7 +31,7 @@ from trm_arc.model.official import (
 )
 from trm_arc.model.official_embeddings import domain_of_model, mean_embedding, puzzle_embedding, select_embeddings
 from trm_arc.model.official_mapping import build_reasoner, load_official, official_training, to_official
-from trm_arc.training.run_folder import prepare_folder
+from trm_arc.training.run_folder import list_stale, prepare_folder
 
 __all__ = ["load_official", "main", "to_official"]
 _DEFAULT_DATA = {"arc": TrainingConfig().evaluation_data, "sudoku-9x9": "sudoku-extreme", "maze-30x30": "maze-hard"}
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     board = Window(config.model.board_rows, config.model.board_columns)
     metadata = Metadata(windows=[board], precision=precision, domain=domain.name)
     prepare_folder(values.out, overwrite=values.overwrite)
-    stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
+    stale = list_stale(values.out) if values.overwrite else []
     with exclusive(values.out):
         target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, metadata, str(values.out)), 1, stale)
     print(f"{file}, {config_file.name}\n{reasoner}\n  {note}")

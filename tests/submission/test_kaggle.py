@@ -645,6 +645,19 @@ def test_the_run_that_got_furthest_is_brought(base: Path, bundle: Path, inputs: 
     assert (out / "mark").exists()
 
 
+def test_a_run_is_not_brought_over_other_files(base: Path, inputs: Path) -> None:
+    shutil.copytree(base, inputs / "session")
+    out = Path("runs/here")
+    out.mkdir(parents=True)
+    (out / "thesis.txt").touch()
+    with pytest.raises(InputError) as caught:
+        bring_run(out, Inputs(inputs))
+    assert caught.value.file == inputs / "session"
+    assert [path.name for path in Path("runs").rglob("*")] == ["here", "thesis.txt"]
+    (out / "thesis.txt").unlink()
+    assert bring_run(out, Inputs(inputs)), "an empty folder is filled"
+
+
 def test_several_devices_train_under_accelerate() -> None:
     assert training_program(["cuda:0"]) == ["-m", "trm_arc.train"]
     program = training_program(["cuda:0", "cuda:1"])

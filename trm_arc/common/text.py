@@ -5,12 +5,14 @@ import shutil
 import sys
 from typing import TextIO
 
+from trm_arc.common.streams import is_terminal
 
-def wants_colour(stream: TextIO = sys.stdout) -> bool:
-    """Whether to colour: FORCE_COLOR and NO_COLOR decide, else whether `stream` is a terminal."""
+
+def wants_colour(stream: TextIO | None = None) -> bool:
+    """Whether to colour: FORCE_COLOR and NO_COLOR decide, else whether `stream` (None: the standard output) is a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+    return bool(os.environ.get("FORCE_COLOR")) or (is_terminal(stream or sys.stdout) and os.environ.get("TERM") != "dumb")
 
 
 def terminal_width() -> int:

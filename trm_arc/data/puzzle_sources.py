@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.streams import is_terminal, make_progress_bar
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, Part, domain_by_name, list_kinds
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
@@ -186,9 +186,10 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     if path.exists():
         return read_puzzles(path, f"{name} {part}", domain=domain)
     exclude = generate_set(name, "test").questions if part == "train" else None
-    if not sys.stderr.isatty():  # there is no progress bar, and it may take minutes
+    shown = is_terminal(sys.stderr)
+    if not shown:  # there is no progress bar, and it may take minutes
         print(f"generating {count:,} puzzles of {name} {part}, kept as {path}", file=sys.stderr, flush=True)
-    with tqdm(total=count, desc=f"generating {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with make_progress_bar(count, "puzzle", label=f"generating {path.name}", shown=shown, leave=False) as bar:
         made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:

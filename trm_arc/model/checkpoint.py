@@ -7,11 +7,11 @@
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,8 @@ from torch import Tensor
 from augment import BOARD, Plan, Window
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import read_json, share, to_json, write_atomic
+from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
+from trm_arc.common.folders import new_folder, remove_folder
 from trm_arc.common.records import load_record
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
@@ -35,7 +36,7 @@ from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
-_JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
+FILES = _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 # Names that earlier versions wrote, and the current ones.
 _OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
 _NOT_SAVED = "nothing was saved, older checkpoints are untouched; train again with lower learning rates"
@@ -188,31 +189,26 @@ def checkpoint_name(step: int) -> str:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
     """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
+    Of folders, only checkpoints and empty ones are removed; a checkpoint beside whose files somebody has put others is kept.
+
     Raises:
         InputError: it cannot be written, or has values that are not finite; what was there before is untouched.
     """
     target = folder / checkpoint_name(checkpoint.step)
-    temporary = folder / f".writing-{target.name}-{os.getpid()}"
     header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
-        temporary.mkdir(parents=True)
-        tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-        with ThreadPoolExecutor(1) as beside:  # on another core, while the file is written
-            finite = beside.submit(check_finite, tensors, target, _NOT_SAVED)
-            total = beside.submit(checksum, tensors)
-            save_file(tensors, temporary / _TENSORS)
-            share(temporary / _TENSORS)
-            _flush(temporary / _TENSORS)
-        finite.result()
-        write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_crc32": total.result()}), pretty=True))
-        _flush(temporary)
-        if target.exists():  # moved aside first: one of the two is complete at every moment
-            target.rename(folder / f".writing-{target.name}-old")
-        temporary.rename(target)
-        _flush(folder)
+        with new_folder(target) as temporary:
+            tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+            with ThreadPoolExecutor(1) as beside:  # on another core, while the file is written
+                finite = beside.submit(check_finite, tensors, target, _NOT_SAVED)
+                total = beside.submit(checksum, tensors)
+                save_file(tensors, temporary / _TENSORS)
+                share(temporary / _TENSORS)
+                sync(temporary / _TENSORS)
+            finite.result()
+            write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_crc32": total.result()}), pretty=True))
         remove_unfinished(folder)
     except (OSError, SafetensorError, InputError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, InputError) and error.file == target:  # its values are wrong, not the disk
             raise
         raise InputError(
@@ -223,11 +219,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         ) from None
     for old in stale:
         if old.is_dir() and old != target:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old, FILES)
         elif old.is_file():
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove_folder(old, FILES)
     return target
 
 
@@ -241,14 +238,6 @@ def _free(folder: Path) -> int:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:

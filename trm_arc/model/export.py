@@ -10,7 +10,7 @@ samples are left out: a run that continues from an export begins with new puzzle
 
 import hashlib
 import os
-import shutil
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.folders import find_foreign, new_folder
 from trm_arc.model.checkpoint import (
     EXPORT,
     Checkpoint,
@@ -38,6 +39,7 @@ from trm_arc.model.integrity import check_finite, check_seal, seal
 FOLDER, INDEX = EXPORT.parts
 SMALLEST = 1 << 16  # bytes of a piece; smaller pieces would only be more
 HEADER = 4096  # bytes of a piece that its names may take
+_PIECE = re.compile(r"piece-\d+\.safetensors")
 _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
 
 
@@ -60,29 +62,48 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     check_finite(checkpoint.tensors, folder / FOLDER, "nothing was exported; train again with lower learning rates")
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
     left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
-    temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER
+    target = folder / FOLDER
     index: dict[str, Any] = {
         "checkpoint": make_header(left),
         "tensors": {name: {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)} for name, t in tensors.items()},
         "pieces": {},
     }
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for number, piece in enumerate(_pack(tensors, size - HEADER), 1):
-            data = save(piece)
-            name = f"piece-{number:04d}.safetensors"
-            write_atomic(temporary / name, data)
-            index["pieces"][name] = hashlib.sha256(data).hexdigest()
-        write_atomic(temporary / INDEX, to_json(seal(index)))
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        check_pieces(folder)
+        with new_folder(target) as temporary:
+            for number, piece in enumerate(_pack(tensors, size - HEADER), 1):
+                data = save(piece)
+                name = f"piece-{number:04d}.safetensors"
+                write_atomic(temporary / name, data)
+                index["pieces"][name] = hashlib.sha256(data).hexdigest()
+            write_atomic(temporary / INDEX, to_json(seal(index)))
     except (OSError, SafetensorError, InputError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"the pieces cannot be written ({error}); the checkpoints are untouched: free space", file=target
         ) from None
     return sorted(target.glob("piece-*"))
+
+
+def list_pieces(folder: Path) -> list[Path]:
+    """The files of an export in `folder/export`, by its index; none without a valid one.  They need not be there."""
+    if not (folder / EXPORT).is_file():
+        return []
+    try:
+        names = _read_index(folder)["pieces"]
+    except InputError:
+        return []
+    return [folder / FOLDER / name for name in names if _PIECE.fullmatch(name)] + [folder / EXPORT]
+
+
+def check_pieces(folder: Path) -> None:
+    """Raise InputError if `folder/export` cannot be replaced, because something is there that no export wrote."""
+    target, listed = folder / FOLDER, {path.name for path in list_pieces(folder)}
+    if not os.path.lexists(target):
+        return
+    foreign = "" if target.is_symlink() or not target.is_dir() else find_foreign(target, listed)
+    if foreign is not None:
+        what = f"holds {foreign}, which no export wrote" if foreign else "is no folder that an export wrote"
+        raise InputError(f"{what}, so it is not replaced; move it away, or name another --out", file=target)
 
 
 def load_pieces(folder: Path) -> Checkpoint:

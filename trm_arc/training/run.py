@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.files import exclusive
+from trm_arc.common.streams import require_printed
 from trm_arc.config import SETTINGS_FILE, write_preset
 from trm_arc.model.checkpoint import Checkpoint, checkpoint_name, list_checkpoints, remove_unfinished
 from trm_arc.model.export import FOLDER, export_pieces, load_whole
@@ -89,9 +90,10 @@ def carry_out(
         trainer, _, notes = build()
         if processes.is_main:
             print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+            require_printed()
         return
     if processes.is_main:
-        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite)
+        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite, export=config.export_size > 0)
     with exclusive(config.out) if processes.is_main else nullcontext():
         complete = _train_in_folder(config, processes, build(), make_watchers)
     if processes.is_main:
