@@ -14,6 +14,7 @@ from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_mem
 from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, require_least
+from trm_arc.common.output import make_output_printable
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -212,6 +213,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Args:
         main: takes the arguments, returns the exit code.
     """
+    make_output_printable()
     try:
         code = main(sys.argv[1:])
         if leave_process_group():  # everything is saved; threads of the group may abort a normal exit

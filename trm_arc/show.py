@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trm_arc.cli import Parser, add_data_flag, run
 from trm_arc.common.errors import InputError
+from trm_arc.common.output import print_styled
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder
 from trm_arc.evaluation.results import Results, find_results
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         answers = results and select_results(results, match.tasks)
         missing = f"{values.run_folder} has no answer for it." if results and not answers else ""
         shown.append(format_match(match, answers, (match.note, missing), colour=colour))
-    print("\n\n".join(shown), flush=True)
+    print_styled("\n\n".join(shown), flush=True)
     return 0
 
 

@@ -8,6 +8,7 @@ from trm_arc.cli import RUNS, Parser, add_machine_flags, run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.text import printable
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.sweeping import Sweep, SweepConfig
 from trm_arc.evaluation.trained_on import check_not_trained_on
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))
     device = find_device(values.device, values.precision)
-    print(f"{path}, step {checkpoint.step}: {puzzles.describe()}\ndevice: {device.reason}")
+    print(printable(f"{path}, step {checkpoint.step}: {puzzles.describe()}"), f"device: {device.reason}", sep="\n")
     points = Sweep(checkpoint, puzzles, device).run(config)
     document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]

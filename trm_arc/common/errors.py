@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from trm_arc.common.text import printable
+
 
 class InputError(ValueError):
     """Wrong user input: the message says what is wrong, where, and what to do.
@@ -42,6 +44,6 @@ def require_least(name: str, value: int | None, least: int = 1) -> None:
 
 
 def shorten(names: list[str], limit: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(names[:limit])
+    """The first few names, control characters escaped, and how many more there are."""
+    listed = ", ".join(map(printable, names[:limit]))
     return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
