@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
@@ -71,7 +72,7 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
     Raises:
         InputError: there is no such file or set, or not one id can be found.
     """
-    path = Path(source)
+    path = user_path(source)
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
