@@ -6,6 +6,7 @@ from pathlib import Path
 from submission.reading import read_challenges
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json
+from trm_arc.common.text import printable
 from trm_arc.data.task import Grid, parse_grid
 from trm_arc.evaluation.score import ranks, score, score_table
 from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts
@@ -18,16 +19,17 @@ def check(submission: Path, challenges: str, data_folder: Path | None = None) ->
     read = read_challenges(challenges, data_folder)  # as `predict` reads it, which answers broken tasks, too
     counts = read.counts
     for note in read.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     document = read_json(submission)
     faults = find_faults(document, counts, read.tasks.name)
     for fault in faults:
-        print(f"{submission}: {fault}")
+        print(printable(f"{submission}: {fault}"))
     if faults:
         print(f"invalid submission: {len(faults)} fault{'s' if len(faults) > 1 else ''}")
         return 1
     equal = sum(answer[ATTEMPTS[0]] == answer[ATTEMPTS[1]] for answers in document.values() for answer in answers)
-    print(f"{submission}: valid submission; {len(counts)} tasks, {sum(counts.values())} test inputs, two attempts each")
+    tests = sum(counts.values())
+    print(printable(f"{submission}: valid submission; {len(counts)} tasks, {tests} test inputs, two attempts each"))
     if equal:
         print(f"note: {equal} answers give the same grid twice, which wastes the second attempt")
     return 0
@@ -39,7 +41,7 @@ def score_submission(submission: Path, solutions: Path, *, as_json: bool = False
     expected = {task_id: len(grids) for task_id, grids in truths.items()}
     attempts, broken = read_attempts(read_json(submission), expected, str(submission))
     if broken:
-        print(f"{submission}: {broken} attempts are not grids and count as wrong; see `check`", file=sys.stderr)
+        print(printable(f"{submission}: {broken} attempts are not grids and count as wrong; see `check`"), file=sys.stderr)
     places = ranks(list(truths.values()), attempts)
     print(to_json(score(places, PASS_AT), pretty=True).decode().rstrip("\n") if as_json else score_table(places, PASS_AT))
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
@@ -74,7 +75,7 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     Raises:
         InputError: there is no such file or set, or not one id can be found.
     """
-    path, reading = Path(source), _reading_time(deadline or Deadline())
+    path, reading = user_path(source), _reading_time(deadline or Deadline())
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])

@@ -13,6 +13,8 @@ from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_mem
 from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, OwnError, did_you_mean, require_least
+from trm_arc.common.output import make_output_printable
+from trm_arc.common.paths import user_path
 from trm_arc.common.streams import guard_streams, report_lost_output
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
@@ -51,7 +53,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage."""
-        raise InputError(f"{message}; see `{self.prog} --help`")
+        raise InputError(f"{printable(message, 400)}; see `{self.prog} --help`")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; renamed flags are also accepted under their old names.
@@ -67,11 +69,23 @@ class Parser(argparse.ArgumentParser):
         values, unknown = self.parse_known_args(arguments)
         if unknown:
             self._refuse(unknown[0], known)
+        flags = {action.dest: flag for flag, action in known.items()}
+        for name, value in vars(values).items():
+            setattr(values, name, _complete(value, flags.get(name, name)))
         return values
 
     def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
         near = did_you_mean(flag, known) if flag.startswith("-") else ""
         raise InputError(f"no such flag{near or f'; see `{self.prog} --help`'}", flag=flag)
+
+
+def _complete(value: Any, flag: str) -> Any:
+    """The value of a flag with `~` replaced in paths; whole numbers that no array can hold are refused."""
+    if isinstance(value, list):
+        return [_complete(one, flag) for one in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InputError(f"must be below 2**63, got {printable(str(value), 40)}", flag=flag)
+    return user_path(value) if isinstance(value, Path) else value
 
 
 def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
@@ -214,6 +228,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         main: takes the arguments, returns the exit code.
     """
     guard_streams()
+    make_output_printable()
     try:
         code = main(sys.argv[1:])
         report_lost_output()
@@ -236,6 +251,11 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         code = 2
     except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141
+    except OSError as error:  # such as a folder that this user may not search
+        if error.filename is None:
+            raise
+        print(f"{_prefix()}error: {printable(f'{error.filename}: cannot be accessed ({error.strerror})')}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130

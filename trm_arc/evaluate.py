@@ -8,7 +8,8 @@ from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
-from trm_arc.common.text import wants_colour
+from trm_arc.common.output import print_styled
+from trm_arc.common.text import printable, wants_colour
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     if processes.is_main:
         check_writable(out, RESULT_FILES)
         refuse_foreign(out)
-        print(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}")
+        print(printable(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}"))
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
         print(f"device: {device.reason}")
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     if results is not None:
         save(results, out)
         if values.show:
-            print(f"\n{show_answers(results, wants_colour())}\n")
+            print_styled(f"\n{show_answers(results, wants_colour())}\n")
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
@@ -102,7 +103,7 @@ def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkp
         write_report(out / REPORT_FILE, subject)
         print("\n".join(filter(None, (subject.note, f"wrote {out / REPORT_FILE}: open it in a browser"))))
     except InputError as error:
-        print(f"no report: {error}")
+        print(printable(f"no report: {error}"))
 
 
 if __name__ == "__main__":

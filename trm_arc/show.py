@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trm_arc.cli import Parser, add_data_flag, run
 from trm_arc.common.errors import InputError
+from trm_arc.common.output import print_styled
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         answers = results and select_results(results, match.tasks)
         missing = f"{values.run_folder} has no answer for it." if results and not answers else ""
         shown.append(format_match(match, answers, (match.note, missing), colour=colour))
-    print("\n\n".join(shown))
+    print_styled("\n\n".join(shown))
     return require_printed()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference, run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.output import print_styled
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_text import read_puzzle
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         predictor.callback = drawer.draw_step
     views = np.arange(min(values.views, int(predictor.view_counts[0])))
     ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.domain)[0]
-    print(drawer.draw_answer(ranked[0], len(views)))
+    print_styled(drawer.draw_answer(ranked[0], len(views)))
     return require_printed(0 if puzzles.domain.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1)
 
 

@@ -12,6 +12,7 @@ from submission.reading import write_guesses
 from submission.run_log import say
 from submission.settings import Settings, submission_file
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.training.adaptation import require_arc
 
@@ -52,7 +53,7 @@ def begin(inputs: Inputs, challenges: str | None, out: Path) -> Notebook:
     Raises:
         InputError: no competition is attached, or the file cannot be written and this is not the scored run.
     """
-    test, why = (Path(challenges), "named by --challenges") if challenges else inputs.choose_test()
+    test, why = (user_path(challenges), "named by --challenges") if challenges else inputs.choose_test()
     scored, out, tasks = is_scored(), submission_file(out), 0
     say(f"{'the scored run' if scored else 'an interactive session'}: {test} ({why})")
     try:

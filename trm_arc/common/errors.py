@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+from trm_arc.common.text import printable
+
 
 class InputError(ValueError):
     """Wrong user input: the message says what is wrong, where, and what to do.
@@ -53,6 +55,6 @@ def did_you_mean(name: str, known: Iterable[str], count: int = 1) -> str:
 
 
 def shorten(names: list[str], limit: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(names[:limit])
+    """The first few names, control characters escaped, and how many more there are."""
+    listed = ", ".join(map(printable, names[:limit]))
     return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"

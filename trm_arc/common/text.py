@@ -27,7 +27,8 @@ def printable(text: str, limit: int | None = None) -> str:
         text: untrusted.
         limit: of characters; a longer text is cut in the middle.
     """
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     if limit is None or len(text) <= limit:
         return text
     tail = (limit - 1) // 2

@@ -18,6 +18,7 @@ from typing import Any
 
 from trm_arc.common.errors import InputError, did_you_mean
 from trm_arc.common.files import require_regular, write_atomic
+from trm_arc.common.paths import user_path
 from trm_arc.common.records import load_record
 from trm_arc.config.old_names import with_new_names
 from trm_arc.config.settings import SECTIONS, Config, settings
@@ -127,7 +128,7 @@ def _check_names(names: Iterable[str], section: str, path: Path) -> None:
 def _find(name: str, child: Path | None = None) -> Path:
     """The file of a preset, by its name or path; `child` is the file that extends it, to which the path is relative."""
     if name.endswith(_ENDING):
-        return child.parent / name if child else Path(name)
+        return child.parent / user_path(name) if child else user_path(name)
     known = {path.stem: path for path in _PRESETS}
     if name not in known:
         advice = did_you_mean(name, _PUBLIC) or f"; there are {', '.join(_PUBLIC)}, or a file's path that ends in {_ENDING}"

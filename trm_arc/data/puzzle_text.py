@@ -1,11 +1,10 @@
 """One puzzle as people write it: a Sudoku in a line or a drawing, a maze in a text file."""
 
-from pathlib import Path
-
 import numpy as np
 
 from augment import BOARD
 from trm_arc.common.errors import InputError
+from trm_arc.common.paths import user_path
 from trm_arc.data.domains import domain_of_board
 from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.puzzle_set import PuzzleSet
@@ -28,7 +27,7 @@ def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
     if len(text) < 1000 and "\n" not in text and _is_file(text):
         where = text
         try:
-            text = Path(text).read_text(encoding="utf-8")
+            text = user_path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot be read as text ({error})", file=where) from None
     elif "/" in text or text.endswith(".txt"):
@@ -53,7 +52,7 @@ def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).is_file()
+        return user_path(text).is_file()
     except OSError:
         return False
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
+from trm_arc.common.paths import path_variable, user_path
 from trm_arc.data.kaggle_files import DEEPEST, PRIZE, find_files, rank_file
 from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_task
 
 DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
-KAGGLE_INPUT = Path(os.environ.get(INPUT_VARIABLE) or "/kaggle/input")  # another folder in a simulated Kaggle
+KAGGLE_INPUT = path_variable(INPUT_VARIABLE) or Path("/kaggle/input")  # another folder in a simulated Kaggle
 
 # What each name may be called below a data folder: a file as the TRM repository has it, a folder as the public ARC and ConceptARC
 # repositories lay it out.  The first that exists is taken.
@@ -49,7 +50,7 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     Raises:
         InputError: the source cannot be found or read, or a task in it is broken.
     """
-    path, named = Path(source), str(source) in _PLACES
+    path, named = user_path(source), str(source) in _PLACES
     try:
         is_folder, exists = path.is_dir() and not named, path.exists()
     except OSError as error:
@@ -62,7 +63,7 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
         return _load_folder(path)
     if not str(source).strip() or not exists:
         raise InputError(f"no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}", file=source)
-    return _load_file(path, None if solutions is None else Path(solutions), path.name)
+    return _load_file(path, None if solutions is None else user_path(solutions), path.name)
 
 
 def _load_named(name: str, folder: Path | None) -> TaskSet:
@@ -152,8 +153,7 @@ def _held_set(path: Path, count: int) -> str | None:
 
 
 def _named_folder(folder: Path | None) -> Path | None:
-    if folder is None and os.environ.get(DATA_VARIABLE):
-        folder = Path(os.environ[DATA_VARIABLE])
+    folder = path_variable(DATA_VARIABLE) if folder is None else user_path(folder)
     if folder is not None and not folder.is_dir():
         raise InputError(f"the data folder (--data-folder or {DATA_VARIABLE}) does not exist", file=folder)
     return folder
