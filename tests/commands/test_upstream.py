@@ -298,6 +298,7 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ({"convolution": 3}, says("it-has-no-convolution")),
         ({"positions": "rotary-2d", "gate": "norm-swiglu"}, says("it-has-no-gate")),
+        ({"qk_norm": True, "output_norm": True}, says("it-has-no-qk-norm")),
         ({"states": 0, "latent_steps": 0}, says("it-has-no-loop")),
         ({"states": 2}, says("it-has-no-2")),
         ({"states": 6, "latent_steps": 7}, says("it-has-no-6")),

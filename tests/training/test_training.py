@@ -238,6 +238,28 @@ def test_hidden_outputs_change_nothing(tmp_path: Path) -> None:
         {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
         {"states": 2, "ema": 0.0},
         {"transform_tokens": True, "prefix": 12},
+        {
+            "qk_norm": True,
+            "output_norm": True,
+            "gradient_clip": 0.1,
+            "decay_share": 1.0,
+            "decay_shape": "cosine",
+            "matrix_optimizer": "normuon",
+            "matrix_parts": "all",
+            "matrix_scale": "spectral",
+            "normuon_nesterov": True,
+            "attention_weight_decay": 0.01,
+        },
+        {
+            "latents": 2,
+            "random_start": True,
+            "shared_start": True,
+            "carry_best": True,
+            "matrix_optimizer": "muon",
+            "matrix_parts": "heads",
+            "matrix_momentum": 0.6,
+            "newton_schulz_steps": 3,
+        },
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -103,6 +103,7 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
     default, config = ModelConfig(), reasoner.config
     ours = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_tokens")
     foreign = [f"{name} {getattr(config, name)}" for name in ours if getattr(config, name) != getattr(default, name)]
+    foreign += [name for name in ("qk_norm", "output_norm") if getattr(config, name)]
     foreign += ["positions rotary-2d"] * (config.positions == "rotary-2d")
     foreign += _unsupported_variants(config)
     if foreign:
