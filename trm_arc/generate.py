@@ -9,7 +9,8 @@ import numpy as np
 from trm_arc.cli import Parser, run
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
-from trm_arc.common.streams import is_terminal, make_progress_bar
+from trm_arc.common.streams import make_progress_bar
+from trm_arc.common.text import is_terminal
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import GENERATED_NAMES, domain_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT, messages
-from trm_arc.common.streams import is_terminal, make_progress_bar, require_printed
+from trm_arc.common.streams import make_progress_bar, require_printed
+from trm_arc.common.text import is_terminal
 
 says = messages("common.test_streams")
 RUN = """

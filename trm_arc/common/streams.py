@@ -13,6 +13,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.text import is_terminal
 
 
 class _Output(io.FileIO):
@@ -78,11 +79,6 @@ def report_lost_output() -> None:
     error = printing_error()
     if error is not None and error.errno != errno.EPIPE:
         print(f"note: some lines could not be printed ({error.strerror}); files are not affected", file=sys.stderr)
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a standard stream is a terminal; one that is closed is none."""
-    return stream is not None and stream.isatty()
 
 
 def make_progress_bar(

@@ -5,7 +5,10 @@ import shutil
 import sys
 from typing import TextIO
 
-from trm_arc.common.streams import is_terminal
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal; one that is closed is none."""
+    return stream is not None and stream.isatty()
 
 
 def wants_colour(stream: TextIO | None = None) -> bool:

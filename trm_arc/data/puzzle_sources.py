@@ -12,7 +12,8 @@ import numpy as np
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.paths import path_variable, user_path
-from trm_arc.common.streams import is_terminal, make_progress_bar
+from trm_arc.common.streams import make_progress_bar
+from trm_arc.common.text import is_terminal
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, Part, domain_by_name, list_kinds
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
