@@ -98,7 +98,7 @@ class ModelConfig:
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
         for name in ("qk_norm", "output_norm"):
             if self.mixer == "mlp" and getattr(self, name):
-                raise InputError("is for attention, and the MLP mixer has none: leave it out", flag=name)
+                raise InputError("is for attention, and the MLP mixer has none: turn it off", flag=name)
         for name in ("shared_start", "carry_best"):
             if self.states == 0 and getattr(self, name):
                 raise InputError("without scratch states z all latents would be the same: use --states 1 or more", flag=name)

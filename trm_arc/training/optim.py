@@ -103,7 +103,7 @@ class Muon(torch.optim.Optimizer):
         shape = (-1, rows // group["parts"], columns)
         means = [self._mean(p, group) for p in parameters]
         orthogonal = orthogonalise(torch.stack(means).view(shape), group["steps"]).to(parameters[0].dtype)
-        change = self._scale(orthogonal, parameters, group).view(-1, rows, columns)
+        change = self._scale(orthogonal, parameters, group).reshape(-1, rows, columns)
         for p, step in zip(parameters, change, strict=True):
             p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step)
 
@@ -115,7 +115,7 @@ class Muon(torch.optim.Optimizer):
         return p.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
 
     def _scale(self, orthogonal: Tensor, parameters: list[Tensor], group: dict[str, Any]) -> Tensor:
-        """The steps of all parts (parts, rows, columns): the spectral norm of each is about the learning rate or more."""
+        """The steps of all parts, (parts, rows, columns) as what is orthogonal."""
         del parameters
         return orthogonal * (group["lr"] * _spectral_scale(orthogonal))
 
@@ -154,7 +154,7 @@ class NorMuon(Muon):
         super().__init__(params, lr, momentum, weight_decay, nesterov=nesterov, steps=steps, beta2=beta2, scale=scale)
 
     def _scale(self, orthogonal: Tensor, parameters: list[Tensor], group: dict[str, Any]) -> Tensor:
-        moments = orthogonal.square().mean(dim=2).view(len(parameters), -1, 1)  # (matrices, rows, 1)
+        moments = orthogonal.square().mean(dim=2).reshape(len(parameters), -1, 1)  # (matrices, rows, 1)
         for p, moment in zip(parameters, moments, strict=True):
             if "v" not in self.state[p]:
                 self.state[p]["v"] = torch.zeros_like(p[:, :1])
