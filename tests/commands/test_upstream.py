@@ -286,7 +286,12 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 1\n")
     (tmp_path / "twice.yaml").write_text("L_cycles: 2\nL_cycles: 3\n")
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
+    (tmp_path / "huge.yaml").write_text("a: " + "9" * 5000)
+    (tmp_path / "date.yaml").write_text("a: 2024-99-99")
+    (tmp_path / "code.yaml").write_text("!!python/object/apply:os.mkdir ['made']")
     messages = {"none": "cannot be read", "broken": "not valid YAML", "list": "names and values", "twice": "given twice: L_cyc"}
+    messages |= dict.fromkeys(("deep", "huge", "date", "code"), "not valid YAML")
     for name, message in ((f"{name}.yaml", message) for name, message in messages.items()):
         with pytest.raises(InputError, match=message) as caught:
             load_official(official(), tmp_path / name)
@@ -403,12 +408,16 @@ def test_the_defaults_of_another_class_are_not_guessed(settings: Path) -> None:
 # --- files that are no state dicts
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 def test_a_whole_module_says_to_save_its_state_dict(settings: Path, tmp_path: Path) -> None:
     module = torch.nn.Linear(2, 2)
     torch.save(module, tmp_path / "whole.pt")
     torch.save(module, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     torch.save({"state_dict": official(), "rate": np.float64(1)}, tmp_path / "scalar.pt")
     (tmp_path / "escape.pt").write_bytes(b"\x80\x02c\x1b[31mevil\n\x1b[2Jname\n)R.")
+    torch.jit.save(torch.jit.trace(module, torch.zeros(1, 2)), tmp_path / "script.pt")
+    with pytest.raises(InputError, match=says("a-torchscript-archive")):
+        load_official(tmp_path / "script.pt", settings)
     for name, kind in (("whole", "torch.nn.modules.linear.Linear"), ("old", "Linear"), ("scalar", "scalar"), ("escape", "")):
         with pytest.raises(InputError, match=says("save-its-state-dict")) as caught:
             load_official(tmp_path / f"{name}.pt", settings)
@@ -472,7 +481,7 @@ def test_the_command_needs_the_number_of_steps(upstream_files: tuple[Path, list]
     folder, flags = upstream_files
     (folder / "trm.yaml").write_text(SETTINGS.replace("halt_max_steps: 3\n", ""))
     code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
-    assert (code, "halt_max_steps is missing" in error) == (2, True)
+    assert (code, says("halt-max-steps-is-missing") in error) == (2, True)
 
 
 @pytest.mark.parametrize("separator", ["|||", "_"])

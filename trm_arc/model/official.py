@@ -5,6 +5,7 @@ Only tensors are read (torch's `weights_only`), never code.  See `official_mappi
 
 import math
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # to name what torch raises when a file holds more than tensors
@@ -86,7 +87,8 @@ def _read_file(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # that the file is a TorchScript archive, which is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         if not _starts_like_torch(path):
             raise InputError("probably not a PyTorch checkpoint, or damaged", file=path) from None
@@ -101,8 +103,12 @@ def _read_file(path: Path) -> object:
 
 
 def _first_words(error: Exception) -> str:
-    """The first line of an error, without control characters."""
-    return shorten_text(re.sub(r"[^ -~]", " ", str(error).partition("\n")[0]), 120, placeholder=" ...")
+    return _printable(str(error).partition("\n")[0])
+
+
+def _printable(text: str) -> str:
+    """The beginning of a text, without control characters."""
+    return shorten_text(re.sub(r"[^ -~]", " ", text), 120, placeholder=" ...")
 
 
 def _starts_like_torch(path: Path) -> bool:
@@ -118,7 +124,11 @@ def find_checkpoint(path: Path) -> Path:
         InputError: the folder has none, or several.
     """
     if not path.is_dir():
+        if not path.is_file():
+            raise InputError("no such file or folder", file=path)
         return path
+    if (path / "checkpoint.json").exists():
+        raise InputError("is a checkpoint of this kit already; use it as it is", file=path)
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     found = [f for f in files if f.suffix in _SUFFIXES and (f.suffix == ".safetensors" or _starts_like_torch(f))]
     if len(found) != 1:
@@ -263,5 +273,7 @@ def _read_settings_file(path: Path) -> object:
         return yaml.load(require_regular(path).read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=path) from None
-    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:  # PyYAML does not catch its own
-        raise InputError(f"not valid YAML ({_first_words(error)})", file=path) from None
+    except RecursionError:
+        raise InputError("not valid YAML (nested too deeply)", file=path) from None
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # PyYAML lets errors of int() and of dates through
+        raise InputError(f"not valid YAML ({_printable(str(error))})", file=path) from None
