@@ -30,6 +30,7 @@ STAND_IN = """
 import json, os, sys, time
 from multiprocessing.connection import Connection
 connection = Connection(os.dup(0))
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 def say(**line):
     connection.send_bytes(json.dumps(line).encode())
 def hear():
@@ -277,8 +278,9 @@ def test_a_stopped_worker_holds_up_nobody(pool: Callable, tmp_path: Path) -> Non
 
 
 def test_a_silent_worker_costs_half_of_the_time_at_most(pool: Callable, tmp_path: Path) -> None:
-    made = pool(limit=6.0, work=f"if slots and once({str(tmp_path / 'once')!r}): time.sleep(600)")
+    made = pool(work=f"if slots and once({str(tmp_path / 'once')!r}): time.sleep(600)")
     do(made, loading())
+    made.deadline = Deadline(2.0, 0.0, lambda: 0.0)
     assert do(made, *views(4)) == whole(4)
     assert says("has-been-silent-for") in told(made.log.content)
 
