@@ -193,5 +193,7 @@ def _read_settings_file(path: Path) -> object:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=path) from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise InputError("lists and mappings are nested too deeply", file=path) from None
+    except (yaml.YAMLError, ValueError) as error:  # the second of numbers and dates that cannot be
         raise InputError(f"not valid YAML ({str(error).replace(chr(10), ' ')[:120]})", file=path) from None
