@@ -366,6 +366,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     if export_size:
         check_piece_size(export_size)
     by_steps = values.save_every.isdecimal()
+    if by_steps and len(values.save_every) > 18:
+        raise InputError(f"must be below 10**18 steps, got {printable(values.save_every, 40)}", flag="--save-every")
     if by_steps:
         require_least("save_every", int(values.save_every))
     loop = LoopConfig(
