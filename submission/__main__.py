@@ -54,7 +54,7 @@ def main(
             case "check":
                 return check(values.submission, values.challenges, values.data_folder)
             case "score":
-                return score_submission(values.submission, values.solutions, as_json=values.json)
+                return score_submission(values.submission, values.solutions, values.data_folder, as_json=values.json)
             case "bundle":
                 return bundle(read_bundle_options(values))
             case "verify":

@@ -10,6 +10,7 @@ from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
+from trm_arc.data.task_files import list_folder, read_document, split_document
 from trm_arc.inference.attempts import find_faults, to_submission
 
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
@@ -72,11 +73,13 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
         InputError: there is no such file or set, or not one id can be found.
     """
     path = Path(source)
+    if source not in SOURCE_NAMES and path.is_dir():
+        return _read_folder(path)
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
     try:
-        return _read_tasks(read_json(path), path, [])
+        return _read_tasks(read_document(path), path, [])
     except InputError as error:
         notes = [str(error)]
     try:
@@ -104,14 +107,11 @@ def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]
 
 
 def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
-    if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
-        document = {path.stem: document}  # one task's file
-    if not isinstance(document, dict) or not document:
-        raise InputError("an object of tasks by their ids is needed", file=path)
+    document = dict(split_document(document, path))
     tasks, guessed, notes = [], {}, list(notes)
     for task_id, value in document.items():
         try:
-            task = parse_task(task_id, value, str(path)).without_solutions()
+            task = parse_task(task_id, _without_outputs(value), str(path))
             if not _is_encodable(task_id):
                 raise InputError(
                     "a lone surrogate in the id, which cannot be sent to workers", file=path, task=printable(task_id)
@@ -121,6 +121,33 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
             notes.append(f"{error}; its answers are guesses")
             guessed[task_id] = _guess(value)
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
+
+
+def _read_folder(path: Path) -> Challenges:
+    """The tasks of a folder; a file that cannot be read at all counts as a task with one test input."""
+    document: dict[str, object] = {}
+    notes: list[str] = []
+    passed: list[str] = []
+    for file, value in list_folder(path, passed):
+        if isinstance(value, InputError):
+            notes.append(str(value))
+        if isinstance(value, list):  # of pairs to train on
+            passed.append(file.name)
+        elif file.stem in document:
+            notes.append(f"{file}: another file has this id, too; this one is not answered")
+        else:
+            document[file.stem] = None if isinstance(value, InputError) else value
+    if passed:
+        notes.append(f"{path}: passed over what is no task to answer: {shorten(passed)}")
+    return _read_tasks(document, path, notes)
+
+
+def _without_outputs(value: object) -> object:
+    """A task without its test outputs, which are not needed, whatever is wrong with them."""
+    if not isinstance(value, dict) or not isinstance(value.get("test"), list):
+        return value
+    test = [{k: v for k, v in pair.items() if k != "output"} if isinstance(pair, dict) else pair for pair in value["test"]]
+    return value | {"test": test}
 
 
 def _is_encodable(task_id: str) -> bool:

@@ -9,7 +9,7 @@ from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, ch
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.text import wants_colour
-from trm_arc.data.puzzle_text import read_puzzle
+from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.votes import tally
 from trm_arc.model.checkpoint import newest_checkpoint
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0 if the answer is right, 1 if it is not.
     """
-    values = make_parser().parse(arguments)
+    values = make_parser().parse(mark_puzzles(arguments))
     config = chosen_inference(values)
     require_least("views", values.views)
     if values.show_steps and (values.views > 1 or values.patience):

@@ -18,7 +18,7 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
 from trm_arc.data import puzzle_sources as sources
-from trm_arc.data import table
+from trm_arc.data import table, table_rows
 from trm_arc.data.domains import domain_by_name
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.domains.board import BoardDomain
@@ -165,12 +165,13 @@ def test_a_draw_needs_one_pass_and_no_more_memory_than_it_keeps(tmp_path: Path, 
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0], "30,000 rows take as much as 5,000"
-    monkeypatch.setattr(table, "CHUNK", 7)
+    for module in (table, table_rows):
+        monkeypatch.setattr(module, "CHUNK", 7)
     np.testing.assert_array_equal(read_puzzles(few, "few", 10, seed=1).rows, whole.rows)
     assert read_puzzles(few, "few", 10, seed=2).rows.tolist() != whole.rows.tolist()
 
 
-SHORT, LETTER = QUESTION[:80], "x" + QUESTION[1:]
+SHORT, LETTER = QUESTION[:80], "z" + QUESTION[1:]
 BAD_ROWS = [
     (SHORT, ANSWER, "the question has 80 characters, sudoku-9x9 needs 81"),
     (LETTER, ANSWER, "row 1, column 1 holds none of '.' '1'"),
@@ -609,7 +610,7 @@ def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Cal
         ("/no/such.txt", says("no-such-txt-no")),
         ("S   #\n# # #\n# x #\n#   #\n  #G#", says("row-3-column-3")),
         ("11" + "." * 14, says("the-puzzle-two-1s")),
-        ("1x" + "." * 14, says("row-1-column-2")),
+        ("1z" + "." * 14, says("row-1-column-2")),
     ]:
         code, _, error = command("solve", text, *flags)
         assert code == 2

@@ -9,8 +9,9 @@ import pytest
 from tests.helpers import make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
-from trm_arc.data.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
+from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.data.task_files import join_tasks, same_task
 
 says = messages(__name__)
 
