@@ -24,7 +24,10 @@ def make_parser() -> Parser:
         description="Answer one Sudoku or maze with a checkpoint, and check the answer against the rules.",
         usage="%(prog)s PUZZLE [options]",
     )
-    puzzle = "Sudoku in one line, with . or 0 for blanks; or a text file with a Sudoku or a maze of # and blanks, S and G"
+    puzzle = (
+        "Sudoku in one line or several, with . 0 * _ x or - for blanks, as a table or a list; or a text file with a Sudoku or a "
+        "maze of # and blanks, S and G"
+    )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
     parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")

@@ -300,7 +300,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     assert caught.value.file == tmp_path
     for part in "ab":
         (tmp_path / "twice" / part).mkdir(parents=True)
-        write(tmp_path / "twice" / part / "same.json", GOOD)
+        write(tmp_path / "twice" / part / "same.json", GOOD | {"test": [{"input": [[ord(part) % 10]]}]})
     with pytest.raises(InputError, match=says("duplicate-id-same")) as caught:
         load_tasks(tmp_path / "twice")
     assert caught.value.file == tmp_path / "twice" / "b" / "same.json"

@@ -89,14 +89,18 @@ class _Reader:
         if not self.tasks:
             why = f" ({len(self.bad)} are bad, the first: {self.bad[0]})" if self.bad else ""
             raise InputError(f"no tasks here{why}", file=where)
-        left_out = f"left out {len(self.bad)} bad tasks, the first: {self.bad[0]}" if self.bad else ""
+        left_out = f"left out {_count(len(self.bad), 'bad task')}, the first: {self.bad[0]}" if self.bad else ""
         twice = f"kept once what is there several times: {shorten(self.twice)}" if self.twice else ""
         passed = f"passed over what is no task: {shorten(self.passed)}" if self.passed else ""
         count = sum(len(task.generated) + len(task.train) * (not task.test) for task in self.tasks.values())
-        of = f" of {self.generated} lists, at most {self.options.generated_pairs} of each" if self.options.generated_pairs else ""
-        generated = f"{count:,} generated pairs{of}" if count else ""
+        most = f", at most {self.options.generated_pairs} of each" if self.options.generated_pairs else ""
+        generated = f"{_count(count, 'generated pair')} of {_count(self.generated, 'list')}{most}" if count else ""
         notes = "; ".join(filter(None, (left_out, twice, passed, generated)))
         return TaskSet(self.tasks.values(), name, f"{name}: {notes}" if notes else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def read_file(path: Path, name: str, options: LoadOptions | None = None, solutions: Path | None = None) -> TaskSet:
@@ -184,8 +188,6 @@ def read_folder(path: Path, name: str, options: LoadOptions | None = None) -> Ta
             reader.meet(value)
         else:
             reader.add(_id_of_file(file), value, file)
-    if not reader.tasks and not reader.bad:
-        raise InputError("no tasks here; a folder of tasks holds one .json file for each" + _name_others(path), file=path)
     return reader.finish(name, path)
 
 
@@ -196,30 +198,36 @@ def list_folder(path: Path, passed: list[str]) -> Iterator[tuple[Path, object]]:
         passed: the names of files that are no tasks are added to it.
 
     Raises:
-        InputError: the folder holds Kaggle's files, one of which is to be named.
+        InputError: there are none, or the folder holds Kaggle's files, one of which is to be named.
     """
-    files = sorted(path.rglob("*.json"))
+    files, found = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".json"), False
     kaggle = [file.name for file in files if file.name.endswith((_CHALLENGES, _SOLUTIONS))]
     if kaggle:
         raise InputError(f"holds Kaggle's files ({shorten(kaggle)}); name one challenges file, not the folder", file=path)
     for file in files:
-        if _is_hidden(file.relative_to(path)):  # such as those that a Mac, a notebook or Git leaves
-            passed.append(file.name)
-            continue
-        try:
-            value = read_json(file)
-        except InputError as error:
-            yield file, error
-            continue
-        if _is_task(value) or _is_pair_list(value):
-            yield file, value
-        elif _holds_tasks(value):
-            yield file, InputError("holds several tasks; name it by its path, or keep one task in a file", file=file)
+        value = None if _is_hidden(file.relative_to(path)) else _read_in_folder(file)
+        if value is None:
+            passed.append(str(file.relative_to(path)))
         else:
-            passed.append(file.name)
+            found = True
+            yield file, value
+    if not found:
+        raise InputError("no tasks here; a folder of tasks holds one .json file for each" + _name_others(path), file=path)
+
+
+def _read_in_folder(file: Path) -> object:
+    """The value of a file, or the error of reading it; None if it is no task."""
+    try:
+        value = read_json(file)
+    except InputError as error:
+        return error
+    if _holds_tasks(value):
+        return InputError("holds several tasks; name it by its path, or keep one task in a file", file=file)
+    return value if _is_task(value) or _is_pair_list(value) else None
 
 
 def _is_hidden(path: Path) -> bool:
+    """Whether a file is one of those that a Mac, a notebook or Git leaves."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
@@ -250,7 +258,7 @@ def _name_others(path: Path) -> str:
     suffixes = (*LINES, ".parquet", ".zip", ".csv", ".txt", ".gz", ".arrow", ".tar")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
     others = [file.name for file in files if not _is_hidden(file.relative_to(path))]
-    return f"; there are {shorten(others, 3)}, which would be named by their paths" if others else ""
+    return f"; a file of many tasks, as {shorten(others, 3)} may be, is named by its path" if others else ""
 
 
 def _add_solutions(reader: _Reader, path: Path, name: str) -> None:
