@@ -57,7 +57,8 @@ def main(
             case "check":
                 return require_printed(check(values.submission, values.challenges, values.data_folder))
             case "score":
-                return require_printed(score_submission(values.submission, values.solutions, as_json=values.json))
+                scored = score_submission(values.submission, values.solutions, values.data_folder, as_json=values.json)
+                return require_printed(scored)
             case "bundle":
                 return bundle(read_bundle_options(values))
             case "verify":

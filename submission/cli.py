@@ -45,10 +45,12 @@ def make_parser() -> Parser:
     entry.add_argument("--submission", type=Path, required=True, help="the file to check")
     add_data_flag(entry)
 
-    entry = add("score", "score a submission", "Score a submission against a solutions file.")
+    entry = add("score", "score a submission", "Score a submission against known solutions.")
     entry.add_argument("--submission", type=Path, required=True, help="the file to score")
-    entry.add_argument("--solutions", type=Path, required=True, help="Kaggle's solutions file")
+    known = "Kaggle's solutions file, or a task set with solutions, by name or path"
+    entry.add_argument("--solutions", required=True, help=known)
     entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_data_flag(entry)
 
     parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest; and the notebook to push."
     _add_bundle_flags(add("bundle", "make the folder to upload to Kaggle", parts))

@@ -37,7 +37,7 @@ def make_parser() -> Parser:
         "--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, instead of refusing"
     )
     parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out broken tasks, or rows that are not puzzles")
     add_view_flags(parser, None)
     add_refinement_flags(parser)
     parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")

@@ -9,6 +9,7 @@ from trm_arc.common.output import print_styled
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder
+from trm_arc.data.puzzle_text import mark_puzzles
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.select import select_results
 from trm_arc.report.drawing import draw_puzzle, draw_task, fill, head, show_answers
@@ -34,7 +35,7 @@ def make_parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, find, show."""
-    values = make_parser().parse(arguments)
+    values = make_parser().parse(mark_puzzles(arguments))
     if values.solutions and not values.data and not any(text.lower().endswith(".json") for text in values.tasks):
         raise InputError("needs a challenges file; name it with --data", flag="--solutions")
     results = find_results(values.run_folder) if values.run_folder else None

@@ -11,7 +11,7 @@ from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.output import print_styled
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
-from trm_arc.data.puzzle_text import read_puzzle
+from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.votes import tally
 from trm_arc.model.checkpoint import newest_checkpoint
@@ -26,7 +26,10 @@ def make_parser() -> Parser:
         description="Answer one Sudoku or maze with a checkpoint, and check the answer against the rules.",
         usage="%(prog)s PUZZLE [options]",
     )
-    puzzle = "Sudoku in one line, with . or 0 for blanks; or a text file with a Sudoku or a maze of # and blanks, S and G"
+    puzzle = (
+        "Sudoku in one line or several, with . 0 * _ x or - for blanks, as a table or a list; or a text file with a Sudoku or a "
+        "maze of # and blanks, S and G"
+    )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
     parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0 if the answer is right, 1 if it is not.
     """
-    values = make_parser().parse(arguments)
+    values = make_parser().parse(mark_puzzles(arguments))
     config = chosen_inference(values)
     require_least("views", values.views)
     if values.show_steps and (values.views > 1 or values.patience):

@@ -9,8 +9,9 @@ import pytest
 from tests.helpers import make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
-from trm_arc.data.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
+from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.data.task_files import join_tasks, same_task
 
 says = messages(__name__)
 
@@ -362,7 +363,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     assert caught.value.file == tmp_path
     for part in "ab":
         (tmp_path / "twice" / part).mkdir(parents=True)
-        write(tmp_path / "twice" / part / "same.json", GOOD)
+        write(tmp_path / "twice" / part / "same.json", GOOD | {"test": [{"input": [[ord(part) % 10]]}]})
     with pytest.raises(InputError, match=says("duplicate-id-same")) as caught:
         load_tasks(tmp_path / "twice")
     assert caught.value.file == tmp_path / "twice" / "b" / "same.json"

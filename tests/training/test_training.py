@@ -17,7 +17,8 @@ from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import prepare_examples, sample_plans
 from trm_arc.data.puzzle_sources import domain_of_data, fit_to_data
-from trm_arc.data.sources import join_tasks, load_tasks
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task_files import join_tasks
 from trm_arc.inference.answer import find_view_embeddings
 from trm_arc.model import checkpoint as checkpoints
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint

@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.file_kinds import describe_kind
 
 # What an evaluation leaves in a run's folder.
 PREDICTIONS_FILE, ANSWERS_FILE = "predictions.json", "predictions.csv"
@@ -70,14 +71,16 @@ def read_json(path: Path) -> object:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON", file=path) from None
+        kind = describe_kind(raw)
+        problem = f"is {kind}" if kind else f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON"
+        raise InputError(problem, file=path) from None
     try:
         with _without_collection():
             value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise InputError(
-            f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated", file=path
-        ) from None
+        kind, where = describe_kind(raw), f"line {error.lineno} column {error.colno}"
+        problem = f"is {kind}" if kind else f"not valid JSON ({error.msg}, {where}); the file may be truncated"
+        raise InputError(problem, file=path) from None
     # orjson silently keeps the last of two equal keys.  If there are fewer keys than colons after strings, look closer.
     try:
         keys = _count_keys(value)

@@ -154,7 +154,11 @@ class TrainingConfig:
     evaluation_puzzles: int = _data(
         0, "Sudoku and mazes: puzzles to answer; 0: all of a file, or 1,000 generated ones (300 of 4 x 4)", _AT_LEAST_0
     )
-    skip_bad: bool = _data(False, "leave out rows of a file that are not valid puzzles, instead of refusing the file")
+    skip_bad: bool = _data(False, "leave out tasks that are broken, and rows that are not valid puzzles, instead of refusing all")
+    arc_gen: bool = _data(False, "also train on the generated pairs that tasks of --data have under the key arc-gen")
+    generated_pairs: int = _data(
+        20, "generated pairs of a task to train on, drawn by the seed, of its arc-gen or a folder of RE-ARC; 0: all", _AT_LEAST_0
+    )
     smallest: int = _data(0, "keep only so many evaluation tasks, those with the smallest canvas; 0: all", _AT_LEAST_0)
     canvas: Literal["full", "fit", "buckets"] = _data(
         "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"

