@@ -15,6 +15,7 @@ from augment.board import (
     sample_sudoku_transforms,
     tokens_to_board,
 )
+from augment.canonical import hash_pairs
 from augment.canvas import Window, corner_offsets, crop, hash_undone, paint, smallest_window, tokens_to_grid
 from augment.grids import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
 from augment.palette import IDENTITY_PALETTE, sample_palettes
@@ -41,6 +42,7 @@ __all__ = [
     "dihedral_table",
     "hash_boards",
     "hash_grids",
+    "hash_pairs",
     "hash_undone",
     "hash_undone_boards",
     "pack_boards",

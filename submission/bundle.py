@@ -275,7 +275,7 @@ def _add_checkpoint(path: Path, folder: Path, number: int, *, whole: bool) -> di
         "whole": whole,
         "model": model[0].removeprefix("Reasoner: "),
         "unlike_trm": model[-1].split(maxsplit=2)[-1],
-        "trained_inputs": len(checkpoint.tensors["trained"]),
+        "trained_hashes": len(checkpoint.tensors["trained"]),
     }
 
 

@@ -103,6 +103,17 @@ def task_hash(pairs: list[tuple[np.ndarray, np.ndarray | None]], row: np.ndarray
     return total
 
 
+def pair_form(first: np.ndarray, second: np.ndarray) -> tuple:
+    """The least image of a pair under a symmetry, its colours but black numbered in the order in which they occur."""
+    forms = []
+    for number in range(8):
+        images = [symmetry(side, number) for side in (first, second)]
+        numbers = {0: 0}
+        cells = [numbers.setdefault(int(colour), len(numbers)) for image in images for colour in image.reshape(-1)]
+        forms.append((*(image.shape for image in images), cells))
+    return min(forms)
+
+
 def corner(key: int, room: tuple[int, int], fixed: bool) -> tuple[int, int]:
     """Where a grid with `room` to move goes."""
     if fixed:

@@ -16,7 +16,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import exclusive
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.domains.arc import ARC
-from trm_arc.data.leakage import trained_inputs
+from trm_arc.data.leakage import trained_hashes
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, Metadata, save_checkpoint
@@ -94,7 +94,8 @@ def main(arguments: Sequence[str]) -> int:
             identifiers = values.identifiers or (listed if values.file.is_dir() and listed.is_file() else None)
             rows = select_embeddings(table, stated, identifiers, tasks, file)
             note = f"{len(rows.vectors)} task embeddings, of {len(rows.tasks)} of {len(tasks)} tasks of {tasks.name}"
-        trained = trained_inputs(load_listed(data, values.data_folder))
+        own = {name for name, _ in rows.tasks}
+        trained = trained_hashes(load_listed(data, values.data_folder), [task for task in tasks if task.id in own])
     reasoner.embedding_rows = len(rows.vectors)
     config = Config(model=reasoner.config).override(training)
     parts = {f"model.{name}": t.float() for name, t in reasoner.state_dict().items()}

@@ -64,7 +64,7 @@ def test_outcomes_are_their_naive_twin(seed: int) -> None:
     for grouping in results.tasks.domain.group_tests(results.tasks):  # every test input is in one class, and the classes add up
         assert (grouping.members >= 0).all()
         assert set(grouping.members.tolist()) == set(range(len(grouping.labels)))
-        rated = [share for _, share in rate_groups(grouping, outcomes)]
+        rated = [share for _, share in rate_groups(grouping, outcomes, results.tasks.owners)]
         assert sum(share.trials for share in rated) == len(known)
         assert sum(share.solved for share in rated) == sum(outcome.outcome in SOLVED for outcome in known)
 
@@ -106,7 +106,7 @@ def test_difficulty_sorts_every_puzzle_into_one_class(name: str) -> None:
         changed = replace(results, tasks=replace(results.tasks, ratings=rating))
         (grouping,), outcomes = changed.tasks.domain.group_tests(changed.tasks), score_tests(changed)
         assert (grouping.members >= 0).all()
-        rated = [share for _, share in rate_groups(grouping, outcomes)]
+        rated = [share for _, share in rate_groups(grouping, outcomes, results.tasks.owners)]
         assert (sum(r.trials for r in rated), sum(r.solved for r in rated)) == (12, changed.scores.exact.sum())
         assert [outcome.outcome is Outcome.VALID for outcome in outcomes] == valid.tolist()
         wrong = (
@@ -126,7 +126,7 @@ def test_concepts_are_those_of_conceptarc_alone(arc: Path) -> None:
         assert set(groupings) == ({"size", "concept"} if count else {"size"})
         for grouping in groupings.values():
             assert (grouping.members >= 0).all()
-            shares = [share for _, share in rate_groups(grouping, score_tests(results))]
+            shares = [share for _, share in rate_groups(grouping, score_tests(results), tasks.owners)]
             assert sum(share.trials for share in shares) == tasks.outputs
 
 
@@ -145,6 +145,32 @@ def solving(which: list[bool], ids: list[str] | None = None, inputs: int = 3) ->
     tasks = [Task(i, (Pair(grid([1]), grid([2, 2])),), (Pair(grid([inputs]), grid([4])),)) for i in ids]
     ranked = [[Candidate(grid([4 if solved else 5]), 1, 0.5)] for solved in which]
     return make_results({}, TaskSet(tasks, "made"), ranked, np.ones((len(which), 1), np.int64))
+
+
+def solving_tests(which: list[list[bool]]) -> Results:
+    """Results that solve some test outputs of as many tasks."""
+    tests = [tuple(Pair(grid([1, n]), grid([4])) for n in range(len(task))) for task in which]
+    tasks = [Task(f"t{number}", (Pair(grid([1]), grid([2, 2])),), test) for number, test in enumerate(tests)]
+    ranked = [[Candidate(grid([4 if solved else 5]), 1, 0.5)] for task in which for solved in task]
+    return make_results({}, TaskSet(tasks, "made"), ranked, np.ones((len(ranked), 1), np.int64))
+
+
+def test_the_test_for_noise_counts_tasks_not_their_outputs() -> None:
+    """Three tasks are gained with all four outputs each; two tests of one task that changed against each other are a tie."""
+    before = [[False] * 4] * 3 + [[True, False], [True], [False, True]]
+    after = [[True] * 4] * 3 + [[False, True], [False], [True, True]]
+    told = compare(solving_tests(before), solving_tests(after))
+    assert (len(told.gained), len(told.lost), told.better, told.worse) == (14, 2, 4, 1)
+    assert told.p_value == mcnemar(4, 1) == pytest.approx(naive.two_sided(4, 1))
+    assert naive.two_sided(14, 2) < NOISE <= told.p_value, "outputs alone would call it more than noise"
+    assert says("four-tasks-better") in told.conclude()
+    back = compare(solving_tests(after), solving_tests(before))
+    assert (back.better, back.worse, back.p_value) == (1, 4, told.p_value)
+
+
+def test_a_comparison_on_some_outputs_of_a_task_counts_those() -> None:
+    told = compare(solving_tests([[True, False, True], [False, False]]), solving_tests([[False, False], [True, False]]))
+    assert (told.shared, told.better, told.worse) == (4, 1, 1)
 
 
 @given(SEEDS)

@@ -3,9 +3,9 @@
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap
 
 import augment
 from augment import Transform, Window, pack_grids
@@ -16,7 +16,7 @@ from trm_arc.common.files import to_json
 from trm_arc.data.domains import domain_by_name
 from trm_arc.data.guesses import fill_attempts, guesses
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.evaluation.score import pass_at, ranks, rate, score, score_table
+from trm_arc.evaluation.score import pass_at, ranks, rate, rate_tasks, rate_tests, resample, score, score_table
 from trm_arc.inference.attempts import find_faults, read_attempts, to_submission
 from trm_arc.inference.votes import Predictions, count_views, tally
 
@@ -76,6 +76,52 @@ def test_interval_is_wilsons(solved: int, trials: int) -> None:
     theirs = binomtest(solved, trials).proportion_ci(method="wilson")
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
     assert ours.value == solved / trials
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(5, 150))
+@settings(max_examples=15, deadline=None)
+def test_the_interval_over_tasks_is_scipys(seed: int, count: int) -> None:
+    """Beside an independent bootstrap of the same kind, up to the error of 10,000 draws."""
+    generator = np.random.default_rng(seed)
+    trials = generator.integers(1, 5, count)
+    solved = np.where(generator.random(count) < 0.7, trials * (generator.random(count) < 0.4), generator.integers(0, trials + 1))
+    ours = resample(solved.tolist(), trials.tolist())
+    assume(ours is not None)
+    theirs = bootstrap(
+        (solved, trials),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=10_000,
+        rng=generator,
+    )
+    off = 0.25 * theirs.standard_error + 1 / trials.sum()  # the step from one value to the next
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=off)
+    order = generator.permutation(count)
+    assert resample(solved[order].tolist(), trials[order].tolist()) == ours, "whatever the order"
+
+
+def test_outputs_of_a_task_that_say_the_same_count_once() -> None:
+    """With every output three times Wilson's interval is narrower by the square root of 3; that over tasks is the same."""
+    alone, thrice = (rate_tasks([times * (n % 3 == 0) for n in range(120)], [times] * 120) for times in (1, 3))
+    assert alone.over_tasks == thrice.over_tasks
+    assert (alone.high - alone.low) / (thrice.high - thrice.low) == pytest.approx(3**0.5, rel=0.02)
+    assert alone.over_tasks == pytest.approx((alone.low, alone.high), abs=0.01), "as many tasks as trials: the two agree"
+
+
+@pytest.mark.parametrize(("solved", "trials"), [([0, 0], [1, 3]), ([2, 1], [2, 1]), ([1], [2]), ([1, 2, 3], [2, 4, 6])])
+def test_tasks_that_are_all_alike_have_no_interval(solved: list[int], trials: list[int]) -> None:
+    assert rate_tasks(solved, trials).over_tasks is None
+    places = [[0 if n < k else None for n in range(of)] for k, of in zip(solved, trials, strict=True)]
+    assert score_table(places, (1,)).endswith(says("not-defined"))
+    assert score(places, (1,))["per_output"]["pass@1"]["over_tasks"] is None
+
+
+def test_test_inputs_are_grouped_by_their_tasks() -> None:
+    solved = np.array([True, False, True, True, False])
+    assert rate_tests(solved, ["b", "a", "b", "c", "a"]) == rate_tasks([0, 2, 1], [2, 2, 1])
+    assert rate_tests(solved, [None] * 5) == rate(3, 5)
 
 
 def test_the_two_metrics_differ_and_are_named() -> None:

@@ -33,8 +33,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
-from trm_arc.data.leakage import trained_inputs
-from trm_arc.data.task import TaskSet
+from trm_arc.data.leakage import trained_hashes
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import find_faults
@@ -293,7 +292,7 @@ def test_a_slim_checkpoint_answers_and_adapts_as_the_whole_one(
 
 def test_a_slim_checkpoint_remembers_what_it_was_trained_on(base: Path, tmp_path: Path) -> None:
     tasks, checkpoint = make_tasks(3, 5, "eval"), load_checkpoint(base)
-    checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(TaskSet(tasks[:1], "seen")))
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_hashes(tasks[:1], []))
     save_checkpoint(tmp_path, slim(checkpoint), 1)
     assert len(check_not_trained_on(load_checkpoint(tmp_path), tasks, drop=True)) == 2
 
@@ -460,7 +459,7 @@ def test_the_rehearsal_is_honest(
     """No hidden output travels, and a task that was trained on is left out."""
     attach_competition(inputs / COMPETITION)
     checkpoint = load_checkpoint(base)
-    checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(TaskSet(make_tasks(3, 5, "eval")[:1], "seen")))
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_hashes(make_tasks(3, 5, "eval")[:1], []))
     save_checkpoint(tmp_path / "run", checkpoint, 1)
     assert kaggle("--checkpoint", tmp_path / "run", "--rehearsal", "3m") == 0
     (call,) = asked
@@ -474,7 +473,7 @@ def test_the_rehearsal_is_honest(
     submitted = json.loads(Path("submission.json").read_text())
     assert not find_faults(submitted, {"test00": 1, "test01": 2}, "these")
 
-    checkpoint.tensors["trained"] = torch.from_numpy(trained_inputs(make_tasks(3, 5, "eval")))
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_hashes(make_tasks(3, 5, "eval"), []))
     save_checkpoint(tmp_path / "run", checkpoint, 1)
     assert kaggle("--checkpoint", tmp_path / "run") == 0
     assert len(asked) == 1

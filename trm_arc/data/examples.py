@@ -20,7 +20,7 @@ from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.buckets import EOS_MARGIN, BucketSchedule, SizeBucket, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.domains import Domain
-from trm_arc.data.leakage import trained_inputs
+from trm_arc.data.leakage import trained_hashes
 from trm_arc.data.task import Pair, Task, TaskSet, grid_key
 from trm_arc.data.task_files import join_tasks
 
@@ -43,7 +43,7 @@ class Examples:
         keys: uint64 (tasks,), a number for every task id.
         plan: the transforms.
         kept_plan: those that a checkpoint keeps, one entry for each of `entries`.
-        trained: int64, sorted; hashes of the inputs of training tasks, so that no later evaluation scores their answers.
+        trained: int64, sorted; hashes of the pairs, so that no later evaluation scores their answers.
         owners: the row of the task embedding: of each transform ("transforms"), of each task ("tasks"), or one for all ("one").
     """
 
@@ -175,7 +175,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             np.array([task_key(task.id) for task in tasks], np.uint64),
             plan,
             plan,
-            trained_inputs(kept),
+            trained_hashes(kept, evaluation),
             "tasks" if settings.model.transform_tokens else "transforms",
         ),
         left_out,

@@ -1,33 +1,41 @@
-"""No training on an answer that is scored later."""
+"""No training on an answer that is scored.
+
+Pairs are compared as training shows them: under one of eight symmetries and any palette that keeps black, at any place on the
+canvas.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from augment import hash_grids, pack_grids
+from augment import hash_grids, hash_pairs, pack_grids
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.data.puzzle_set import AnySet
-from trm_arc.data.task import TaskSet, grid_key
+from trm_arc.data.task import Pair, Task, TaskSet
 
 
 def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     """Which training tasks would show the model the answer to a scored test input.
 
-    A training pair leaks when its input is a test input of the evaluation set.  The order of pairs, and whether a pair is a
-    demonstration or a test, does not matter, nor do ids; the hidden outputs are not read.
+    A training pair leaks when its input is a test input of the evaluation set, or when a symmetry and a palette turn the pair
+    into a test input and its output.  The order of pairs, and whether a pair is a demonstration or a test, does not matter, nor
+    do ids.  What the demonstrations of the evaluation set show anyway is no leak.
 
     Returns:
-        For every evaluation task that leaks, the ids of the training tasks that hold one of its test inputs.
+        For every evaluation task that leaks, the ids of the training tasks that hold one of its answers.
     """
-    holders: dict[bytes, list[str]] = {}
-    for task in training:
-        for pair in task.pairs:
-            if pair.output is not None:
-                holders.setdefault(grid_key(pair.input), []).append(task.id)
-    leaks: dict[str, list[str]] = {}
-    for task in evaluation:
-        found = {holder for pair in task.test for holder in holders.get(grid_key(pair.input), [])}
-        if found:
-            leaks[task.id] = sorted(found)
-    return leaks
+    held = [(task.id, pair) for task in training for pair in _known_pairs(task.pairs)]
+    holders: dict[int, set[str]] = {}
+    for (name, _), hashes in zip(held, _hash_both([pair for _, pair in held]).tolist(), strict=True):
+        for one in hashes:
+            holders.setdefault(one, set()).add(name)
+    for shown in _shown_hashes(evaluation).tolist():
+        holders.pop(shown, None)
+    leaks: dict[str, set[str]] = {}
+    for (task, _), hashes in zip(evaluation.tests, _test_hashes(evaluation).tolist(), strict=True):
+        if found := set().union(*(holders.get(one, ()) for one in hashes)):
+            leaks.setdefault(task.id, set()).update(found)
+    return {name: sorted(found) for name, found in leaks.items()}
 
 
 def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[AnySet, list[str]]:
@@ -49,7 +57,45 @@ def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[
     return kept, holders
 
 
-def trained_inputs(training: TaskSet) -> np.ndarray:
-    """Hashes (int64, sorted) of the inputs that a run trains on together with their outputs, for its checkpoint."""
-    grids = [pair.input for task in training for pair in task.pairs if pair.output is not None]
-    return np.unique(hash_grids(pack_grids(grids)).view(np.int64))
+def trained_hashes(training: TaskSet, answered: Sequence[Task]) -> np.ndarray:
+    """Hashes (int64, sorted) of the pairs that a run trains on, for its checkpoint.
+
+    Args:
+        training: tasks whose known outputs are all trained on.
+        answered: tasks whose demonstrations are trained on.
+    """
+    pairs = [pair for task in training for pair in _known_pairs(task.pairs)]
+    return np.unique(_hash_both(pairs + [pair for task in answered for pair in task.train]))
+
+
+def are_trained(tasks: TaskSet, trained: np.ndarray) -> np.ndarray:
+    """Which test inputs' answers were trained on, bool (outputs,); those that the set's own demonstrations show are not counted.
+
+    Args:
+        trained: int64, from `trained_hashes`.
+    """
+    return np.isin(_test_hashes(tasks), np.setdiff1d(trained, _shown_hashes(tasks))).any(axis=1)
+
+
+def _known_pairs(pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.output is not None]
+
+
+def _test_hashes(tasks: TaskSet) -> np.ndarray:
+    return _hash_both([task.test[number] for task, number in tasks.tests])
+
+
+def _shown_hashes(tasks: TaskSet) -> np.ndarray:
+    return np.unique(_hash_both([pair for task in tasks for pair in task.train]))
+
+
+def _hash_both(pairs: Sequence[Pair]) -> np.ndarray:
+    """Two hashes of each pair, int64 (pairs, 2): of its input alone, and of both grids up to symmetry and palette.
+
+    Without an output, both are that of the input.
+    """
+    known = np.array([pair.output is not None for pair in pairs], bool)
+    inputs = pack_grids([pair.input for pair in pairs])
+    outputs = pack_grids([pair.input if pair.output is None else pair.output for pair in pairs])
+    alone = hash_grids(inputs)
+    return np.stack([alone, np.where(known, hash_pairs(inputs, outputs), alone)], axis=1).view(np.int64)

@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from augment import BOARD, COLOURS, PackedGrids, hash_grids, pack_grids
+from augment import BOARD, COLOURS, PackedGrids, pack_grids
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.data.domains import Domain, domain_by_name, make_distinct
 from trm_arc.data.guesses import fill_attempts
@@ -207,10 +207,6 @@ class TaskSet:
     def test_grids(self) -> PackedGrids:
         """Every test input in order, packed."""
         return pack_grids(self.questions)
-
-    def input_hashes(self) -> np.ndarray:
-        """Hashes (int64 (outputs,)) of the test inputs, which identify them."""
-        return hash_grids(self.test_grids()).view(np.int64)
 
     def drop_tests(self, which: np.ndarray) -> tuple["TaskSet", list[str]]:
         """The tasks without those that have one of some test inputs (bool (outputs,)); and the ids of the latter."""

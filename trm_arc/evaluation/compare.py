@@ -1,4 +1,7 @@
-"""Two evaluations side by side: what one solves and the other does not, and whether that is more than noise."""
+"""Two evaluations side by side: what one solves and the other does not, and whether that is more than noise.
+
+Test inputs of one task are not independent, so the test for noise counts tasks.
+"""
 
 import textwrap
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from trm_arc.common.text import printable
 from trm_arc.data.task import grid_key
 from trm_arc.evaluation.outcomes import SOLVED, Outcome, score_tests
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.score import Rate, rate
+from trm_arc.evaluation.score import Rate, format_over_tasks, rate_tests
 
 _NAME = 19  # characters of a name in a table
 NOISE = 0.05  # a difference that chance alone makes as often as this, or more often, is within noise
@@ -31,7 +34,10 @@ class Comparison:
         both: how many both solve.
         neither: how many neither solves.
         same_answers: how many have the same first answer in both.
-        p_value: of McNemar's exact test.
+        unit: what is asked several test inputs, "task"; or "puzzle", which is one.
+        better: how many tasks have more of their shared test inputs solved by the second.
+        worse: how many have more of them solved by the first.
+        p_value: of McNemar's exact test on tasks, whose test inputs are not independent: of `better` and `worse`.
     """
 
     shared: int
@@ -42,6 +48,9 @@ class Comparison:
     both: int
     neither: int
     same_answers: int
+    unit: str
+    better: int
+    worse: int
     p_value: float
 
     @property
@@ -60,7 +69,9 @@ class Comparison:
             return "Both solve the same."
         points = 100 * (self.second.value - self.first.value)
         counts = f"{len(self.gained)} gained, {len(self.lost)} lost"
-        text = f"{points:+.1f} points: {counts}; McNemar's exact test gives p = {self.p_value:.2g}"
+        if (self.better, self.worse) != (len(self.gained), len(self.lost)):
+            counts += f"; {self.better} {self.unit}s better, {self.worse} worse"
+        text = f"{points:+.1f} points: {counts}; McNemar's exact test on {self.unit}s gives p = {self.p_value:.2g}"
         if self.within_noise:
             return f"{text}. This is within noise: chance alone makes such a difference {self.p_value:.0%} of the time."
         return f"{text}. This is more than noise."
@@ -68,6 +79,8 @@ class Comparison:
 
 def mcnemar(gained: int, lost: int) -> float:
     """The p-value of McNemar's exact test: how often a fair coin splits `gained + lost` at least so unevenly.
+
+    Where a task has several test inputs it is gained if more of them are solved than before, which is the sign test.
 
     Source: McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 1947; the exact
     form is the two-sided binomial test.
@@ -89,25 +102,33 @@ def compare(first: Results, second: Results) -> Comparison:
     names = [here[key][0] for key in shared]
     gained = [name for name, was, now in zip(names, before, after, strict=True) if now and not was]
     lost = [name for name, was, now in zip(names, before, after, strict=True) if was and not now]
+    owners = [here[key][3] for key in shared]
+    _, of_task = np.unique([owner or str(n) for n, owner in enumerate(owners)], return_inverse=True)
+    gains = np.bincount(of_task, after.astype(int) - before)  # of each task
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
     return Comparison(
         len(shared),
-        rate(int(before.sum()), len(shared)),
-        rate(int(after.sum()), len(shared)),
+        rate_tests(before, owners),
+        rate_tests(after, owners),
         gained,
         lost,
         int((before & after).sum()),
         int((~before & ~after).sum()),
         sum(here[key][2] == there[key][2] for key in shared),
-        mcnemar(len(gained), len(lost)),
+        first.tasks.domain.unit,
+        better,
+        worse,
+        mcnemar(better, worse),
     )
 
 
-def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes]]:
-    """By name and question: the name, whether it is solved, and the first answer."""
-    rows = zip(results.tasks.test_keys, results.tasks.names, score_tests(results), results.attempts, strict=True)
+def _outcomes(results: Results) -> dict[tuple[str, bytes], tuple[str, bool, bytes, str | None]]:
+    """By name and question: the name, whether it is solved, the first answer, and the task."""
+    tasks = results.tasks
+    rows = zip(tasks.test_keys, tasks.names, score_tests(results), results.attempts, tasks.owners, strict=True)
     return {
-        key: (name, test.outcome in SOLVED, grid_key(attempts[0]) if attempts else b"")
-        for key, name, test, attempts in rows
+        key: (name, test.outcome in SOLVED, grid_key(attempts[0]) if attempts else b"", owner)
+        for key, name, test, attempts, owner in rows
         if test.outcome is not Outcome.UNKNOWN
     }
 
@@ -119,6 +140,7 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         f"{shown.shared} test inputs in both:",
         f"  {first:{_NAME}}  {shown.first}",
         f"  {second:{_NAME}}  {shown.second}",
+        *_intervals(shown),
         f"  solved by both {shown.both}, by neither {shown.neither}: they agree on {shown.agreement:.1%}",
         f"  the same first answer: {shown.same_answers}",
         *_list("gained", shown.gained),
@@ -126,6 +148,14 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         *textwrap.wrap(shown.conclude(), 78, initial_indent="  ", subsequent_indent="  "),
     ]
     return "\n".join(lines)
+
+
+def _intervals(shown: Comparison) -> list[str]:
+    """A line on the intervals over tasks; none for puzzles."""
+    if shown.first.over_tasks is None and shown.second.over_tasks is None:
+        return []
+    first, second = map(format_over_tasks, (shown.first, shown.second))
+    return [f"  the two intervals by bootstrap over tasks: {first}; {second}"]
 
 
 def _shorten_names(*names: str) -> list[str]:

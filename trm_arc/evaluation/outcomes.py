@@ -10,7 +10,7 @@ import numpy as np
 from trm_arc.data.domains import Grouping
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.results import Results, TestResult
-from trm_arc.evaluation.score import Rate, rate
+from trm_arc.evaluation.score import Rate, rate_tests
 
 
 class Outcome(StrEnum):
@@ -148,13 +148,17 @@ def score_results(results: Results) -> tuple[dict[str, Any], str]:
     return results.scores.document() | counts, "\n".join(filter(None, (results.scores.table(), fault_table(outcomes))))
 
 
-def rate_groups(grouping: Grouping, outcomes: Sequence[TestOutcome]) -> list[tuple[str, Rate]]:
-    """The share of solved test inputs of each class, in order; those whose right answer is not known do not count."""
+def rate_groups(grouping: Grouping, outcomes: Sequence[TestOutcome], owners: Sequence[str | None]) -> list[tuple[str, Rate]]:
+    """The share of solved test inputs of each class, in order; those whose right answer is not known do not count.
+
+    Args:
+        owners: the task of each test input, or None.
+    """
     known = np.array([outcome.outcome is not Outcome.UNKNOWN for outcome in outcomes], bool)
     solved = np.array([outcome.outcome in SOLVED for outcome in outcomes], bool)
     rated = []
     for number, label in enumerate(grouping.labels):
         here = (grouping.members == number) & known
         if here.any():
-            rated.append((label, rate(int(solved[here].sum()), int(here.sum()))))
+            rated.append((label, rate_tests(solved[here], [owners[number] for number in np.flatnonzero(here)])))
     return rated

@@ -1,7 +1,8 @@
 """Scores, named: the ARC Prize's mean over test outputs, and the original code's mean over tasks.  Never mix the two."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +12,14 @@ from trm_arc.data.task import Grid
 
 CUTOFFS = (1, 2, 5, 10, 100, 1000)  # those of the original
 CONFIDENCE = 0.95
+_RESAMPLES, _SEED = 10_000, 0
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of successes, with a binomial (Wilson) interval at 95 percent.
+    """A share of successes, with a binomial (Wilson) interval at 95 percent, and one by bootstrap over tasks.
+
+    Wilson's takes all trials as independent, which test outputs of one task are not.
 
     Attributes:
         value: from 0 to 1.
@@ -23,6 +27,7 @@ class Rate:
         trials: of how many.
         low: lower end of the interval.
         high: upper end.
+        over_tasks: the ends of the other interval, see `resample`; None: there are no tasks, or they are too much alike.
     """
 
     value: float
@@ -30,9 +35,10 @@ class Rate:
     trials: int
     low: float
     high: float
+    over_tasks: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        interval = f"{100 * self.low:.1f} to {100 * self.high:.1f}"
+        interval = format_ends(self.low, self.high)
         return f"{100 * self.value:5.1f} %  ({self.solved:.6g} of {self.trials}; 95 % interval {interval})"
 
 
@@ -51,6 +57,55 @@ def rate(solved: float, trials: int) -> Rate:
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return Rate(share, solved, trials, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def format_ends(low: float, high: float) -> str:
+    """The ends of an interval in percent."""
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def format_over_tasks(one: Rate) -> str:
+    """The interval over tasks of a rate in percent, or a word where there is none."""
+    return format_ends(*one.over_tasks) if one.over_tasks else "not defined"
+
+
+def resample(solved: Sequence[float], trials: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 percent interval of sum(solved) / sum(trials) by bootstrap over tasks: as many tasks are drawn with repetition.
+
+    Deterministic, and whatever the order of the tasks.  Source: Efron, "Bootstrap methods", Annals of Statistics 1979; the
+    interval is that of the percentiles.
+
+    Args:
+        solved: of each task, successes.
+        trials: of each task.
+
+    Returns:
+        Its ends; None where all tasks have the same share, so that drawing them again shows nothing.
+    """
+    alike, counts = np.unique(np.stack([solved, trials], axis=1), axis=0, return_counts=True)  # tasks in which both are equal
+    if len(np.unique(alike[:, 0] / alike[:, 1])) < 2:
+        return None
+    drawn = np.random.default_rng(_SEED).multinomial(len(solved), counts / len(solved), _RESAMPLES) @ alike
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    return float(low), float(high)
+
+
+def rate_tasks(solved: Sequence[float], trials: Sequence[int]) -> Rate:
+    """The rate of several tasks together, by the successes and the trials of each."""
+    return replace(rate(sum(solved), sum(trials)), over_tasks=resample(solved, trials))
+
+
+def rate_tests(solved: np.ndarray, owners: Sequence[str | None]) -> Rate:
+    """The rate of some test inputs.
+
+    Args:
+        solved: bool (n,).
+        owners: the task of each; all None where each stands for itself.
+    """
+    if set(owners) == {None}:
+        return rate(int(solved.sum()), len(solved))
+    _, of_task = np.unique(owners, return_inverse=True)
+    return rate_tasks(np.bincount(of_task, solved).astype(int).tolist(), np.bincount(of_task).tolist())
 
 
 class Headline(NamedTuple):
@@ -81,8 +136,8 @@ def pass_at(places: list[list[int | None]], cutoff: int) -> tuple[Rate, Rate]:
     original's `ARC/pass@K`).
     """
     solved = [[place is not None and place < cutoff for place in task] for task in places]
-    outputs = sum(map(len, solved))
-    return rate(sum(map(sum, solved)), outputs), rate(sum(sum(task) / len(task) for task in solved), len(solved))
+    per_output = rate_tasks([sum(task) for task in solved], [len(task) for task in solved])
+    return per_output, rate_tasks([sum(task) / len(task) for task in solved], [1] * len(solved))
 
 
 def score(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> dict[str, Any]:
@@ -104,6 +159,10 @@ def score_table(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> str
     lines += [f"  pass@{k:<5}{per_output}" for k, (per_output, _) in both.items()]
     lines += ["mean over tasks of the solved fraction (ARC/pass@K of the original):"]
     lines += [f"  pass@{k:<5}{per_task}" for k, (_, per_task) in both.items()]
+    lines.append("95 % intervals by bootstrap over tasks (outputs of a task are not independent):")
+    for k, rates in both.items():
+        per_output, per_task = (format_over_tasks(one) for one in rates)
+        lines.append(f"  pass@{k:<5}per test output {per_output}, mean over tasks {per_task}")
     return "\n".join(lines)
 
 

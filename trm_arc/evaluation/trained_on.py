@@ -1,7 +1,5 @@
 """No score for answers that the checkpoint was trained on."""
 
-import numpy as np
-
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.model.checkpoint import Checkpoint
@@ -15,7 +13,7 @@ def check_not_trained_on(checkpoint: Checkpoint, tasks: AnySet, *, drop: bool) -
     Raises:
         InputError: there is such a task and `drop` is false, or no other task is left.
     """
-    kept, leaks = tasks.drop_tests(np.isin(tasks.input_hashes(), checkpoint.tensors["trained"].numpy()))
+    kept, leaks = tasks.drop_tests(tasks.domain.are_trained(tasks, checkpoint.tensors["trained"].numpy()))
     if leaks and (not drop or not len(kept)):
         raise InputError(
             f"this checkpoint was trained on test answers of {len(leaks)} of {len(tasks)} tasks of {tasks.name}: "

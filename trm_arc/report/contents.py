@@ -23,7 +23,7 @@ from trm_arc.evaluation.outcomes import (
     score_tests,
 )
 from trm_arc.evaluation.results import Results, TestResult
-from trm_arc.evaluation.score import Headline, rate
+from trm_arc.evaluation.score import Headline, rate_tests
 from trm_arc.evaluation.traces import Trace
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
@@ -61,9 +61,9 @@ def show_scores(results: Results, tests: Sequence[TestOutcome]) -> list[Headline
     """The scores that matter most; none where no solutions are known."""
     if not results.tasks.has_solutions:
         return []
-    solved = sum(test.rank is not None or test.outcome in SOLVED for test in tests)
+    solved = np.array([test.rank is not None or test.outcome in SOLVED for test in tests], bool)
     meaning = f"The right answer was given {results.scores.pool_meaning}."
-    return [*results.scores.headline(), Headline("in the pool", rate(solved, len(tests)), meaning)]
+    return [*results.scores.headline(), Headline("in the pool", rate_tests(solved, results.tasks.owners), meaning)]
 
 
 def show_outcomes(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
@@ -96,11 +96,11 @@ def _classes(numbers: Sequence[int | None], ends: Sequence[int], unit: str) -> l
     return [(names[at] + units[at], counts[at]) for at in range(len(names)) if counts[at]]
 
 
-def show_groups(groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
+def show_groups(results: Results, groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
     """Every grouping of test inputs: its name, and number, name, size and rate of each class."""
     shown = []
     for grouping in groupings:
-        rates = dict(rate_groups(grouping, tests))
+        rates = dict(rate_groups(grouping, tests, results.tasks.owners))
         sizes = Counter(grouping.members.tolist())
         classes = [
             {"number": number, "name": label, "count": sizes[number], "rate": rates.get(label)}

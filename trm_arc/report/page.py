@@ -77,7 +77,7 @@ def _evaluation_values(contents: Contents, traces: Sequence[Trace], others: Mapp
         "scores": show_scores(results, tests),
         "outcomes": show_outcomes(tests),
         "misses": show_misses(tests),
-        "groups": show_groups(contents.groupings, tests),
+        "groups": show_groups(results, contents.groupings, tests),
         "test_count": len(tests),
         "known": sum(test.outcome is not Outcome.UNKNOWN for test in tests),
         "rows": contents.rows(),

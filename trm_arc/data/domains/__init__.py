@@ -197,6 +197,15 @@ class Domain(ABC):
         """The training puzzles without those that show the answer to a test; the names of the latter; and of those tests."""
 
     @abstractmethod
+    def are_trained(self, tasks: "AnySet", trained: np.ndarray) -> np.ndarray:
+        """Which test inputs' answers were trained on, bool (outputs,).
+
+        Args:
+            tasks: what is to be scored.
+            trained: int64, the hashes that a checkpoint keeps, from `Examples.trained`.
+        """
+
+    @abstractmethod
     def describe_dropped(self, names: list[str]) -> str:
         """A sentence on training puzzles that leaked and were left out."""
 

@@ -13,7 +13,7 @@ from augment.transform import ROW_BYTES
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.domains import Domain, Drawing, Grouping, LoadOptions, Part, register_domain
-from trm_arc.data.leakage import find_leaks
+from trm_arc.data.leakage import are_trained, find_leaks
 from trm_arc.data.sources import listed, load_listed, load_tasks
 from trm_arc.data.task import Task, TaskSet, parse_grid, parse_task
 
@@ -87,10 +87,14 @@ class ArcDomain(Domain):
         return config
 
     def drop_leaks(self, training: TaskSet, evaluation: TaskSet) -> tuple[TaskSet, list[str], list[str]]:
-        """By test inputs that are equal, see `find_leaks`."""
+        """By equal test inputs, and by pairs that are equal up to symmetry and palette; see `find_leaks`."""
         found = find_leaks(training, evaluation)
         holders = sorted({holder for holders in found.values() for holder in holders})
         return training.without(holders), holders, sorted(found)
+
+    def are_trained(self, tasks: TaskSet, trained: np.ndarray) -> np.ndarray:
+        """See `trm_arc.data.leakage.are_trained`."""
+        return are_trained(tasks, trained)
 
     def describe_dropped(self, names: list[str]) -> str:
         """See `Domain.describe_dropped`."""

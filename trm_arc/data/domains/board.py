@@ -211,6 +211,10 @@ class BoardDomain(Domain):
         kept, names = training.drop_tests(np.isin(training.input_hashes(), evaluation.input_hashes()))
         return kept, names, names
 
+    def are_trained(self, tasks: PuzzleSet, trained: np.ndarray) -> np.ndarray:
+        """By questions that are equal up to symmetry."""
+        return np.isin(tasks.input_hashes(), trained)
+
     def describe_dropped(self, names: list[str]) -> str:
         """See `Domain.describe_dropped`."""
         return f"dropped {len(names)} training puzzles that are scored, or are symmetric images of scored ones"
