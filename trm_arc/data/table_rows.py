@@ -18,8 +18,8 @@ from trm_arc.puzzles.maze.rules import CHARACTERS as MAZE
 CHUNK = 4096  # rows at a time
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")  # of tables of puzzles
 # What the columns of public data sets are called.
-_QUESTIONS = ("question", "questions", "puzzle", "puzzles", "quiz", "quizzes", "problem", "unsolved", "sudoku", "maze", "board")
-_ANSWERS = ("answer", "answers", "solution", "solutions", "solved", "label", "labels", "path")
+_QUESTIONS = "question questions puzzle puzzles quiz quizzes problem unsolved sudoku maze board grid input".split()
+_ANSWERS = "answer answers solution solutions solved label labels target path output".split()
 _RATINGS = ("rating", "path_moves")  # other scales of difficulty do not count what ours do
 _DELIMITERS = ",;\t|"
 

@@ -289,10 +289,10 @@ def merge_tasks(first: Task, second: Task) -> Task:
     """One task of two with the same id: the demonstrations and tests of the one that has tests, the generated pairs of both."""
     real, other = (second, first) if second.test and not first.test else (first, second)
     more = other.generated if other.test else other.train
-    own = {(grid_key(pair.input), grid_key(pair.output)) for pair in real.pairs if pair.output is not None}
-    more = tuple(pair for pair in more if (grid_key(pair.input), grid_key(pair.output)) not in own)
     if not more:
         return real
+    own = {(grid_key(pair.input), grid_key(pair.output)) for pair in real.pairs if pair.output is not None}
+    more = tuple(pair for pair in more if (grid_key(pair.input), grid_key(pair.output)) not in own)
     return replace(real, generated=real.generated + more) if real.test else replace(real, train=real.train + more)
 
 
