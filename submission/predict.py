@@ -1,6 +1,5 @@
 """Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."""
 
-import os
 from pathlib import Path
 
 from submission.reading import read_challenges
@@ -30,7 +29,7 @@ def predict(challenges: str, settings: Settings, deadline: Deadline, data_folder
     if not settings.checkpoints and not settings.preset:
         raise InputError("name a trained model; or with --preset the settings to train one from scratch", flag="--checkpoint")
     for path in settings.checkpoints:
-        if not os.path.isdir(path):  # a damaged one does not stop the run: something else may still answer
+        if not path.is_dir():  # a damaged one does not stop the run: something else may still answer
             raise InputError("no such folder", flag="--checkpoint", file=path)
     require_arc(settings.checkpoints, settings.preset)
     read = read_challenges(challenges, data_folder, deadline)
