@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks import common
 from benchmarks.train_step import time_command
-from trm_arc.cli import run
 from trm_arc.common.errors import require_least
+from trm_arc.common.program import run
 
 SPUN = "OpenMP's own way"
 TRIED = {  # the variables of each; those that are not named here are as the kit sets them

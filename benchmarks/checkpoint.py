@@ -13,8 +13,8 @@ from torch import Tensor
 
 from augment import Window, sample_transforms
 from benchmarks import common
-from trm_arc.cli import run
 from trm_arc.common.errors import require_least
+from trm_arc.common.program import run
 from trm_arc.config import Config
 from trm_arc.model.checkpoint import Checkpoint, Metadata, load_checkpoint, save_checkpoint
 from trm_arc.model.integrity import checksum, not_finite

@@ -20,10 +20,11 @@ import torch
 
 from benchmarks import common
 from benchmarks.correctness import CHECKED, check, describe, shrink
-from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_flags, run
+from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_flags
 from trm_arc.common.device import Device, find_device, synchronize
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.program import run
 from trm_arc.config import Config, load_preset
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet

@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trm_arc.cli import Parser, run
+from trm_arc.cli import Parser
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import SCORES_FILE, check_writable, write_atomic
+from trm_arc.common.program import run
 from trm_arc.model.checkpoint import EXPORT, list_checkpoints, load_checkpoint
 from trm_arc.model.export import export_pieces
 from trm_arc.training.loop import METRICS_FILE, stop_signals

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import common
-from trm_arc.cli import run
 from trm_arc.common.errors import require_least
+from trm_arc.common.program import run
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.puzzles.maze.generate import generate
 from trm_arc.puzzles.maze.rules import FREE, GOAL, START, WALL, canonical, is_solution, label

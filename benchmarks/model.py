@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import common
-from trm_arc.cli import run
 from trm_arc.common.device import PRECISIONS, Device
+from trm_arc.common.program import run
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.data.batch import Batch
 from trm_arc.model.compiling import compile_operators

@@ -7,8 +7,8 @@ import numpy as np
 
 from augment import Window, apply_symmetry, pack_grids, paint, sample_transforms
 from benchmarks import common
-from trm_arc.cli import run
 from trm_arc.common.errors import require_least
+from trm_arc.common.program import run
 from trm_arc.data.sources import load_tasks
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import common
-from trm_arc.cli import run
+from trm_arc.common.program import run
 from trm_arc.data.examples import sample_plans
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task_files import join_tasks

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import common
-from trm_arc.cli import run
 from trm_arc.common.errors import require_least
+from trm_arc.common.program import run
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import TaskSet
 from trm_arc.evaluation.results import Results, make_results

@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmarks import common
 from submission.vote_counter import is_decided, rounds
-from trm_arc.cli import run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least
+from trm_arc.common.program import run
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Grid, TaskSet
 from trm_arc.evaluation.score import ranks

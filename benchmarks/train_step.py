@@ -12,10 +12,10 @@ from pathlib import Path
 from benchmarks import common
 from benchmarks.gpu import time_buckets
 from trm_arc import WAITING
-from trm_arc.cli import run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least
 from trm_arc.common.files import read_lines
+from trm_arc.common.program import run
 from trm_arc.config import PRESETS
 from trm_arc.model.flops import measure_peak
 from trm_arc.training.build import build_trainer

@@ -19,10 +19,10 @@ from submission.predict import predict
 from submission.reading import write_guesses
 from submission.run_log import discard_output
 from submission.settings import DEFAULT_FILE, find_deadline
-from trm_arc.cli import run
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
+from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.data.sources import KAGGLE_INPUT
 

@@ -13,8 +13,8 @@ from hypothesis import settings
 from submission import __main__ as submission
 from tests.helpers import ROOT, SETTINGS, SHARED, make_tasks, write_kaggle
 from trm_arc import adapt, evaluate, generate, show, solve, sweep, train, upstream
-from trm_arc.cli import run
 from trm_arc.common.errors import InputError
+from trm_arc.common.program import run
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE
 from trm_arc.report import __main__ as report
 

@@ -20,10 +20,10 @@ from benchmarks.lease import Lease, Parcel, unpack
 from benchmarks.lease import main as lease_main
 from benchmarks.model import make_batch, original_step, our_step
 from tests.helpers import ROOT, messages
-from trm_arc.cli import run
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
+from trm_arc.common.program import run
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.model.export import load_pieces
 from trm_arc.model.flops import count_forward, count_training

@@ -14,12 +14,12 @@ from trm_arc.cli import (
     chosen_settings,
     list_choices,
     read_run_flags,
-    run,
 )
 from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
+from trm_arc.common.program import run
 from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, load_preset
 from trm_arc.data.domains.arc import ARC
 from trm_arc.evaluation.monitor import make_watchers

@@ -3,19 +3,16 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_memory
-from trm_arc.common.distributed import leave_process_group
+from trm_arc.common.device import PRECISIONS, Device, find_device
 from trm_arc.common.durations import parse_duration, parse_size
-from trm_arc.common.errors import InputError, OwnError, did_you_mean, require_least
-from trm_arc.common.output import make_output_printable
+from trm_arc.common.errors import InputError, did_you_mean, require_least
 from trm_arc.common.paths import user_path
-from trm_arc.common.streams import guard_streams, report_lost_output
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -217,55 +214,6 @@ def add_device_flags(parser: argparse.ArgumentParser) -> None:
 def add_data_flag(parser: argparse.ArgumentParser) -> None:
     """Add the flag for where the data is."""
     parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
-
-
-def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Run a command and exit with its code; for wrong user input, print one sentence and exit with 2.
-
-    What cannot be printed is lost, and does not end the command; see `require_printed` for those whose result is printed.
-
-    Args:
-        main: takes the arguments, returns the exit code.
-    """
-    guard_streams()
-    make_output_printable()
-    try:
-        code = main(sys.argv[1:])
-        report_lost_output()
-        if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    except InputError as error:
-        # A wrong input is wrong for all processes of a machine, so only the first one prints it.
-        if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
-            print(f"{_prefix()}error: {printable(str(error))}", file=sys.stderr)
-        code = 2
-    except MemoryError:
-        print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
-        code = 2
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise  # a bug, which needs its traceback
-        print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
-        code = 2
-    except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
-        code = 141
-    except OSError as error:  # such as a folder that this user may not search
-        if error.filename is None:
-            raise
-        print(f"{_prefix()}error: {printable(f'{error.filename}: cannot be accessed ({error.strerror})')}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
-    sys.exit(code)
-
-
-def _prefix() -> str:
-    """Which process prints, if it is not the first."""
-    rank = os.environ.get("RANK", "0")
-    return "" if rank == "0" else f"process {rank}: "
 
 
 # --- training

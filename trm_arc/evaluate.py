@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.cli import RUNS, Parser, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference, run
+from trm_arc.cli import RUNS, Parser, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
 from trm_arc.common.output import print_styled
+from trm_arc.common.program import run
 from trm_arc.common.text import printable, wants_colour
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests

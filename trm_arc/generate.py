@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.cli import Parser, run
+from trm_arc.cli import Parser
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
+from trm_arc.common.program import run
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.data.puzzle_set import PuzzleSet

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.cli import Parser, add_data_flag, run
+from trm_arc.cli import Parser, add_data_flag
 from trm_arc.common.errors import InputError
 from trm_arc.common.output import print_styled
+from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference, run
+from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.output import print_styled
+from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle

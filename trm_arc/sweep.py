@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from trm_arc.cli import RUNS, Parser, add_machine_flags, run
+from trm_arc.cli import RUNS, Parser, add_machine_flags
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.program import run
 from trm_arc.common.text import printable
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.saving import refuse_foreign

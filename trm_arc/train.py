@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
-from trm_arc.cli import DEFAULT_PRESET, choose_options, chosen_settings, parse_train_flags, read_run_flags, run, train_folder
+from trm_arc.cli import DEFAULT_PRESET, choose_options, chosen_settings, parse_train_flags, read_run_flags, train_folder
 from trm_arc.common.deadline import program_start
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
+from trm_arc.common.program import run
 from trm_arc.config import load_preset
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.monitor import make_watchers

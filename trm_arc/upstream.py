@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from augment import Window
-from trm_arc.cli import RUNS, Parser, add_data_flag, run
+from trm_arc.cli import RUNS, Parser, add_data_flag
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import exclusive
+from trm_arc.common.program import run
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.leakage import trained_hashes

@@ -17,7 +17,6 @@ from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data.sources import load_tasks
-from trm_arc.data.task import TaskSet
 from trm_arc.evaluation.score import ranks, score_table
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.attempts import read_attempts
@@ -32,8 +31,8 @@ def rehearsal_file(out: Path) -> Path:
 def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Callable[..., int]) -> int:
     """Answer the public evaluation tasks as the scored run would answer its own, and score the answers; the exit code.
 
-    The tasks are given without their hidden outputs, which are read for the score alone; those whose answers a checkpoint was
-    trained on are left out.
+    The tasks are given without their hidden outputs, which are read for the leak check and the score alone; tasks whose
+    answers a checkpoint was trained on are left out.
 
     Args:
         settings: of the scored run.
@@ -52,7 +51,8 @@ def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Ca
 
 
 def _rehearse(evaluation: Path, settings: Settings, seconds: float, predict: Callable[..., int]) -> int:
-    asked = tasks = read_challenges(str(evaluation)).tasks
+    asked = read_challenges(str(evaluation)).tasks
+    truth = known = load_tasks(evaluation)
     readable: list[Path] = []
     for path in settings.checkpoints:
         try:
@@ -64,18 +64,17 @@ def _rehearse(evaluation: Path, settings: Settings, seconds: float, predict: Cal
             continue
         readable.append(path)
         try:
-            tasks = check_not_trained_on(checkpoint, tasks, drop=True)
+            truth = check_not_trained_on(checkpoint, truth, drop=True)
         except InputError as error:
             say(f"no rehearsal: {error}")
             return 0
+    tasks = asked.without([task.id for task in known if task.id not in truth])
     out, time = rehearsal_file(settings.out), show_duration(seconds)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as folder:
         path = Path(folder) / EVALUATION
         write_atomic(path, to_json(tasks_to_json(tasks)))
         say(f"rehearsal: {len(tasks)} of {len(asked)} tasks of {evaluation.name} in {time}")
         code = predict(str(path), replace(settings, checkpoints=tuple(readable), out=out), Deadline(seconds))
-    truth = load_tasks(evaluation)
-    truth = TaskSet((task for task in truth if task.id in tasks), truth.name)
     if truth.has_solutions:
         attempts, _ = read_attempts(read_json(out), truth.test_counts, str(out))
         say(f"the score of the rehearsal; {time} say little about a full run\n")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from augment import Transform
 from submission.predict import ONLY_GUESSES
 from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.files import exclusive
 from trm_arc.config import PRESET_HELP, RECIPE_HELP
-from trm_arc.data.task import TaskSet
+from trm_arc.data.task import Pair, TaskSet
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
 from trm_arc.training import supervision
 from trm_arc.training.loss import Losses, supervise
@@ -497,6 +499,14 @@ def test_what_was_trained_on_is_not_scored(data: tuple[Path, Path], trained: Pat
     assert code == 0
     assert says("left-out-2-of") in text
     assert json.loads((tmp_path / "metrics.json").read_text())["tasks"] == 2
+    # Nor the image of a demonstration of the tasks that the run learned to answer.
+    shown, turn = make_tasks(4, 2, "eval")[0].train[1], Transform(6, (0, 3, 1, 2, 4, 5, 6, 7, 8, 9))
+    asked, _ = make_tasks(2, 8, "fresh")
+    asked = replace(asked, test=(Pair(turn.apply(shown.input), turn.apply(shown.output)),))
+    path = write_kaggle(tmp_path, TaskSet([asked], "image"), "image")
+    assert command("evaluate", "--checkpoint", trained, "--data", path, "--out", tmp_path)[0] == 2
+    assert f"1 of 1 tasks of {path.name}: {asked.id}" in str(command.refused)
+    assert command("evaluate", "--checkpoint", trained, "--out", tmp_path, "--views", 2)[0] == 0
 
 
 def test_results_of_other_tasks_do_not_mix(trained: Path, tmp_path: Path, command: Callable) -> None:

@@ -12,8 +12,8 @@ import pytest
 from submission.bundle import MANIFEST
 from tests.helpers import ROOT, make_tasks, to_document
 from trm_arc import show
-from trm_arc.cli import run
 from trm_arc.common.output import LOOKALIKES, EscapingStream, print_styled
+from trm_arc.common.program import run
 
 SUDOKU = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
 EVIL = "a\x1b[31mb\x1b]0;title\x07\r\x08\x7f\x9b2J\u202e\u2028\nc\td"

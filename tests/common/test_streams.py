@@ -14,7 +14,7 @@ from trm_arc.common.text import is_terminal
 says = messages("common.test_streams")
 RUN = """
 import sys
-from trm_arc.cli import run
+from trm_arc.common.program import run
 from trm_arc.common.streams import make_progress_bar, require_printed
 from tqdm import tqdm
 def main(arguments):

@@ -29,7 +29,9 @@ def test_the_same_task_leaks_whatever_its_id_and_the_order_of_its_pairs() -> Non
     shuffled = Task("renamed", task.test + task.train[1:], task.train[:1])
     training = TaskSet([*make_tasks(3, 1, "other"), shuffled], "training")
     assert find_leaks(training, evaluation) == {task.id: ["renamed"]}
-    with pytest.raises(InputError, match=f"test answers of 1 task of made that will be scored: {task.id}; .*--drop-leaks"):
+    with pytest.raises(
+        InputError, match=f"test answers of 1 task of made that will be scored: {task.id}; leave out renamed with --drop-leaks"
+    ):
         check_leakage(training, evaluation, drop=False)
     kept, dropped = check_leakage(training, evaluation, drop=True)
     assert dropped == ["renamed"]
@@ -92,13 +94,12 @@ def test_real_sets(arc: Path) -> None:
 def test_no_demonstrations_of_a_real_set_answer_its_own_tests_or_those_of_others(arc: Path) -> None:
     """Seven tests of ARC-AGI-1's evaluation set are images of demonstrations of their own tasks: shown, so not leaked."""
     sets = {name: load_tasks(name, arc) for name in ("arc1-training", "arc1-evaluation", "arc2-evaluation", "concept")}
-    found = {}
+    found = []
     for learned, tasks in sets.items():
         trained = trained_hashes(TaskSet([], "none"), tasks)
         for scored, others in sets.items():
-            if names := others.drop_tests(are_trained(others, trained))[1]:
-                found[learned, scored] = names
-    assert found == {("arc1-training", "arc1-evaluation"): ["50a16a69"]}
+            found += [(learned, scored, name) for name in others.drop_tests(are_trained(others, trained))[1]]
+    assert found == [("arc1-training", "arc1-evaluation", "50a16a69")]
 
 
 # --- up to symmetry and palette

@@ -355,9 +355,11 @@ def test_commands_of_arc_refuse_other_puzzles(trained: Path, command: Callable, 
 # --- leaks
 
 
-def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
-    """The image of a scored puzzle is no training puzzle."""
-    domain, test = sudoku.domain, sudoku.take(np.arange(20, 40))
+@pytest.mark.parametrize("name", ["sudoku-4x4-easy", "sudoku-6x6-easy", "maze-8x8-easy"])
+def test_leaks_are_found_up_to_symmetry(name: str) -> None:
+    """The image of a scored puzzle is no training puzzle, and one of a trained one is not scored."""
+    puzzles = make_puzzles(name, 40, 3)
+    domain, test = puzzles.domain, puzzles.take(np.arange(20, 40))
     rows = domain.sample(np.arange(20, dtype=np.uint64), np.ones(20, np.int64))
     transforms = [BoardTransform.from_row(row, domain.shape) for row in rows]
     moved = {
@@ -365,12 +367,13 @@ def test_leaks_are_found_up_to_symmetry(sudoku: PuzzleSet) -> None:
         for name in ("questions", "answers")
     }
     assert domain.are_solutions(moved["questions"], moved["answers"]).all()
-    mixed = replace(test, **{name: np.concatenate([moved[name][:2], getattr(sudoku, name)[:3]]) for name in moved})
+    mixed = replace(test, **{name: np.concatenate([moved[name][:2], getattr(puzzles, name)[:3]]) for name in moved})
     mixed = replace(mixed, ratings=np.zeros(5, int), rows=np.arange(1, 6))
     with pytest.raises(InputError, match=says("holds-test-answers-of")):
         check_leakage(mixed, test, drop=False)
     kept, dropped = check_leakage(mixed, test, drop=True)
     assert (kept.rows.tolist(), dropped) == ([3, 4, 5], ["row 1", "row 2"])
+    assert domain.are_trained(test, mixed.input_hashes()).nonzero()[0].tolist() == [0, 1]
 
 
 def test_trained_puzzles_are_not_scored(trained: Path, command: Callable) -> None:

@@ -19,6 +19,7 @@ import torch
 
 import submission.__main__ as submission
 import trm_arc
+from augment import Transform
 from submission import page
 from submission.bundle import BundleOptions, slim
 from submission.bundle import bundle as make_bundle
@@ -34,6 +35,7 @@ from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
 from trm_arc.data.leakage import trained_hashes
+from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import find_faults
@@ -456,10 +458,12 @@ def test_the_scored_run_has_the_whole_time(
 def test_the_rehearsal_is_honest(
     base: Path, inputs: Path, kaggle: Callable, asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No hidden output travels, and a task that was trained on is left out."""
+    """No hidden output travels, and a task is left out of which an image was trained on."""
     attach_competition(inputs / COMPETITION)
     checkpoint = load_checkpoint(base)
-    checkpoint.tensors["trained"] = torch.from_numpy(trained_hashes(make_tasks(3, 5, "eval")[:1], []))
+    turn, [pair] = Transform(3, (0, 2, 3, 4, 5, 6, 7, 8, 9, 1)), make_tasks(3, 5, "eval")[0].test
+    shown = Task("image", (Pair(turn.apply(pair.input), turn.apply(pair.output)),), ())
+    checkpoint.tensors["trained"] = torch.from_numpy(trained_hashes(TaskSet([], "none"), [shown]))
     save_checkpoint(tmp_path / "run", checkpoint, 1)
     assert kaggle("--checkpoint", tmp_path / "run", "--rehearsal", "3m") == 0
     (call,) = asked

@@ -36,8 +36,8 @@ from trm_arc.model.checkpoint import list_checkpoints
 says = messages(__name__)
 
 ADAPTER = (
-    "import os, sys, pathlib\nfrom functools import partial\nimport trm_arc.adapt as adapt\nfrom trm_arc.cli import run\n"
-    "from trm_arc.common.deadline import program_start\n{}\nrun(partial(adapt.main, started=program_start()))\n"
+    "import os, sys, pathlib\nfrom functools import partial\nimport trm_arc.adapt as adapt\n"
+    "from trm_arc.common.program import run\nfrom trm_arc.common.deadline import program_start\n{}\nrun(partial(adapt.main, started=program_start()))\n"
 )
 
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 
 from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc import train as command_line
-from trm_arc.cli import run
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
+from trm_arc.common.program import run
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import step_seeds
 from trm_arc.evaluation.monitor import make_evaluation

@@ -52,7 +52,8 @@ def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[
         many = f"{len(leaks)} {training.domain.unit}{'s' if len(leaks) > 1 else ''}"
         raise InputError(
             f"{training.name} holds test answers of {many} of {evaluation.name} "
-            f"that will be scored: {shorten(leaks, 10)}; train on other data, or leave those tasks out with --drop-leaks"
+            f"that will be scored: {shorten(leaks, 10)}; leave out {shorten(holders, 10)} with --drop-leaks, which hold them as "
+            "they are or as training would transform them, or train on other data"
         )
     return kept, holders
 

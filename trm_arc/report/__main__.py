@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.cli import Parser, add_device_flags, run
+from trm_arc.cli import Parser, add_device_flags
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import REPORT_FILE, check_writable
+from trm_arc.common.program import run
 from trm_arc.common.text import printable
 from trm_arc.evaluation.compare import compare, comparison_table
 from trm_arc.evaluation.outcomes import score_results
