@@ -35,10 +35,15 @@ from trm_arc.model.checkpoint import list_checkpoints
 
 says = messages(__name__)
 
-ADAPTER = (
-    "import os, sys, pathlib\nfrom functools import partial\nimport trm_arc.adapt as adapt\n"
-    "from trm_arc.common.program import run\nfrom trm_arc.common.deadline import program_start\n{}\nrun(partial(adapt.main, started=program_start()))\n"
-)
+ADAPTER = """
+import os, sys, pathlib
+from functools import partial
+import trm_arc.adapt as adapt
+from trm_arc.common.deadline import program_start
+from trm_arc.common.program import run
+{}
+run(partial(adapt.main, started=program_start()))
+"""
 
 
 # --- reading
