@@ -76,7 +76,7 @@ def test_blanks_are_cells_of_mazes(content: str, tmp_path: Path) -> None:
     assert domain_of_data(str(tmp_path / "maze.txt")).name == "maze-5x5"
     puzzles = read_puzzles(tmp_path / "maze.txt", "maze")
     assert puzzles.domain.show(puzzles.questions[0]) == MAZE
-    assert puzzles.ratings.tolist() == [8]
+    assert puzzles.ratings.tolist() == [7]
 
 
 def test_a_rating_that_is_no_whole_number_costs_itself_alone(tmp_path: Path) -> None:

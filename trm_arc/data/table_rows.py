@@ -48,7 +48,8 @@ def stream_rows(path: Path) -> Iterator[Chunk]:
             kind = describe_kind(raw.peek(1 << 16))
             if kind and not kind.startswith("JSON"):
                 raise InputError(f"is {kind}", file=path)
-            yield from _chunks(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), path)
+            with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+                yield from _chunks(text, path)
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
     except UnicodeDecodeError:
