@@ -39,7 +39,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 benchmarks: $(VENV)/installed
-	for program in plan paint vote model train_step maze sudoku report; do $(BIN)/python -m benchmarks.$$program || exit 1; done
+	for program in plan paint vote model train_step maze sudoku busy report; do $(BIN)/python -m benchmarks.$$program || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

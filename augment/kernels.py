@@ -1,19 +1,16 @@
 """The numba kernels.  They compute and check nothing: the public functions beside them validate what goes in.
 
-Every kernel has a naive twin in tests/naive.py.  They hold no lock of the interpreter (`nogil`), and `cache` keeps the
-compiled code on disk, so only the first run of a machine waits for the compiler.
+Every kernel has a naive twin in tests/naive.py.
 """
 
-import numba
 import numpy as np
 
+from augment.compiling import jit
 from augment.symmetry import SOURCES
 
 EMPTY, MARK, FIRST_COLOUR = 0, 1, 2  # tokens
 _SIDE = 30  # the board's side: row and column i, j hash as position i * 30 + j
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @jit

@@ -11,6 +11,7 @@ from typing import Any
 
 from trm_arc.cli import Parser
 from trm_arc.common.files import to_json
+from trm_arc.common.streams import require_printed
 
 
 def machine() -> str:
@@ -51,3 +52,4 @@ def report(results: dict[str, Any], as_json: bool) -> None:
     else:
         for name, value in results.items():
             print(f"{name:>34}  {value:,.3f}" if isinstance(value, float) else f"{name:>34}  {value}")
+    require_printed()

@@ -76,9 +76,9 @@ class Parcel:
         for path in wanted:
             write_atomic(self.out / path.name, path.read_bytes())
         for path in self.out.iterdir():
-            if path.name not in {one.name for one in wanted}:
-                path.unlink()  # a piece of an export that had more
-        return sorted(self.out.iterdir())
+            if path.name.startswith("piece-") and path.name not in {one.name for one in wanted}:
+                path.unlink()  # of an export that had more
+        return sorted(self.out / path.name for path in wanted)
 
 
 @dataclass(frozen=True)

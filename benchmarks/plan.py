@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks import common
 from trm_arc.cli import run
 from trm_arc.data.examples import sample_plans
-from trm_arc.data.sources import join_tasks, load_tasks
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task_files import join_tasks
 
 PUBLISHED_ROWS = 876_406 - 1  # embeddings of the published run, less the one that stands for padding
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import common
 from benchmarks.gpu import time_buckets
+from trm_arc import WAITING
 from trm_arc.cli import run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least
@@ -22,10 +23,16 @@ from trm_arc.training.build import build_trainer
 LAUNCH = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --num_processes 2".split()
 
 
-def time_command(flags: list[str], out: Path, processes: int) -> tuple[float, float]:
-    """Seconds from the start of `trm_arc.train` to its first step, and milliseconds of a later step."""
+def time_command(flags: list[str], out: Path, processes: int, waiting: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Seconds from the start of `trm_arc.train` to its first step, and milliseconds of a later step.
+
+    Args:
+        waiting: variables that say how threads wait for one another; the environment's if None.
+    """
     launcher = ["-m", "accelerate.commands.launch", *LAUNCH] if processes > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    if waiting is not None:
+        environment = {name: value for name, value in environment.items() if name not in WAITING} | dict(waiting)
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, *launcher, "-m", "trm_arc.train", *flags, "--out", str(out)],

@@ -1,18 +1,20 @@
 """The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain"""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from submission.bundle import bundle, verify
+from submission.bundle import bundle
 from submission.checking import check, score_submission
 from submission.cli import LIMIT, make_parser, read_bundle_options, read_pretraining_options, read_settings
 from submission.kaggle.answering import begin, find_model
 from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
 from submission.kaggle.rehearsal import rehearse
+from submission.manifest import verify
 from submission.predict import predict
 from submission.reading import write_guesses
 from submission.run_log import discard_output
@@ -21,6 +23,7 @@ from trm_arc.cli import run
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
+from trm_arc.common.streams import require_printed
 from trm_arc.data.sources import KAGGLE_INPUT
 
 
@@ -52,13 +55,14 @@ def main(
                 deadline = find_deadline(values.time_limit, values.deadline, started)
                 return answer(values.challenges, read_settings(values), deadline, values.data_folder)
             case "check":
-                return check(values.submission, values.challenges, values.data_folder)
+                return require_printed(check(values.submission, values.challenges, values.data_folder))
             case "score":
-                return score_submission(values.submission, values.solutions, as_json=values.json)
+                scored = score_submission(values.submission, values.solutions, values.data_folder, as_json=values.json)
+                return require_printed(scored)
             case "bundle":
                 return bundle(read_bundle_options(values))
             case "verify":
-                return verify(values.bundle)
+                return require_printed(verify(values.bundle))
             case "kaggle":
                 notebook = begin(inputs, values.challenges, values.out)  # whatever is wrong below, there is a valid file
                 limit = values.time_limit or (None if values.deadline else LIMIT)
@@ -76,4 +80,8 @@ def main(
 
 
 if __name__ == "__main__":
-    run(partial(main, started=program_start()))
+    try:
+        run(partial(main, started=program_start()))
+    except SystemExit as done:  # all is written: on a busy machine, the end of the interpreter can take seconds
+        discard_output()
+        os._exit(done.code)

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from submission.programs import end, list_devices, machine_environment, stderr_tail
+from submission.programs import end, is_stopped, list_devices, machine_environment, stderr_tail
 from submission.reading import tasks_to_json
 from submission.run_log import RunLog
 from submission.settings import Settings
@@ -19,7 +19,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import load_preset
 from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import list_checkpoints, read_config
+from trm_arc.model.checkpoint import list_checkpoints, read_config, read_task_ids
 from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.loop import METRICS_FILE
 
@@ -27,6 +27,15 @@ TRIES = 4  # the last but one on one device, the last on the CPU
 SAVING = 0.1, 5.0  # share of its time that an adaptation gets to save and end, and the most seconds of it
 GRACE = 5.0  # seconds beyond, before it is ended
 REPORT = 60.0  # seconds between lines on its progress
+
+
+def choose_recipe(settings: Settings, tasks: TaskSet, deadline: Deadline) -> str | None:
+    """How to adapt if no recipe was named: by the checkpoint's own settings if there is a time limit and it has not been trained
+    on all of the tasks; None: not at all."""
+    if not settings.checkpoints:
+        return "own"
+    trained = all({task.id for task in tasks} <= read_task_ids(path) for path in settings.checkpoints)
+    return None if trained or deadline.limit is None else "own"
 
 
 class Adaptation:
@@ -106,6 +115,8 @@ class Adaptation:
             try:
                 while any(program.poll() is None for program in programs) and not any(program.poll() for program in programs):
                     self.pool.check()
+                    if any(map(is_stopped, programs)):
+                        return 124, "it was stopped"
                     if deadline.left < -min(GRACE, seconds):
                         return 124, "it did not end in time"
                     self._report(deadline)

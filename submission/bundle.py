@@ -5,42 +5,47 @@ BUNDLE/
     models/1-arc1/checkpoint-00518880/     what predicting and adapting need; --whole: all of it
     data/arc-prize-2024/                   task sets, laid out as a data folder
     manifest.json                          every file with its size and hash; versions; what the checkpoints are
-    dataset-metadata.json                  for Kaggle's client, which does not upload it
+    dataset-metadata.json                  for `kaggle datasets create`, which does not upload it
+    kaggle_submission.ipynb                the notebook that answers; without checkpoints, kaggle_pretrain.ipynb
+    kernel-metadata.json                   for `kaggle kernels push`: the notebook's inputs and machine
 """
 
 import configparser
-import hashlib
 import importlib.metadata
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
 import trm_arc
 from augment import COLOURS
+from submission.manifest import EDITABLE, FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint, read_manifest
 from submission.reading import tasks_to_json
-from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json, write_atomic
+from trm_arc.common.folders import find_foreign, new_folder
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.training.adaptation import require_arc
 
-FORMAT, VERSION = "trm_arc bundle", 1
-MANIFEST, METADATA = "manifest.json", "dataset-metadata.json"
 MODELS, DATA = "models", "data"
 LICENCE = "apache-2.0"  # as Kaggle spells it
 PLACEHOLDER = "INSERT_USER_HERE"
-UPLOAD = "kaggle datasets create -p {} --dir-mode zip"  # without a mode, Kaggle's client leaves folders out
+# Without a mode, Kaggle's client leaves folders out.  The second command saves and runs the notebook.
+UPLOAD = "`kaggle datasets create -p {0} --dir-mode zip`; when Kaggle has unpacked it, `kaggle kernels push -p {0}`"
+COMPETITION, MACHINE = "arc-prize-2026-arc-agi-2", "NvidiaL4"  # Kaggle's name of a machine with four L4
 _PACKAGES = ("torch", "numpy", "numba", "safetensors")
 _BUILDER = 77  # of setuptools: the oldest that reads our setup.cfg
 
@@ -55,6 +60,8 @@ class BundleOptions:
         data: task sets, by name or path.
         id: USER/SLUG on Kaggle; None for a placeholder.
         title: of the data set.
+        competition: that the notebook takes part in: the last part of its address on Kaggle.
+        machine: for the notebook, by Kaggle's name.
         whole: keep all of the checkpoints.
         overwrite: replace a bundle that is there.
         data_folder: where to look for named task sets first.
@@ -68,6 +75,8 @@ class BundleOptions:
     data: Sequence[str] = ()
     id: str | None = None
     title: str = "trm_arc bundle"
+    competition: str = COMPETITION
+    machine: str = MACHINE
     whole: bool = False
     overwrite: bool = False
     data_folder: Path | None = None
@@ -78,6 +87,13 @@ class BundleOptions:
         if self.id is not None and not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", self.id):
             problem = f"USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens; got {self.id}"
             raise InputError(problem, flag="--id")
+        if not re.fullmatch("[a-z0-9-]+", self.competition):
+            problem = (
+                f"the last part of the competition's address on Kaggle is needed, such as {COMPETITION}; got {self.competition}"
+            )
+            raise InputError(problem, flag="--competition")
+        if not re.fullmatch("[A-Za-z0-9]+", self.machine):
+            raise InputError(f"Kaggle's name of a machine is needed, such as {MACHINE}; got {self.machine}", flag="--machine")
         if self.whole and not self.checkpoint:
             raise InputError("does nothing without --checkpoint", flag="--whole")
 
@@ -91,9 +107,22 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     out = options.out
     require_arc(options.checkpoint)
     _refuse_folder(out, overwrite=options.overwrite)
-    temporary = out.absolute().with_name(f".writing-{out.absolute().name}-{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
+        manifest = _fill(options, make_wheel or build_wheel)
+    except OSError as error:
+        raise InputError(
+            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
+        ) from None
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA} and {out / KERNEL}, then "
+    upload = UPLOAD.format(shlex.quote(str(out)))
+    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{upload}")
+    return 0
+
+
+def _fill(options: BundleOptions, make_wheel: Callable[[Path], str]) -> dict[str, Any]:
+    """Write a bundle whole or not at all; its manifest."""
+    with new_folder(Path(os.path.realpath(options.out))) as temporary:
         numbered = enumerate(options.checkpoint, 1)
         checkpoints = [_add_checkpoint(path, temporary, number, whole=options.whole) for number, path in numbered]
         data = [_add_tasks(source, temporary / DATA, options.data_folder) for source in options.data]
@@ -101,90 +130,44 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
             "format": FORMAT,
             "version": VERSION,
             "kit": trm_arc.__version__,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "wheel": (make_wheel or build_wheel)(temporary),
+            "wheel": make_wheel(temporary),
             "checkpoints": checkpoints,
             "data": data,
         }
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        manifest["files"] = {path.relative_to(temporary).as_posix(): _fingerprint(path) for path in files}
+        manifest["files"] = {path.relative_to(temporary).as_posix(): fingerprint(path) for path in files}
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
-        metadata = {"title": options.title, "id": options.id or f"{PLACEHOLDER}/trm-arc", "licenses": [{"name": LICENCE}]}
+        data_set = options.id or f"{PLACEHOLDER}/trm-arc"
+        metadata = {"title": options.title, "id": data_set, "licenses": [{"name": LICENCE}]}
         write_atomic(temporary / METADATA, to_json(metadata, pretty=True))
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(
-            f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA}, then "
-    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{UPLOAD.format(out)}")
-    return 0
-
-
-def verify(folder: Path) -> int:
-    """Compare every file of a bundle with its manifest; exit code 1 if one is damaged or missing."""
-    manifest = read_manifest(folder)
-    faults = find_damage(folder, manifest)
-    for fault in faults:
-        print(f"{folder}: {fault}")
-    files = manifest["files"]
-    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    unknown = [name for name in found if name not in files and name not in (MANIFEST, METADATA)]
-    if unknown:
-        print(f"note: not in the manifest: {shorten(sorted(unknown))}")
-    if faults:
-        print(f"{len(faults)} of {len(files)} files damaged: make or upload the bundle again")
-        return 1
-    print(f"{folder}: all {len(files)} files are intact, as written by trm_arc {manifest['kit']}")
-    return 0
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle.
-
-    Raises:
-        InputError: there is none, or it is not a bundle's.
-    """
-    manifest = read_json(folder / MANIFEST)
-    kinds = {"version": int, "kit": str, "wheel": str, "checkpoints": list, "files": dict}
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError("not the manifest of a bundle of trm_arc", file=folder / MANIFEST)
-    invalid = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
-    if not invalid:
-        places = [entry.get("path") if isinstance(entry, dict) else None for entry in manifest["checkpoints"]]
-        invalid = [str(place) for place in [*places, *manifest["files"]] if not _lies_inside(place)]
-        invalid += [name for name, entry in manifest["files"].items() if not isinstance(entry, dict)]
-    if invalid or manifest["version"] != VERSION:
-        what = shorten(invalid) if invalid else "version"
-        raise InputError(f"damaged, or of another version of trm_arc ({what})", file=folder / MANIFEST)
+        _add_notebook(temporary, data_set, options)
+        _refuse_folder(options.out, overwrite=options.overwrite)  # again: building took a while
     return manifest
 
 
-def _lies_inside(place: object) -> bool:
-    """Whether a manifest's path stays below the bundle."""
-    return isinstance(place, str) and not PurePosixPath(place).is_absolute() and ".." not in PurePosixPath(place).parts
-
-
-def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """What is missing from a bundle or differs from its manifest (see `read_manifest`), one sentence for each file."""
-    faults = []
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        try:
-            found = _fingerprint(path)
-        except OSError as error:
-            faults.append(f"{name}: {'missing' if not path.exists() else f'cannot be read ({error.strerror})'}")
-            continue
-        if found["bytes"] != expected.get("bytes"):
-            faults.append(f"{name}: {found['bytes']} bytes, not {expected.get('bytes')}")
-        elif found != expected:
-            faults.append(f"{name}: damaged; its size is right, its bytes are not")
-    return faults
+def _add_notebook(folder: Path, data_set: str, options: BundleOptions) -> None:
+    """Write the notebook that answers, or where there are no checkpoints the one that trains, and what Kaggle needs to run it."""
+    name, title = NOTEBOOKS[0 if options.checkpoint else 1], f"trm arc {'submission' if options.checkpoint else 'pretraining'}"
+    write_atomic(folder / name, (source_tree() / "notebooks" / name).read_bytes())
+    metadata = {
+        "id": f"{data_set.split('/')[0]}/{title.replace(' ', '-')}",  # as Kaggle derives it from the title
+        "title": title,
+        "code_file": name,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_tpu": False,
+        "enable_internet": False,
+        "machine_shape": options.machine,
+        "dataset_sources": [data_set],
+        "competition_sources": [options.competition],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+    write_atomic(folder / KERNEL, to_json(metadata, pretty=True))
 
 
 def slim(checkpoint: Checkpoint) -> Checkpoint:
@@ -208,6 +191,18 @@ def slim(checkpoint: Checkpoint) -> Checkpoint:
     return Checkpoint(config, checkpoint.step, tasks, tensors, metadata, checkpoint.where)
 
 
+def source_tree() -> Path:
+    """The folder of the source tree that the kit was imported from.
+
+    Raises:
+        InputError: it was not imported from one.
+    """
+    tree = Path(trm_arc.__file__).parents[1]
+    if not (tree / "setup.cfg").is_file() or not (tree / "notebooks" / NOTEBOOKS[0]).is_file():
+        raise InputError("not a source tree of trm_arc, which is needed to build the wheel; run this in a clone", file=tree)
+    return tree
+
+
 def build_wheel(folder: Path) -> str:
     """Build the wheel of the kit out of the source tree that it was imported from.
 
@@ -220,11 +215,9 @@ def build_wheel(folder: Path) -> str:
     Raises:
         InputError: there is no source tree, or it cannot be built.
     """
-    tree = Path(trm_arc.__file__).parents[1]
+    tree = source_tree()
     settings = configparser.ConfigParser()
     settings.read(tree / "setup.cfg", encoding="utf-8")
-    if not settings.has_section("options.packages.find"):
-        raise InputError("not a source tree of trm_arc, which is needed to build the wheel; run this in a clone", file=tree)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as name:  # a copy: building leaves files of its own in the tree
         source = Path(name) / "source"
         for pattern in settings["options.packages.find"]["include"].split():
@@ -253,11 +246,18 @@ def _has_builder() -> bool:
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
     """Check that a bundle may be written in place of what is there."""
-    if not out.exists():
+    if not os.path.lexists(out):
         return
-    ours = out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())
-    if not ours:
-        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out)
+    try:
+        listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out)["files"]
+        foreign = find_foreign(out, {MANIFEST, *EDITABLE, *listed})
+    except (InputError, OSError):
+        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out) from None
+    if foreign is not None:
+        problem = (
+            f"holds {foreign}, which its manifest does not list, so it is not replaced; move that away, or name another --out"
+        )
+        raise InputError(problem, file=out)
     if not overwrite:
         raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 
@@ -292,9 +292,3 @@ def _add_tasks(source: str, folder: Path, data_folder: Path | None) -> str:
         solutions = {task.id: [pair.output for pair in task.test] for task in tasks}
         write_atomic(target.with_name(target.name.replace("_challenges", "_solutions")), to_json(solutions))
     return source if source in SOURCE_NAMES else place.name
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from submission.bundle import BundleOptions
+from submission.bundle import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
 from trm_arc.cli import (
-    DEFAULT_PRESET,
     Parser,
     add_data_flag,
     add_machine_flags,
     add_view_flags,
     chosen_inference,
     make_train_parser,
+    train_folder,
 )
 from trm_arc.config import RECIPES
 from trm_arc.data.domains.arc import ARC
@@ -45,15 +45,17 @@ def make_parser() -> Parser:
     entry.add_argument("--submission", type=Path, required=True, help="the file to check")
     add_data_flag(entry)
 
-    entry = add("score", "score a submission", "Score a submission against a solutions file.")
+    entry = add("score", "score a submission", "Score a submission against known solutions.")
     entry.add_argument("--submission", type=Path, required=True, help="the file to score")
-    entry.add_argument("--solutions", type=Path, required=True, help="Kaggle's solutions file")
+    known = "Kaggle's solutions file, or a task set with solutions, by name or path"
+    entry.add_argument("--solutions", required=True, help=known)
     entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_data_flag(entry)
 
-    parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest."
+    parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest; and the notebook to push."
     _add_bundle_flags(add("bundle", "make the folder to upload to Kaggle", parts))
 
-    compare = "Compare every file of a bundle with its manifest; exit code 1 if one is damaged or missing."
+    compare = "Compare a bundle with its manifest; exit code 1 if a file is damaged, missing, or not listed."
     entry = add("verify", "check whether a bundle is damaged", compare)
     entry.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle")
 
@@ -101,7 +103,7 @@ def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -
     """
     return PretrainingOptions(
         flags=tuple(flags),
-        out=values.out or Path("runs") / Path(values.preset or DEFAULT_PRESET).stem,
+        out=train_folder(values),
         device=values.device,
         find_run=not (values.resume or values.overwrite or values.dry_run),
         find_data=values.data_folder is None,
@@ -143,7 +145,13 @@ def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     flag("--data", nargs="+", default=[], metavar="SET", help="task sets to include, by name or path")
     flag("--id", metavar="USER/SLUG", help="your user name on Kaggle, and the data set's name")
     flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
+    flag(
+        "--competition", default=COMPETITION, metavar="SLUG", help="that the notebook takes part in, as in its address on Kaggle"
+    )
+    flag(
+        "--machine", default=MACHINE, help="for the notebook, by Kaggle's name, such as NvidiaL4 (four of them) or NvidiaTeslaT4"
+    )
     whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
     flag("--whole", action="store_true", help=whole)
-    flag("--overwrite", action="store_true", help="replace the bundle in --out")
+    flag("--overwrite", action="store_true", help="replace the bundle in --out, with its notebook")
     add_data_flag(entry)

@@ -1,7 +1,6 @@
 """Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from submission.reading import read_challenges
@@ -11,9 +10,9 @@ from submission.settings import Settings
 from submission.signals import ignore_signals
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
-from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import read_task_ids
 from trm_arc.training.adaptation import require_arc
+
+NOT_WRITTEN, ONLY_GUESSES = 1, 3  # exit codes: the last answers are not on disk; they are, and the model gave none of them
 
 
 def predict(challenges: str, settings: Settings, deadline: Deadline, data_folder: Path | None = None) -> int:
@@ -34,20 +33,9 @@ def predict(challenges: str, settings: Settings, deadline: Deadline, data_folder
         if not os.path.isdir(path):  # a damaged one does not stop the run: something else may still answer
             raise InputError("no such folder", flag="--checkpoint", file=path)
     require_arc(settings.checkpoints, settings.preset)
-    read = read_challenges(challenges, data_folder)
-    if settings.recipe == "auto":
-        settings = replace(settings, recipe=choose_recipe(settings, read.tasks, deadline))
+    read = read_challenges(challenges, data_folder, deadline)
     session = Session(read, settings, deadline, RunLog(settings.out.with_name(f"{settings.out.stem}-run.json"), deadline))
     valid = session.run()
     if session.stopping:
         ignore_signals()  # the program is at its end: a repeated signal must not change its exit code
-    return 0 if valid else 1
-
-
-def choose_recipe(settings: Settings, tasks: TaskSet, deadline: Deadline) -> str | None:
-    """How to adapt if no recipe was named: by the checkpoint's own settings if there is a time limit and it has not been trained
-    on all of the tasks; None: not at all."""
-    if not settings.checkpoints:
-        return "own"
-    trained = all({task.id for task in tasks} <= read_task_ids(path) for path in settings.checkpoints)
-    return None if trained or deadline.limit is None else "own"
+    return NOT_WRITTEN if not valid else 0 if session.is_answered else ONLY_GUESSES

@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO
 
+import psutil
+
 LIST_DEVICES = """
+from submission.child import end_with_session
+end_with_session()
 import torch
 kind = torch.accelerator.current_accelerator(check_available=True)
 for device in [f"{kind.type}:{i}" for i in range(torch.accelerator.device_count())] if kind else []:
@@ -44,7 +48,8 @@ def list_devices(
     with tempfile.TemporaryFile() as found:  # no pipe: a program that hangs in its driver may never close it
         command = [sys.executable, "-c", script]
         try:
-            program = subprocess.Popen(command, stdout=found, stderr=subprocess.DEVNULL, start_new_session=True)
+            streams = {"stdin": subprocess.PIPE, "stdout": found, "stderr": subprocess.DEVNULL}
+            program = subprocess.Popen(command, **streams, start_new_session=True)
         except OSError:
             return ["cpu"]
         try:
@@ -53,6 +58,7 @@ def list_devices(
             late = program.poll() is None and not stopping
         finally:
             end(program)
+            program.stdin.close()
         found.seek(0)
         devices = found.read().decode("utf-8", "replace").split() or ["cpu"]
     if late:
@@ -77,6 +83,13 @@ def stderr_tail(log: IO[bytes]) -> str:
     except (OSError, ValueError):
         lines = []
     return lines[-1][-300:] if lines else "nothing on stderr"
+
+
+def is_stopped(process: subprocess.Popen) -> bool:
+    """Whether a program was stopped, as by SIGSTOP, and does nothing until it is continued."""
+    with suppress(psutil.Error):
+        return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    return False
 
 
 def end(process: subprocess.Popen) -> None:

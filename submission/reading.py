@@ -1,17 +1,21 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
+from trm_arc.data.task_files import list_folder, read_document, split_document
 from trm_arc.inference.attempts import find_faults, to_submission
 
+READING = 0.4, 1.0  # share of the time that is left for reading tasks, and the least seconds for it
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
@@ -58,7 +62,7 @@ class Challenges:
         return data
 
 
-def read_challenges(source: str, folder: Path | None = None) -> Challenges:
+def read_challenges(source: str, folder: Path | None = None, deadline: Deadline | None = None) -> Challenges:
     """Read what there is to answer.
 
     A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, the ids are taken from the sample
@@ -67,20 +71,23 @@ def read_challenges(source: str, folder: Path | None = None) -> Challenges:
     Args:
         source: a challenges file, or any task set by name or path.
         folder: where to look for named sets first.
+        deadline: of the run; tasks that are not read within a share of its time get guesses.
 
     Raises:
         InputError: there is no such file or set, or not one id can be found.
     """
-    path = Path(source)
+    path, reading = user_path(source), _reading_time(deadline or Deadline())
+    if source not in SOURCE_NAMES and path.is_dir():
+        return _read_folder(path, reading)
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
     try:
-        return _read_tasks(read_json(path), path, [])
+        return _read_tasks(read_document(path), path, [], reading)
     except InputError as error:
         notes = [str(error)]
     try:
-        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes)
+        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, reading)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 
@@ -103,15 +110,23 @@ def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]
     }
 
 
-def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
-    if isinstance(document, dict) and any(isinstance(document.get(part), list) for part in ("train", "test")):
-        document = {path.stem: document}  # one task's file
-    if not isinstance(document, dict) or not document:
-        raise InputError("an object of tasks by their ids is needed", file=path)
+def _reading_time(deadline: Deadline) -> Deadline:
+    """When to have read the challenges."""
+    share, least = READING
+    return deadline if deadline.limit is None else replace(deadline, limit=deadline.spent + max(least, share * deadline.left))
+
+
+def _read_tasks(document: object, path: Path, notes: list[str], reading: Deadline) -> Challenges:
+    document = dict(split_document(document, path))
     tasks, guessed, notes = [], {}, list(notes)
+    skipped = []
     for task_id, value in document.items():
+        if reading.has_passed:
+            skipped.append(task_id)
+            guessed[task_id] = [_attempts([])] * _count_tests(value)
+            continue
         try:
-            task = parse_task(task_id, value, str(path)).without_solutions()
+            task = parse_task(task_id, _without_outputs(value), str(path))
             if not _is_encodable(task_id):
                 raise InputError(
                     "a lone surrogate in the id, which cannot be sent to workers", file=path, task=printable(task_id)
@@ -120,7 +135,36 @@ def _read_tasks(document: object, path: Path, notes: list[str]) -> Challenges:
         except InputError as error:
             notes.append(f"{error}; its answers are guesses")
             guessed[task_id] = _guess(value)
+    if skipped:
+        notes.append(f"{path}: too large for this time limit; {len(skipped)} tasks get guesses unread: {shorten(skipped)}")
     return Challenges(TaskSet(tasks, path.name), guessed, list(document), notes)
+
+
+def _read_folder(path: Path, reading: Deadline) -> Challenges:
+    """The tasks of a folder; a file that cannot be read at all counts as a task with one test input."""
+    document: dict[str, object] = {}
+    notes: list[str] = []
+    passed: list[str] = []
+    for file, value in list_folder(path, passed):
+        if isinstance(value, InputError):
+            notes.append(str(value))
+        if isinstance(value, list):  # of pairs to train on
+            passed.append(file.name)
+        elif file.stem in document:
+            notes.append(f"{file}: another file has this id, too; this one is not answered")
+        else:
+            document[file.stem] = None if isinstance(value, InputError) else value
+    if passed:
+        notes.append(f"{path}: passed over what is no task to answer: {shorten(passed)}")
+    return _read_tasks(document, path, notes, reading)
+
+
+def _without_outputs(value: object) -> object:
+    """A task without its test outputs, which are not needed, whatever is wrong with them."""
+    if not isinstance(value, dict) or not isinstance(value.get("test"), list):
+        return value
+    test = [{k: v for k, v in pair.items() if k != "output"} if isinstance(pair, dict) else pair for pair in value["test"]]
+    return value | {"test": test}
 
 
 def _is_encodable(task_id: str) -> bool:
@@ -130,6 +174,11 @@ def _is_encodable(task_id: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _count_tests(value: object) -> int:
+    test = value.get("test") if isinstance(value, dict) else None
+    return max(1, len(test)) if isinstance(test, list) else 1
 
 
 def _guess(value: object) -> list[dict[str, Grid]]:

@@ -6,6 +6,7 @@ halved until the view that fails is alone, which is dropped.  A device that fail
 anything in between, is disabled; the CPU takes over from the last one.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -183,15 +184,16 @@ class RetryPolicy:
         """Whether an item is for this device: it has not tried it, or all others have too."""
         return slot not in item.tried or not self._is_left(item)
 
-    def longest_silence(self, views: int, seconds_per_view: float, loading: float = 0.0) -> float:
+    def longest_silence(self, views: int, seconds_per_view: float, loading: float = 0.0, left: float = math.inf) -> float:
         """Seconds without an answer after which a worker hangs.
 
         Args:
             views: that it was asked for.
             seconds_per_view: as measured so far.
             loading: seconds that a slow disk takes to read the checkpoint; 0 if it is loaded already.
+            left: seconds that the run had left when it asked; half of them stay for another worker.
         """
-        return self.patience + max(30 * views * seconds_per_view, loading)
+        return min(self.patience + max(30 * views * seconds_per_view, loading), left / 2)
 
     def _is_left(self, item: WorkItem) -> bool:
         """Whether there is an enabled device that has not tried an item."""

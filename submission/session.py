@@ -15,18 +15,19 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from submission.adaptation import Adaptation
+from submission.adaptation import Adaptation, choose_recipe
 from submission.ensemble import EnsembleMember, find_members
 from submission.reading import Challenges
 from submission.retry_policy import WorkItem
 from submission.run_log import RunLog
 from submission.settings import Settings
 from submission.signals import ignore_signals, stop_or_hang_up
-from submission.vote_counter import VoteCounter, is_decided, rounds, warm_up
+from submission.vote_counter import VoteCounter, is_decided, mix_sizes, rounds, warm_up
 from submission.worker_pool import StoppedError, WorkerPool
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
@@ -132,7 +133,16 @@ class Session:
             return
         if self.out != self.settings.out:
             log.warn(f"{self.settings.out} could not be written last: it holds older answers, or none")
-        log.info(f"wrote {self.out} (checked): {len(self.challenges.order)} tasks, two attempts for each test input")
+        tasks = f"{self.out} (checked): {len(self.challenges.order)} tasks"
+        if self.is_answered:
+            log.info(f"wrote {tasks}, two attempts for each test input")
+        else:
+            log.warn(f"wrote {tasks}, all of them guesses, as the model answered nothing")
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the model has answered any test input."""
+        return any(map(len, self.ranked))
 
     def reserve(self) -> float:
         """Seconds that must be left for the last counting and writing."""
@@ -143,6 +153,8 @@ class Session:
         """From the checkpoints to the last round."""
         settings = self.settings
         members = find_members(settings.checkpoints, settings.pool_checkpoints)
+        if settings.recipe == "auto":
+            self.settings = settings = replace(settings, recipe=choose_recipe(settings, self.challenges.tasks, self.deadline))
         if settings.recipe is not None:
             members = self.adapt(members)
         self.vote([member for member in members if self.load(member)])
@@ -194,11 +206,12 @@ class Session:
 
     def load(self, member: EnsembleMember) -> bool:
         """Let a worker read a checkpoint, or the next newest that can be read; whether there is one."""
-        while member.candidates and not len(member.counts):
+        while member.candidates and (not len(member.counts) or member.path in self.pool.refused):
             path = member.path
             items = [self.make_item(path, np.zeros(0, np.int64), np.zeros(0, np.int64))]
-            self.pool.work(lambda size: items.pop() if items else None, lambda item, parts: None)  # noqa: B023 (called at once)
-            if path in self.pool.known:
+            if path not in self.pool.refused:
+                self.pool.work(lambda size: items.pop() if items else None, lambda item, parts: None)  # noqa: B023 (called now)
+            if path in self.pool.known and path not in self.pool.refused:
                 member.counts, member.cells = self.pool.known[path]
                 if not member.counts.all():
                     number = int((member.counts == 0).sum())
@@ -250,14 +263,22 @@ class Session:
         if not members:
             self.log.warn("no model can be used: the submission holds guesses")
             return
-        most = np.stack([np.minimum(member.counts, self.settings.views) for member in members])
+        most = self.count_most(members)
         active, saved = np.arange(self.test_inputs), 0
         if self.deadline.limit is not None:
             left = max(0.0, self.deadline.left - self.reserve())
             self.log.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
         for begin, end in rounds(int(most.max())):
-            self.round(members, active, begin, end)
+            asked = members
+            while asked:
+                self.round(asked, active, begin, end)  # and again, by an older one, what was to be a checkpoint's that is gone
+                asked = [member for member in asked if member.path in self.pool.refused and self.load(member)]
+            members = [member for member in members if member.candidates]
             votes = self.publish()
+            if not members:
+                self.log.warn("no model can be used any more: the answers so far are kept")
+                return
+            most = self.count_most(members)
             done = np.minimum(most, end).sum(axis=0)
             left = most.sum(axis=0) - done
             still = ~is_decided(votes, done, left, self.settings.settle)[active]
@@ -269,6 +290,10 @@ class Session:
             if not len(active):
                 break
         self.log.info(f"all views are done; {saved} of {most.sum()} were not needed")
+
+    def count_most(self, members: list[EnsembleMember]) -> np.ndarray:
+        """The views that there are at most; int64 (members, test inputs)."""
+        return np.stack([np.minimum(member.counts, self.settings.views) for member in members])
 
     def round(
         self, members: list[EnsembleMember], indices: np.ndarray, begin: int, end: int, seconds: float = float("inf")
@@ -284,8 +309,8 @@ class Session:
         """
         work = []
         for member in members:
-            if seconds == float("inf"):  # equal canvases together; a probe samples all sizes instead
-                indices = indices[np.argsort(member.cells[indices], kind="stable")]
+            if seconds == float("inf"):  # a probe has an order of its own
+                indices = mix_sizes(indices, member.cells, begin)
             ends = np.minimum(member.counts[indices], min(end, self.settings.views))
             work.append((member.path, *list_views(indices, np.full(len(indices), begin), ends)))
         self.pool.work(self.split(work), self.count, seconds)

@@ -12,10 +12,11 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.files import find_target
 from trm_arc.inference.config import InferenceConfig
 
-WORKER = (sys.executable, "-m", "submission.worker")
-ADAPTER = (sys.executable, "-m", "submission.adapter")
+WORKER = (sys.executable, "-m", "submission.child", "submission.worker")
+ADAPTER = (sys.executable, "-m", "submission.child", "trm_arc.adapt")
 DEFAULT_FILE = Path("submission.json")
 
 
@@ -26,7 +27,7 @@ class Settings:
     Attributes:
         out: the file.
         checkpoints: runs or checkpoints whose votes are counted together; none to train from scratch.
-        recipe: how to adapt; None not to; "auto" until `submission.predict` has chosen.
+        recipe: how to adapt; None not to; "auto" until the session has chosen.
         preset: settings to train by from scratch.
         start: where task embeddings begin in an adaptation: the mean of those trained, or 0.
         adaptation_flags: further flags of `trm_arc.adapt`.
@@ -90,5 +91,12 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
 
 
 def submission_file(out: Path) -> Path:
-    """The submission that --out means: a file, or one in a folder that exists."""
-    return out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
+    """The submission that --out means: a file, or one in a folder that exists.
+
+    Raises:
+        InputError: a device, a named pipe or something else that is no file is there.
+    """
+    out = out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
+    if os.path.exists(out):
+        find_target(out)
+    return out

@@ -8,6 +8,7 @@ from trm_arc.data.task import Grid
 from trm_arc.inference.votes import Predictions, tally
 
 LARGEST_ROUND = 64  # views of a test input
+BLOCK = 8  # test inputs that are answered one after another because their canvases are equal
 
 
 def rounds(views: int) -> Iterator[tuple[int, int]]:
@@ -16,6 +17,20 @@ def rounds(views: int) -> Iterator[tuple[int, int]]:
     while begin < views:
         yield begin, min(begin + size, views)
         begin, size = begin + size, min(2 * size, LARGEST_ROUND)
+
+
+def mix_sizes(indices: np.ndarray, cells: np.ndarray, seed: int) -> np.ndarray:
+    """Test inputs in blocks of about equal canvases, which fill batches, but the blocks in a random order: when the time ends
+    within a round, test inputs of all sizes have had their share of it.
+
+    Args:
+        indices: int64 (n,), the test inputs.
+        cells: int64 (test inputs,), the cells of the canvas of each.
+        seed: of the order.
+    """
+    ordered = indices[np.argsort(cells[indices], kind="stable")]
+    blocks = np.array_split(ordered, max(1, -(-len(ordered) // BLOCK)))
+    return np.concatenate([blocks[number] for number in np.random.default_rng(seed).permutation(len(blocks))])
 
 
 class VoteCounter:

@@ -1,12 +1,11 @@
 """One device at work: receives orders from the worker pool, and answers them; see `submission.messages`.
 
-The number of its connection is the program's argument.  When the pool closes the connection, by intent or because its program
-was killed, the worker ends at once, even in the middle of its work.
+Its connection is its standard input.  When the pool closes it, by intent or because its program was killed, the worker ends at
+once, even in the middle of its work; see `submission.child`.
 """
 
 import os
 import queue
-import sys
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -91,8 +90,8 @@ def receive(connection: Connection, messages: "queue.SimpleQueue[bytes]") -> Non
 
 def main() -> None:
     """Process orders until the connection closes."""
-    connection = Connection(int(sys.argv[1]))
-    os.set_inheritable(connection.fileno(), False)  # a program started from here must not keep it open
+    connection = Connection(os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a program started from here must not keep the connection open
     messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(connection, messages), daemon=True).start()
     connection.send_bytes(encode(Started()))

@@ -27,7 +27,7 @@ from submission.messages import (
     encode,
     unpack_predictions,
 )
-from submission.programs import end, list_devices, machine_environment, stderr_tail
+from submission.programs import end, is_stopped, list_devices, machine_environment, stderr_tail
 from submission.reading import tasks_to_json
 from submission.retry_policy import (
     CheckpointLoaded,
@@ -55,6 +55,7 @@ from trm_arc.inference.votes import Predictions
 SLOW_DISK = 20e6  # bytes a second
 STALL = 1.0  # seconds after which a worker that stops in the middle of a message is ended: the pool can do nothing else meanwhile
 LARGEST = 2**30  # bytes of a message
+GROWTH = 4  # how many times larger than all before an item may be
 
 
 class StoppedError(Exception):
@@ -81,6 +82,7 @@ class WorkerProcess:
         self.item: WorkItem | None = None  # that it works on
         self.checkpoint = ""  # that it holds
         self.items_done = 0
+        self.left = math.inf  # seconds that the run had left at its last order
         self.alive = self.is_listening = self.is_ready = False
 
     def start(self, command: Sequence[str], environment: dict[str, str]) -> "WorkerProcess":
@@ -92,21 +94,20 @@ class WorkerProcess:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the worker lives)
         with theirs:
             self.process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
+                command,
+                stdin=theirs,
                 stdout=self.log,
                 stderr=self.log,
                 env=environment,
-                pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         self.started = self.heard = time.monotonic()
         self.alive = True
         return self
 
-    def order(self, item: WorkItem) -> None:
-        """Give the worker something to do."""
-        self.item, self.heard = item, time.monotonic()
+    def order(self, item: WorkItem, left: float = math.inf) -> None:
+        """Give the worker something to do, when the run has so many seconds left."""
+        self.item, self.heard, self.left = item, time.monotonic(), left
         self.outbox.append(encode(Order(item.number, item.checkpoint, item.test_indices, item.views)))
         self.send()
 
@@ -180,6 +181,7 @@ class WorkerPool:
         self.refused: dict[str, str] = {}  # checkpoints, and why
         self.warned: set[str] = set()  # what is logged only once
         self.startup = self.seconds_per_view = 0.0
+        self.measured = 0  # views of the largest item that was timed
 
     def start(self, find_devices: Callable[..., list[str]] = list_devices) -> None:
         """Find the devices, and start a worker on each."""
@@ -230,7 +232,7 @@ class WorkerPool:
                     late = self.deadline.spent - began >= seconds
                     item = self._next_waiting(worker) or (None if late else source(self._item_size()))
                     if item is not None:
-                        worker.order(item)
+                        worker.order(item, self.deadline.left)
             if not any(worker.item for worker in self.workers):
                 return
             readable = wait([worker.connection for worker in self.workers], timeout=0.1)
@@ -269,11 +271,10 @@ class WorkerPool:
         return None
 
     def _item_size(self) -> int:
-        """Views of an item: some seconds of work, less when little time is left."""
-        if not self.seconds_per_view:
-            return 16
+        """Views of an item: some seconds of work, less when little time is left; one at first, as it may take minutes."""
         target = min(20.0, max(0.5, self.deadline.left / 40))
-        return max(1, min(4 * self.settings.inference.batch_size, int(target / self.seconds_per_view)))
+        affordable = target / self.seconds_per_view if self.seconds_per_view else math.inf
+        return max(1, int(min(GROWTH * self.measured, 4 * self.settings.inference.batch_size, affordable)))
 
     def _on_answer(
         self,
@@ -304,11 +305,11 @@ class WorkerPool:
                 done(item, parts)
 
     def _measure(self, worker: WorkerProcess, views: int, seconds: float) -> None:
-        """Keep a moving average of the time that a view takes."""
+        """Keep a moving average of the time that a view takes, from items of the size of the largest so far."""
         if views:
             here = seconds / views
-            if not self.seconds_per_view or worker.items_done == 1:  # a first item warms up
-                self.seconds_per_view = here
+            if worker.items_done == 1 or views > self.measured:  # a first item warms up, and small ones fill no batch
+                self.seconds_per_view, self.measured = here, max(views, self.measured)
             else:
                 self.seconds_per_view += 0.2 * (here - self.seconds_per_view)
             worker.items_done += 1
@@ -326,14 +327,18 @@ class WorkerPool:
             item, silent = worker.item, time.monotonic() - worker.heard
             if worker.has_vanished:
                 self._on_exit(worker)
-            elif item is not None and silent > self._longest_silence(item):
+            elif item is not None and silent > STALL and is_stopped(worker.process):
+                self.log.warn(f"the worker on {worker.slot.device} is stopped: another takes its place")
+                end(worker.process)
+            elif item is not None and silent > self._longest_silence(worker, item):
                 loading = 0.0 if item.checkpoint == worker.checkpoint else reading_seconds(item.checkpoint)
-                if silent > self._longest_silence(item, loading):
+                if silent > self._longest_silence(worker, item, loading):
                     self.log.warn(f"the worker on {worker.slot.device} has been silent for {silent:.0f} s")
                     end(worker.process)
 
-    def _longest_silence(self, item: WorkItem, loading: float = 0.0) -> float:
-        return self.policy.longest_silence(len(item.views), self.seconds_per_view, loading)
+    def _longest_silence(self, worker: WorkerProcess, item: WorkItem, loading: float = 0.0) -> float:
+        left = worker.left if worker.is_ready else math.inf  # its imports would take another worker as long
+        return self.policy.longest_silence(len(item.views), self.seconds_per_view, loading, left)
 
     def _decide(self, event: Event) -> None:
         """Let the retry policy decide, and do what it says."""

@@ -193,6 +193,8 @@ def supervision_step(
     positions: str,
     gate: str,
     damping: float,
+    qk_norm: bool,
+    output_norm: bool,
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
     """One supervision step of the reasoner in plain NumPy, a row at a time.
 
@@ -220,7 +222,7 @@ def supervision_step(
             for layer in range(layers):
                 name = f"networks.{number}.{layer}."
                 block = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
-                h = _block(block, h, heads, angles, gate, prefix, shape)
+                h = _block(block, h, heads, angles, gate, prefix, shape, (qk_norm, output_norm))
             return (1 - damping) * old + damping * h
 
         y_b, z_b = y[b], [part[b] for part in z]
@@ -266,9 +268,10 @@ def _block(
     gate: str,
     prefix: int,
     shape: tuple[int, int],
+    norms: tuple[bool, bool],
 ) -> np.ndarray:
     if "qkv" in block:
-        h = _rms(h + _attention(block, h, heads, angles))
+        h = _rms(h + _attention(block, h, heads, angles, *norms))
     else:
         h = _rms(h.T + _gated(h.T, block["mix_gate_up"], gate) @ block["mix_down"].T).T
     inner = _gated(h, block["gate_up"], gate)
@@ -292,17 +295,21 @@ def _convolve(inner: np.ndarray, kernel: np.ndarray, prefix: int, shape: tuple[i
     return out
 
 
-def _attention(block: dict[str, np.ndarray], h: np.ndarray, heads: int, angles: np.ndarray | None) -> np.ndarray:
+def _attention(
+    block: dict[str, np.ndarray], h: np.ndarray, heads: int, angles: np.ndarray | None, qk_norm: bool, output_norm: bool
+) -> np.ndarray:
     q, k, v = np.split(h @ block["qkv"].T, 3, axis=1)
     size = q.shape[1] // heads
     mixed = []
     for head in range(heads):
         part = slice(head * size, (head + 1) * size)
-        q_h, k_h = _rotate(q[:, part], angles), _rotate(k[:, part], angles)
+        # After the rotation, which keeps lengths: the order does not matter.
+        q_h, k_h = (_rms(r) if qk_norm else r for r in (_rotate(q[:, part], angles), _rotate(k[:, part], angles)))
         scores = q_h @ k_h.T / math.sqrt(size)
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         mixed.append(scores / scores.sum(axis=1, keepdims=True) @ v[:, part])
-    return np.concatenate(mixed, axis=1) @ block["out"].T
+    joined = np.concatenate(mixed, axis=1)
+    return (_rms(joined) if output_norm else joined) @ block["out"].T
 
 
 def _rotate(x: np.ndarray, angles: np.ndarray | None) -> np.ndarray:
@@ -321,6 +328,26 @@ def _rms(h: np.ndarray) -> np.ndarray:
     return h / np.sqrt((h**2).mean(axis=-1, keepdims=True) + 1e-5)
 
 
+def newton_schulz(m: np.ndarray, steps: int = 5) -> np.ndarray:
+    """Muon's iteration on one matrix."""
+    x = m.T if m.shape[0] > m.shape[1] else m
+    x = x / np.sqrt((x**2).sum())
+    for _ in range(steps):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.T if m.shape[0] > m.shape[1] else x
+
+
+def muon(
+    weight: np.ndarray, gradient: np.ndarray, m: np.ndarray, rate: float, beta: float, decay: float, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """One step of Muon with Nesterov momentum on one matrix; returns weight and m."""
+    m = beta * m + (1 - beta) * gradient
+    o = newton_schulz(beta * m + (1 - beta) * gradient, steps)
+    taller = weight.shape[0] / weight.shape[1]
+    return weight - rate * decay * weight - rate * math.sqrt(max(1, taller)) * o, m
+
+
 def normuon(
     weight: np.ndarray,
     gradient: np.ndarray,
@@ -330,19 +357,20 @@ def normuon(
     beta1: float,
     beta2: float,
     decay: float,
+    *,
+    nesterov: bool = False,
+    steps: int = 5,
+    scale: str = "own",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One step of NorMuon on one matrix, as its paper's Algorithm 1; returns weight, m and v."""
+    """One step of NorMuon on one matrix, as its paper's Algorithm 1, or in Muon's scale; returns weight, m and v."""
     m = beta1 * m + (1 - beta1) * gradient
-    x = m.T if m.shape[0] > m.shape[1] else m
-    x = x / np.sqrt((x**2).sum())
-    for _ in range(5):
-        a = x @ x.T
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    o = x.T if m.shape[0] > m.shape[1] else x
+    o = newton_schulz(beta1 * m + (1 - beta1) * gradient if nesterov else m, steps)
     v = beta2 * v + (1 - beta2) * np.array([[np.mean(row**2)] for row in o])
-    o = o / np.sqrt(v)
-    size = 0.2 * rate * math.sqrt(o.size) / np.sqrt((o**2).sum())
-    return weight - rate * decay * weight - size * o, m, v
+    n = o / np.sqrt(v)
+    size = 0.2 * rate * math.sqrt(o.size)
+    if scale == "spectral":
+        size = rate * math.sqrt(max(1, o.shape[0] / o.shape[1])) * np.sqrt((o**2).sum())
+    return weight - rate * decay * weight - size * n / np.sqrt((n**2).sum()), m, v
 
 
 # Boards of one size

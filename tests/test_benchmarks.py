@@ -262,6 +262,17 @@ def test_a_lease_whose_training_fails_says_so(tmp_path: Path) -> None:
     assert Lease(Deadline(600), 30, 0, (sys.executable, "-c", "raise SystemExit(3)")).train([], parcel) == 3
 
 
+def test_a_lease_removes_its_own_pieces_alone(tmp_path: Path) -> None:
+    (tmp_path / "run" / "export").mkdir(parents=True)
+    (tmp_path / "run" / "export" / "piece-0001.safetensors").touch()
+    (tmp_path / "out" / "folder").mkdir(parents=True)
+    for name in ("piece-0002.safetensors", "notes.txt"):
+        (tmp_path / "out" / name).touch()
+    packed = Parcel(tmp_path / "run", tmp_path / "out", 1000).pack()
+    assert packed == [tmp_path / "out" / "piece-0001.safetensors"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["folder", "notes.txt", "piece-0001.safetensors"]
+
+
 def test_a_lease_that_is_cut_off_has_not_been_for_nothing(tmp_path: Path) -> None:
     """What is to be given back lies there from the first checkpoint on; a signal ends the training, too."""
     out = tmp_path / "out"

@@ -5,10 +5,17 @@
 Commands: python -m trm_arc.train, python -m trm_arc.evaluate; and python -m submission for the competition entry.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# How OpenMP's threads wait for one another.  By itself GNU's library spins for milliseconds, and beside one other busy process
+# a training step then takes many times as long (benchmarks/busy.py).  It reads this when torch is loaded, which is later.
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+if not os.environ.keys() & set(WAITING):
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 # Loaded on first access: the rules of puzzles can be used without torch.
 _HOME = {

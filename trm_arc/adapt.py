@@ -24,10 +24,9 @@ from trm_arc.config import PRESET_HELP, RECIPE_HELP, RECIPES, load_preset
 from trm_arc.data.domains.arc import ARC
 from trm_arc.evaluation.monitor import make_watchers
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.export import load_newest
 from trm_arc.training.adaptation import adaptation_config, require_arc
 from trm_arc.training.build import Built, build_trainer
-from trm_arc.training.run import carry_out
+from trm_arc.training.run import carry_out, load_resumed
 from trm_arc.training.state import init_from, load_state
 
 
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     processes = find_process_group(cpu=find_device(values.device, values.precision).device.type == "cpu")
 
     def build() -> Built:
-        resumed = load_newest(settings.out) if settings.resume else None
+        resumed, damaged = load_resumed(settings, processes)
         base = load_checkpoint(values.checkpoint) if values.checkpoint and resumed is None else None
         if resumed is not None:
             config = resumed.config
@@ -88,7 +87,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
         trainer, tasks, notes = build_trainer(config, values.data_folder, device, processes, options, fitting=True)
         if resumed is not None:
             load_state(trainer, resumed)
-            notes.append(f"resumed at step {trainer.step}")
+            notes += [*damaged, f"resumed at step {trainer.step}"]
         elif base is not None:
             init_from(trainer, base, from_zero=values.start == "zero")
             notes.append(f"adapting {base.where}, step {base.step}, by the recipe {values.recipe}")
@@ -96,14 +95,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
             notes.append(f"from scratch, by the preset {values.preset} and the recipe {values.recipe}")
         return trainer, tasks, notes
 
-    watchers = partial(
-        make_watchers,
-        settings=settings,
-        views=values.evaluate_views,
-        pool_votes=values.pool_votes,
-        tensorboard=values.tensorboard,
-    )
-    carry_out(settings, processes, build, watchers)
+    carry_out(settings, processes, build, make_watchers)
     return 0
 
 

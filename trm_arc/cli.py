@@ -1,7 +1,6 @@
 """Shared by all command lines: flags for settings, errors as one sentence, exit code 2."""
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,10 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import PRECISIONS, Device, find_device, is_out_of_memory
 from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.durations import parse_duration, parse_size
-from trm_arc.common.errors import InputError, OwnError, require_least
+from trm_arc.common.errors import InputError, OwnError, did_you_mean, require_least
+from trm_arc.common.output import make_output_printable
+from trm_arc.common.paths import user_path
+from trm_arc.common.streams import guard_streams, report_lost_output
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -51,7 +53,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage."""
-        raise InputError(f"{message}; see `{self.prog} --help`")
+        raise InputError(f"{printable(message, 400)}; see `{self.prog} --help`")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; renamed flags are also accepted under their old names.
@@ -67,12 +69,23 @@ class Parser(argparse.ArgumentParser):
         values, unknown = self.parse_known_args(arguments)
         if unknown:
             self._refuse(unknown[0], known)
+        flags = {action.dest: flag for flag, action in known.items()}
+        for name, value in vars(values).items():
+            setattr(values, name, _complete(value, flags.get(name, name)))
         return values
 
     def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
-        near = difflib.get_close_matches(flag, list(known), 1, 0.6) if flag.startswith("-") else []
-        advice = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
-        raise InputError(f"no such flag; {advice}", flag=flag)
+        near = did_you_mean(flag, known) if flag.startswith("-") else ""
+        raise InputError(f"no such flag{near or f'; see `{self.prog} --help`'}", flag=flag)
+
+
+def _complete(value: Any, flag: str) -> Any:
+    """The value of a flag with `~` replaced in paths; whole numbers that no array can hold are refused."""
+    if isinstance(value, list):
+        return [_complete(one, flag) for one in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InputError(f"must be below 2**63, got {printable(str(value), 40)}", flag=flag)
+    return user_path(value) if isinstance(value, Path) else value
 
 
 def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
@@ -209,11 +222,16 @@ def add_data_flag(parser: argparse.ArgumentParser) -> None:
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command and exit with its code; for wrong user input, print one sentence and exit with 2.
 
+    What cannot be printed is lost, and does not end the command; see `require_printed` for those whose result is printed.
+
     Args:
         main: takes the arguments, returns the exit code.
     """
+    guard_streams()
+    make_output_printable()
     try:
         code = main(sys.argv[1:])
+        report_lost_output()
         if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
@@ -231,9 +249,13 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             raise  # a bug, which needs its traceback
         print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
-    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python prints an error when it exits
+    except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141
+    except OSError as error:  # such as a folder that this user may not search
+        if error.filename is None:
+            raise
+        print(f"{_prefix()}error: {printable(f'{error.filename}: cannot be accessed ({error.strerror})')}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
@@ -278,6 +300,11 @@ def parse_train_flags(arguments: Sequence[str]) -> argparse.Namespace:
     named.add_argument("--preset", default=DEFAULT_PRESET)
     preset = named.parse_known_args(arguments)[0].preset
     return make_train_parser(preset).parse(arguments)
+
+
+def train_folder(values: argparse.Namespace) -> Path:
+    """The folder of the run that the flags of `trm_arc.train` name."""
+    return values.out or RUNS / Path(values.preset or DEFAULT_PRESET).stem
 
 
 def add_run_flags(parser: Parser) -> None:
@@ -339,6 +366,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     if export_size:
         check_piece_size(export_size)
     by_steps = values.save_every.isdecimal()
+    if by_steps and len(values.save_every) > 18:
+        raise InputError(f"must be below 10**18 steps, got {printable(values.save_every, 40)}", flag="--save-every")
     if by_steps:
         require_least("save_every", int(values.save_every))
     loop = LoopConfig(
@@ -350,8 +379,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         deadline=Deadline(limit) if started is None else Deadline(limit, started),
         fit=values.fit or (fit and limit is not None),
     )
-    resume, overwrite, dry_run = values.resume, values.overwrite, values.dry_run
-    return RunConfig(out=out, resume=resume, overwrite=overwrite, dry_run=dry_run, export_size=export_size, loop=loop)
+    same = ("resume", "overwrite", "dry_run", "evaluate_views", "pool_votes", "tensorboard")
+    return RunConfig(out=out, export_size=export_size, loop=loop, **{name: getattr(values, name) for name in same})
 
 
 def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:

@@ -8,12 +8,13 @@ from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
-from trm_arc.common.text import wants_colour
+from trm_arc.common.output import print_styled
+from trm_arc.common.text import printable, wants_colour
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.saving import save_results
+from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
 from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
@@ -36,7 +37,7 @@ def make_parser() -> Parser:
         "--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, instead of refusing"
     )
     parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out broken tasks, or rows that are not puzzles")
     add_view_flags(parser, None)
     add_refinement_flags(parser)
     parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, answer, score."""
     values = make_parser().parse(arguments)
     config = chosen_inference(values)
-    require_least("pool_checkpoints", values.pool_checkpoints)
+    for name in ("views", "pool_checkpoints"):
+        require_least(name, getattr(values, name))
     named = values.checkpoint or [newest_checkpoint(RUNS)]
     ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
     checkpoint, run_folder = ensemble.first, run_of(named[0])
@@ -64,30 +66,34 @@ def main(arguments: Sequence[str]) -> int:
     processes = find_process_group(cpu=device.device.type == "cpu")
     if processes.is_main:
         check_writable(out, RESULT_FILES)
-        print(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}")
+        refuse_foreign(out)
+        print(printable(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}"))
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
         print(f"device: {device.reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if results is not None:
-        if values.show:
-            print(f"\n{show_answers(results, wants_colour())}\n")
         save(results, out)
+        if values.show:
+            print_styled(f"\n{show_answers(results, wants_colour())}\n")
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
 
 
 def save(results: Results, out: Path) -> None:
-    """Print the scores, and write the files of an evaluation into a folder without those of an earlier one."""
+    """Write the files of an evaluation into a folder without those of an earlier one, then print the scores."""
     scores, table = None, "no solutions are known, so there is no score"
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        print(f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average")
-    print(table)
-    print(save_results(out, results, scores))
-    remove_pictures(out / PICTURES)
+        table = f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average\n{table}"
+    try:
+        written = save_results(out, results, scores)
+        remove_pictures(out / PICTURES)
+    finally:  # the scores are told even if nothing can be written
+        print(table)
+    print(written)
 
 
 def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:
@@ -97,7 +103,7 @@ def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkp
         write_report(out / REPORT_FILE, subject)
         print("\n".join(filter(None, (subject.note, f"wrote {out / REPORT_FILE}: open it in a browser"))))
     except InputError as error:
-        print(f"no report: {error}")
+        print(printable(f"no report: {error}"))
 
 
 if __name__ == "__main__":

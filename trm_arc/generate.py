@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from trm_arc.cli import Parser, run
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
+from trm_arc.common.streams import make_progress_bar
+from trm_arc.common.text import is_terminal
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import GENERATED_NAMES, domain_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles
@@ -38,9 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, generate, write."""
     values = make_parser().parse(arguments)
     require_least("count", values.count)
-    require_least("seed", values.seed, 0)
-    if values.seed >= 2**63:
-        raise InputError(f"must be below 2**63, got {values.seed}", flag="--seed")
+    require_least("seed", values.seed, 0, 63)
     domain, easy = domain_of_set(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if others:
         raise InputError(f"{others[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
-    with tqdm(total=values.count, unit="puzzle", disable=not sys.stderr.isatty()) as bar:
+    with make_progress_bar(values.count, "puzzle", shown=is_terminal(sys.stderr)) as bar:
         made = domain.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(values.kind, domain, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from trm_arc.cli import Parser, add_data_flag, run
 from trm_arc.common.errors import InputError
+from trm_arc.common.output import print_styled
+from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder
+from trm_arc.data.puzzle_text import mark_puzzles
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.select import select_results
 from trm_arc.report.drawing import draw_puzzle, draw_task, fill, head, show_answers
@@ -32,7 +35,7 @@ def make_parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, find, show."""
-    values = make_parser().parse(arguments)
+    values = make_parser().parse(mark_puzzles(arguments))
     if values.solutions and not values.data and not any(text.lower().endswith(".json") for text in values.tasks):
         raise InputError("needs a challenges file; name it with --data", flag="--solutions")
     results = find_results(values.run_folder) if values.run_folder else None
@@ -42,8 +45,8 @@ def main(arguments: Sequence[str]) -> int:
         answers = results and select_results(results, match.tasks)
         missing = f"{values.run_folder} has no answer for it." if results and not answers else ""
         shown.append(format_match(match, answers, (match.note, missing), colour=colour))
-    print("\n\n".join(shown), flush=True)
-    return 0
+    print_styled("\n\n".join(shown))
+    return require_printed()
 
 
 def format_match(match: Match, results: Results | None, notes: Sequence[str], *, colour: bool) -> str:

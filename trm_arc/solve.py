@@ -8,8 +8,10 @@ import numpy as np
 from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference, run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.output import print_styled
+from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
-from trm_arc.data.puzzle_text import read_puzzle
+from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.votes import tally
 from trm_arc.model.checkpoint import newest_checkpoint
@@ -24,7 +26,10 @@ def make_parser() -> Parser:
         description="Answer one Sudoku or maze with a checkpoint, and check the answer against the rules.",
         usage="%(prog)s PUZZLE [options]",
     )
-    puzzle = "Sudoku in one line, with . or 0 for blanks; or a text file with a Sudoku or a maze of # and blanks, S and G"
+    puzzle = (
+        "Sudoku in one line or several, with . 0 * _ x or - for blanks, as a table or a list; or a text file with a Sudoku or a "
+        "maze of # and blanks, S and G"
+    )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
     parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0 if the answer is right, 1 if it is not.
     """
-    values = make_parser().parse(arguments)
+    values = make_parser().parse(mark_puzzles(arguments))
     config = chosen_inference(values)
     require_least("views", values.views)
     if values.show_steps and (values.views > 1 or values.patience):
@@ -58,8 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         predictor.callback = drawer.draw_step
     views = np.arange(min(values.views, int(predictor.view_counts[0])))
     ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.domain)[0]
-    print(drawer.draw_answer(ranked[0], len(views)))
-    return 0 if puzzles.domain.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1
+    print_styled(drawer.draw_answer(ranked[0], len(views)))
+    return require_printed(0 if puzzles.domain.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1)
 
 
 if __name__ == "__main__":

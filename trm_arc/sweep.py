@@ -8,7 +8,9 @@ from trm_arc.cli import RUNS, Parser, add_machine_flags, run
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.text import printable
 from trm_arc.evaluation.loading import load_tests
+from trm_arc.evaluation.saving import refuse_foreign
 from trm_arc.evaluation.sweeping import Sweep, SweepConfig
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.model.checkpoint import newest_checkpoint, run_of
@@ -68,8 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     puzzles = check_not_trained_on(checkpoint, puzzles, drop=False)
     folder = values.out or run_of(path)
     check_writable(folder, (RESULT, *PICTURES))
+    refuse_foreign(folder, (RESULT, *PICTURES), RESULT, "points")
     device = find_device(values.device, values.precision)
-    print(f"{path}, step {checkpoint.step}: {puzzles.describe()}\ndevice: {device.reason}")
+    print(printable(f"{path}, step {checkpoint.step}: {puzzles.describe()}"), f"device: {device.reason}", sep="\n")
     points = Sweep(checkpoint, puzzles, device).run(config)
     document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]

@@ -1,4 +1,4 @@
-"""Official checkpoints, those of the original public code: python -m trm_arc.upstream FILE --config F --out DIR
+"""Official checkpoints, those of the original public code: python -m trm_arc.upstream FILE|FOLDER --out DIR
 
 The command writes float32.  From Python, `load_official` and `to_official` are exact: the same numbers under other names.
 """
@@ -10,20 +10,28 @@ import numpy as np
 import torch
 
 from augment import Window
-from trm_arc.cli import Parser, add_data_flag, run
+from trm_arc.cli import RUNS, Parser, add_data_flag, run
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import RESULT_FILES, exclusive
+from trm_arc.common.files import exclusive
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.leakage import trained_hashes
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
-from trm_arc.model.checkpoint import Checkpoint, Metadata, list_checkpoints, save_checkpoint
-from trm_arc.model.official import TABLE, read_official, read_settings
+from trm_arc.model.checkpoint import Checkpoint, Metadata, save_checkpoint
+from trm_arc.model.official import (
+    IDENTIFIERS_FILE,
+    SETTINGS_FILES,
+    TABLE,
+    find_checkpoint,
+    find_settings,
+    read_official,
+    read_settings,
+)
 from trm_arc.model.official_embeddings import domain_of_model, mean_embedding, puzzle_embedding, select_embeddings
 from trm_arc.model.official_mapping import build_reasoner, load_official, official_training, to_official
-from trm_arc.training.run_folder import prepare_folder
+from trm_arc.training.run_folder import list_stale, prepare_folder
 
 __all__ = ["load_official", "main", "to_official"]
 _DEFAULT_DATA = {"arc": TrainingConfig().evaluation_data, "sudoku-9x9": "sudoku-extreme", "maze-30x30": "maze-hard"}
@@ -33,17 +41,19 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.upstream",
-        usage="%(prog)s FILE --config F --out DIR [options]",
+        usage="%(prog)s FILE|FOLDER [options]",
         description="Convert a checkpoint of the original TRM or HRM code to one of this kit, for evaluate and submission.",
     )
     flag = parser.add_argument
-    flag("file", type=Path, metavar="FILE", help="the checkpoint (torch.save or safetensors); only its tensors are read")
-    flag("--config", type=Path, required=True, metavar="F", help="its architecture settings or all_config.yaml (YAML or JSON)")
-    flag("--out", type=Path, required=True, metavar="DIR", help="folder for the converted checkpoint")
+    what = "the checkpoint (torch.save or safetensors), or a folder with only one; only its tensors are read"
+    flag("file", type=Path, metavar="FILE|FOLDER", help=what)
+    beside = f"(YAML or JSON; default: {' or '.join(SETTINGS_FILES)} beside it)"
+    flag("--config", type=Path, metavar="F", help=f"its architecture settings, or those of its whole run {beside}")
+    flag("--out", type=Path, default=RUNS / "original", metavar="DIR", help="folder for the converted checkpoint")
     flag("--overwrite", action="store_true", help="replace the checkpoints in --out")
     rows = "keep the rows that --identifiers names, and refuse a table of another size; or keep the mean of all rows"
     flag("--task-embeddings", choices=("refuse", "mean"), default="refuse", help=rows)
-    flag("--identifiers", type=Path, metavar="JSON", help="the identifiers.json of its training: the task of each row")
+    flag("--identifiers", type=Path, metavar="JSON", help="the task of each row (default: that of a FOLDER, if any)")
     defaults = ", ".join(_DEFAULT_DATA.values())
     kept = f"tasks whose embeddings to keep, and to answer by default (default: {defaults}, by the board)"
     flag("--evaluation-data", metavar="SET", help=kept)
@@ -55,10 +65,13 @@ def make_parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Read, convert, save."""
     values = make_parser().parse(arguments)
-    tensors, settings = read_official(values.file), read_settings(values.config)
-    reasoner = build_reasoner(tensors, settings, str(values.file))
+    file = find_checkpoint(values.file)
+    config_file = values.config or find_settings(file)
+    tensors, settings = read_official(file), read_settings(config_file)
+    reasoner = build_reasoner(tensors, settings, str(file))
+    settings.integer("halt_max_steps")  # how many steps an answer takes
     if (table := tensors.get(TABLE)) is None:
-        raise InputError(f"{TABLE} is missing: without task embeddings there is nothing to evaluate", file=values.file)
+        raise InputError(f"{TABLE} is missing: without task embeddings there is nothing to evaluate", file=file)
     domain = domain_of_model(reasoner.config)
     data, evaluation_data = values.data or "", values.evaluation_data or _DEFAULT_DATA.get(domain.name, domain.name)
     training = official_training(settings, TrainingConfig()) | {"data": data, "evaluation_data": evaluation_data}
@@ -77,7 +90,9 @@ def main(arguments: Sequence[str]) -> int:
             note = rows.tasks[0][0]
         else:
             stated = settings.values.get("num_puzzle_identifiers", len(table))
-            rows = select_embeddings(table, stated, values.identifiers, tasks, values.file)
+            listed = file.with_name(IDENTIFIERS_FILE)
+            identifiers = values.identifiers or (listed if values.file.is_dir() and listed.is_file() else None)
+            rows = select_embeddings(table, stated, identifiers, tasks, file)
             note = f"{len(rows.vectors)} task embeddings, of {len(rows.tasks)} of {len(tasks)} tasks of {tasks.name}"
         own = {name for name, _ in rows.tasks}
         trained = trained_hashes(load_listed(data, values.data_folder), [task for task in tasks if task.id in own])
@@ -88,10 +103,10 @@ def main(arguments: Sequence[str]) -> int:
     board = Window(config.model.board_rows, config.model.board_columns)
     metadata = Metadata(windows=[board], precision=precision, domain=domain.name)
     prepare_folder(values.out, overwrite=values.overwrite)
-    stale = [*list_checkpoints(values.out), *(values.out / name for name in RESULT_FILES)]
+    stale = list_stale(values.out) if values.overwrite else []
     with exclusive(values.out):
         target = save_checkpoint(values.out, Checkpoint(config, 0, rows.tasks, parts, metadata, str(values.out)), 1, stale)
-    print(f"{reasoner}\n  {note}")
+    print(f"{file}, {config_file.name}\n{reasoner}\n  {note}")
     if not data:
         print("its training data is not known (--data), so evaluate cannot detect answers that it was trained on")
     print(f"wrote {target}")

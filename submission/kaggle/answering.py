@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from submission.bundle import find_damage
 from submission.kaggle.inputs import Inputs
+from submission.manifest import find_damage
 from submission.reading import write_guesses
 from submission.run_log import say
 from submission.settings import Settings, submission_file
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.paths import user_path
+from trm_arc.common.text import printable
 from trm_arc.training.adaptation import require_arc
 
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set in the scored run alone
@@ -51,9 +53,9 @@ def begin(inputs: Inputs, challenges: str | None, out: Path) -> Notebook:
     Raises:
         InputError: no competition is attached, or the file cannot be written and this is not the scored run.
     """
-    test = Path(challenges) if challenges else inputs.find_test()
+    test, why = (user_path(challenges), "named by --challenges") if challenges else inputs.choose_test()
     scored, out, tasks = is_scored(), submission_file(out), 0
-    say(f"{'the scored run' if scored else 'an interactive session'}: {test}")
+    say(f"{'the scored run' if scored else 'an interactive session'}: {test} ({why})")
     try:
         tasks = write_guesses(test, out)
     except InputError as error:
@@ -84,9 +86,12 @@ def find_model(notebook: Notebook, settings: Settings) -> Settings:
 def attached_checkpoints(inputs: Inputs) -> list[Path]:
     """The checkpoints of all bundles, with a line on each bundle, and a warning on what is damaged: others may be usable."""
     checkpoints = []
+    for error in inputs.find_unreadable():
+        say(f"WARNING: {error}: this bundle is left out", sys.stderr)
     for bundle in inputs.find_bundles():
         checkpoints += bundle.checkpoints
-        say(f"bundle: {bundle.folder}, {len(bundle.checkpoints)} checkpoints, made by trm_arc {bundle.manifest['kit']}")
+        kit = printable(bundle.manifest["kit"])
+        say(f"bundle: {bundle.folder}, {len(bundle.checkpoints)} checkpoints, made by trm_arc {kit}")
         for fault in find_damage(bundle.folder, bundle.manifest):
             say(f"WARNING: {bundle.folder}: {fault}", sys.stderr)
     return checkpoints

@@ -14,6 +14,7 @@ from submission.run_log import say
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
+from trm_arc.common.folders import new_folder
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.model.checkpoint import EXPORT, list_checkpoints
 
@@ -45,10 +46,11 @@ def pretrain(options: PretrainingOptions, deadline: Deadline, inputs: Inputs) ->
     flags = [*options.flags, "--out", str(options.out)]
     if options.find_run and bring_run(options.out, inputs):
         flags.append("--resume")
-    bundles = [bundle.folder / DATA for bundle in inputs.find_bundles() if (bundle.folder / DATA).is_dir()]
+    bundles = [bundle for bundle in inputs.find_bundles() if (bundle.folder / DATA).is_dir()]
     if bundles and options.find_data and not os.environ.get(DATA_VARIABLE):
-        flags += ["--data-folder", str(bundles[-1])]
-        print(f"data: {bundles[-1]}")
+        folder = max(bundles, key=lambda bundle: bundle.made).folder / DATA
+        flags += ["--data-folder", str(folder)]
+        print(f"data: {folder}" + (f", of the newest of {len(bundles)} bundles" if len(bundles) > 1 else ""))
     program = training_program(list_devices(options.device, min(120.0, deadline.left / 4), warn=say))
     return _show_run([sys.executable, *program, *flags, "--time-limit", f"{max(1.0, deadline.left):.0f}s"])
 
@@ -70,7 +72,8 @@ def _show_run(command: list[str]) -> int:
     while True:
         try:
             for part in iter(program.stdout.read1, b""):
-                os.write(1, part)
+                sys.stdout.buffer.write(part)
+                sys.stdout.flush()
             return program.wait()
         except KeyboardInterrupt:
             continue  # training gets it, too, and saves before it ends
@@ -92,13 +95,12 @@ def bring_run(out: Path, inputs: Inputs) -> bool:
     def left_out(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if name.startswith(("checkpoint-", ".")) and name not in newest and Path(folder) == run]
 
-    part = out.absolute().with_name(f".writing-{out.name}")  # a partial copy must not be continued
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(run, part, ignore=left_out, copy_function=shutil.copyfile)
-        part.rename(out)
+        with new_folder(out.absolute()) as part:  # a partial copy must not be continued
+            shutil.copytree(run, part, ignore=left_out, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            if out.exists():
+                out.rmdir()  # which refuses a folder that holds something
     except (OSError, shutil.Error) as error:
-        shutil.rmtree(part, ignore_errors=True)
         problem = f"cannot be copied to {out} ({error}); free space, or name another --out"
         raise InputError(problem, file=run) from None
     return True

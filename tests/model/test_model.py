@@ -71,6 +71,9 @@ SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns":
         {"convolution": 5, "gate": "norm-swiglu", "mixer": "mlp", "positions": "none"},
         {"damping": 0.7, "states": 2},
         {"transform_tokens": True, "prefix": 14},
+        {"qk_norm": True},
+        {"output_norm": True, "gate": "norm-swiglu"},
+        {"qk_norm": True, "output_norm": True, "positions": "rotary-2d", "layers": 1},
     ],
 )
 @pytest.mark.parametrize("window", [(5, 5), (4, 3)])
@@ -90,7 +93,7 @@ def test_equals_plain_numpy(changes: dict, window: tuple[int, int]) -> None:
         second = reasoner(first.state, tokens, vectors, transforms)
     y, z = state.y.numpy(), [part.numpy() for part in state.z]
     weights = {name: t.detach().numpy() for name, t in reasoner.state_dict().items()}
-    same = ("heads", "cycles", "latent_steps", "prefix", "positions", "gate", "damping")
+    same = ("heads", "cycles", "latent_steps", "prefix", "positions", "gate", "damping", "qk_norm", "output_norm")
     settings = {name: getattr(config, name) for name in same}
     for output in (first, second):
         y, z, logits, halting = naive.supervision_step(
@@ -160,6 +163,26 @@ def test_transform_tokens_tell_the_symmetry_and_the_palette() -> None:
     assert not torch.allclose(logits(0, plain), logits(0, swapped))
 
 
+def test_a_norm_of_queries_and_keys_bounds_the_logits_of_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the weights are, no logit exceeds the root of a head's width; without the norm they grow with them."""
+    largest: list[float] = []
+
+    def watched(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        largest.append(float((query @ key.mT).detach().abs().max()) / query.shape[-1] ** 0.5)
+        return attend(query, key, value)
+
+    monkeypatch.setattr("trm_arc.model.reasoner.attend", watched)
+    bound = (SMALL["width"] / SMALL["heads"]) ** 0.5
+    for qk_norm in (False, True):
+        reasoner = Reasoner(ModelConfig(**SMALL, qk_norm=qk_norm), torch.Generator().manual_seed(0)).double()
+        with torch.no_grad():
+            reasoner.networks[0][0].qkv.mul_(10)
+        largest.clear()
+        state = reasoner.start(1, 5, 5, torch.float64)
+        reasoner(state, torch.ones(1, 5, 5), torch.zeros(1, 16, dtype=torch.float64), torch.zeros(1, 11))
+        assert (max(largest) <= bound) == qk_norm
+
+
 def test_initialisation_is_lecun_and_seeded() -> None:
     first, second, third = (Reasoner(ModelConfig(), torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     for (name, a), (_, b), (_, c) in zip(*(r.state_dict().items() for r in (first, second, third)), strict=True):
@@ -218,6 +241,10 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"latent_steps": 0}, says("states-a-latent-step-changes")),
         ({"latent_steps": 0, "states": 0, "networks": 2}, says("networks-the-first-of")),
         ({"latents": 2, "noise": 0.1}, says("noise-the-best-latent")),
+        ({"mixer": "mlp", "positions": "none", "qk_norm": True}, says("qk-norm-is-for")),
+        ({"mixer": "mlp", "positions": "none", "output_norm": True}, says("output-norm-is-for")),
+        ({"latents": 2, "states": 0, "carry_best": True}, says("carry-best-without-scratch")),
+        ({"latents": 2, "states": 0, "shared_start": True}, says("shared-start-without-scratch")),
     ],
 )
 def test_config_refuses(settings: dict, message: str) -> None:

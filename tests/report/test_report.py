@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers import make_puzzles, make_tasks, messages
 from trm_arc.common.device import find_device
+from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import join_puzzles
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluate import write_page
@@ -322,9 +323,8 @@ def test_a_run_without_an_evaluation_has_its_curves(opened: Callable, tmp_path: 
     (tmp_path / "metrics.jsonl").write_bytes(orjson.dumps({"step": 5, "seconds": 1.0, "loss": 1.0}))
     code, _, error = command("report", tmp_path)
     assert code == 0, error
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
-        f"curves-{axis}.{kind}" for axis in ("steps", "time") for kind in ("png", "svg")
-    ]
+    names = [f"curves-{axis}.{kind}" for axis in ("steps", "time") for kind in ("png", "svg")]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [*names, "pictures.json"]
     page = opened((tmp_path / "report.html").read_text(encoding="utf-8"), 360)
     assert page.locator("figure.curves:visible").count() == 1
     assert page.locator("nav a").all_inner_texts() == ["Training"]
@@ -394,7 +394,7 @@ def test_no_name_injects_markup(opened: Callable, tmp_path: Path) -> None:
     assert shown(page) == [name for name in names if "script" in name]
     handlers = "all => all.filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"
     assert page.eval_on_selector_all("*", handlers) == 0
-    assert all(re.fullmatch(r"trace-[\w-]+\.(svg|png|gif)", path.name) for path in (tmp_path / "pictures").iterdir())
+    assert all(re.fullmatch(r"trace-[\w-]+\.(svg|png|gif)", path.name) for path in (tmp_path / "pictures").glob("*.*g*"))
 
 
 def test_a_foreign_script_would_not_run(opened: Callable, page_text: str) -> None:
@@ -436,10 +436,29 @@ def test_some_solutions_alone_are_counted(opened: Callable, results: Results) ->
 def test_pictures_of_a_former_report_go_and_nothing_else(results: Results, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     (folder / "trace-folder.svg").mkdir(parents=True)
-    for name in ("trace-old.gif", "curves-steps.png", "trace-notes.txt", "mine.png"):
+    for name in ("trace-old.gif", "curves-steps.png", "trace-notes.txt", "mine.png", "trace-mine.png"):
         (folder / name).touch()
+    listed = ["trace-old.gif", "curves-steps.png", "mine.png", "../report.html"]  # the last two have no name of a picture
+    (folder / "pictures.json").write_text(json.dumps({"pictures": listed}))
+    (tmp_path / "report.html").touch()
     write_report(tmp_path / "report.html", Subject("x", tmp_path, results, traces=form(results, [])), pictures=folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["mine.png", "trace-folder.svg", "trace-notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "mine.png",
+        "trace-folder.svg",
+        "trace-mine.png",
+        "trace-notes.txt",
+    ]
+
+
+def test_pictures_of_others_are_not_replaced(results: Results, tmp_path: Path) -> None:
+    subject, folder = Subject("x", tmp_path, results, traces=form(results, [results.tasks.names[0]])), tmp_path / "pictures"
+    written = write_report(tmp_path / "report.html", subject, pictures=folder)
+    assert write_report(tmp_path / "report.html", subject, pictures=folder) == written, "its own are"
+    (tmp_path / "report.html").unlink()
+    (folder / "pictures.json").unlink()
+    with pytest.raises(InputError) as caught:
+        write_report(tmp_path / "report.html", subject, pictures=folder)
+    assert caught.value.file == folder
 
 
 def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

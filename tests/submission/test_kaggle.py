@@ -3,6 +3,8 @@
 import importlib.metadata
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from submission.bundle import bundle as make_bundle
 from submission.kaggle.answering import RERUN
 from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import bring_run, training_program
+from submission.manifest import find_damage, read_manifest
 from submission.reading import write_guesses
 from submission.settings import Settings
 from tests.helpers import ROOT, SETTINGS, make_tasks, messages, to_document, write_kaggle
@@ -80,7 +83,13 @@ def attach_competition(folder: Path) -> Path:
 def test_a_bundle_tells_all_of_its_files(bundle: Path, base: Path, command: Callable) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
-    assert there == {*manifest["files"], "manifest.json", "dataset-metadata.json"}
+    assert there == {
+        *manifest["files"],
+        "manifest.json",
+        "dataset-metadata.json",
+        "kernel-metadata.json",
+        "kaggle_submission.ipynb",
+    }
     assert manifest["wheel"] == f"trm_arc-{trm_arc.__version__}-py3-none-any.whl"
     assert manifest["versions"]["torch"] == importlib.metadata.version("torch")  # without the build behind a "+"
     (checkpoint,) = manifest["checkpoints"]
@@ -103,9 +112,33 @@ def test_named_sets_are_found_again_by_name(tmp_path: Path) -> None:
         assert len(sources.load_tasks(name, tmp_path / "b" / "data")) == len(sources.load_tasks(name))
 
 
-def test_damage_is_found(bundle: Path, tmp_path: Path, command: Callable) -> None:
-    damaged = tmp_path / "bundle"
-    shutil.copytree(bundle, damaged)
+def test_the_notebook_can_be_pushed(bundle: Path, tmp_path: Path) -> None:
+    """Kaggle's client derives the end of `id` from the title, and turns the internet on where nothing is said of it."""
+    assert (bundle / "kaggle_submission.ipynb").read_bytes() == (NOTEBOOKS / "kaggle_submission.ipynb").read_bytes()
+    kernel = json.loads((bundle / "kernel-metadata.json").read_text())
+    assert kernel["id"] == f"me/{kernel['title'].replace(' ', '-')}"
+    assert 5 <= len(kernel["title"]) <= 50
+    assert (bundle / kernel["code_file"]).is_file()
+    assert (kernel["language"], kernel["kernel_type"], kernel["machine_shape"]) == ("python", "notebook", "NvidiaL4")
+    assert (kernel["enable_gpu"], kernel["enable_internet"], kernel["is_private"]) == (True, False, True)
+    assert (kernel["dataset_sources"], kernel["competition_sources"]) == (["me/trm-arc"], ["arc-prize-2026-arc-agi-2"])
+    write_kaggle(tmp_path, make_tasks(2, 1), "own")
+    options = BundleOptions(
+        out=tmp_path / "b", data=[str(tmp_path / "own_challenges.json")], competition="arc-prize-2027", machine="NvidiaTeslaT4"
+    )
+    assert make_bundle(options, lambda folder: "none.whl") == 0
+    kernel = json.loads((tmp_path / "b" / "kernel-metadata.json").read_text())
+    assert (kernel["id"], kernel["code_file"]) == ("INSERT_USER_HERE/trm-arc-pretraining", "kaggle_pretrain.ipynb")
+    assert (kernel["competition_sources"], kernel["machine_shape"]) == (["arc-prize-2027"], "NvidiaTeslaT4")
+
+
+@pytest.fixture
+def damaged(bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle, to be damaged."""
+    return Path(shutil.copytree(bundle, tmp_path / "bundle"))
+
+
+def test_damage_is_found(damaged: Path, command: Callable) -> None:
     tensors = next(damaged.rglob("tensors.safetensors"))
     data = bytearray(tensors.read_bytes())
     data[-1] ^= 1
@@ -113,21 +146,103 @@ def test_damage_is_found(bundle: Path, tmp_path: Path, command: Callable) -> Non
     wheel = next(damaged.glob("*.whl"))
     wheel.write_bytes(wheel.read_bytes()[:100])
     (damaged / "data" / "train_solutions.json").unlink()
-    (damaged / "stranger").write_text("")
+    (damaged / "kaggle_submission.ipynb").write_text("changed by its user")
     code, out, _ = command("submission", "verify", "--bundle", damaged)
     assert code == 1
-    for words in (says("its-size-is-right"), says("100-bytes-not"), "train_solutions.json: missing", "stranger"):
+    for words in (says("its-size-is-right"), says("100-bytes-not"), "train_solutions.json: missing", says("three-faults")):
         assert words in out
-    manifest = json.loads((damaged / "manifest.json").read_text())
-    for wrong, words in (
-        ({}, says("not-the-manifest-of")),
-        (manifest | {"checkpoints": [7]}, "damaged"),
-        (manifest | {"files": {"../../key": {}}}, "damaged"),
-        (manifest | {"version": 99}, says("of-another-version")),
-    ):
-        (damaged / "manifest.json").write_text(json.dumps(wrong))
-        code, _, error = command("submission", "verify", "--bundle", damaged)
-        assert (code, words in error) == (2, True)
+
+
+STRANGERS: dict[str, Callable[[Path], object]] = {
+    "a wheel": lambda folder: (folder / "trm_arc-9.0-py3-none-any.whl").write_text(""),
+    "a hidden file": lambda folder: (folder / "models" / ".hidden").write_text(""),
+    "a name that moves the cursor": lambda folder: (folder / "\x1b[2J").write_text(""),
+    "a name that is not UTF-8": lambda folder: Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).write_text(""),
+    "an empty folder": lambda folder: (folder / "more").mkdir(),
+    "a folder of files": lambda folder: shutil.copytree(folder / "models", folder / "more"),
+    "a link to a file": lambda folder: (folder / "link").symlink_to("manifest.json"),
+    "a link to a folder": lambda folder: (folder / "models" / "link").symlink_to("/"),
+    "a link to nothing": lambda folder: (folder / "link").symlink_to("nothing"),
+    "a pipe": lambda folder: os.mkfifo(folder / "pipe"),
+    "a pipe in place of a listed file": lambda folder: replace_by(folder / "data" / "train_challenges.json", os.mkfifo),
+    "a pipe in place of the notebook": lambda folder: replace_by(folder / "kaggle_submission.ipynb", os.mkfifo),
+    "a link in place of a listed file": lambda folder: replace_by(
+        folder / "data" / "train_challenges.json", lambda path: path.symlink_to("train_solutions.json")
+    ),
+    "a folder in place of a listed file": lambda folder: replace_by(folder / "data" / "train_challenges.json", os.mkdir),
+    "a link in place of a folder": lambda folder: (
+        (folder / "data").rename(folder.parent / "data"),
+        (folder / "data").symlink_to("../data"),
+    ),
+}
+
+
+def replace_by(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_the_manifest_does_not_list_is_refused(kind: str, damaged: Path, command: Callable) -> None:
+    STRANGERS[kind](damaged)
+    code, out, _ = command("submission", "verify", "--bundle", damaged)
+    assert code == 1
+    assert all(line.isprintable() for line in out.splitlines())
+    assert find_damage(damaged, read_manifest(damaged))
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> dict:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("submission.manifest.fingerprint", refuse)
+    assert len(find_damage(damaged, read_manifest(damaged))) == len(read_manifest(damaged)["files"])
+
+
+ENTRY = {"bytes": 0, "sha256": "0" * 64}
+MANIFESTS: dict[str, Callable[[dict], dict]] = (
+    {
+        "another version": lambda good: good | {"version": 99},
+        "a version that is a truth value": lambda good: good | {"version": True},
+        "no files": lambda good: good | {"files": {}},
+        "a wheel without entry": lambda good: good | {"wheel": "trm_arc-9.0-py3-none-any.whl"},
+        "a wheel that is none": lambda good: good | {"wheel": next(name for name in good["files"] if name.startswith("models"))},
+        "a checkpoint without entries": lambda good: good | {"checkpoints": [{"path": "models/other"}]},
+        "a checkpoint without path": lambda good: good | {"checkpoints": [{}]},
+        "a checkpoint that is a number": lambda good: good | {"checkpoints": [7]},
+        "a checkpoint with a NUL": lambda good: good | {"checkpoints": [{"path": "a\0b"}]},
+        "a time that is none": lambda good: good | {"made": 7},
+    }
+    | {
+        f"a file named {name!r}": lambda good, name=name: good | {"files": good["files"] | {name: ENTRY}}
+        for name in ("a\0b", "../../key", "/etc/passwd", "a//b", "./a", "a/", "", ".", "..", "a/../b")
+    }
+    | {
+        f"an entry {entry}": lambda good, entry=entry: good | {"files": good["files"] | {"a": entry}}
+        for entry in (7, None, {}, {"bytes": 0}, ENTRY | {"bytes": True}, ENTRY | {"bytes": "0"}, ENTRY | {"sha256": "0"})
+    }
+)
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_a_manifest_that_cannot_be_right_is_refused(kind: str, damaged: Path, command: Callable) -> None:
+    path = damaged / "manifest.json"
+    path.write_text(json.dumps(MANIFESTS[kind](json.loads(path.read_text()))))
+    code, _, error = command("submission", "verify", "--bundle", damaged)
+    assert (code, command.refused.file) == (2, path)
+    assert says("of-another-version") in error
+    assert error.rstrip("\n").isprintable()
+
+
+def test_a_manifest_of_others_is_refused(tmp_path: Path, command: Callable) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text("{}")
+    code, _, error = command("submission", "verify", "--bundle", tmp_path)
+    assert (code, says("not-the-manifest-of") in error) == (2, True)
+    path.unlink()
+    os.mkfifo(path)
+    code, _, error = command("submission", "verify", "--bundle", tmp_path)
+    assert (code, command.refused.file) == (2, path)
 
 
 def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path, command: Callable, monkeypatch) -> None:
@@ -140,6 +255,8 @@ def test_a_bundle_is_whole_or_not_there(bundle: Path, base: Path, tmp_path: Path
         (("--out", tmp_path / "new", "--data", "nothing"), says("nothing-no-such-file")),
         (("--out", tmp_path / "new", "--id", "me"), says("user-slug-is-needed")),
         (("--out", tmp_path / "new", "--title", "short"), says("6-to-50-characters")),
+        (("--out", tmp_path / "new", "--competition", "https://kaggle.com/c/x"), says("last-part-of-its-address")),
+        (("--out", tmp_path / "new", "--machine", "4 x L4"), says("name-of-a-machine")),
     ):
         code, _, error = command("submission", "bundle", *flags)
         assert code == 2
@@ -216,13 +333,78 @@ def test_what_lies_there_twice_by_links_counts_once(bundle: Path, inputs: Path) 
     assert [found.folder.name for found in Inputs(inputs).find_bundles()] == ["a-model"]
 
 
+def attach_test(folder: Path, name: str, tasks: int = 2, *, sample: bool = False) -> None:
+    write_kaggle(folder, make_tasks(tasks, 9, name), "arc-agi_test")
+    if sample:
+        (folder / "sample_submission.json").write_text("{}")
+
+
+SLUG = "arc-prize-2026-arc-agi-2"
+
+
+@pytest.mark.parametrize(
+    ("competition", "copy", "why"),
+    [
+        (f"competitions/{SLUG}", "zebra", "it lies below competitions/"),
+        (f"competitions/{SLUG}", "arc-prize-2099", "it lies below competitions/"),
+        (f"competitions/{SLUG}", f"datasets/me/{SLUG}", "it lies below competitions/"),
+        ("competitions/arc", f"datasets/competitions/{SLUG}", "it lies below competitions/"),
+        (SLUG, "my-arc-copy", "it lies in a folder called arc-prize-*"),
+        (SLUG, "zebra", "it lies in a folder called arc-prize-*"),
+        (SLUG, "datasets/me/my-arc-copy", "it lies in a folder called arc-prize-*"),
+        (SLUG, "datasets/me/zebra/deep", "it lies in a folder called arc-prize-*"),
+        (SLUG, "datasets/zoe/arc-prize-2026-arc-agi-2", "it does not lie below datasets/, models/ or notebooks/"),
+        (SLUG, "datasets/zoe/arc-prize-2099", "it does not lie below datasets/, models/ or notebooks/"),
+        (SLUG, "notebooks/zoe/arc-prize-2099", "it does not lie below datasets/, models/ or notebooks/"),
+        ("arc", "zebra", "sample_submission.json lies beside it"),
+        (SLUG, "arc-prize-2025", "sample_submission.json lies beside it"),
+        (SLUG, "arc-prize-zebra", "sample_submission.json lies beside it"),
+        ("datasets/organiser/arc", "datasets/zoe/zebra", "sample_submission.json lies beside it"),
+    ],
+)
+def test_the_competitions_own_file_is_taken(competition: str, copy: str, why: str, inputs: Path) -> None:
+    """Not the one that sorts last or first, whatever the copy's size and age."""
+    attach_test(inputs / competition, "ours", sample=True)
+    attach_test(inputs / copy, "copy", tasks=5)
+    chosen, said = Inputs(inputs).choose_test()
+    assert chosen == inputs / competition / "arc-agi_test_challenges.json"
+    assert said == f"{why}, unlike {inputs / copy / 'arc-agi_test_challenges.json'}"
+
+
 def test_the_latest_competition_is_taken(inputs: Path) -> None:
     with pytest.raises(InputError, match=says("no-arc-agi-test")):
         Inputs(inputs).find_test()
-    for year in (2025, 2026, 2024):
-        attach_competition(inputs / f"competitions/arc-prize-{year}")
-    attach_competition(inputs / "zebra")  # someone's copy
-    assert Inputs(inputs).find_test().parent.name == "arc-prize-2026"
+    for year in ("2025", "2026-arc-agi-2", "2024"):
+        attach_test(inputs / f"competitions/arc-prize-{year}", "x", sample=True)
+    attach_test(inputs / "zebra", "copy", sample=True)
+    chosen, said = Inputs(inputs).choose_test()
+    assert chosen.parent.name == "arc-prize-2026-arc-agi-2"
+    assert said.startswith("it is of the latest year, unlike ")
+
+
+def test_files_that_nothing_tells_apart_are_told(inputs: Path) -> None:
+    """The one with the most tasks is taken: the hidden ones are more than the public ones.  Of two, the newer."""
+    attach_test(inputs / "one", "x", tasks=4)
+    attach_test(inputs / "two", "y", tasks=3)
+    chosen, said = Inputs(inputs).choose_test()
+    assert chosen.parent.name == "one"
+    assert said.startswith("WARNING: ")
+    assert str(inputs / "two") in said
+    attach_test(inputs / "two", "y", tasks=4)
+    for name, moment in (("one", 2000), ("two", 1000)):
+        os.utime(inputs / name / "arc-agi_test_challenges.json", (moment, moment))
+    assert Inputs(inputs).find_test().parent.name == "one"
+
+
+def test_only_files_are_found(inputs: Path) -> None:
+    """Opening a pipe would wait for ever."""
+    attach_test(inputs / "zebra", "x")
+    for name, make in (("competitions/arc-prize-2026", os.mkfifo), ("arc-prize-2026", os.mkdir)):
+        (inputs / name).mkdir(parents=True)
+        make(inputs / name / "arc-agi_test_challenges.json")
+    os.mkfifo(inputs / "manifest.json")
+    assert Inputs(inputs).choose_test() == (inputs / "zebra" / "arc-agi_test_challenges.json", "no other is attached")
+    assert Inputs(inputs).find_bundles() == []
 
 
 # --- the two kinds of run
@@ -321,6 +503,33 @@ def test_a_damaged_bundle_is_told_and_used(
     assert kaggle() == 0
     assert says("0-bytes-not") in capsys.readouterr().err
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_an_invalid_manifest_does_not_end_the_scored_run(
+    kind: str, bundle: Path, inputs: Path, kaggle: Callable, asked: list, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    for name in ("a", "b"):
+        shutil.copytree(bundle, inputs / name)
+    path = inputs / "a" / "manifest.json"
+    path.write_text(json.dumps(MANIFESTS[kind](json.loads(path.read_text()))))
+    monkeypatch.setenv(RERUN, "1")
+    assert kaggle() == 0
+    assert asked[0].settings.checkpoints == tuple((inputs / "b").glob("models/*/checkpoint-*"))
+    assert f"WARNING: {path}: damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_strangers_in_a_bundle_do_not_end_the_scored_run(
+    kind: str, bundle: Path, inputs: Path, kaggle: Callable, asked: list, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    attach_competition(inputs / COMPETITION)
+    STRANGERS[kind](Path(shutil.copytree(bundle, inputs / "a")))
+    monkeypatch.setenv(RERUN, "1")
+    assert kaggle() == 0
+    assert len(asked) == 1
+    assert f"WARNING: {inputs / 'a'}: " in capsys.readouterr().err
 
 
 def test_the_scored_run_leaves_guesses_before_all_else(
@@ -439,6 +648,19 @@ def test_the_run_that_got_furthest_is_brought(base: Path, bundle: Path, inputs: 
     assert (out / "mark").exists()
 
 
+def test_a_run_is_not_brought_over_other_files(base: Path, inputs: Path) -> None:
+    shutil.copytree(base, inputs / "session")
+    out = Path("runs/here")
+    out.mkdir(parents=True)
+    (out / "thesis.txt").touch()
+    with pytest.raises(InputError) as caught:
+        bring_run(out, Inputs(inputs))
+    assert caught.value.file == inputs / "session"
+    assert [path.name for path in Path("runs").rglob("*")] == ["here", "thesis.txt"]
+    (out / "thesis.txt").unlink()
+    assert bring_run(out, Inputs(inputs)), "an empty folder is filled"
+
+
 def test_several_devices_train_under_accelerate() -> None:
     assert training_program(["cuda:0"]) == ["-m", "trm_arc.train"]
     program = training_program(["cuda:0", "cuda:1"])
@@ -549,11 +771,50 @@ def needs_no_network(offline: list[str]) -> None:
         pytest.skip("passed, but with a network: `unshare -rn` is not permitted here")
 
 
+@pytest.mark.parametrize("name", ["kaggle_submission", "kaggle_pretrain"])
+def test_notebooks_install_what_the_manifest_names(name: str, bundle: Path, inputs: Path, command: Callable) -> None:
+    """Of several bundles the newest kit's, then the one made last; no other wheel, and none with another hash."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    (cell,) = ["".join(cell["source"]) for cell in cells if "pip install" in "".join(cell["source"])]
+    code, install = cell.split("\n!python -m ")
+    own = json.loads((bundle / "manifest.json").read_text())
+    for place, change in {
+        "z": {"kit": "0.0.9", "made": "2099-01-01"},
+        "y": {"made": "2026-01-01"},
+        "a": {"kit": "0.10.0", "made": "2001-01-01"},
+        "b b/deep": {"kit": "0.10.0", "made": "2002-01-01"},
+        "c": {"kit": "0.9.0"},
+    }.items():
+        shutil.copytree(bundle, inputs / place)
+        (inputs / place / "manifest.json").write_text(json.dumps(own | change))
+        (inputs / place / "trm_arc-9.9-py3-none-any.whl").write_text("")
+    (inputs / "others").mkdir()
+    (inputs / "others" / "manifest.json").write_text("no JSON")
+    (inputs / "others" / "trm_arc-99.0-py3-none-any.whl").write_text("")
+    (inputs / "pipe").mkdir()
+    os.mkfifo(inputs / "pipe" / "manifest.json")
+    found = {"inputs": str(inputs)}
+    exec(code, found)
+    assert (found["folder"], found["wheel"]) == (inputs / "b b" / "deep", own["wheel"])
+    assert found["sha256"] == own["files"][own["wheel"]]["sha256"]
+    command_line = re.sub("{(.*?)}", lambda match: str(eval(match[1], found)), install)
+    dry = [*shlex.split(command_line), "--dry-run"]
+    assert subprocess.run([sys.executable, "-m", *dry], check=False, capture_output=True).returncode == 0
+    (found["folder"] / found["wheel"]).write_bytes((found["folder"] / found["wheel"]).read_bytes() + b" ")
+    done = subprocess.run([sys.executable, "-m", *dry], check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert says("do-not-match-the-hashes") in done.stderr
+    found = {"inputs": str(inputs / "others")}
+    with pytest.raises(AssertionError, match=says("no-bundle-below")):
+        exec(code, found)
+
+
 @pytest.mark.usefixtures("needs_no_network")
 @pytest.mark.parametrize("scored", [False, True])
 def test_the_submission_notebook(scored: bool, execute: Callable, bundle: Path, inputs: Path, python: Path) -> None:
     attach_competition(inputs / COMPETITION)
     shutil.copytree(bundle, inputs / "datasets" / "me" / "bundle")
+    (inputs / "datasets" / "me" / "trm_arc-99.0-py3-none-any.whl").write_text("")  # no bundle, so not installed
     flags = "--views 2 --device cpu"
     settings = {"time_limit": "40s", "rehearsal": "30s", "recipe": "none", "flags": flags, "inputs": str(inputs)}
     text = execute("kaggle_submission.ipynb", settings, **({RERUN: "1"} if scored else {}))

@@ -150,6 +150,13 @@ def test_patience_grows_with_the_work(views: int, pace: float, loading: float, e
     assert RetryPolicy(["cpu"], patience=10.0).longest_silence(views, pace, loading) == expected
 
 
+def test_silence_leaves_time_for_another_worker() -> None:
+    policy = RetryPolicy(["cpu"])
+    assert policy.longest_silence(1, 0.0, left=30.0) == 15.0
+    assert policy.longest_silence(64, 1.0, 500.0, left=60.0) == 30.0
+    assert policy.longest_silence(1, 0.0, left=3600.0) == 120.0
+
+
 class Run:
     """A run in which anything may happen, led as the pool leads it; `choose` says what happens next."""
 

@@ -1,6 +1,7 @@
 """The submission's run: whatever goes wrong, a valid submission.json with the best answers so far, within the time."""
 
 import io
+import itertools
 import json
 import os
 import shutil
@@ -16,12 +17,13 @@ import pytest
 
 from submission.messages import pack_predictions, unpack_predictions
 from submission.page import render_page
+from submission.predict import ONLY_GUESSES
 from submission.reading import read_challenges
 from submission.run_log import RunLog, discard_output
 from submission.session import Session
 from submission.settings import ADAPTER as ADAPTATION
 from submission.settings import Settings, find_deadline
-from submission.vote_counter import VoteCounter, is_decided
+from submission.vote_counter import VoteCounter, is_decided, mix_sizes
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, messages, patched, to_document, told, write_kaggle
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
@@ -171,6 +173,28 @@ def test_the_order_of_arrival_plays_no_part() -> None:
         assert np.array_equal(a, b)
 
 
+def test_no_size_waits_for_the_end_of_a_round() -> None:
+    """Every test input once; in any half of the order small and large canvases, neighbours mostly equal."""
+    cells = np.repeat([100, 400, 900], 40)
+    order = mix_sizes(np.arange(5, 120), cells, 3)
+    assert sorted(order) == list(range(5, 120))
+    for half in (order[:57], order[57:]):
+        assert set(cells[half]) == {100, 400, 900}
+    assert np.mean(np.diff(cells[order]) == 0) > 0.8
+    assert len(mix_sizes(np.arange(0), cells, 0)) == 0
+
+
+def test_reading_takes_a_share_of_the_time(challenges: Path) -> None:
+    seconds = itertools.count(0.0, 10.0)
+    read = read_challenges(str(challenges), None, Deadline(30.0, 0.0, lambda: next(seconds)))
+    assert len(read.tasks) == 0
+    assert read.counts == {"eval00": 1, "eval01": 2, "eval02": 1}
+    assert says("too-large-for-this") in read.notes[-1]
+    assert not find_faults(json.loads(read.document([])), read.counts, "these")
+    late = Deadline(10.0, 0.0, lambda: 12.0)  # as on a machine where imports take that long: reading takes no time
+    assert len(read_challenges(str(challenges), None, late).tasks) == 3
+
+
 # --- whole runs
 
 
@@ -236,6 +260,40 @@ def test_longer_limits_hold_too(limit: int, base: Path, challenges: Path, answer
 
 
 # --- faults
+
+
+def test_a_session_without_an_answer_says_so(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
+    """By its exit code and its last line; an odd header of a checkpoint is no reason to write no guesses."""
+    run = shutil.copytree(base, tmp_path / "run")
+    for folder in list_checkpoints(run):
+        header = json.loads((folder / "checkpoint.json").read_text())
+        header["tasks"][0][0] = ["no", "id"]
+        (folder / "checkpoint.json").write_text(json.dumps(header))
+    out = tmp_path / "submission.json"
+    flags = ("--checkpoint", run, "--out", out, "--device", "cpu", "--time-limit", "1m")
+    code, _, error = command("submission", "predict", "--challenges", challenges, *flags)
+    assert code == ONLY_GUESSES
+    assert says("all-of-them-guesses") in error.splitlines()[-1]
+    assert not find_faults(json.loads(out.read_text()), {"eval00": 1, "eval01": 2, "eval02": 1}, "these")
+
+
+def test_a_checkpoint_that_is_deleted_in_mid_run_is_stood_in_for(
+    base: Path, challenges: Path, answer: Callable, tmp_path: Path
+) -> None:
+    run = shutil.copytree(base, tmp_path / "run")
+    deletes = f"import shutil\n{ONCE}def do(self, order):\n    if len(order.views) and order.views.max() > 0 and "
+    deletes += f"once({str(tmp_path / 'deleted')!r}):\n        shutil.rmtree({str(run / 'checkpoint-00000006')!r})\n"
+    deletes += "        os._exit(9)\n    Do(self, order)\nworker.Worker.do = do"
+    _, log = answer(challenges, checkpoints=(run,), views=4, worker=patched(WORKER, deletes))
+    assert says("checkpoint-00000006-cannot-be") in told(log)
+    assert log["result"]["views"] == 16
+
+
+def test_the_end_of_the_interpreter_is_not_waited_for(tmp_path: Path) -> None:
+    """All is written by then, and on a busy machine it can take seconds."""
+    code = "import atexit, runpy, time\natexit.register(time.sleep, 600)\nrunpy.run_module('submission', run_name='__main__')"
+    command = [sys.executable, "-c", code, "check", "--challenges", tmp_path, "--submission", tmp_path]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False).returncode == 2
 
 
 def test_a_worker_that_dies_is_replaced(base: Path, challenges: Path, answer: Callable, tmp_path: Path) -> None:

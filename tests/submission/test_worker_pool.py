@@ -29,7 +29,8 @@ NO_ANSWER = "import time\ntime.sleep(60)"
 STAND_IN = """
 import json, os, sys, time
 from multiprocessing.connection import Connection
-connection = Connection(int(sys.argv[1]))
+connection = Connection(os.dup(0))
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 def say(**line):
     connection.send_bytes(json.dumps(line).encode())
 def hear():
@@ -269,12 +270,36 @@ def test_what_a_worker_prints_is_no_answer(pool: Callable) -> None:
 
 
 def test_a_stopped_worker_holds_up_nobody(pool: Callable, tmp_path: Path) -> None:
-    """It is ended when its patience is over; a second worker does all of the work."""
+    """It is seen to be stopped, whatever the patience with those that work; a second worker does all of the work."""
     made = pool(device="cpu,cpu", work=f"if slots and once({str(tmp_path / 'once')!r}): os.kill(os.getpid(), 19)")
     do(made, loading())
-    made.policy.patience = 3.0
     assert do(made, *views(12, 1)) == whole(12)
+    assert says("is-stopped") in told(made.log.content)
+
+
+def test_a_silent_worker_costs_half_of_the_time_at_most(pool: Callable, tmp_path: Path) -> None:
+    made = pool(work=f"if slots and once({str(tmp_path / 'once')!r}): time.sleep(600)")
+    do(made, loading())
+    made.deadline = Deadline(2.0, 0.0, lambda: 0.0)
+    assert do(made, *views(4)) == whole(4)
     assert says("has-been-silent-for") in told(made.log.content)
+
+
+def test_items_begin_with_one_view_and_grow(pool: Callable) -> None:
+    """One may take longer than the run has; and a small item says little about the time of a view in a large one."""
+    made, sizes, left = pool(), [], views(12, 1) * 40
+    do(made, loading())
+
+    def source(size: int) -> WorkItem | None:
+        sizes.append(size)
+        parts, left[:] = left[:size], left[size:]
+        if not parts:
+            return None
+        indices = np.concatenate([part.test_indices for part in parts])
+        return WorkItem(len(sizes), "a", indices, np.zeros_like(indices))
+
+    made.work(source, lambda item, parts: None)
+    assert sizes[:4] == [1, 4, 16, 64]
 
 
 def test_a_constructor_starts_no_process(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 
 from tests import naive
-from tests.helpers import SMALL, make_tasks, messages, small_trainer
+from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.refinement import refine
+from trm_arc.inference.refinement import refine, seed_of
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
@@ -41,6 +41,9 @@ OPTIONS = {
     "random-start": {"random_start": True},
     "latents": {"latents": 2},
     "mlp": {"mixer": "mlp", "positions": "none", "convolution": 3, "gate": "norm-swiglu"},
+    "qk-norm": {"qk_norm": True, "positions": "rotary-2d"},
+    "output-norm": {"output_norm": True, "gate": "norm-swiglu"},
+    "shared-start": {"shared_start": True, "latents": 2, "random_start": True},
     "multi-z": {"states": 2},
     "hrm": {"networks": 2},
     "direct": {"latent_steps": 0, "states": 0, "cycles": 1},
@@ -99,7 +102,7 @@ def test_gradients_equal_finite_differences(name: str) -> None:
     assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["trm", "multi-z", "hrm", "damping", "convolution"])
+@pytest.mark.parametrize("name", ["trm", "multi-z", "hrm", "damping", "convolution", "qk-norm", "output-norm"])
 def test_truncated_gradient_is_that_of_the_last_cycle_alone(name: str) -> None:
     """Gradient through the last cycle equals full backpropagation of one cycle from where the first one ended."""
     whole, last = tiny(**OPTIONS[name]), tiny(**OPTIONS[name], gradient_calls=-1)
@@ -172,6 +175,13 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
         ({"halting": "q-learning", "halt_steps": 1}, says("halting-with-halt-steps")),
         ({"label_smoothing": 1.0}, says("label-smoothing-must-be")),
         ({"matrix_weight_decay": -1.0}, says("matrix-weight-decay-must")),
+        ({"attention_weight_decay": -0.5}, says("attention-weight-decay-must")),
+        ({"matrix_momentum": 1.0}, says("matrix-momentum-must")),
+        ({"newton_schulz_steps": 0}, says("newton-schulz-steps-must")),
+        ({"matrix_parts": "rows"}, says("matrix-parts-must")),
+        ({"matrix_scale": "rms"}, says("matrix-scale-must")),
+        ({"gradient_clip": -1.0}, says("gradient-clip-must")),
+        ({"decay_shape": "root"}, says("decay-shape-must")),
     ],
 )
 def test_meaningless_settings_are_refused(settings: dict, message: str) -> None:
@@ -190,8 +200,12 @@ def test_our_options_are_off_in_the_published_presets_and_on_in_ours() -> None:
         on[name] |= {"rotary-2d"} if values["positions"] == "rotary-2d" else set()
         on[name] |= {"truncation"} if values["latent_steps"] == 0 and values["gradient_calls"] else set()
         on[name] |= {"halting_loss_weight"} if values["halting_loss_weight"] != 0.5 else set()
-    for name in ("arc1", "arc2", "trm", "trm-mlp", "single-z", "multi-z", "hrm", "direct"):
+    stability = ("qk_norm", "output_norm", "shared_start", "carry_best", "attention_weight_decay", "matrix_momentum")
+    stability += ("normuon_nesterov", "newton_schulz_steps", "matrix_parts", "matrix_scale", "gradient_clip", "decay_shape")
+    for name in ("arc1", "arc2", "trm", "trm-mlp", "single-z", "multi-z", "hrm", "direct", "sudoku-mlp", "maze"):
         assert not on[name], name
+        values = PRESETS[name].values()
+        assert all(values[option] == usual[option] for option in stability), name
     ours = set().union(*(on[name] for name in PRESETS if name.startswith("arc1-")))
     assert ours == {*options, "rotary-2d", "truncation", "halting_loss_weight"}
 
@@ -300,6 +314,43 @@ def test_the_best_latent_of_each_puzzle_is_trained() -> None:
     torch.testing.assert_close(ours, torch.autograd.grad(expected, reasoner.networks[0][0].qkv)[0])
 
 
+def test_all_latents_go_on_from_the_best_answer() -> None:
+    """The y of the latent with the lowest loss for all, each with its own z; loss and gradient are those without."""
+    config, results = TrainingConfig(loss="softmax", batch_size=2), []
+    for changes in ({}, {"carry_best": True}):
+        reasoner = tiny(latents=3, **changes)
+        carry, vectors, start = in_flight(reasoner)
+        loss, after, _ = supervision_step(reasoner, config, carry, vectors, start, torch.zeros(2))
+        results.append((loss, torch.autograd.grad(loss, reasoner.networks[0][0].qkv)[0], *after.state.z))
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+    inputs = spread(reasoner, carry.batch.tokens, vectors.detach(), carry.batch.transforms)
+    every = reasoner(start, *inputs)
+    cells = supervise(every.logits, every.halting, inputs[0], "softmax").cells.view(2, 3)
+    for row in range(2):
+        best = 3 * row + int(cells[row].argmin())
+        for latent in range(3):
+            torch.testing.assert_close(after.state.y[3 * row + latent], every.state.y[best])
+    assert not torch.equal(after.state.z[0][0], after.state.z[0][1])
+
+
+def test_a_shared_start_is_one_answer_for_all_latents() -> None:
+    reasoner = tiny(latents=3, shared_start=True)
+    assert reasoner.y_start.shape == (1, 16)
+    assert reasoner.z_start.shape == (1, 3, 16)
+    state = reasoner.start(2, 4, 4, torch.float64)
+    assert (state.y == reasoner.y_start).all()
+    assert torch.equal(state.z[0][:, 0], reasoner.z_start[0].repeat(2, 1))
+    at_random = tiny(latents=3, shared_start=True, random_start=True)
+    state = at_random.start(2, 4, 4, torch.float64, drawn())
+    assert (state.y == at_random.y_start).all()  # z alone is drawn
+    assert len({float(z) for z in state.z[0][:, 0, 0]}) == 6
+    tokens, vectors, transforms = puzzles()
+    inputs = spread(at_random, tokens, vectors, transforms)
+    logits = at_random(state, *inputs).logits
+    assert not torch.allclose(logits[0], logits[1])
+
+
 def test_a_row_that_halted_restarts_all_its_latents() -> None:
     reasoner = tiny(latents=2)
     carry, vectors, start = in_flight(reasoner)
@@ -325,6 +376,35 @@ def test_the_surest_latent_answers() -> None:
         assert torch.equal(answers[row], output.logits[best].argmax(dim=-1).to(torch.uint8))
 
 
+@pytest.mark.parametrize("patience", [0, 1, 2])
+@pytest.mark.parametrize("rollouts", [1, 2])
+def test_the_surest_answer_is_carried_to_all_latents_at_test_time(patience: int, rollouts: int) -> None:
+    """Step by step: after each, every latent of a rollout continues from the surest one's y; with patience they end together."""
+    reasoner = tiny(latents=3, carry_best=True, random_start=True, shared_start=True)
+    inputs, config = puzzles(2), InferenceConfig(steps=5, patience=patience, rollouts=rollouts, noise=1e-30)
+    answers, sure, steps = refine(reasoner, *inputs, config, torch.float64, range(2))
+    for row in range(2):
+        found = []
+        for number in range(rollouts):
+            seed = row if number == 0 else seed_of(row, number, 0)
+            state, before, unchanged = reasoner.start(1, 4, 4, torch.float64, drawn(seed)), None, torch.zeros(3)
+            taken = 0
+            while taken < 5 and not (patience and bool((unchanged >= patience).all())):
+                taken += 1
+                with torch.no_grad():
+                    output = reasoner(state, *(part[row : row + 1].repeat_interleave(3, dim=0) for part in inputs))
+                best = int(output.halting[:, 0].argmax())
+                state = State(output.state.y[[best] * 3], output.state.z)
+                now = output.logits.argmax(dim=-1)
+                same = torch.zeros(3, dtype=bool) if before is None else (now == before).flatten(1).all(dim=1)
+                before, unchanged = now, torch.where(same, unchanged + 1, 0)
+            found.append((float(output.halting[best, 0]), now[best], taken))
+        surest = max(found, key=lambda one: one[0])
+        assert float(sure[row]) == pytest.approx(torch.tensor(surest[0]).sigmoid().item())
+        assert torch.equal(answers[row].long(), surest[1])
+        assert int(steps[row]) == 3 * sum(one[2] for one in found)
+
+
 # --- what training hands on
 
 
@@ -338,6 +418,10 @@ EVERY_OPTION = {
     "random_start": {"random_start": True},
     "latents": {"latents": 2},
     "q-learning": {"halting": "q-learning"},
+    "qk_norm": {"qk_norm": True},
+    "output_norm": {"output_norm": True},
+    "gradient_clip": {"gradient_clip": 0.01},
+    "decay_shape": {"decay_share": 1.0, "decay_shape": "cosine"},
 }
 
 
@@ -528,6 +612,8 @@ COMPILER = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor th
         {"halting": "q-learning", "networks": 2, "gradient_calls": 2},
         {"convolution": 3, "latent_steps": 0, "states": 0, "gradient_calls": 1, "transform_tokens": True, "prefix": 12},
         {"random_start": True, "damping": 0.9, "loss": "softmax"},
+        {"qk_norm": True, "output_norm": True, "gradient_clip": 0.1},
+        {"latents": 2, "carry_best": True, "shared_start": True, "random_start": True},
     ],
 )
 def test_it_compiles_without_breaks_and_once(changes: dict, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,6 +661,7 @@ def test_a_compiled_trainer_compiles(tmp_path: Path) -> None:
     saved = save_state(trainer, tmp_path, keep=1)
     assert load_checkpoint(saved).metadata.compile_mode == STEP
     header = saved / "checkpoint.json"
+    edit_header(saved)
     as_written = header.read_text()
     assert '"compile_mode": "step"' in as_written
     header.write_text(as_written.replace('"compile_mode": "step"', '"compiled": true'))  # the first checkpoints had no other way

@@ -82,7 +82,8 @@ def assert_close(first: Path, second: Path) -> None:
 def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None:
     """The same weights, task embeddings and active samples, in float64; and a run moves between one process and two."""
     flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float64", "--steps", 8, "--save-every", 4, "--keep", 9]
-    flags += ["--noise", 0.1, "--random-start"]
+    flags += ["--noise", 0.1, "--random-start", "--qk-norm", "--output-norm", "--matrix-optimizer", "normuon"]
+    flags += ["--matrix-parts", "all", "--gradient-clip", 0.05, "--decay-share", 1, "--decay-shape", "cosine"]
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(*flags, "--out", one))
     text = finish(start(*flags, "--out", two, processes=2))
@@ -109,7 +110,17 @@ def test_two_processes_answer_as_one_does(data: list[str], tmp_path: Path) -> No
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("changes", [{}, {"noise": 0.3, "random_start": True}, {"noise": 0.3, "halting": "q-learning"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"noise": 0.3, "random_start": True},
+        {"noise": 0.3, "halting": "q-learning"},
+        {"qk_norm": True, "output_norm": True, "gradient_clip": 0.05},
+        {"gradient_clip": 0.05, "matrix_optimizer": "muon", "matrix_parts": "heads", "halting_loss_weight": 0.0},
+        {"latents": 2, "carry_best": True, "shared_start": True, "random_start": True},
+    ],
+)
 def test_pieces_of_a_batch_add_up_to_it(changes: dict, tmp_path: Path) -> None:
     config = SMALL.override(changes)
     whole, pieces = (small_trainer(config, dtype=torch.float64, options=Options(accumulation=n)) for n in (1, 4))

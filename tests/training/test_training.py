@@ -17,7 +17,8 @@ from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import prepare_examples, sample_plans
 from trm_arc.data.puzzle_sources import domain_of_data, fit_to_data
-from trm_arc.data.sources import join_tasks, load_tasks
+from trm_arc.data.sources import load_tasks
+from trm_arc.data.task_files import join_tasks
 from trm_arc.inference.answer import find_view_embeddings
 from trm_arc.model import checkpoint as checkpoints
 from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
@@ -31,7 +32,7 @@ from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
 
 from tests import naive  # isort: skip
-from tests.helpers import CPU, SMALL, assert_identical, everything, small_trainer
+from tests.helpers import CPU, SMALL, assert_identical, edit_header, everything, small_trainer
 
 says = messages(__name__)
 
@@ -238,6 +239,28 @@ def test_hidden_outputs_change_nothing(tmp_path: Path) -> None:
         {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
         {"states": 2, "ema": 0.0},
         {"transform_tokens": True, "prefix": 12},
+        {
+            "qk_norm": True,
+            "output_norm": True,
+            "gradient_clip": 0.1,
+            "decay_share": 1.0,
+            "decay_shape": "cosine",
+            "matrix_optimizer": "normuon",
+            "matrix_parts": "all",
+            "matrix_scale": "spectral",
+            "normuon_nesterov": True,
+            "attention_weight_decay": 0.01,
+        },
+        {
+            "latents": 2,
+            "random_start": True,
+            "shared_start": True,
+            "carry_best": True,
+            "matrix_optimizer": "muon",
+            "matrix_parts": "heads",
+            "matrix_momentum": 0.6,
+            "newton_schulz_steps": 3,
+        },
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -375,8 +398,7 @@ def test_an_interrupted_write_loses_nothing(saved: Path, tmp_path: Path, monkeyp
 def test_damaged_and_strange_checkpoints_are_refused(saved: Path, tmp_path: Path) -> None:
     def broken(name: str, **changes: object) -> Path:
         target = copied(saved, tmp_path / name)
-        header = json.loads((target / "checkpoint.json").read_text())
-        (target / "checkpoint.json").write_text(json.dumps(header | changes))
+        edit_header(target, **changes)
         return target
 
     cut = copied(saved, tmp_path / "cut")
@@ -444,8 +466,7 @@ def test_damaged_tensors_are_refused(damage: str, saved: Path, tmp_path: Path) -
     tensors = load_file(target / "tensors.safetensors")
     TENSOR_DAMAGE[damage](tensors)
     save_file(tensors, target / "tensors.safetensors")
-    header = json.loads((target / "checkpoint.json").read_text())
-    (target / "checkpoint.json").write_text(json.dumps(header | {"tensors": len(tensors)}))
+    edit_header(target, tensors=len(tensors))
     with pytest.raises(InputError, match=r"damaged.*is damaged"):
         use(target)
     use(saved)
@@ -454,8 +475,7 @@ def test_damaged_tensors_are_refused(damage: str, saved: Path, tmp_path: Path) -
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in HEADER_DAMAGE.items() for value in values])
 def test_damaged_headers_are_refused(field: str, value: object, saved: Path, tmp_path: Path) -> None:
     target = copied(saved, tmp_path / "damaged")
-    header = json.loads((target / "checkpoint.json").read_text())
-    (target / "checkpoint.json").write_text(json.dumps(header | {field: value}))
+    header = edit_header(target, **{field: value})
     with pytest.raises(InputError, match="damaged"):
         use(target)
     del header[field]

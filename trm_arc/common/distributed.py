@@ -4,15 +4,22 @@ Nothing is wrapped: a step sums gradients over the processes itself, so that the
 """
 
 import os
+import sys
+import threading
+import time
+from functools import cache
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
 from torch import Tensor
+from torch.distributed import TCPStore
 
 from trm_arc.common.errors import InputError
 
 _HALF = (torch.bfloat16, torch.float16)
+SILENCE = 300.0  # seconds without a sign of life after which a process is given up: the others would wait for it for ever
+BEAT = 2.0  # seconds between signs of life
 
 
 class ProcessGroup:
@@ -76,4 +83,39 @@ def find_process_group(*, cpu: bool) -> ProcessGroup:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessGroup()
     state = PartialState(cpu=cpu)
+    watch_others(state.process_index, state.num_processes)
     return ProcessGroup(state.process_index, state.num_processes)
+
+
+@cache
+def watch_others(rank: int, count: int) -> None:
+    """End this process if another one shows no sign of life for `SILENCE` seconds, as one that was stopped.
+
+    A process that takes long, but runs, is waited for.  Beats are counted, not seconds, so that a pause of the whole machine is
+    no silence.
+    """
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, wait_for_workers=False)
+    beats = [0] * count  # of each process, as last seen; of this one, how often it has looked
+
+    def beat() -> None:
+        while True:
+            store.add(f"trm_arc/alive/{rank}", 1)
+            for other in range(count):
+                if other != rank:
+                    beats[other] = store.add(f"trm_arc/alive/{other}", 0)
+            beats[rank] += 1
+            time.sleep(BEAT)
+
+    def watch() -> None:
+        before, silent = list(beats), [0.0] * count
+        while max(silent) < SILENCE:
+            time.sleep(BEAT)
+            silent = [0.0 if now > then else s + BEAT for now, then, s in zip(beats, before, silent, strict=True)]
+            before = list(beats)
+        lost = 0 if silent[rank] >= SILENCE else silent.index(max(silent))  # process 0 keeps the store of the beats
+        why = f"process {lost} of {count} has shown no sign of life for {SILENCE:.0f} s: it was stopped, or its machine is gone"
+        print(f"process {rank}: error: {why}; end it, and continue with --resume", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    for task in (beat, watch):
+        threading.Thread(target=task, daemon=True).start()

@@ -1,10 +1,12 @@
 """Durations and sizes as a person writes them."""
 
+import math
 import re
 import time
 from datetime import datetime, timedelta
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.text import printable
 
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -21,8 +23,8 @@ def parse_duration(text: str) -> float:
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     else:
         seconds = float(text) if re.fullmatch(r"\d+(?:\.\d+)?", text) else 0.0
-    if seconds <= 0:
-        raise InputError(f"{text!r} is not a duration: write 11h30m, 45m or 90s")
+    if not 0 < seconds < math.inf:
+        raise InputError(f"{printable(text, 40)!r} is not a duration: write 11h30m, 45m or 90s")
     return seconds
 
 
@@ -40,8 +42,8 @@ def seconds_until(moment: str) -> float:
             then += timedelta(days=then <= now)
         else:
             then = datetime.fromisoformat(moment).astimezone()
-    except ValueError:
-        raise InputError(f"{moment!r} is not a time or date: write 17:45 or 2026-11-22T17:45") from None
+    except (ValueError, OverflowError):
+        raise InputError(f"{printable(moment, 40)!r} is not a time or date: write 17:45 or 2026-11-22T17:45") from None
     seconds = then.timestamp() - time.time()
     if seconds <= 0:
         raise InputError(f"{moment}: this time has passed")
@@ -55,10 +57,10 @@ def parse_size(text: str) -> int:
         InputError: not a size, or not above zero.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B|B)", text)
-    size = int(float(match[1]) * _SIZES[match[2]]) if match else 0
-    if size <= 0:
-        raise InputError(f"{text!r} is not a size: write 15MiB or 20MB")
-    return size
+    size = float(match[1]) * _SIZES[match[2]] if match else 0.0
+    if not 1 <= size < math.inf:
+        raise InputError(f"{printable(text, 40)!r} is not a size: write 15MiB or 20MB")
+    return int(size)
 
 
 def show_duration(seconds: float) -> str:

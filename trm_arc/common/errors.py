@@ -1,6 +1,10 @@
 """The errors that a user's mistake raises: a clear sentence, shown without a traceback, exit code 2."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
+
+from trm_arc.common.text import printable
 
 
 class InputError(ValueError):
@@ -28,20 +32,29 @@ class OwnError(InputError):
     """An error that only one of several processes has met, so that this process has to print it."""
 
 
-def require_least(name: str, value: int | None, least: int = 1) -> None:
-    """Raise InputError unless the value of a flag is at least `least`.
+def require_least(name: str, value: int | None, least: int = 1, bits: int = 31) -> None:
+    """Raise InputError unless the value of a flag is at least `least`, and fits the integers of arrays.
 
     Args:
         name: of the value, as a variable or as the flag.
         value: that was given; None where the flag was left out.
         least: the smallest valid value.
+        bits: of a valid value at most.
     """
+    flag = "--" + name.removeprefix("--").replace("_", "-")
     if value is not None and value < least:
-        flag = "--" + name.removeprefix("--").replace("_", "-")
         raise InputError(f"at least {least} is needed, got {value}", flag=flag)
+    if value is not None and value >= 2**bits:
+        raise InputError(f"must be below 2**{bits}, got {value}", flag=flag)
+
+
+def did_you_mean(name: str, known: Iterable[str], count: int = 1) -> str:
+    """The end of a sentence on an unknown name: the nearest known ones, or nothing if none is near."""
+    near = get_close_matches(name, list(known), count)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def shorten(names: list[str], limit: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(names[:limit])
+    """The first few names, control characters escaped, and how many more there are."""
+    listed = ", ".join(map(printable, names[:limit]))
     return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"

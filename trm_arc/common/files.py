@@ -1,35 +1,65 @@
 """Reading JSON with clear errors, and writing files completely or not at all."""
 
+import errno
 import fcntl
+import gc
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
 
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.file_kinds import describe_kind
 
 # What an evaluation leaves in a run's folder.
 PREDICTIONS_FILE, ANSWERS_FILE = "predictions.json", "predictions.csv"
 SCORES_FILE, SUBMISSION_FILE = "metrics.json", "submission.json"
 REPORT_FILE, TRACES_FILE = "report.html", "traces.json"
+LOCK = ".lock"  # in the folder of a run, see `exclusive`
 RESULT_FILES = (PREDICTIONS_FILE, ANSWERS_FILE, SCORES_FILE, SUBMISSION_FILE, REPORT_FILE, TRACES_FILE)
 _KEY = re.compile(rb'"\s*:')
 _DEEPEST = 100  # levels of nested objects and lists; no file of this kit comes near
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)  # of file systems that cannot flush, not of a failed flush
+
+
+def require_regular(path: Path) -> Path:
+    """The path of an input, before it is opened: what is neither a file nor a folder could keep a reader waiting for ever.
+
+    Raises:
+        InputError: it is a pipe, a device or a socket.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):
+        return path  # the reader reports what is missing
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise InputError("is a pipe, a device or a socket; copy its contents into a file, and name that", file=path)
+    return path
 
 
 def read_json(path: Path) -> object:
     """Parse a JSON file (UTF-8, no key twice in one object).
 
     Raises:
-        InputError: the file is missing, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has a duplicate key.
+        InputError: the file is missing, not a regular file, unreadable, empty, not UTF-8, not JSON, nested too deeply, or has
+            a duplicate key.
     """
     try:
-        raw = path.read_bytes()
+        raw = require_regular(path).read_bytes()
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
     except OSError as error:
@@ -41,13 +71,16 @@ def read_json(path: Path) -> object:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON", file=path) from None
+        kind = describe_kind(raw)
+        problem = f"is {kind}" if kind else f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON"
+        raise InputError(problem, file=path) from None
     try:
-        value = orjson.loads(raw)
+        with _without_collection():
+            value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise InputError(
-            f"not valid JSON ({error.msg}, line {error.lineno} column {error.colno}); the file may be truncated", file=path
-        ) from None
+        kind, where = describe_kind(raw), f"line {error.lineno} column {error.colno}"
+        problem = f"is {kind}" if kind else f"not valid JSON ({error.msg}, {where}); the file may be truncated"
+        raise InputError(problem, file=path) from None
     # orjson silently keeps the last of two equal keys.  If there are fewer keys than colons after strings, look closer.
     try:
         keys = _count_keys(value)
@@ -56,6 +89,18 @@ def read_json(path: Path) -> object:
     if keys != len(_KEY.findall(raw)):
         json.loads(raw, object_pairs_hook=lambda pairs: _refuse_duplicates(path, pairs))
     return value
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Do not look for cycles among millions of new lists, which takes longer than to make them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _count_keys(value: object, depth: int = 0) -> int:
@@ -82,50 +127,104 @@ def to_json(value: object, pretty: bool = False) -> bytes:
     return orjson.dumps(value, option=options | orjson.OPT_INDENT_2 if pretty else options)
 
 
+def find_target(path: Path) -> Path:
+    """The file that is written if `path` is named: itself, or the file that it links to.  There may be none yet.
+
+    Raises:
+        InputError: a folder, device, named pipe or socket is there, or what is printed goes there, or it cannot be accessed.
+    """
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+        raise InputError(f"cannot be written ({getattr(error, 'strerror', error)}); name another file", file=path) from None
+    kind = stat.S_IFMT(there.st_mode)
+    if kind != stat.S_IFREG:
+        raise InputError(f"is {_KINDS[kind]}, but a file has to be written there; name another place", file=path)
+    for stream in (1, 2):  # also under the names /dev/stdout and /dev/fd/1
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(stream), there):
+                raise InputError("is the file that output is printed to; name another one", file=path)
+    return Path(os.path.realpath(path))
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name and rename it, so that `path` is the old or the new file, never a part.
 
+    Where `path` is a link, it stays one, and the file that it links to is written.
+
     Raises:
-        InputError: the folder cannot be made or written, or the disk is full; `path` is then as it was.
+        InputError: the folder cannot be made or written, the disk is full, or `path` is there and no file; it is then as it was.
     """
-    temporary = None
+    target = find_target(path)
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        share(Path(temporary))
-        os.replace(temporary, path)
+            _flush(file.fileno())
+        os.replace(temporary, target)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise InputError(f"cannot be written ({error.strerror}); name a writable folder", file=path) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk, where the file system can.
+
+    Raises:
+        OSError: a file could not be flushed, so that it may be incomplete.
+    """
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            _flush(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        if not is_folder:
+            raise
+
+
+def _flush(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def share(path: Path) -> None:
-    """Give a file the permissions of a normally opened one; temporary files can only be read by their owner."""
+    """Give a file the permissions of a normally opened one, where the file system has permissions."""
     mask = os.umask(0)
     os.umask(mask)
-    path.chmod(0o666 & ~mask)
+    with suppress(OSError):
+        path.chmod(0o666 & ~mask)
 
 
-def check_writable(folder: Path, names: tuple[str, ...] = ()) -> None:
-    """Make `folder`, and refuse it if nothing can be written there: before hours of work, not after.
+def check_writable(folder: Path, names: Sequence[str] = ()) -> None:
+    """Make `folder`, and write, replace and remove a file there: before hours of work, not after.
 
     Raises:
-        InputError: the folder cannot be made or written, or one of the names is a folder already.
+        InputError: the folder cannot be made or written, or something that is no file has one of the names.
     """
+    trial = folder / f".writing-trial-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for _ in range(2):
+            write_atomic(trial, b"trial")
+        trial.unlink()
+    except InputError as error:
+        raise InputError(error.problem, file=folder) from None
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror}); name another folder", file=folder) from None
     for name in names:
-        if (folder / name).is_dir():
-            raise InputError("is a folder, but a file has to be written there; name another place", file=folder / name)
+        find_target(folder / name)
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -148,7 +247,7 @@ def read_lines(path: Path) -> list[object]:
         InputError: the file is there and cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = require_regular(path).read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     values = []
@@ -164,12 +263,25 @@ def read_lines(path: Path) -> list[object]:
 def exclusive(folder: Path) -> Iterator[None]:
     """Lock a folder for one process; the system releases the lock even when the process is killed.
 
+    Where the file system has no locks, that is printed, and nothing is locked.
+
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or its file cannot be opened.
     """
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError("another run is writing here; name another --out, or wait for it", file=folder) from None
+    path = folder / LOCK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        why = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise InputError(f"cannot be locked ({why}); remove it, or name another --out", file=path) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise InputError("another run is writing here; name another --out, or wait for it", file=folder) from None
+    except OSError as error:
+        print(f"note: {folder}: no locks on this disk ({error.strerror}); start no other run there meanwhile", file=sys.stderr)
+    try:
         yield
+    finally:
+        os.close(lock)

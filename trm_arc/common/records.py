@@ -1,6 +1,5 @@
 """Dataclasses from the plain values of a JSON or TOML file: one loader, which checks every value by its type."""
 
-import difflib
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 Parsers = Mapping[Any, Callable[[object], Any]]
@@ -104,8 +103,7 @@ def _parse_record(kind: type, value: object, place: tuple[str, ...], parsers: Pa
     hints, needed = _shape(kind)
     for name in value:
         if name not in hints:
-            near = difflib.get_close_matches(str(name), hints, 1)
-            raise _MismatchError(place, f"{name} is not known" + (f"; did you mean {near[0]}?" if near else ""))
+            raise _MismatchError(place, f"{name} is not known{did_you_mean(str(name), hints)}")
     missing = sorted(needed - value.keys())
     if missing:
         raise _MismatchError(place, f"{', '.join(missing)} is missing")
@@ -154,7 +152,6 @@ _NAMES = {
     float: "a finite number",
     str: "a text",
     type(None): "nothing",
-    None: "nothing",
 }
 
 

@@ -6,11 +6,16 @@ import sys
 from typing import TextIO
 
 
-def wants_colour(stream: TextIO = sys.stdout) -> bool:
-    """Whether to colour: FORCE_COLOR and NO_COLOR decide, else whether `stream` is a terminal."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal; one that is closed is none."""
+    return stream is not None and stream.isatty()
+
+
+def wants_colour(stream: TextIO | None = None) -> bool:
+    """Whether to colour: FORCE_COLOR and NO_COLOR decide, else whether `stream` (None: the standard output) is a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+    return bool(os.environ.get("FORCE_COLOR")) or (is_terminal(stream or sys.stdout) and os.environ.get("TERM") != "dumb")
 
 
 def terminal_width() -> int:
@@ -25,7 +30,8 @@ def printable(text: str, limit: int | None = None) -> str:
         text: untrusted.
         limit: of characters; a longer text is cut in the middle.
     """
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     if limit is None or len(text) <= limit:
         return text
     tail = (limit - 1) // 2

@@ -9,7 +9,6 @@
 A recipe changes the settings that a model was trained with, whatever they are, so it extends nothing.
 """
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -17,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trm_arc.common.errors import InputError
-from trm_arc.common.files import write_atomic
+from trm_arc.common.errors import InputError, did_you_mean
+from trm_arc.common.files import require_regular, write_atomic
+from trm_arc.common.paths import user_path
 from trm_arc.common.records import load_record
 from trm_arc.config.old_names import with_new_names
 from trm_arc.config.settings import SECTIONS, Config, settings
@@ -105,6 +105,7 @@ def _load(path: Path, children: Sequence[Path]) -> Config:
 
 
 def _read(path: Path) -> _File:
+    require_regular(path)
     try:
         value = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
@@ -119,7 +120,7 @@ def _check_names(names: Iterable[str], section: str, path: Path) -> None:
     sections = {setting.name: setting.section for setting in settings()}
     for name in names:
         if name not in sections:
-            raise InputError(f"{name} is not a setting{_nearest(name, sections)}", file=path, place=section)
+            raise InputError(f"{name} is not a setting{did_you_mean(name, sections)}", file=path, place=section)
         if sections[name] != section:
             raise InputError(f"{name} belongs in [{sections[name]}]", file=path, place=section)
 
@@ -127,18 +128,13 @@ def _check_names(names: Iterable[str], section: str, path: Path) -> None:
 def _find(name: str, child: Path | None = None) -> Path:
     """The file of a preset, by its name or path; `child` is the file that extends it, to which the path is relative."""
     if name.endswith(_ENDING):
-        return child.parent / name if child else Path(name)
+        return child.parent / user_path(name) if child else user_path(name)
     known = {path.stem: path for path in _PRESETS}
     if name not in known:
-        advice = _nearest(name, _PUBLIC) or f"; there are {', '.join(_PUBLIC)}, or a file's path that ends in {_ENDING}"
+        advice = did_you_mean(name, _PUBLIC) or f"; there are {', '.join(_PUBLIC)}, or a file's path that ends in {_ENDING}"
         problem = f"{name} is not a preset{advice}"
         raise InputError(problem, file=child, place="extends") if child else InputError(problem, flag="--preset")
     return known[name]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _order(path: Path) -> tuple[int, str]:

@@ -51,11 +51,15 @@ class ModelConfig:
     board_columns: int = _model(BOARD, "columns of the whole board", _AT_LEAST_1)
     vocabulary: int = _model(12, "number of tokens; for ARC 12: empty, end of grid, and ten colours")
     gate: Literal["swiglu", "norm-swiglu"] = _model("swiglu", "silu(g) u, or sigmoid(g) RMSNorm(g u), which Muon needs")
+    qk_norm: bool = _model(False, "RMS norm of each query and key, so that no attention logit exceeds sqrt(width / heads)")
+    output_norm: bool = _model(False, "RMS norm of the mixed values before attention's output projection")
     convolution: int = _model(0, "side of a depthwise convolution over the board inside the gated MLP (ConvSwiGLU); 0: none")
     states: int = _model(1, "scratch states z besides the answer y (k): 1 is TRM, 6 multi-z, 0 single-z", _AT_LEAST_0)
     networks: int = _model(1, "1: one network updates z and y (TRM); 2: one for each (HRM)")
     latents: int = _model(1, "parallel initial states of a puzzle; the one with the lowest loss is trained", _AT_LEAST_1)
     random_start: bool = _model(False, "draw the initial states of every sample at random; otherwise they are fixed vectors")
+    shared_start: bool = _model(False, "one initial y for all latents, fixed also with random_start; otherwise one for each")
+    carry_best: bool = _model(False, "all latents of a puzzle continue from the best one's y, each with its own z")
     damping: float = _model(1.0, "share of a network call's result in the new state; the rest is the old state; 1: no damping")
     noise: float = _model(0.0, "standard deviation of the noise on the result of every network call in training", _AT_LEAST_0)
     transform_tokens: bool = _model(
@@ -92,6 +96,12 @@ class ModelConfig:
         """Refuse values that are valid alone but contradict each other."""
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
+        for name in ("qk_norm", "output_norm"):
+            if self.mixer == "mlp" and getattr(self, name):
+                raise InputError("is for attention, and the MLP mixer has none: turn it off", flag=name)
+        for name in ("shared_start", "carry_best"):
+            if self.states == 0 and getattr(self, name):
+                raise InputError("without scratch states z all latents would be the same: use --states 1 or more", flag=name)
         if self.states > self.latent_steps:
             raise InputError(
                 f"a latent step changes one scratch state, so {self.latent_steps} in a cycle leave some of the "
@@ -144,7 +154,11 @@ class TrainingConfig:
     evaluation_puzzles: int = _data(
         0, "Sudoku and mazes: puzzles to answer; 0: all of a file, or 1,000 generated ones (300 of 4 x 4)", _AT_LEAST_0
     )
-    skip_bad: bool = _data(False, "leave out rows of a file that are not valid puzzles, instead of refusing the file")
+    skip_bad: bool = _data(False, "leave out tasks that are broken, and rows that are not valid puzzles, instead of refusing all")
+    arc_gen: bool = _data(False, "also train on the generated pairs that tasks of --data have under the key arc-gen")
+    generated_pairs: int = _data(
+        20, "generated pairs of a task to train on, drawn by the seed, of its arc-gen or a folder of RE-ARC; 0: all", _AT_LEAST_0
+    )
     smallest: int = _data(0, "keep only so many evaluation tasks, those with the smallest canvas; 0: all", _AT_LEAST_0)
     canvas: Literal["full", "fit", "buckets"] = _data(
         "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"
@@ -164,6 +178,25 @@ class TrainingConfig:
     weight_decay: float = _optimizer(0.1, "decoupled weight decay of the optimizer", _AT_LEAST_0)
     matrix_weight_decay: float = _optimizer(
         0.1, "decoupled weight decay of the matrix optimizer, if it is not the same", _AT_LEAST_0
+    )
+    attention_weight_decay: float = _optimizer(
+        -1.0,
+        "decoupled weight decay of the matrix optimizer for attention's matrices; -1: matrix_weight_decay",
+        (lambda value: value >= 0 or value == -1, "at least 0, or -1"),
+    )
+    matrix_momentum: float = _optimizer(0.95, "decay of the mean gradient in the matrix optimizer", _BELOW_1)
+    normuon_nesterov: bool = _optimizer(False, "Nesterov momentum in NorMuon; Muon always has it")
+    newton_schulz_steps: int = _optimizer(
+        5, "Newton-Schulz steps of the matrix optimizer", (lambda value: 1 <= value <= 20, "from 1 to 20")
+    )
+    matrix_parts: Literal["whole", "heads", "all"] = _optimizer(
+        "whole", "what the matrix optimizer orthogonalises apart: nothing, each head of q, k and v, or these and gate and up"
+    )
+    matrix_scale: Literal["own", "spectral"] = _optimizer(
+        "own", "size of NorMuon's steps: its paper's (rms 0.2 x rate), or Muon's, rate x sqrt(max(1, rows / columns))"
+    )
+    gradient_clip: float = _optimizer(
+        0.0, "largest norm of the gradient of all weights but the task embeddings; 0: no limit", _AT_LEAST_0
     )
     task_embedding_learning_rate: float = _optimizer(1e-2, "learning rate of sign-SGD on the task embeddings", _RATE)
     task_embedding_weight_decay: float = _optimizer(0.1, "decoupled weight decay of the task embeddings", _AT_LEAST_0)
@@ -189,8 +222,9 @@ class TrainingConfig:
     steps: int = _schedule(0, "optimizer steps; 0: as many as the epochs need", _AT_LEAST_0)
     warmup_steps: int = _schedule(2000, "steps over which the learning rates rise linearly", _AT_LEAST_0)
     decay_share: float = _schedule(
-        0.0, "share of the steps, at the end, over which the learning rates fall linearly to 0", _SHARE
+        0.0, "share of the steps, at the end, over which the learning rates fall to 0; 1: from the start", _SHARE
     )
+    decay_shape: Literal["linear", "cosine"] = _schedule("linear", "how the learning rates fall: linearly, or as a half cosine")
     embeddings_first: float = _schedule(0.0, "share of the steps, at the start, in which only the task embeddings learn", _SHARE)
     depth_curriculum: str = _schedule(
         "", "shallower recursion at first: T/n:SHARE, comma-separated; 1/2:0.3 means T 1 and n 2 for the first 30 percent"

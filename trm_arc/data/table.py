@@ -1,4 +1,5 @@
 """Puzzles as CSV, as the public data sets have them: `source,question,answer,rating`, a header and a row for each; .gz, too.
+See `trm_arc.data.table_rows` for what else is read.
 
 A file is read as a stream, some rows at a time, so that millions of rows take no more memory than those that are kept.
 """
@@ -7,9 +8,8 @@ import csv
 import gzip
 import io
 import itertools
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,21 +20,12 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
 from trm_arc.data.domains import domain_by_name, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
+from trm_arc.data.table_rows import CHUNK, Chunk, stream_rows
 
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
 
-CHUNK = 4096  # rows at a time
-_RATINGS = ("rating", "path_moves")  # what a column of difficulties may be called
-
-
-class _Chunk(NamedTuple):
-    """Some rows of a file: the number of the first, from 1, and the columns; answers and ratings may be missing."""
-
-    first: int
-    questions: list[str]
-    answers: list[str] | None
-    ratings: list[str] | None
+_HIGHEST = 999_999_999  # rating
 
 
 class _Puzzles(NamedTuple):
@@ -52,6 +43,7 @@ class BadRows:
 
     def __init__(self, path: Path, *, skip: bool) -> None:
         self.path, self.skip, self.count, self.first = path, skip, 0, ""
+        self.ratings = 0  # that are no whole numbers
 
     def meet(self, row: int, reason: str) -> None:
         """Refuse a row, or count it.
@@ -85,7 +77,7 @@ def read_puzzles(
         InputError: a file that cannot be read, or a row that is not a puzzle, with the reason.
     """
     bad, kept = BadRows(path, skip=skip_bad), None
-    for chunk in _stream(path):
+    for chunk in stream_rows(path):
         domain = domain or _domain_of_rows(path, chunk, bad)
         if domain is None:
             continue
@@ -94,7 +86,10 @@ def read_puzzles(
     if kept is None or not (puzzles := kept.finish()):
         why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
         raise InputError(f"no puzzles here{why}", file=path)
-    note = f"{name}: left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
+    left_out = f"left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
+    rated = f"{bad.ratings} ratings are not whole numbers from 0 to {_HIGHEST:,}; the solver's are used" if bad.ratings else ""
+    note = "; ".join(filter(None, (left_out, rated)))
+    note = f"{name}: {note}" if note else ""
     return PuzzleSet(name, domain, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)
 
 
@@ -105,13 +100,13 @@ def domain_of_file(path: Path) -> "BoardDomain":
         InputError: the file cannot be read, or no row shows the domain.
     """
     bad = BadRows(path, skip=True)
-    for chunk in _stream(path):
+    for chunk in stream_rows(path):
         if (domain := _domain_of_rows(path, chunk, bad)) is not None:
             return domain
     raise InputError(f"no puzzles here{f' ({bad.first})' if bad.first else ''}", file=path)
 
 
-def _domain_of_rows(path: Path, chunk: _Chunk, bad: BadRows) -> "BoardDomain | None":
+def _domain_of_rows(path: Path, chunk: Chunk, bad: BadRows) -> "BoardDomain | None":
     """The domain of the board that most of the first rows have, so that a broken first row does not decide."""
     counts: Counter[str] = Counter()
     for question in chunk.questions[:100]:
@@ -129,51 +124,7 @@ def _domain_of_rows(path: Path, chunk: _Chunk, bad: BadRows) -> "BoardDomain | N
     return None
 
 
-def _stream(path: Path) -> Iterator[_Chunk]:
-    """The rows of a file, some at a time."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
-            lines = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
-            header = next(lines, None)
-            if not header:
-                raise InputError("the file is empty; a header with question and answer, and a row a puzzle, is needed", file=path)
-            yield from _chunks(lines, [cell.strip().lower() for cell in header], path)
-    except FileNotFoundError:
-        raise InputError("no such file", file=path) from None
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8 text; save the file as UTF-8 CSV", file=path) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError("truncated or damaged; download the file again", file=path) from None
-    except csv.Error as error:
-        raise InputError(f"not CSV ({error})", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", file=path) from None
-
-
-def _chunks(lines: Iterator[list[str]], header: Sequence[str], path: Path) -> Iterator[_Chunk]:
-    if "question" not in header:
-        raise InputError(f"the header needs the columns question and answer, got {','.join(header)[:80]}", file=path)
-    question = header.index("question")
-    answer = header.index("answer") if "answer" in header else None
-    rating = next((header.index(name) for name in _RATINGS if name in header), None)
-    first, rows = 1, []
-
-    def column(at: int | None) -> list[str] | None:
-        return None if at is None else [row[at] if at < len(row) else "" for row in rows]
-
-    def make() -> _Chunk:
-        return _Chunk(first, column(question), column(answer), column(rating))
-
-    for row in filter(None, lines):  # an empty line is not a row
-        rows.append(row)
-        if len(rows) == CHUNK:
-            yield make()
-            first, rows = first + CHUNK, []
-    if rows:
-        yield make()
-
-
-def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -> _Puzzles:
+def _read_chunk(chunk: Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -> _Puzzles:
     """The valid rows of a chunk; missing answers are zeros, missing ratings -1."""
     size, count = int(np.prod(domain.shape)), len(chunk.questions)
     faults: dict[int, str] = {}
@@ -196,16 +147,23 @@ def _read_chunk(chunk: _Chunk, domain: "BoardDomain", seed: int, bad: BadRows) -
                 faults[at] = domain.question_fault(questions[at]) or domain.answer_fault(questions[at], answers[at])
     ratings = np.full(count, -1, np.int64)
     for at, text in enumerate(chunk.ratings or []):
-        if text.strip().isdecimal() and len(text.strip()) < 10:
-            ratings[at] = int(text)
-        elif text.strip():
-            faults.setdefault(at, f"the rating is not a number from 0 to 999,999,999: {text[:20]!r}")
+        ratings[at] = _parse_rating(text)
+        bad.ratings += bool(ratings[at] < 0 and text.strip())
     for at in sorted(faults):
         bad.meet(chunk.first + at, faults[at])
     rows = chunk.first + np.arange(count)
     keys = mix_columns(np.stack([np.full(count, seed), rows], axis=1).astype(np.uint64))
     sound = np.array([at not in faults for at in range(count)], bool)
     return _Puzzles(*(array[sound] for array in (questions, answers, ratings, rows, keys)))
+
+
+def _parse_rating(text: str) -> int:
+    """A rating, which is a whole number; -1 if it is none, so that the solver's is taken."""
+    try:
+        value = float(text)
+    except ValueError:
+        return -1
+    return int(value) if value.is_integer() and 0 <= value <= _HIGHEST else -1
 
 
 class _Keeper:

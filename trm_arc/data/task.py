@@ -36,15 +36,23 @@ class Task:
     Attributes:
         id: the task's name, such as 007bbfb7.
         train: the demonstration pairs.
-        test: the test pairs, in order; their outputs are hidden from everything but scoring.
+        test: the test pairs, in order; their outputs are hidden from everything but scoring.  There are none in a list of
+            generated pairs, as RE-ARC has them, whose task is not known.
+        generated: further pairs to train on, which are no demonstrations.
     """
 
     id: str
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
+    generated: tuple[Pair, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Task {self.id}: {len(self.train)} train, {len(self.test)} test>"
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs: demonstrations, tests, generated ones."""
+        return self.train + self.test + self.generated
 
     @property
     def visible_grids(self) -> list[Grid]:
@@ -67,16 +75,15 @@ class TaskSet:
     Args:
         tasks: the tasks, each id once.
         name: where they come from, for messages.
+        note: a remark for the user on how they were read; may be empty.
 
     Raises:
         InputError: an id occurs twice.
     """
 
-    note = ""
-
-    def __init__(self, tasks: Iterable[Task], name: str) -> None:
+    def __init__(self, tasks: Iterable[Task], name: str, note: str = "") -> None:
         self.tasks = tuple(tasks)
-        self.name = name
+        self.name, self.note = name, note
         self._by_id = {task.id: task for task in self.tasks}
         if len(self._by_id) < len(self.tasks):
             ids = [task.id for task in self.tasks]
@@ -191,7 +198,7 @@ class TaskSet:
 
     def describe(self) -> str:
         """A description of what is to be answered."""
-        return f"{len(self)} tasks, {self.outputs} test outputs of {self.name}"
+        return f"{len(self)} tasks, {self.outputs} test outputs of {self.name}" + f"\n{self.note}" * bool(self.note)
 
     def describe_test(self, number: int) -> str:
         """What a test input is called."""
@@ -213,11 +220,11 @@ class TaskSet:
 
     def without_solutions(self) -> "TaskSet":
         """The same tasks with their test outputs removed."""
-        return TaskSet((task.without_solutions() for task in self.tasks), self.name)
+        return TaskSet((task.without_solutions() for task in self.tasks), self.name, self.note)
 
     def without(self, ids: list[str]) -> "TaskSet":
         """The tasks that are not among `ids`."""
-        return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name) if ids else self
+        return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name, self.note) if ids else self
 
     def smallest(self, count: int) -> "TaskSet":
         """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes do not matter.
@@ -227,7 +234,7 @@ class TaskSet:
         """
         if not 1 <= count <= len(self):
             raise InputError(f"{self.name}: the {count} smallest of {len(self)} tasks were asked for")
-        return TaskSet(sorted(self.tasks, key=lambda task: (task.side, task.id))[:count], self.name)
+        return TaskSet(sorted(self.tasks, key=lambda task: (task.side, task.id))[:count], self.name, self.note)
 
 
 def parse_grid(value: object, file: Path | str | None = None, task: str | None = None, place: str = "") -> Grid:
@@ -261,6 +268,8 @@ def parse_grid(value: object, file: Path | str | None = None, task: str | None =
 def parse_task(task_id: str, value: object, file: Path | str) -> Task:
     """Check and convert one task from JSON: an object with "train" and "test", lists of pairs.
 
+    A test output that is null or an empty list is not known.
+
     Raises:
         InputError: naming file, task, pair and the rule that is broken.
     """
@@ -270,21 +279,37 @@ def parse_task(task_id: str, value: object, file: Path | str) -> Task:
     for part in ("train", "test"):
         if part not in value:
             raise InputError(f'"{part}" is missing', file=file, task=task_id)
-        if not isinstance(value[part], list) or not value[part]:
-            raise InputError(f'"{part}" has no pairs; at least one is needed', file=file, task=task_id)
-        pairs[part] = tuple(_parse_pair(pair, file, task_id, f"{part} pair {n}") for n, pair in enumerate(value[part]))
+        pairs[part] = parse_pairs(value[part], file, task_id, part)
     return Task(task_id, pairs["train"], pairs["test"])
 
 
-def _parse_pair(value: object, file: Path | str, task: str, place: str) -> Pair:
+def parse_pairs(value: object, file: Path | str, task: str, part: str) -> tuple[Pair, ...]:
+    """Check and convert a list of pairs from JSON; `part` is what they are: "train", "test", whose outputs may be unknown, ...
+
+    Raises:
+        InputError: naming file, task, pair and the rule that is broken.
+    """
+    if not isinstance(value, list) or not value:
+        raise InputError(f'"{part}" has no pairs; at least one is needed', file=file, task=task)
+    return tuple(_parse_pair(pair, file, task, f"{part} pair {n}", with_output=part != "test") for n, pair in enumerate(value))
+
+
+def _parse_pair(value: object, file: Path | str, task: str, place: str, *, with_output: bool) -> Pair:
     if not isinstance(value, dict):
         problem = f'a pair is an object with "input" and "output", got {_show(value)}'
         raise InputError(problem, file=file, task=task, place=place)
-    for key in ("input", "output") if place.startswith("train") else ("input",):
+    for key in ("input", "output") if with_output else ("input",):
         if key not in value:
             raise InputError(f'"{key}" is missing', file=file, task=task, place=place)
-    output = parse_grid(value["output"], file, task, f"{place}, output") if "output" in value else None
-    return Pair(parse_grid(value["input"], file, task, f"{place}, input"), output)
+    output, question = value.get("output"), parse_grid(value["input"], file, task, f"{place}, input")
+    if not with_output and _is_unknown(output):
+        return Pair(question)
+    return Pair(question, parse_grid(output, file, task, f"{place}, output"))
+
+
+def _is_unknown(output: object) -> bool:
+    """Whether a test output is left out or masked."""
+    return output is None or output == []
 
 
 def add_solutions(tasks: TaskSet, value: object, file: Path | str) -> TaskSet:
@@ -301,7 +326,7 @@ def add_solutions(tasks: TaskSet, value: object, file: Path | str) -> TaskSet:
     missing = [task.id for task in tasks if task.id not in value]
     if missing:
         raise InputError(f"no solutions for {shorten(missing)} of {tasks.name}", file=file)
-    return TaskSet((_solve(task, value[task.id], file) for task in tasks), tasks.name)
+    return TaskSet((_solve(task, value[task.id], file) for task in tasks), tasks.name, tasks.note)
 
 
 def _solve(task: Task, grids: object, file: Path | str) -> Task:
@@ -309,7 +334,7 @@ def _solve(task: Task, grids: object, file: Path | str) -> Task:
         got = len(grids) if isinstance(grids, list) else _show(grids)
         raise InputError(f"{len(task.test)} test inputs need as many solutions, got {got}", file=file, task=task.id)
     test = tuple(
-        Pair(pair.input, parse_grid(grid, file, task.id, f"solution {number}"))
+        Pair(pair.input, None if _is_unknown(grid) else parse_grid(grid, file, task.id, f"solution {number}"))
         for number, (pair, grid) in enumerate(zip(task.test, grids, strict=True))
     )
     return replace(task, test=test)

@@ -71,21 +71,17 @@ def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
     return make_results({}, tasks, answers, count_views(parts, tasks.outputs, tasks.domain)).scores.means()
 
 
-def make_watchers(
-    built: Built, settings: RunConfig, *, views: int | None, pool_votes: bool, tensorboard: bool
-) -> tuple[Evaluation | None, Tracker | None]:
+def make_watchers(config: RunConfig, built: Built) -> tuple[Evaluation | None, Tracker | None]:
     """What scores a run, and what writes its metrics for TensorBoard; each only if it is asked for.
-
-    Args:
-        views: of a test input at most; None: the default of the domain.
 
     Raises:
         InputError: no solutions are known, or TensorBoard is not installed.
     """
     trainer, tasks, _ = built
     evaluate = track = None
-    if settings.loop.evaluate_every:
-        evaluate = make_evaluation(trainer, tasks, views or min(EVALUATE_VIEWS, tasks.domain.default_views), pool_votes)
-    if tensorboard and trainer.processes.is_main:
-        track = make_tracker(settings.out)
+    if config.loop.evaluate_every:
+        views = config.evaluate_views or min(EVALUATE_VIEWS, tasks.domain.default_views)
+        evaluate = make_evaluation(trainer, tasks, views, config.pool_votes)
+    if config.tensorboard and trainer.processes.is_main:
+        track = make_tracker(config.out)
     return evaluate, track

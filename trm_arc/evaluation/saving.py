@@ -1,6 +1,7 @@
 """The files of an evaluation: answers, scores, and no stale ones beside them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,39 @@ from trm_arc.common.files import (
     ANSWERS_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
+    RESULT_FILES,
     SCORES_FILE,
     SUBMISSION_FILE,
     TRACES_FILE,
+    read_json,
     to_json,
     write_atomic,
 )
 from trm_arc.evaluation.results import Results, write_csv, write_results
 from trm_arc.inference.attempts import write_submission
+from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+
+
+def refuse_foreign(out: Path, names: Sequence[str] = RESULT_FILES, marked: str = PREDICTIONS_FILE, mark: str = "format") -> None:
+    """Raise InputError if results would replace files that the kit did not write.
+
+    In the folder of a run, files of these names are the kit's.
+
+    Args:
+        out: folder for the results.
+        names: their files.
+        marked: the one that shows, if it is there from before, that all of them are the kit's: a JSON object...
+        mark: ... with this key.
+    """
+    there = [name for name in names if (out / name).exists()]
+    if not there or list_checkpoints(out) or (out / EXPORT).is_file():
+        return
+    with suppress(InputError):
+        document = read_json(out / marked)
+        if isinstance(document, dict) and mark in document:
+            return
+    problem = f"holds {there[0]}, but no {marked} of trm_arc, so it is not replaced; move it away, or name another --out"
+    raise InputError(problem, file=out)
 
 
 def save_results(out: Path, results: Results, scores: Mapping[str, Any] | None) -> str:

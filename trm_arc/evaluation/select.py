@@ -6,8 +6,8 @@ import numpy as np
 
 from trm_arc.data.lookup import find_question
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
-from trm_arc.data.sources import same_task
 from trm_arc.data.task import Grid, Task, grid_key
+from trm_arc.data.task_files import same_task
 from trm_arc.evaluation.results import Results, TestResult, TruthRank, find_right
 
 
@@ -30,7 +30,7 @@ def select_results(results: Results, tasks: AnySet) -> Results | None:
 
 
 def _puzzle_answers(results: Results, one: PuzzleSet) -> list[TestResult] | None:
-    place = find_question(results.tasks, one) if results.tasks.domain is one.domain else None
+    place = find_question(results.tasks, one)
     return None if place is None else [results.answers[place]]
 
 

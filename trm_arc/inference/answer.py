@@ -1,18 +1,17 @@
 """From a checkpoint and tasks to predictions: the transforms of each task, their embeddings, canvases, views."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from augment import Plan, SampledPlan, Window, smallest_window
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.common.streams import make_progress_bar
 from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet
@@ -174,7 +173,8 @@ def predict_tasks(
         print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")
     test_index, numbers = list_views(np.arange(len(counts)), np.zeros(len(counts), np.int64), counts)
     here = numbers % processes.count == processes.rank
-    with _progress_bar(int(here.sum()), quiet=quiet) as bar:
+    shape = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}"
+    with make_progress_bar(int(here.sum()), "view", shape=shape, shown=not quiet) as bar:
 
         def progress(done: int) -> None:
             bar.update(done)
@@ -185,17 +185,6 @@ def predict_tasks(
         return parts
     canvases, row_bytes = sorted({*predictor.windows, *predictor.larger}), tasks.domain.row_bytes
     return [gather_predictions(parts, canvas, row_bytes, processes, device) for canvas in canvases]
-
-
-def _progress_bar(views: int, *, quiet: bool) -> tqdm:
-    return tqdm(
-        total=views,
-        unit="view",
-        mininterval=0.5 if sys.stderr.isatty() else 20,
-        dynamic_ncols=True,
-        disable=quiet,
-        bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} views, {rate_fmt}, ETA {remaining}",
-    )
 
 
 def gather_predictions(

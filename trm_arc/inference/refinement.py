@@ -70,7 +70,8 @@ def refine(
 
     Source of the rollouts: Sghaier, Parviz, Jolicoeur-Martineau, "Probabilistic Tiny Recursive Model", arXiv 2605.19943.
     """
-    copies, (count, *window) = config.rollouts * reasoner.config.latents, tokens.shape
+    latents, (count, *window) = reasoner.config.latents, tokens.shape
+    copies, shares = config.rollouts * latents, reasoner.config.carry_best and latents > 1
     rows, device = count * copies, tokens.device
     state = _first_states(reasoner, window, dtype, config.rollouts, seeds)
     noise = _noise_sources(reasoner, config, seeds, device)
@@ -84,6 +85,8 @@ def refine(
         cycles = _CycleCounter(step, callback) if callback is not None else None
         output = reasoner(_add_noise(state, noise, config.noise), *puzzle, callback=cycles)
         state = output.state
+        if shares:  # labels are not known here: the surest counts as the best
+            state = state.share(_surest(output.halting[:, HALT], latents))
         if not config.patience and callback is None and step < config.steps:
             continue
         now, sure = output.logits.argmax(dim=-1).to(torch.uint8), output.halting[:, HALT]
@@ -93,7 +96,10 @@ def refine(
         if config.patience:
             same = done if before is None else (now == before).flatten(1).all(dim=1)
             before, unchanged = now, torch.where(same, unchanged + 1, 0)
-            done |= unchanged >= config.patience
+            settled = unchanged >= config.patience
+            if shares:  # latents that continue from one y end together
+                settled = settled.view(-1, latents).all(dim=1).repeat_interleave(latents)
+            done |= settled
         if not bool(done.any()):
             continue
         at = active[done]
@@ -105,8 +111,14 @@ def refine(
         state = State(state.y[on], tuple(part[on] for part in state.z))
         puzzle = [part[on] for part in puzzle]
         noise = [source for source, keep in zip(noise, on.tolist(), strict=True) if keep] if noise else noise
-    surest = halting.view(count, copies).argmax(dim=1) + copies * torch.arange(count, device=device)
+    surest = _surest(halting, copies)
     return Refined(answers[surest], halting[surest].sigmoid(), taken.view(count, copies).sum(dim=1, dtype=torch.int32))
+
+
+def _surest(halting: Tensor, copies: int) -> Tensor:
+    """The rows with the highest halting logit of each `copies` rows."""
+    groups = halting.view(-1, copies)
+    return groups.argmax(dim=1) + copies * torch.arange(len(groups), device=halting.device)
 
 
 class _CycleCounter:

@@ -1,16 +1,17 @@
 """Checkpoints: a folder with a readable JSON and safe tensors, complete enough to resume bit for bit, never partial.
 
     checkpoint-00001200/
-        checkpoint.json       format, version, step, config, the tasks and where their rows end
+        checkpoint.json       format, version, step, config, the tasks, hashes
         tensors.safetensors   weights, average, optimizers, task embeddings, plan, active samples
 
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -23,20 +24,22 @@ from torch import Tensor
 from augment import BOARD, Plan, Window
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import read_json, share, to_json, write_atomic
+from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
+from trm_arc.common.folders import new_folder, remove_folder
 from trm_arc.common.records import load_record
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
 from trm_arc.model.compiling import STEP
+from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, checksum, drop_seal, seal
 from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _NAME = re.compile(r"checkpoint-(\d{8})")
-_JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
+FILES = _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
 # Names that earlier versions wrote, and the current ones.
 _OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
-_DAMAGED = "the checkpoint is damaged; use an older one"
+_NOT_SAVED = "nothing was saved, older checkpoints are untouched; train again with lower learning rates"
 EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
 
 
@@ -86,6 +89,7 @@ class _Header(Metadata):
     config: dict[str, Any]
     tasks: list[tuple[str, str]]
     tensors: int
+    tensors_crc32: str = ""  # earlier versions wrote none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,26 +189,28 @@ def checkpoint_name(step: int) -> str:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
     """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
+    Of folders, only checkpoints and empty ones are removed; a checkpoint beside whose files somebody has put others is kept.
+
     Raises:
-        InputError: it cannot be written; what was there before is untouched.
+        InputError: it cannot be written, or has values that are not finite; what was there before is untouched.
     """
     target = folder / checkpoint_name(checkpoint.step)
-    temporary = folder / f".writing-{target.name}-{os.getpid()}"
     header, size = make_header(checkpoint), sum(t.nbytes for t in checkpoint.tensors.values())
     try:
-        temporary.mkdir(parents=True)
-        save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, temporary / _TENSORS)
-        share(temporary / _TENSORS)
-        write_atomic(temporary / _JSON, to_json(header, pretty=True))
-        _flush(temporary / _TENSORS)
-        _flush(temporary)
-        if target.exists():  # moved aside first: one of the two is complete at every moment
-            target.rename(folder / f".writing-{target.name}-old")
-        temporary.rename(target)
-        _flush(folder)
+        with new_folder(target) as temporary:
+            tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+            with ThreadPoolExecutor(1) as beside:  # on another core, while the file is written
+                finite = beside.submit(check_finite, tensors, target, _NOT_SAVED)
+                total = beside.submit(checksum, tensors)
+                save_file(tensors, temporary / _TENSORS)
+                share(temporary / _TENSORS)
+                sync(temporary / _TENSORS)
+            finite.result()
+            write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_crc32": total.result()}), pretty=True))
         remove_unfinished(folder)
     except (OSError, SafetensorError, InputError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, InputError) and error.file == target:  # its values are wrong, not the disk
+            raise
         raise InputError(
             f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
             f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
@@ -213,11 +219,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         ) from None
     for old in stale:
         if old.is_dir() and old != target:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old, FILES)
         elif old.is_file():
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove_folder(old, FILES)
     return target
 
 
@@ -231,14 +238,6 @@ def _free(folder: Path) -> int:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -306,14 +305,15 @@ def read_task_ids(path: Path) -> set[str]:
         tasks = _peek(path, "tasks")
     except InputError:
         return set()
-    return {task[0] for task in tasks if isinstance(task, list) and task} if isinstance(tasks, list) else set()
+    listed = [task[0] for task in tasks if isinstance(task, list) and task] if isinstance(tasks, list) else []
+    return {name for name in listed if isinstance(name, str)}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint: its folder, or the folder of a run, of which the newest is taken.
 
     Raises:
-        InputError: not a checkpoint, of another version, or truncated.
+        InputError: not a checkpoint, of another version, not what was saved, or with values that are not finite.
     """
     if path.is_dir() and not (path / _JSON).exists() and list_checkpoints(path):
         path = list_checkpoints(path)[-1]
@@ -328,11 +328,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
             "that wrote it, or train again",
             file=path,
         )
+    file = path / _TENSORS
     try:
-        tensors = load_file(path / _TENSORS)
+        tensors = load_file(file) if file.is_file() else {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=path / _TENSORS) from None
-    return check_header(header, tensors, str(path))
+        raise InputError(f"truncated or damaged ({error}); use an older checkpoint", file=file) from None
+    if not tensors:
+        raise InputError("missing, truncated or damaged; use an older checkpoint", file=file)
+    if "tensors_crc32" in header and header["tensors_crc32"] != checksum(tensors):
+        raise InputError(f"damaged: its CRC-32 is not the one in {_JSON}; use an older checkpoint", file=file)
+    checkpoint = check_header(drop_seal(header), tensors, str(path))
+    check_seal(header, path / _JSON)  # last, as the other errors say what is wrong
+    return checkpoint
 
 
 def _rename(header: dict[str, Any]) -> dict[str, Any]:
@@ -357,34 +364,12 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     Raises:
         InputError: something is missing, or has a value that no checkpoint has.
     """
-    read = load_record(_Header, _rename(header), where, {Window: _parse_window}, _DAMAGED)
+    read = load_record(_Header, _rename(header), where, {Window: _parse_window}, DAMAGED)
     if len(tensors) != read.tensors:
-        raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {_DAMAGED}", file=where)
-    _check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)
+        raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {DAMAGED}", file=where)
+    check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)
     metadata = Metadata(**{f.name: getattr(read, f.name) for f in fields(Metadata)})
     return Checkpoint(Config.from_dict(read.config, where), read.step, read.tasks, tensors, metadata, where)
-
-
-def _check_tensors(tensors: dict[str, Tensor], tasks: int, domain: Domain, where: str) -> None:
-    """Refuse tensors of another type or shape where nothing else would."""
-    kinds = {
-        "trained": (torch.int64, 1),
-        "counts": (torch.float64, 1),
-        "plan.table": (torch.uint8, 2),
-        "plan.starts": (torch.int64, 1),
-    }
-    wrong = [name for name, kind in kinds.items() if name not in tensors or (tensors[name].dtype, tensors[name].ndim) != kind]
-    if not wrong:
-        table, starts = tensors["plan.table"], tensors["plan.starts"]
-        reaches = len(starts) == tasks + 1 and int(starts[0]) == 0 and int(starts[-1]) == len(table)
-        sound = {
-            "counts": len(tensors["counts"]) == 3,
-            "plan.table": table.shape[1] == domain.row_bytes and domain.are_transforms(table.numpy()),
-            "plan.starts": reaches and bool((starts.diff() > 0).all()),
-        }
-        wrong = [name for name, holds in sound.items() if not holds]
-    if wrong:
-        raise InputError(f"{', '.join(wrong)}: {_DAMAGED}", file=where)
 
 
 def check_rows(checkpoint: Checkpoint) -> Tensor:
@@ -396,5 +381,5 @@ def check_rows(checkpoint: Checkpoint) -> Tensor:
     table = checkpoint.tensors.get("embedding.table")
     rows = len(checkpoint.tasks) if checkpoint.config.model.transform_tokens else len(checkpoint.tensors["plan.table"])
     if table is None or tuple(table.shape) != (rows, checkpoint.config.model.width):
-        raise InputError(f"embedding.table: {_DAMAGED}", file=checkpoint.where)
+        raise InputError(f"embedding.table: {DAMAGED}", file=checkpoint.where)
     return table

@@ -10,8 +10,10 @@ samples are left out: a run that continues from an export begins with new puzzle
 
 import hashlib
 import os
-import shutil
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
+from trm_arc.common.folders import find_foreign, new_folder
 from trm_arc.model.checkpoint import (
     EXPORT,
     Checkpoint,
@@ -31,10 +34,12 @@ from trm_arc.model.checkpoint import (
     load_checkpoint,
     make_header,
 )
+from trm_arc.model.integrity import check_finite, check_seal, seal
 
 FOLDER, INDEX = EXPORT.parts
 SMALLEST = 1 << 16  # bytes of a piece; smaller pieces would only be more
 HEADER = 4096  # bytes of a piece that its names may take
+_PIECE = re.compile(r"piece-\d+\.safetensors")
 _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
 
 
@@ -51,34 +56,54 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
         size: of a piece at most, in bytes.
 
     Raises:
-        InputError: the size is too small, or the pieces cannot be written.
+        InputError: the size is too small, values are not finite, or the pieces cannot be written.
     """
     check_piece_size(size)
+    check_finite(checkpoint.tensors, folder / FOLDER, "nothing was exported; train again with lower learning rates")
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
     left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
-    temporary, target = folder / f".writing-{FOLDER}-{os.getpid()}", folder / FOLDER
+    target = folder / FOLDER
     index: dict[str, Any] = {
         "checkpoint": make_header(left),
         "tensors": {name: {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)} for name, t in tensors.items()},
         "pieces": {},
     }
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for number, piece in enumerate(_pack(tensors, size - HEADER), 1):
-            data = save(piece)
-            name = f"piece-{number:04d}.safetensors"
-            write_atomic(temporary / name, data)
-            index["pieces"][name] = hashlib.sha256(data).hexdigest()
-        write_atomic(temporary / INDEX, to_json(index))
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        check_pieces(folder)
+        with new_folder(target) as temporary:
+            for number, piece in enumerate(_pack(tensors, size - HEADER), 1):
+                data = save(piece)
+                name = f"piece-{number:04d}.safetensors"
+                write_atomic(temporary / name, data)
+                index["pieces"][name] = hashlib.sha256(data).hexdigest()
+            write_atomic(temporary / INDEX, to_json(seal(index)))
     except (OSError, SafetensorError, InputError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"the pieces cannot be written ({error}); the checkpoints are untouched: free space", file=target
         ) from None
     return sorted(target.glob("piece-*"))
+
+
+def list_pieces(folder: Path) -> list[Path]:
+    """The files of an export in `folder/export`, by its index; none without a valid one.  They need not be there."""
+    if not (folder / EXPORT).is_file():
+        return []
+    try:
+        names = _read_index(folder)["pieces"]
+    except InputError:
+        return []
+    return [folder / FOLDER / name for name in names if _PIECE.fullmatch(name)] + [folder / EXPORT]
+
+
+def check_pieces(folder: Path) -> None:
+    """Raise InputError if `folder/export` cannot be replaced, because something is there that no export wrote."""
+    target, listed = folder / FOLDER, {path.name for path in list_pieces(folder)}
+    if not os.path.lexists(target):
+        return
+    foreign = "" if target.is_symlink() or not target.is_dir() else find_foreign(target, listed)
+    if foreign is not None:
+        what = f"holds {foreign}, which no export wrote" if foreign else "is no folder that an export wrote"
+        raise InputError(f"{what}, so it is not replaced; move it away, or name another --out", file=target)
 
 
 def load_pieces(folder: Path) -> Checkpoint:
@@ -90,20 +115,32 @@ def load_pieces(folder: Path) -> Checkpoint:
     where, index = folder / FOLDER, _read_index(folder)
     bytes_of: dict[str, list[Tensor]] = {}
     for name in sorted(index["pieces"]):
+        if Path(name).name != name or not (where / name).is_file():
+            raise InputError(f"this piece is missing; copy all {len(index['pieces'])} pieces", file=where / name)
         try:
             data = (where / name).read_bytes()
-        except OSError:
-            raise InputError(f"this piece is missing; copy all {len(index['pieces'])} pieces", file=where / name) from None
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror})", file=where / name) from None
         if hashlib.sha256(data).hexdigest() != index["pieces"][name]:
             raise InputError("this piece is damaged or of another export; copy it again", file=where / name)
-        for key, part in load(data).items():  # "TENSOR@NUMBER", in the order of the numbers
+        try:
+            piece = load(data)
+        except SafetensorError as error:
+            raise InputError(f"not a piece of an export ({error})", file=where / name) from None
+        for key, part in piece.items():  # "TENSOR@NUMBER", in the order of the numbers
             bytes_of.setdefault(key.rpartition("@")[0], []).append(part)
-    tensors = {}
-    for name, kind in index["tensors"].items():
-        dtype = getattr(torch, kind["dtype"])
-        flat = torch.cat(bytes_of[name]).view(dtype) if name in bytes_of else torch.empty(0, dtype=dtype)
-        tensors[name] = flat.reshape(kind["shape"])
+    try:
+        tensors = {name: _assemble(bytes_of.get(name, []), **kind) for name, kind in index["tensors"].items()}
+    except (AttributeError, TypeError, RuntimeError) as error:
+        raise InputError(f"does not fit its pieces ({error}); copy all of the export again", file=where / INDEX) from None
     return check_header(index["checkpoint"], tensors, str(where))
+
+
+def _assemble(parts: list[Tensor], dtype: str, shape: list[int]) -> Tensor:
+    """A tensor from its bytes."""
+    kind = getattr(torch, dtype)
+    flat = torch.cat(parts).view(kind) if parts else torch.empty(0, dtype=kind)
+    return flat.reshape(shape)
 
 
 def load_newest(folder: Path) -> Checkpoint:
@@ -119,6 +156,37 @@ def load_newest(folder: Path) -> Checkpoint:
     return load_checkpoint(folder) if older else load_pieces(folder)
 
 
+def load_whole(folder: Path) -> tuple[Checkpoint, list[str]]:
+    """What `load_newest` reads; if that is damaged, the newest before it that is whole, and sentences that say so.
+
+    Raises:
+        InputError: none can be read; the error is that of the newest.
+    """
+    sources: list[tuple[str, Callable[[], Checkpoint]]] = []
+    if (folder / EXPORT).is_file():
+        sources.append((_exported_name(folder), partial(load_pieces, folder)))
+    sources += [(path.name, partial(load_checkpoint, path)) for path in list_checkpoints(folder)]
+    errors: list[InputError] = []
+    for _, read in sorted(sources, key=lambda source: source[0])[::-1]:  # of equal names the checkpoint, which has more
+        try:
+            checkpoint = read()
+        except InputError as error:
+            errors.append(error)
+            continue
+        return checkpoint, [f"passed over, for the older {checkpoint.where}: {error}" for error in errors]
+    if not errors:
+        return load_checkpoint(folder), []  # which says what is missing
+    raise errors[0]
+
+
+def _exported_name(folder: Path) -> str:
+    """What the export's checkpoint would be called; a name after all others if the index is damaged."""
+    try:
+        return checkpoint_name(_read_index(folder)["checkpoint"]["step"])
+    except InputError:
+        return "damaged"
+
+
 def _read_index(folder: Path) -> dict[str, Any]:
     where = folder / EXPORT
     index = read_json(where)
@@ -126,6 +194,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     sound = isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in parts)
     if not sound or type(index["checkpoint"].get("step")) is not int:
         raise InputError("not the index of an export", file=where)
+    check_seal(index, where)
     return index
 
 

@@ -5,6 +5,7 @@ Only tensors are read (torch's `weights_only`), never code.  See `official_mappi
 
 import math
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # to name what torch raises when a file holds more than tensors
@@ -18,21 +19,32 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import read_json
+from trm_arc.common.files import read_json, require_regular
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
 # Tensors of the original that each run recomputes: a table that a batch fills, and the tables of the rotation.
 _NOT_KEPT = re.compile(r"puzzle_emb\.local_.*|rotary_emb\..*")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-# Settings that do not change the function: names of runs, and those that only matter in training.
+# Settings that do not change the function: names of runs, and those of the original and its public forks that matter in
+# training alone: noise, dropout, losses, when to halt, which parts learn.
 _PASSED_OVER = {
-    "batch_size", "puzzle_emb_dropout", "grid_token_dropout", "halt_max_steps_eval", "act_enabled", "act_inference", "eval_on_q",
+    "batch_size", "short_name", "puzzle_emb_dropout", "grid_token_dropout", "grid_noise_prob", "grid_noise_fraction", "dropout",
+    "consistency_loss_weight", "tbptt_steps", "grad_cycle_prob", "n_backwards_L", "q_logit_detach_model",
+    "lora_alpha", "lora_dropout", "lora_train_base", "lora_train_bias",
+    "act_enabled", "act_inference", "eval_on_q", "halt_max_steps_eval", "halt_eval_steps", "explore_as_eval",
+    "halt_on_correct", "halt_on_correct_and_predicted", "halt_train_threshold", "halt_eval_threshold",
 }  # fmt: skip
+_ONLY = {"lora_rank": 0, "n_latents": 1}  # settings of forks that do not change the function at this value alone
 _USED = {
     "name", "loss", "seq_len", "vocab_size", "num_puzzle_identifiers", "H_layers", "L_layers", "H_cycles", "L_cycles", "causal",
     "hidden_size", "expansion", "num_heads", "pos_encodings", "rms_norm_eps", "rope_theta", "puzzle_emb_ndim", "puzzle_emb_len",
     "mlp_t", "forward_dtype", "halt_max_steps", "halt_exploration_prob", "no_ACT_continue",
 }  # fmt: skip
+# Beside a checkpoint: its settings as the original saves them, and as Weights & Biases does; the names of its task embeddings.
+SETTINGS_FILES, IDENTIFIERS_FILE = ("all_config.yaml", "config.yaml"), "identifiers.json"
+_SUFFIXES = {"", ".pt", ".pth", ".bin", ".ckpt", ".safetensors"}
+_SAVE_STATE_DICT = "save its state_dict alone: torch.save(model.state_dict(), FILE)"
+_REQUIRED: Any = object()  # the default of a setting that has none
 # What torch and safetensors raise on files that are cut, or whose bytes have flipped.
 _DAMAGE = (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError)
 
@@ -75,24 +87,67 @@ def _read_file(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # that the file is a TorchScript archive, which is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        reason = _first_words(error)
         if not _starts_like_torch(path):
-            raise InputError(f"probably not a PyTorch checkpoint, or damaged ({reason})", file=path) from None
-        raise InputError(f"holds more than tensors, or is damaged; nothing in it was executed ({reason})", file=path) from None
+            raise InputError("probably not a PyTorch checkpoint, or damaged", file=path) from None
+        kind = re.search(r"GLOBAL ([\w.]+) was not", str(error))
+        found = f" (found: {kind[1]})" if kind else ""
+        problem = f"holds more than tensors, or is damaged; nothing in it was executed; {_SAVE_STATE_DICT}{found}"
+        raise InputError(problem, file=path) from None
     except _DAMAGE as error:
+        if "TorchScript" in str(error):
+            raise InputError(f"a TorchScript archive, which holds code; {_SAVE_STATE_DICT}", file=path) from None
         raise InputError(f"truncated, damaged or not a checkpoint ({_first_words(error)})", file=path) from None
 
 
 def _first_words(error: Exception) -> str:
-    return shorten_text(str(error).partition("\n")[0], 120, placeholder=" ...")
+    return _printable(str(error).partition("\n")[0])
+
+
+def _printable(text: str) -> str:
+    """The beginning of a text, without control characters."""
+    return shorten_text(re.sub(r"[^ -~]", " ", text), 120, placeholder=" ...")
 
 
 def _starts_like_torch(path: Path) -> bool:
     """Whether a file begins as what `torch.save` writes: an archive, or a pickle in older versions."""
     with path.open("rb") as file:
         return file.read(2).startswith((b"PK", b"\x80"))
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint of the original code at `path`: a file, or the only one in a folder.
+
+    Raises:
+        InputError: the folder has none, or several.
+    """
+    if not path.is_dir():
+        if not path.is_file():
+            raise InputError("no such file or folder", file=path)
+        return path
+    if (path / "checkpoint.json").exists():
+        raise InputError("is a checkpoint of this kit already; use it as it is", file=path)
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    found = [f for f in files if f.suffix in _SUFFIXES and (f.suffix == ".safetensors" or _starts_like_torch(f))]
+    if len(found) != 1:
+        names = shorten([file.name for file in found or files]) or "nothing"
+        problem = f"{len(found)} checkpoints here, name one" if found else "no checkpoint here (of torch.save or safetensors)"
+        raise InputError(f"{problem}: it holds {names}", file=path)
+    return found[0]
+
+
+def find_settings(checkpoint: Path) -> Path:
+    """The file with the settings beside a checkpoint.
+
+    Raises:
+        InputError: there is none.
+    """
+    for name in SETTINGS_FILES:
+        if (checkpoint.parent / name).is_file():
+            return checkpoint.parent / name
+    raise InputError(f"no {' or '.join(SETTINGS_FILES)} beside {checkpoint}; name the file of its settings", flag="--config")
 
 
 def describe_source(source: Mapping[str, Tensor] | Path | str) -> str:
@@ -106,16 +161,22 @@ class Settings(NamedTuple):
     values: dict[str, Any]
     where: str
 
-    def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number from 0 to a million."""
+    def _value(self, name: str, default: Any) -> Any:
         value = self.values.get(name, default)
+        if value is _REQUIRED:
+            raise InputError(f"{name} is missing, and the original has no default for it", file=self.where)
+        return value
+
+    def integer(self, name: str, default: int = _REQUIRED) -> int:
+        """A whole number from 0 to a million."""
+        value = self._value(name, default)
         if type(value) is not int or not 0 <= value <= 10**6:
             raise InputError(f"{name} must be a whole number from 0 to a million, got {_shown(value)}", file=self.where)
         return value
 
-    def number(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float = _REQUIRED) -> float:
         """A finite number; YAML reads 1e-5 as text, so text is parsed, too."""
-        value = self.values.get(name, default)
+        value = self._value(name, default)
         try:
             number = float(value) if type(value) in (int, float, str) else math.nan
         except (ValueError, OverflowError):
@@ -126,14 +187,14 @@ class Settings(NamedTuple):
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
-        value = self.values.get(name, default)
+        value = self._value(name, default)
         if type(value) is not bool:
             raise InputError(f"{name} must be true or false, got {_shown(value)}", file=self.where)
         return value
 
-    def choice(self, name: str, options: Collection[str], default: str) -> str:
+    def choice(self, name: str, options: Collection[str], default: str = _REQUIRED) -> str:
         """One of some words."""
-        value = self.values.get(name, default)
+        value = self._value(name, default)
         if not isinstance(value, str) or value not in options:
             raise InputError(f"{name} {_shown(value)} is not supported, only {', '.join(options)}", file=self.where)
         return value
@@ -148,7 +209,8 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
     """The original's architecture settings, references within them resolved.
 
     Args:
-        config: the settings, or a YAML or JSON file; in a run's whole settings, those under `arch` are taken.
+        config: the settings, or a YAML or JSON file; in a run's whole settings, those under `arch` are taken.  They may
+            have the form of Weights & Biases, each under a `value`.
 
     Raises:
         InputError: a file that cannot be read, or a setting that is not known.
@@ -157,8 +219,9 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
         raise InputError(f"settings, or a file with them, are expected, got {type(config).__name__}")
     where = "config" if isinstance(config, Mapping) else str(config)
     found = config if isinstance(config, Mapping) else _read_settings_file(Path(config))
+    found = _drop_values(found)
     if isinstance(found, Mapping) and isinstance(found.get("arch"), Mapping):
-        found = found["arch"]
+        found = _drop_values(found["arch"])
     if not isinstance(found, Mapping):
         raise InputError("names and values are expected, as in the original's config/arch/trm.yaml", file=where)
     settings = {str(name): value for name, value in found.items()}
@@ -168,10 +231,27 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
             if reference[1] not in settings:
                 raise InputError(f"{name} refers to {reference[1]}, which is missing", file=where)
             settings[name] = settings[reference[1]]
-    unknown = sorted(settings.keys() - _USED - _PASSED_OVER)
+    unknown = sorted(settings.keys() - _USED - _PASSED_OVER - _ONLY.keys())
     if unknown:
-        raise InputError(f"unknown settings: {shorten(unknown)}; give those of the original's architecture", file=where)
+        advice = "if they matter in training alone, remove them; others may change what the model computes"
+        raise InputError(f"unknown settings: {shorten(unknown)}; {advice}", file=where)
+    for name, only in _ONLY.items():
+        if settings.get(name, only) != only:
+            raise InputError(f"{name} {_shown(settings[name])} is not supported, only {only}", file=where)
     return Settings(settings, where)
+
+
+def _drop_values(found: object) -> object:
+    """Settings without the form of Weights & Biases: every value as `{desc: ..., value: ...}`, and keys of its own."""
+
+    def inside(value: object) -> object:
+        wrapped = isinstance(value, Mapping) and "value" in value and value.keys() <= {"desc", "value"}
+        return value["value"] if wrapped else value
+
+    found = inside(found)
+    if not isinstance(found, Mapping):
+        return found
+    return {name: inside(value) for name, value in found.items() if name not in ("_wandb", "wandb_version")}
 
 
 class _Loader(yaml.SafeLoader):
@@ -190,8 +270,10 @@ def _read_settings_file(path: Path) -> object:
     if path.suffix == ".json":
         return read_json(path)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return yaml.load(require_regular(path).read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=path) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"not valid YAML ({str(error).replace(chr(10), ' ')[:120]})", file=path) from None
+    except RecursionError:
+        raise InputError("not valid YAML (nested too deeply)", file=path) from None
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # PyYAML lets errors of int() and of dates through
+        raise InputError(f"not valid YAML ({_printable(str(error))})", file=path) from None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import ModelConfig, TrainingConfig
+from trm_arc.model.integrity import is_finite
 from trm_arc.model.official import TABLE, Settings, describe_source, read_official, read_settings
 from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
 
@@ -23,6 +24,8 @@ _MODULES = {
     "hrm_act_v1": ({"H_init", "L_init"}, "HL"),
     "transformers_baseline": ({"H_init"}, "H"),
 }
+_CLASSES = {"TinyRecursiveReasoningModel_ACTV1", "HierarchicalReasoningModel_ACTV1", "Model_ACTV2"}  # whose defaults are known
+_PREFIX = 16  # slots before the board, by default, of the classes with one network L; the others have one
 _BOARDS = {12: 900, 6: 900}  # tokens of the board by vocabulary, where the settings do not say: ARC and Maze
 _BLOCK_NAMES = {
     "qkv": "self_attn.qkv_proj",
@@ -50,7 +53,8 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
         config: the original's architecture settings, or a YAML or JSON file with them (a run's whole settings are fine).
 
     Returns:
-        The reasoner, in float64 if the checkpoint is, else float32.  The task embeddings are not part of it: see `TABLE`.
+        The reasoner, in float64 if the checkpoint is, else float32.  The task embeddings are beside it, as they came, in
+        `task_embeddings`.
 
     Raises:
         InputError: a file that cannot be read or holds more than tensors, a setting that is not known or not supported, or
@@ -74,14 +78,14 @@ def build_reasoner(tensors: Mapping[str, Tensor], settings: Settings, where: str
     table = tensors.get(TABLE)
     if table is not None and (table.ndim != 2 or table.shape[1] != model.width or not len(table)):
         raise InputError(f"{TABLE} must have rows of {model.width} numbers, not the shape {tuple(table.shape)}", file=where)
-    invalid = [n for n, t in tensors.items() if not t.is_floating_point() or not bool(torch.isfinite(t).all())]
+    invalid = [n for n, t in tensors.items() if not t.is_floating_point() or not is_finite(t)]
     if invalid:
         raise InputError(f"not all values are finite real numbers: {shorten(invalid)}", file=where)
     reasoner.to(torch.float64 if any(t.dtype == torch.float64 for t in tensors.values()) else torch.float32)
     with torch.no_grad():
         for part in _parts(model):
             reasoner.state_dict()[part.ours][part.index].copy_(tensors[part.theirs])
-    reasoner.embedding_rows = len(tensors.get(TABLE, ()))
+    reasoner.task_embeddings, reasoner.embedding_rows = table, 0 if table is None else len(table)
     return reasoner
 
 
@@ -90,7 +94,8 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
 
     Args:
         reasoner: of a variant that the original has.
-        task_embeddings: their table (rows, D), whose row 0 the original keeps for padding; left out if None.
+        task_embeddings: their table (rows, D), whose row 0 the original keeps for padding; if None, that which `load_official`
+            read, if any.
 
     Raises:
         InputError: the reasoner uses an option that the original does not have.
@@ -98,10 +103,12 @@ def to_official(reasoner: Reasoner, task_embeddings: Tensor | None = None) -> di
     default, config = ModelConfig(), reasoner.config
     ours = ("gate", "convolution", "latents", "random_start", "damping", "noise", "transform_tokens")
     foreign = [f"{name} {getattr(config, name)}" for name in ours if getattr(config, name) != getattr(default, name)]
+    foreign += [name for name in ("qk_norm", "output_norm") if getattr(config, name)]
     foreign += ["positions rotary-2d"] * (config.positions == "rotary-2d")
     foreign += _unsupported_variants(config)
     if foreign:
         raise InputError(f"the original's code cannot run this model: it has no {', '.join(foreign)}")
+    task_embeddings = reasoner.task_embeddings if task_embeddings is None else task_embeddings
     if task_embeddings is not None and (task_embeddings.ndim != 2 or task_embeddings.shape[1] != config.width):
         raise InputError(
             f"rows of {config.width} numbers are expected, got {tuple(task_embeddings.shape)}", flag="task_embeddings"
@@ -156,23 +163,25 @@ def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelC
     direct = levels == "H"
     width = settings.integer("hidden_size")
     mixer = "mlp" if settings.flag("mlp_t", False) else "attention"
-    positions = settings.choice("pos_encodings", ("rope", "none"), "none")
+    positions = settings.choice("pos_encodings", ("rope", "none"))
     for name, only in (("rms_norm_eps", NORM_EPSILON), ("rope_theta", ROTARY_BASE)):
         if settings.number(name, only) != only:
             raise InputError(f"{name} {settings.values[name]} is not supported, only {only}", file=where)
+    if direct and settings.integer("H_cycles", 1) != 1:
+        raise InputError(f"H_cycles {settings.values['H_cycles']} is not supported without a network L, only 1", file=where)
     if settings.flag("causal", False):
         raise InputError("causal attention is not supported", file=where)
     if settings.integer("puzzle_emb_ndim", 0) != width:
         stated = settings.values.get("puzzle_emb_ndim", 0)
         raise InputError(f"puzzle_emb_ndim {stated} is not supported, only hidden_size, {width}: one vector a task", file=where)
-    prefix = settings.integer("puzzle_emb_len", 0) or 1
+    prefix = _prefix(settings, levels)
     vocabulary = _vocabulary(settings, tensors)
     side = _side(settings, tensors, prefix, vocabulary)
     values: dict[str, Any] = {
         "width": width,
         "heads": settings.integer("num_heads"),
         "layers": _layers(settings, tensors, levels),
-        "expansion": settings.number("expansion", 4.0),
+        "expansion": settings.number("expansion"),
         "mixer": mixer,
         "positions": "rotary-1d" if positions == "rope" and mixer == "attention" else "none",
         "prefix": prefix,
@@ -181,7 +190,7 @@ def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelC
         "vocabulary": vocabulary,
         "states": 0 if direct else len(starts - {"H_init"}) - ("H_init" not in starts),
         "networks": len(levels),
-        "cycles": settings.integer("H_cycles", 1 if direct else None),
+        "cycles": settings.integer("H_cycles", 1) if direct else settings.integer("H_cycles"),
         "latent_steps": 0 if direct else settings.integer("L_cycles"),
         "gradient_calls": 2 if levels == "HL" else 0,
     }
@@ -193,13 +202,27 @@ def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelC
 
 def _module(settings: Settings, tensors: Mapping[str, Tensor]) -> tuple[set[str], str]:
     """Names of the initial states, and the networks: of the module that is named, or as the tensors have them."""
-    name = settings.values.get("name")
-    named = re.search(r"(\w+)@", name) if isinstance(name, str) else None
-    if named and named[1] in _MODULES:
-        return _MODULES[named[1]]
+    module, _ = _named(settings)
+    if module in _MODULES:
+        return _MODULES[module]
     starts = {name for name in tensors if re.fullmatch(r"(H|L\d*)_init", name)}
     levels = "".join(level for level in "HL" if any(name.startswith(f"{level}_level.") for name in tensors))
     return starts or {"H_init", "L_init"}, levels or "L"
+
+
+def _named(settings: Settings) -> tuple[str, str]:
+    """The module and the class of `name`, as `recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1` has them, or empty."""
+    name = settings.values.get("name")
+    named = re.search(r"(\w+)@(\w+)", name) if isinstance(name, str) else None
+    return (named[1], named[2]) if named else ("", "")
+
+
+def _prefix(settings: Settings, levels: str) -> int:
+    """Slots before the board: as set, or by the default of the class, which `name` or else the tensors determine."""
+    _, kind = _named(settings)
+    if "puzzle_emb_len" not in settings.values and kind and kind not in _CLASSES:
+        raise InputError(f"puzzle_emb_len is missing, and the default of {kind} is not known; add it", file=settings.where)
+    return settings.integer("puzzle_emb_len", _PREFIX if levels == "L" else 0) or 1
 
 
 def _layers(settings: Settings, tensors: Mapping[str, Tensor], levels: str) -> int:
@@ -247,8 +270,10 @@ def official_training(settings: Settings, base: TrainingConfig) -> dict[str, Any
     loss = settings.values.get("loss")
     inner = Settings(dict(loss) if isinstance(loss, Mapping) else {}, settings.where)
     kind = inner.choice("loss_type", _LOSSES, "stablemax_cross_entropy")
-    # HRM's settings have no such switch: it always learns the value of continuing.
-    continues = not settings.flag("no_ACT_continue", "puzzle_emb_len" in settings.values)
+    # HRM's classes have no such switch, nor slots: they always learn the value of continuing.
+    module, _ = _named(settings)
+    switched = _MODULES[module][1] == "L" if module in _MODULES else "puzzle_emb_len" in settings.values
+    continues = not settings.flag("no_ACT_continue", switched)
     halt_steps = settings.integer("halt_max_steps", base.halt_steps)
     return {
         "loss": _LOSSES[kind],

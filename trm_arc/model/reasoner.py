@@ -59,6 +59,14 @@ class State(NamedTuple):
         here = slice(rows.start * latents, rows.stop * latents)
         return State(self.y[here], tuple(part[here] for part in self.z))
 
+    def share(self, best: Tensor) -> "State":
+        """The y of the best latent for all latents of its puzzle, each with its own z.
+
+        Args:
+            best: (B,), the row of the best latent of each puzzle.
+        """
+        return State(self.y[best].repeat_interleave(len(self.y) // len(best), dim=0), self.z)
+
     @staticmethod
     def join(parts: Sequence["State"]) -> "State":
         """The states of all parts, concatenated."""
@@ -99,6 +107,7 @@ class Block(nn.Module):
         if config.convolution:
             self.kernel = nn.Parameter(torch.empty(inner, config.convolution, config.convolution))
         self.heads, self.mixer, self.gating = config.heads, config.mixer, config.gate
+        self.qk_norm, self.output_norm = config.qk_norm, config.output_norm
 
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The weights in the dtype of the computation: cast once a step, used by every one of its T (n + 1) calls.
@@ -131,12 +140,15 @@ class Block(nn.Module):
         batch, length, width = h.shape
         qk = F.linear(h, weights["qk"]).view(batch, length, 2, self.heads, width // self.heads)
         value = F.linear(h, weights["v"]).view(batch, length, self.heads, width // self.heads)
+        if self.qk_norm:
+            qk = _norm(qk)
         if rotary is not None:
             cos, sin = rotary  # (L, 1, 1, D / heads)
             qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, dims=-1), sin)
         query, key = qk.unbind(dim=2)
         mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
-        return F.linear(mixed.transpose(1, 2).reshape(batch, length, width), weights["out"])
+        mixed = mixed.transpose(1, 2).reshape(batch, length, width)
+        return F.linear(_norm(mixed) if self.output_norm else mixed, weights["out"])
 
 
 class Reasoner(nn.Module):
@@ -160,10 +172,11 @@ class Reasoner(nn.Module):
         self.head = nn.Parameter(torch.empty(config.vocabulary, config.width))
         self.halt_weight = nn.Parameter(torch.empty(2, config.width))
         self.halt_bias = nn.Parameter(torch.empty(2))
-        self.register_buffer("y_start", torch.empty(config.latents, config.width))
+        self.register_buffer("y_start", torch.empty(1 if config.shared_start else config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
         self.run_block = Block.forward  # or the same function, compiled
         self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
+        self.task_embeddings: Tensor | None = None  # the table (rows, D) of an official checkpoint, for `to_official`
         self.reset(generator)
 
     def __repr__(self) -> str:
@@ -208,16 +221,17 @@ class Reasoner(nn.Module):
             dtype: of the states, and so of the computation.
             generator: draws random initial states (`random_start`); not used without.
         """
-        shape = (batch * self.config.latents, self.config.prefix + rows * columns, self.config.width)
-        fixed = (self.y_start, *self.z_start)  # (K, D) each
-        if self.config.random_start:
+        config, wide = self.config, torch.promote_types(dtype, torch.float32)
+        shape = (batch * config.latents, config.prefix + rows * columns, config.width)
+
+        def state(start: Tensor, *, random: bool) -> Tensor:  # start (K, D), or (1, D) for all latents
+            if not random:
+                return start.to(dtype).repeat(shape[0] // len(start), 1)[:, None].expand(shape)
             assert generator is not None, "random initial states need a generator"
-            wide = torch.promote_types(dtype, torch.float32)
-            drawn = (torch.empty(shape, dtype=wide, device=self.y_start.device) for _ in fixed)
-            y, *z = (truncated_normal_(tensor, 1.0, generator).to(dtype) for tensor in drawn)
-        else:
-            y, *z = (tensor.to(dtype).repeat(batch, 1)[:, None].expand(shape) for tensor in fixed)
-        return State(y, tuple(z))
+            return truncated_normal_(torch.empty(shape, dtype=wide, device=start.device), 1.0, generator).to(dtype)
+
+        y = state(self.y_start, random=config.random_start and not config.shared_start)
+        return State(y, tuple(state(start, random=config.random_start) for start in self.z_start))
 
     def forward(
         self,

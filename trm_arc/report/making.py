@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, TRACES_FILE, write_atomic
+from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, TRACES_FILE, read_json, to_json, write_atomic
 from trm_arc.common.text import printable
 from trm_arc.config import VIEW_CANVASES
 from trm_arc.evaluation.results import Results, find_results
@@ -20,7 +20,7 @@ from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
 
-PICTURES = "pictures"  # the folder for them, beside the page
+PICTURES, _LIST = "pictures", "pictures.json"  # the folder for them, beside the page, and its list of them
 _PICTURE = re.compile(r"(trace-[\w-]+|curves-\w+)\.(svg|png|gif)")
 
 
@@ -134,12 +134,12 @@ def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, devi
     """
     results = _require_results(subject)
     tests = choose_tests(results, names)
-    steps, window = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
-    if not (steps is None or (type(steps) is int and steps >= 1)) or window not in VIEW_CANVASES:
+    steps, canvas = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
+    if not (steps is None or (type(steps) is int and steps >= 1)) or canvas not in VIEW_CANVASES:
         raise InputError(
-            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {window}; evaluate it again"
+            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {canvas}; evaluate it again"
         )
-    config = InferenceConfig(steps=steps, canvas=window)
+    config = InferenceConfig(steps=steps, canvas=canvas)
     traces = trace_refinement(model, results.tasks, tests, results.tasks.names, device, config)
     write_traces(subject.folder / TRACES_FILE, traces)
     return replace(subject, traces=traces)
@@ -167,11 +167,17 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     rivals = {other.name: other.results for other in others if other.results is not None} if first.results is not None else {}
     title = first.name if first.results is None else f"{first.name}: {printable(first.results.tasks.name)}"
     page = make_page(title, first.results, traces=first.traces, training=training, others=rivals)
+    replaced = out.exists()
     write_atomic(out, page.encode())
     if pictures is None:
         return []
     drawn = {name: data for curve in curves for name, data in curve.pictures.items()} | render_traces(first)
+    foreign = [name for name in drawn.keys() - _list_pictures(pictures) if (pictures / name).exists()]
+    if foreign and not replaced:  # beside a page, they are of an earlier version, which kept no list
+        raise InputError(f"holds {min(foreign)}, which no report wrote, so it is not replaced; move it away", file=pictures)
     remove_pictures(pictures)
+    if drawn:
+        write_atomic(pictures / _LIST, to_json({"pictures": list(drawn)}))
     return write_pictures(drawn, pictures)
 
 
@@ -182,17 +188,26 @@ def list_logs(subjects: Sequence[Subject]) -> list[RunLog]:
 
 
 def remove_pictures(folder: Path) -> None:
-    """Remove the pictures of an earlier report, and nothing else.
+    """Remove the pictures of an earlier report, by its list of them, and nothing else.
 
     Raises:
         InputError: they cannot be removed.
     """
     try:
-        for file in list(folder.iterdir()) if folder.is_dir() else []:
-            if _PICTURE.fullmatch(file.name) and file.is_file():
-                file.unlink()
+        for name in _list_pictures(folder):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"pictures of an earlier report cannot be removed ({error.strerror})", file=folder) from None
+
+
+def _list_pictures(folder: Path) -> list[str]:
+    """The pictures that an earlier report wrote into a folder, and the list of them."""
+    try:
+        listed = read_json(folder / _LIST) if (folder / _LIST).is_file() else {}
+    except InputError:
+        return []
+    names = listed.get("pictures") if isinstance(listed, dict) else None
+    return [name for name in names if isinstance(name, str) and _PICTURE.fullmatch(name)] + [_LIST] if names else []
 
 
 def render_traces(subject: Subject) -> dict[str, bytes]:

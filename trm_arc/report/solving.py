@@ -3,6 +3,7 @@
 import numpy as np
 
 from augment import tokens_to_board
+from trm_arc.common.output import print_styled
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.inference.refinement import RefinementStep
 from trm_arc.inference.votes import Candidate
@@ -28,7 +29,7 @@ class SolutionDrawer:
         right = int((board == self.truth).sum())
         sure = float(now.halting[surest].float().sigmoid())
         print(f"step {now.step}: {right} of {board.size} cells right, {sure:.0%} sure")
-        print("\n".join(self._draw(board)) + "\n", flush=True)
+        print_styled("\n".join(self._draw(board)) + "\n", flush=True)
 
     def _draw(self, board: np.ndarray) -> list[str]:
         return draw_board(self.domain, self.question, board, self.truth, self.colour)

@@ -12,6 +12,13 @@ from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import TaskSet
 from trm_arc.training.trainer import Options, Trainer
 
+# Settings of the matrix optimizer, and those of NorMuon alone.
+_MATRIX = (
+    *("matrix_learning_rate", "matrix_weight_decay", "attention_weight_decay"),
+    *("matrix_momentum", "newton_schulz_steps", "matrix_parts"),
+)
+_NORMUON = ("normuon_nesterov", "matrix_scale")
+
 
 def total_steps(config: TrainingConfig, pairs: int) -> int:
     """Optimizer steps of a run: as set, or as many as the epochs take at `pairs` examples an epoch."""
@@ -78,15 +85,22 @@ def _drop_large(evaluation: TaskSet, model: ModelConfig, notes: list[str]) -> Ta
     return evaluation.without(large)
 
 
-def refuse_idle_settings(given: Collection[str], training: TrainingConfig) -> None:
+def refuse_idle_settings(given: Collection[str], config: Config) -> None:
     """Raise InputError for a setting that was given and does nothing beside the others."""
-    idle = {
-        "matrix_learning_rate": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
-        "matrix_weight_decay": (training.matrix_optimizer == "same", "--matrix-optimizer muon or normuon"),
-        "halt_exploration": (training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
-        "bucket_sides": (training.canvas != "buckets", "--canvas buckets"),
-        "epochs": (training.steps > 0, "--steps 0"),
-    }
-    for name, (does_nothing, needs) in idle.items():
+    model, training = config.model, config.training
+    matrices, one_latent, no_attention = training.matrix_optimizer, model.latents == 1, model.mixer != "attention"
+    idle = [
+        *((name, matrices == "same", "--matrix-optimizer muon or normuon") for name in _MATRIX),
+        *((name, matrices != "normuon", "--matrix-optimizer normuon") for name in _NORMUON),
+        ("attention_weight_decay", no_attention, "--mixer attention"),
+        ("matrix_parts", no_attention and training.matrix_parts == "heads", "--mixer attention"),
+        ("halt_exploration", training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
+        ("bucket_sides", training.canvas != "buckets", "--canvas buckets"),
+        ("epochs", training.steps > 0, "--steps 0"),
+        ("decay_shape", training.decay_share == 0, "--decay-share above 0"),
+        ("carry_best", model.carry_best and one_latent, "--latents 2 or more"),
+        ("shared_start", model.shared_start and one_latent and not model.random_start, "--latents 2 or more, or --random-start"),
+    ]
+    for name, does_nothing, needs in idle:
         if name in given and does_nothing:
             raise InputError(f"does nothing without {needs}", flag=f"--{name.replace('_', '-')}")

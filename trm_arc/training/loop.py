@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
+from trm_arc.common.streams import make_progress_bar
 from trm_arc.model.checkpoint import list_checkpoints
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
@@ -221,15 +221,8 @@ class _Log:
         self.since: list[Metrics] = []
         self.operations = 0.0
         self.seconds = trainer.seconds
-        self.bar = tqdm(
-            total=trainer.steps,
-            initial=trainer.step,
-            unit="step",
-            mininterval=0.5 if sys.stderr.isatty() else 20,
-            dynamic_ncols=True,
-            disable=not trainer.processes.is_main,
-            bar_format="{desc}",
-        )
+        shown = trainer.processes.is_main
+        self.bar = make_progress_bar(trainer.steps, "step", initial=trainer.step, shape="{desc}", shown=shown)
         self.first = trainer.step, trainer.seconds
         self.measured = ""
         self.lost = False  # whether a line of metrics could not be written

@@ -1,4 +1,4 @@
-"""Optimizers: Adam-atan2 and NorMuon in plain PyTorch, the choice of weights for each, the schedule, the moving average."""
+"""Optimizers: Adam-atan2, Muon over parts and NorMuon in plain PyTorch; which weights each moves, the schedule, the average."""
 
 import math
 from collections.abc import Iterable
@@ -55,30 +55,41 @@ class AdamAtan2(torch.optim.Optimizer):
             torch._foreach_add_(parameters, update, alpha=-lr / (1 - beta1**count))
 
 
-class NorMuon(torch.optim.Optimizer):
-    """Muon whose orthogonal step is scaled row by row, so that no neuron gets more than its share.
+class Muon(torch.optim.Optimizer):
+    """Muon over equal parts of matrices, each orthogonalised and scaled as a matrix of its own; in float64 it stays so.
 
-    M <- beta1 M + (1 - beta1) G;  O = orthogonalised M;  v <- beta2 v + (1 - beta2) mean of O^2 over a row
-    W <- W (1 - lr wd);  W <- W - lr * 0.2 * N / rms(N),  N = O / sqrt(v)
+    M <- beta1 M + (1 - beta1) G;  U = beta1 M + (1 - beta1) G (Nesterov) or M;  O = orthogonalised U
+    W <- W (1 - lr wd);  W <- W - lr * sqrt(max(1, rows / columns)) * O
 
-    Source: Li et al., "NorMuon: Making Muon more efficient and scalable", arXiv 2510.05491.
+    Source: K. Jordan, Muon, in the form of torch.optim.Muon, which has no parts.
 
     Args:
-        lr: learning rate; a step's root mean square is a fifth of it.
+        params: matrices, or groups of them; "parts" of a group are parts of a matrix, one below the other.
+        lr: learning rate.
         momentum: decay of the mean gradient, beta1.
-        beta2: decay of the rows' second moments.
         weight_decay: decoupled, per unit of learning rate.
+        steps: of Newton-Schulz.
+        more: settings of a subclass.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, beta2: float = 0.95, weight_decay: float = 0.1
+        self,
+        params: Iterable[Any],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.1,
+        *,
+        nesterov: bool = True,
+        steps: int = 5,
+        **more: float | str,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "beta2": beta2, "weight_decay": weight_decay})
+        shared = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov, "steps": steps, "parts": 1}
+        super().__init__(params, shared | more)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Move every matrix that has a gradient; equal shapes are orthogonalised together."""
-        assert closure is None, "NorMuon does not support closures"
+        assert closure is None, "closures are not supported"
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
@@ -88,32 +99,127 @@ class NorMuon(torch.optim.Optimizer):
                 self._move(parameters, group)
 
     def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        for p in parameters:
-            if not self.state[p]:
-                self.state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p[:, :1])}
-            self.state[p]["m"].lerp_(p.grad, 1 - group["momentum"])
-        steps = orthogonalise(torch.stack([self.state[p]["m"] for p in parameters])).to(parameters[0].dtype)
-        for p, step in zip(parameters, steps, strict=True):
-            v = self.state[p]["v"].lerp_(step.square().mean(dim=1, keepdim=True), 1 - group["beta2"])
-            step = step / v.sqrt().clamp(min=EPSILON)
-            size = step.square().mean().sqrt().clamp(min=EPSILON)
-            p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step * (0.2 * group["lr"] / size))
+        rows, columns = parameters[0].shape
+        shape = (-1, rows // group["parts"], columns)
+        means = [self._mean(p, group) for p in parameters]
+        orthogonal = orthogonalise(torch.stack(means).view(shape), group["steps"]).to(parameters[0].dtype)
+        change = self._scale(orthogonal, parameters, group).reshape(-1, rows, columns)
+        for p, step in zip(parameters, change, strict=True):
+            p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step)
+
+    def _mean(self, p: Tensor, group: dict[str, Any]) -> Tensor:
+        """The mean gradient of a matrix, this step's included."""
+        if "m" not in self.state[p]:
+            self.state[p]["m"] = torch.zeros_like(p)
+        mean = self.state[p]["m"].lerp_(p.grad, 1 - group["momentum"])
+        return p.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
+
+    def _scale(self, orthogonal: Tensor, parameters: list[Tensor], group: dict[str, Any]) -> Tensor:
+        """The steps of all parts, (parts, rows, columns) as what is orthogonal."""
+        del parameters
+        return orthogonal * (group["lr"] * _spectral_scale(orthogonal))
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """Move the singular values of matrices (..., m, n) towards 1 by five Newton-Schulz steps, in bfloat16 unless in float64.
+class NorMuon(Muon):
+    """Muon whose orthogonal step is scaled row by row, so that no neuron gets more than its share.
 
-    Source of the coefficients: K. Jordan, Muon; they grow small values fast and end between 0.7 and 1.2.
+    O as in Muon;  v <- beta2 v + (1 - beta2) mean of O^2 over a row;  N = O / sqrt(v)
+    W <- W (1 - lr wd);  W <- W - lr * 0.2 * N / rms(N)                                          scale "own"
+                         W <- W - lr * sqrt(max(1, rows / columns)) * N * norm(O) / norm(N)      scale "spectral"
+
+    Source: Li et al., "NorMuon: Making Muon more efficient and scalable", arXiv 2510.05491; the second scale is mdlARC's.
+
+    Args:
+        params: as in Muon.
+        lr: learning rate; by its own scale, the root mean square of a step is a fifth of it.
+        momentum: decay of the mean gradient, beta1.
+        beta2: decay of the rows' second moments.
+        weight_decay: decoupled, per unit of learning rate.
+        steps: of Newton-Schulz.
+        scale: "own" or "spectral".
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        momentum: float = 0.95,
+        beta2: float = 0.95,
+        weight_decay: float = 0.1,
+        *,
+        nesterov: bool = False,
+        steps: int = 5,
+        scale: str = "own",
+    ) -> None:
+        super().__init__(params, lr, momentum, weight_decay, nesterov=nesterov, steps=steps, beta2=beta2, scale=scale)
+
+    def _scale(self, orthogonal: Tensor, parameters: list[Tensor], group: dict[str, Any]) -> Tensor:
+        moments = orthogonal.square().mean(dim=2).reshape(len(parameters), -1, 1)  # (matrices, rows, 1)
+        for p, moment in zip(parameters, moments, strict=True):
+            if "v" not in self.state[p]:
+                self.state[p]["v"] = torch.zeros_like(p[:, :1])
+            self.state[p]["v"].lerp_(moment, 1 - group["beta2"])
+        v = torch.stack([self.state[p]["v"] for p in parameters]).view(*orthogonal.shape[:2], 1)
+        steps = orthogonal / v.sqrt().clamp(min=EPSILON)
+        size = _rms(steps).clamp(min=EPSILON)
+        if group["scale"] == "own":
+            return steps * (0.2 * group["lr"] / size)
+        return steps * (group["lr"] * _spectral_scale(orthogonal) * _rms(orthogonal) / size)
+
+
+def _rms(parts: Tensor) -> Tensor:
+    """Root mean square of each part (parts, rows, columns), as (parts, 1, 1); one by one, as sums over all would round otherwise
+    on several threads."""
+    return torch.stack([square.mean() for square in parts.square()]).sqrt()[:, None, None]
+
+
+def _spectral_scale(parts: Tensor) -> float:
+    """Muon's factor for a matrix that is taller than wide, whose output is larger than its input."""
+    return max(1.0, parts.shape[1] / parts.shape[2]) ** 0.5
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Move the singular values of matrices (..., m, n) towards 1 by Newton-Schulz steps, in bfloat16 unless in float64.
+
+    Source of the coefficients: K. Jordan, Muon; they grow small values fast, and five steps end between 0.7 and 1.2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices if matrices.dtype == torch.float64 else matrices.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
-    for _ in range(5):
+    for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.mT if tall else x
+
+
+def _matrix_optimizer(matrices: dict[str, nn.Parameter], config: TrainingConfig, heads: int) -> torch.optim.Optimizer:
+    """The optimizer of the blocks' matrices, by their names, in groups of equal parts and weight decay."""
+    groups: dict[tuple[int, float], list[nn.Parameter]] = {}
+    for name, p in matrices.items():
+        groups.setdefault((_count_parts(name, config.matrix_parts, heads), _weight_decay(name, config)), []).append(p)
+    params = [{"params": group, "parts": parts, "weight_decay": decay} for (parts, decay), group in groups.items()]
+    shared = {"lr": config.matrix_learning_rate, "momentum": config.matrix_momentum}
+    if config.matrix_optimizer == "normuon":
+        more = {"nesterov": config.normuon_nesterov, "steps": config.newton_schulz_steps, "scale": config.matrix_scale}
+        return NorMuon(params, **shared, **more)
+    if config.matrix_parts == "whole":
+        return torch.optim.Muon(params, **shared, ns_steps=config.newton_schulz_steps)
+    return Muon(params, **shared, steps=config.newton_schulz_steps)
+
+
+def _count_parts(name: str, apart: str, heads: int) -> int:
+    """How many parts of a block's matrix are orthogonalised apart."""
+    matrix = name.rpartition(".")[2]
+    if matrix == "qkv" and apart in ("heads", "all"):  # the queries of every head, then keys, then values
+        return 3 * heads
+    return 2 if matrix in ("gate_up", "mix_gate_up") and apart == "all" else 1
+
+
+def _weight_decay(name: str, config: TrainingConfig) -> float:
+    attention = name.endswith((".qkv", ".out"))
+    return config.attention_weight_decay if attention and config.attention_weight_decay >= 0 else config.matrix_weight_decay
 
 
 class Optimizers:
@@ -130,9 +236,7 @@ class Optimizers:
         if config.matrix_optimizer != "same":
             # For the hidden matrices alone: embeddings, heads, biases and kernels are no linear maps between hidden layers.
             hidden = [name for name, p in rest.items() if name.startswith("networks.") and p.ndim == 2]
-            kind = {"muon": torch.optim.Muon, "normuon": NorMuon}[config.matrix_optimizer]
-            matrices = [rest.pop(name) for name in hidden]
-            self.members.append(kind(matrices, lr=config.matrix_learning_rate, weight_decay=config.matrix_weight_decay))
+            self.members.append(_matrix_optimizer({name: rest.pop(name) for name in hidden}, config, model.config.heads))
         shared = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2), "weight_decay": config.weight_decay}
         if config.optimizer == "adam-atan2":
             self.members.append(AdamAtan2(rest.values(), **shared))
@@ -143,10 +247,15 @@ class Optimizers:
         self.base_rates = [group["lr"] for member in self.members for group in member.param_groups]
 
     def schedule(self, step: int) -> float:
-        """Factor on every learning rate at step `step` (from 1): linear warm-up, constant, linear decay."""
+        """Factor on every learning rate at step `step` (from 1): linear warm-up, constant, decay to 0."""
         warm = min(1.0, step / max(1, self.config.warmup_steps))
         decay_steps = self.config.decay_share * self.steps
-        return min(warm, (self.steps - step + 1) / decay_steps) if decay_steps > 0 else warm
+        if decay_steps <= 0:
+            return warm
+        left = (self.steps - step + 1) / decay_steps
+        if self.config.decay_shape == "cosine":
+            left = (1 - math.cos(math.pi * min(1.0, left))) / 2
+        return min(warm, left)
 
     def step(self, step: int) -> None:
         """Move the weights with the learning rates of step `step` (from 1), and clear the gradients."""
@@ -181,7 +290,7 @@ class Optimizers:
             number, index, key = name.split(".")
             states[int(number)].setdefault(int(index), {})[key] = value
         for number, (member, state) in enumerate(zip(self.members, states, strict=True)):
-            parameters = member.param_groups[0]["params"]
+            parameters = [p for group in member.param_groups for p in group["params"]]
             kinds = {frozenset(values) for values in state.values()}
             fits = all(_fits(t, parameters[i]) for i, values in state.items() for t in values.values())
             if (moved and not state) or len(kinds) > 1 or not fits:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.files import exclusive
+from trm_arc.common.streams import require_printed
 from trm_arc.config import SETTINGS_FILE, write_preset
-from trm_arc.model.checkpoint import checkpoint_name, list_checkpoints, remove_unfinished
-from trm_arc.model.export import FOLDER, export_pieces
+from trm_arc.model.checkpoint import Checkpoint, checkpoint_name, list_checkpoints, remove_unfinished
+from trm_arc.model.export import FOLDER, export_pieces, load_whole
 from trm_arc.model.flops import measure_peak
 from trm_arc.training.build import Built
 from trm_arc.training.loop import Evaluation, LoopConfig, Tracker, train
@@ -20,6 +21,7 @@ from trm_arc.training.run_folder import (
     list_stale,
     owes_scores,
     prepare_folder,
+    set_damaged_aside,
     set_metrics_aside,
 )
 from trm_arc.training.state import full_state, save_state
@@ -38,6 +40,9 @@ class RunConfig:
         overwrite: replace what is there.
         dry_run: only print what the run would do and cost.
         export_size: bytes of a piece of the export at the end; 0: none.
+        evaluate_views: of a test input at most, in evaluations; None: the default of the domain.
+        pool_votes: score the votes of all evaluations so far together, too.
+        tensorboard: also write the metrics for TensorBoard.
         loop: how often to save, log and evaluate, and when to end.
     """
 
@@ -46,14 +51,31 @@ class RunConfig:
     overwrite: bool = False
     dry_run: bool = False
     export_size: int = 0
+    evaluate_views: int | None = None
+    pool_votes: bool = False
+    tensorboard: bool = False
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def load_resumed(config: RunConfig, processes: ProcessGroup) -> tuple[Checkpoint | None, list[str]]:
+    """What the run continues from, None if it begins, and sentences about damaged checkpoints, which are renamed.
+
+    Raises:
+        InputError: there is nothing to continue from, or nothing whole.
+    """
+    if not config.resume:
+        return None, []
+    checkpoint, notes = load_whole(config.out)
+    if notes and processes.is_main and not config.dry_run:
+        notes += [f"kept as {path}" for path in set_damaged_aside(config.out, checkpoint)]
+    return checkpoint, notes
 
 
 def carry_out(
     config: RunConfig,
     processes: ProcessGroup,
     build: Callable[[], Built],
-    make_watchers: Callable[[Built], Watchers] | None = None,
+    make_watchers: Callable[[RunConfig, Built], Watchers] | None = None,
 ) -> None:
     """Train, save and export, as `config` says; print what a user should know.
 
@@ -68,9 +90,10 @@ def carry_out(
         trainer, _, notes = build()
         if processes.is_main:
             print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+            require_printed()
         return
     if processes.is_main:
-        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite)
+        prepare_folder(config.out, resume=config.resume, overwrite=config.overwrite, export=config.export_size > 0)
     with exclusive(config.out) if processes.is_main else nullcontext():
         complete = _train_in_folder(config, processes, build(), make_watchers)
     if processes.is_main:
@@ -79,11 +102,14 @@ def carry_out(
 
 
 def _train_in_folder(
-    config: RunConfig, processes: ProcessGroup, built: Built, make_watchers: Callable[[Built], Watchers] | None
+    config: RunConfig,
+    processes: ProcessGroup,
+    built: Built,
+    make_watchers: Callable[[RunConfig, Built], Watchers] | None,
 ) -> bool:
     """All that is done while no other run may write; whether the run is complete."""
     (trainer, _, notes), out = built, config.out
-    evaluate, track = make_watchers(built) if make_watchers else (None, None)  # before anything of an old run is touched
+    evaluate, track = make_watchers(config, built) if make_watchers else (None, None)  # before anything of an old run is touched
     best, owed = -math.inf, False  # the main process knows
     if processes.is_main:
         best, owed = _restore_history(config, built, scored=evaluate is not None)

@@ -5,23 +5,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import RESULT_FILES, check_writable, read_lines, to_json, write_atomic
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints
-from trm_arc.model.export import FOLDER
-from trm_arc.training.loop import BEST, METRICS_FILE, OLD_METRICS
+from trm_arc.common.files import LOCK, RESULT_FILES, check_writable, read_lines, to_json, write_atomic
+from trm_arc.common.folders import find_foreign, rehearse_saving, remove_folder
+from trm_arc.config import SETTINGS_FILE
+from trm_arc.model.checkpoint import EXPORT, FILES, Checkpoint, checkpoint_name, list_checkpoints
+from trm_arc.model.export import FOLDER, check_pieces, list_pieces
+from trm_arc.training.loop import BAD_BATCH, BEST, METRICS_FILE, OLD_METRICS
+
+_OWN = (SETTINGS_FILE, METRICS_FILE, OLD_METRICS, BAD_BATCH)  # what a run writes beside its checkpoints
+
+DAMAGED_NAME = "damaged"  # instead of "checkpoint", in the names of folders
 
 
-def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Check that a run may write into its folder, before any work.
+def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, export: bool = False) -> None:
+    """Check that a run may write into its folder, and that checkpoints can be saved there, before any work.
 
     Args:
         resume: the run in the folder is to be continued.
         overwrite: the run in the folder is to be replaced.
+        export: the run is to be exported.
 
     Raises:
-        InputError: it cannot be written, or holds another run, or has nothing to resume.
+        InputError: it cannot be written, or holds another run or files of others, or has nothing to resume.
     """
-    check_writable(out)
+    check_writable(out, _OWN)
+    rehearse_saving(out)
     there = list_checkpoints(out)
     if resume and overwrite:
         raise InputError("cannot be given together with --overwrite", flag="--resume")
@@ -31,9 +39,47 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False) 
                 f"these are the pieces of a run; put them into a folder RUN/{EXPORT.parent}, and resume RUN", file=out
             )
         raise InputError("no checkpoint to resume; leave --resume out to start the run", file=out)
-    if there and not resume and not overwrite:
+    pieces = list_pieces(out)
+    if (there or pieces) and not resume and not overwrite:
         advice = "continue it with --resume, replace it with --overwrite, or name another --out"
-        raise InputError(f"holds a run ({there[-1].name}); {advice}", file=out)
+        raise InputError(f"holds a run ({(there or pieces)[-1].relative_to(out)}); {advice}", file=out)
+    if not there and not pieces and not (out / LOCK).exists():  # no run has ever begun here
+        _refuse_foreign(out, next((name for name in _OWN if (out / name).exists()), None))
+    if overwrite:
+        for checkpoint in [*there, *list_checkpoints(out / BEST)]:
+            _refuse_foreign(checkpoint, "a link" if checkpoint.is_symlink() else find_foreign(checkpoint, FILES))
+    if overwrite or export:
+        check_pieces(out)
+
+
+def _refuse_foreign(folder: Path, name: str | None) -> None:
+    """Raise InputError if there is something in a folder that a run would replace, though no run wrote it."""
+    if name is not None:
+        raise InputError(
+            f"holds {name}, which no run wrote, so it is not replaced; move it away, or name another --out", file=folder
+        )
+
+
+def set_damaged_aside(out: Path, resumed: Checkpoint) -> list[Path]:
+    """Rename the damaged checkpoints after the one that a run continues from, so that none of them passes for its newest.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        InputError: they cannot be renamed.
+    """
+    moved = []
+    for path in list_checkpoints(out):
+        if path.name >= checkpoint_name(resumed.step) and str(path) != resumed.where:
+            target = path.with_name(path.name.replace("checkpoint", DAMAGED_NAME))
+            try:
+                remove_folder(target, FILES)
+                path.rename(target)
+            except OSError as error:
+                raise InputError(f"is damaged and cannot be renamed ({error.strerror}); remove it", file=path) from None
+            moved.append(target)
+    return moved
 
 
 def set_metrics_aside(out: Path, *, overwrite: bool) -> None:
@@ -96,4 +142,6 @@ def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, 
 
 def list_stale(out: Path) -> list[Path]:
     """The files of a run that is to be replaced, to be removed when the first checkpoint of the new one is saved."""
-    return [out / OLD_METRICS, *list_checkpoints(out), *(out / name for name in (*RESULT_FILES, FOLDER, BEST))]
+    files = [*(out / name for name in (OLD_METRICS, *RESULT_FILES)), *list_pieces(out)]
+    checkpoints = [*list_checkpoints(out), *out.glob(f"{DAMAGED_NAME}-*"), *list_checkpoints(out / BEST)]
+    return [*files, *checkpoints, out / FOLDER, out / BEST]  # the last two are empty then

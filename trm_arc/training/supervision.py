@@ -37,7 +37,8 @@ def supervision_step(
     """Do one supervision step of every row, and compute its losses.
 
     All K latents are refined without gradient; the one with the lowest loss of each puzzle is refined again, with gradient:
-    K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.
+    K + 1 forward passes and one backward, where a backward pass for all and a mask would be K of each.  Then each latent
+    continues from its own y, or with `carry_best` all from the best one's.
 
     Args:
         carry: active samples; those that halted have their new puzzle already, and take the initial state here.
@@ -67,6 +68,8 @@ def supervision_step(
             labels = batch.labels.repeat_interleave(latents, dim=0)
             cells = supervise(every.logits, every.halting, labels, config.loss, config.label_smoothing).cells
             best = cells.view(-1, latents).argmin(dim=1) + latents * torch.arange(len(vectors), device=cells.device)
+        if reasoner.config.carry_best:
+            kept = kept.share(best)
         state = State(state.y[best], tuple(part[best] for part in state.z))
     output = refine(state)
     losses = supervise(output.logits, output.halting, batch.labels, config.loss, config.label_smoothing)

@@ -195,10 +195,13 @@ class Trainer:
         metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
         self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
-        size = torch.nn.utils.get_total_norm(gradients) + vector_gradient.abs().sum()
+        norm = torch.nn.utils.get_total_norm(gradients)
         self.step += 1
-        if bool(torch.isfinite(metrics.loss + size)):  # the one wait for the device in a step
+        # the one wait for the device in a step
+        if bool(torch.isfinite(metrics.loss + norm + vector_gradient.abs().sum())):
             self.carries[bucket] = after
+            if self.config.training.gradient_clip:
+                torch.nn.utils.clip_grads_with_norm_(self.reasoner.parameters(), self.config.training.gradient_clip, norm)
             self._move(self.processes.gather(carry.batch.rows), vector_gradient, gradients)
             self.skipped_in_a_row = 0
         else:

@@ -38,9 +38,11 @@ class LoadOptions:
     Attributes:
         count: number of puzzles to keep or generate; 0: all of a file, or the default number of a generated set.
         seed: of the puzzles that are kept of a file.
-        skip_bad: leave out rows that are not puzzles, instead of refusing the file.
+        skip_bad: leave out rows that are not puzzles, and broken tasks, instead of refusing the set.
         solutions: a file of solutions; None: the one beside the tasks.
         smallest: number of tasks to keep, those with the smallest grids; 0: all.
+        arc_gen: also read the generated pairs of tasks that have some.
+        generated_pairs: number of generated pairs to keep of each task, drawn by the seed; 0: all.
     """
 
     count: int = 0
@@ -48,6 +50,8 @@ class LoadOptions:
     skip_bad: bool = False
     solutions: Path | None = None
     smallest: int = 0
+    arc_gen: bool = False
+    generated_pairs: int = 0
 
 
 class Drawing(NamedTuple):

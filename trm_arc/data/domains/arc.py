@@ -36,7 +36,7 @@ class ArcDomain(Domain):
     translates = submits = True
     scoring, measure, attempts = "pass@k", "pass@2 of outputs", 2
     default_views, orientations = 1000, SYMMETRY_NAMES
-    unused = dict.fromkeys(("puzzles", "evaluation_puzzles", "skip_bad"), "does nothing for ARC tasks")
+    unused = dict.fromkeys(("puzzles", "evaluation_puzzles"), "does nothing for ARC tasks")
     drawing = Drawing("colours")
 
     def paint(self, *arguments: object, **options: object) -> np.ndarray:
@@ -63,18 +63,24 @@ class ArcDomain(Domain):
     def load(self, names: str, part: Part, folder: Path | None, options: LoadOptions) -> TaskSet:
         """Several sets to train on, or one to answer."""
         if part == "train":
-            return load_listed(names, folder)
-        tasks = load_tasks(names, folder, options.solutions)
+            return load_listed(names, folder, options)
+        tasks = load_tasks(names, folder, options.solutions, options)
         return tasks.smallest(options.smallest) if options.smallest else tasks
 
     def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, list[str]]:
         """All tasks of the sets but for those that the settings leave out."""
-        training, leave_out = load_listed(config.data, folder), listed(config.leave_out)
+        options = LoadOptions(
+            seed=config.seed, skip_bad=config.skip_bad, arc_gen=config.arc_gen, generated_pairs=config.generated_pairs
+        )
+        training, leave_out = load_listed(config.data, folder, options), listed(config.leave_out)
+        if config.arc_gen and not any(task.generated for task in training):
+            raise InputError(f"no task of {training.name or 'the training data'} has pairs under the key arc-gen", flag="arc_gen")
         unknown = [task_id for task_id in leave_out if task_id not in training]
         if unknown:
             where = training.name or "the training data, which is empty"
             raise InputError(f"{shorten(unknown)} is not in {where}", flag="leave_out")
-        return training.without(leave_out), [f"left out {task_id}, as set" for task_id in leave_out]
+        notes = [training.note] if training.note else []
+        return training.without(leave_out), notes + [f"left out {task_id}, as set" for task_id in leave_out]
 
     def fit_settings(self, config: Config, given: Mapping[str, Any]) -> Config:
         """The settings as they are: nothing follows from ARC tasks."""
@@ -105,10 +111,12 @@ class ArcDomain(Domain):
         others = len(examples.entries) - len(evaluation)
         what = f"those and {others} tasks of {training.name}" if others else "those alone"
         windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
-        many = "windows" if len(examples.buckets) > 1 else "window"
+        joined = [task.id for task in training if task.id in evaluation and (task.generated or not task.test)]
+        also = f"\ngenerated pairs join {shorten(joined)} of the tasks to answer" if joined else ""
+        windows = f"{'windows' if len(examples.buckets) > 1 else 'window'} {windows}"
         return (
             f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their "
-            f"demonstrations\ntraining on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {many} {windows}"
+            f"demonstrations\ntraining on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {windows}{also}"
         )
 
     def group_tests(self, tasks: TaskSet) -> list[Grouping]:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
-_IDLE = ("smallest", "bucket_sides", "translate", "leave_out")  # settings that do not apply to boards of one size
+# Settings that do not apply to boards of one size.
+_IDLE = ("smallest", "bucket_sides", "translate", "leave_out", "arc_gen", "generated_pairs")
 _MOST = 2**62  # of a number in a file
 
 

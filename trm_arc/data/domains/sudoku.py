@@ -4,6 +4,7 @@ import numpy as np
 
 from augment import sample_sudoku_transforms
 from augment.kernels import mix_columns
+from trm_arc.data.board_text import BLANKS
 from trm_arc.data.domains import Drawing, place_of, register_domain
 from trm_arc.data.domains.board import BoardDomain, Progress
 from trm_arc.puzzles.sudoku import canonical as sudoku_canonical
@@ -13,6 +14,7 @@ from trm_arc.puzzles.sudoku import solve as sudoku_solve
 
 _SMALLEST = 4  # side; different up to symmetry there are about 1,700 Sudoku of 6 to 8 clues, and fewer than 40 minimal ones
 _DIGITS = "123456789ABCDEFG"
+_WRITTEN = str.maketrans(f"{BLANKS}abcdefg", "." * len(BLANKS) + "ABCDEFG")
 
 
 class SudokuDomain(BoardDomain):
@@ -35,8 +37,8 @@ class SudokuDomain(BoardDomain):
         return table
 
     def parse(self, text: str) -> np.ndarray:
-        """The boards in the characters of n boards; 0 is a blank, too."""
-        return super().parse(text.replace("0", "."))
+        """The boards in the characters of n boards; blanks and letters may be written in several ways."""
+        return super().parse(text.translate(_WRITTEN))
 
     def are_questions(self, boards: np.ndarray) -> np.ndarray:
         """Which boards hold digits and blanks and keep the rules."""

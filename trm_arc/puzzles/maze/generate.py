@@ -76,9 +76,11 @@ def generate(
     least_moves = default_moves(side) if least_moves is None else least_moves
     _check(count, side, seed, least_moves, threads)
     known = _canonical_bytes(exclude, side) if exclude is not None and len(exclude) else set()
-    questions, made, repeats = np.empty((count, side, side), np.uint8), 0, 0
+    questions, made, repeats = np.empty((min(count, REPEATS), side, side), np.uint8), 0, 0
     with closing(_search_all(count, side, seed, least_moves, threads or len(os.sched_getaffinity(0)))) as mazes:
         while made < count:
+            if made == len(questions):  # so that a number which is never reached takes no memory
+                questions = np.resize(questions, (min(count, 2 * made), side, side))
             questions[made] = next(mazes)
             key = canonical(questions[made : made + 1]).tobytes()
             if key not in known:

@@ -7,7 +7,8 @@ level of a breadth-first search takes about 15 ns, and no queue is kept.
 
 import numpy as np
 
-from augment.kernels import jit, mix
+from augment.compiling import jit
+from augment.kernels import mix
 from augment.symmetry import SOURCES
 
 WALL, FREE, START, GOAL, PATH = 0, 1, 2, 3, 4

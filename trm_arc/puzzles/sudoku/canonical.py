@@ -9,7 +9,8 @@ what symmetries keep apart, and ties are decided by comparing boards, so a colli
 
 import numpy as np
 
-from augment.kernels import jit, mix
+from augment.compiling import jit
+from augment.kernels import mix
 from trm_arc.puzzles.sudoku.rules import Boxes, require_boards
 
 _CHOSEN = np.uint64(0xD1B54A32D192ED03)  # marks the line that is tried

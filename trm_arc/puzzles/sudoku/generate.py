@@ -99,11 +99,11 @@ def generate(
 
     Raises:
         InputError: `count` or `seed` is negative, or so many different puzzles were not found in 20 tries for each and a
-            thousand more.
+            thousand more, or the last so many tries, for each that was found, gave no new one.
         ValueError: an unknown kind, or `exclude` of another shape or type.
     """
     require_least("count", count, 0)
-    require_least("seed", seed, 0)
+    require_least("seed", seed, 0, 63)
     require_least("threads", threads)
     if kind not in ("hard", "easy"):
         raise ValueError(f'kind: "hard" or "easy" is expected, got {kind!r}')
@@ -111,18 +111,19 @@ def generate(
     if exclude is not None:
         seen = {form.tobytes() for form in canonical(require_boards("exclude", exclude, boxes), boxes)}
     kept: list[tuple[np.ndarray, np.ndarray, int]] = []
-    made, most = 0, TRIES * count + THOUSAND
+    made = newest = 0  # tries in all, and up to the newest puzzle
     while len(kept) < count:
-        if made >= most:
+        if made - newest >= TRIES * len(kept) + THOUSAND or made >= TRIES * count + THOUSAND:
             raise InputError(
                 f"{count} different {kind} Sudoku of side {boxes.side} were requested; {made} tries found only {len(kept)}"
             )
-        blocks = -(-(count - len(kept)) // BLOCK)
+        blocks = min(-(-(count - len(kept)) // BLOCK), THOUSAND)
         for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or len(os.sched_getaffinity(0))):
             made += BLOCK
             for i, form in enumerate(canonical(block.questions, boxes)):
                 if form.tobytes() not in seen and len(kept) < count:
                     seen.add(form.tobytes())
+                    newest = made
                     kept.append((block.questions[i], block.answers[i], int(block.guesses[i])))
             if progress is not None:
                 progress(len(kept))

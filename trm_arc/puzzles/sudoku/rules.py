@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augment.kernels import jit
+from augment.compiling import jit
 from trm_arc.common.errors import InputError
 
 MOST_BITS = 64  # of the words that the solver packs a line of boxes into

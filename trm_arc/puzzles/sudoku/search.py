@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augment.kernels import jit, mix
+from augment.compiling import jit
+from augment.kernels import mix
 from trm_arc.puzzles.sudoku.solve import NO_LIMIT, count_bits, fill_words, layout, make_room, read_solution, search, settle
 
 IMAGES = 3  # of a puzzle, over which its difficulty is averaged

@@ -12,11 +12,11 @@ one word for each place in a segment.  Words are int64 used as 64 bits: whatever
 import itertools
 import math
 from dataclasses import dataclass
+from functools import partial
 
-import numba
 import numpy as np
 
-from augment.kernels import jit
+from augment.compiling import jit
 from trm_arc.puzzles.sudoku.rules import Boxes, require_boards
 
 MAY, SURE, TWICE, READ, KNOWN, BEFORE, WAYS = range(7)  # rows of a solver's scratch
@@ -24,7 +24,7 @@ _MOST_LINES = 5
 NO_LIMIT = 1 << 60  # guesses
 
 # A call counts references to its arrays, which takes longer than these small functions.
-_inlined = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+_inlined = partial(jit, inline="always")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""Values that nothing can hold, and folders that this user may not look into, are refused in one sentence."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
+from trm_arc.common.errors import InputError
+from trm_arc.model.official import read_settings
+
+says = messages(__name__)
+MANY = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--save-every", MANY), ("--log-every", "9" * 20), ("--seed", str(2**64)), ("--keep", str(-(2**70)))],
+)
+def test_numbers_that_no_array_holds_are_refused(flag: str, value: str, command: Callable) -> None:
+    code, _, error = command("train", *SETTINGS, flag, value)
+    assert (code, command.refused.flag) == (2, flag)
+    assert len(error) < 200
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--views", "--export-size", "--time-limit"])
+def test_a_long_number_is_not_printed_whole(flag: str, command: Callable) -> None:
+    name = "evaluate" if flag == "--views" else "train"
+    code, _, error = command(name, flag, f"{MANY}GB" if flag == "--export-size" else MANY)
+    assert code == 2
+    assert len(error) < 600
+
+
+def test_more_puzzles_than_there_are(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trm_arc.puzzles.sudoku.generate.TRIES", 1)
+    code, _, error = command("generate", "sudoku-4x4", "--count", 2**63 - 1, "--out", tmp_path / "x.csv")
+    assert code == 2
+    assert says("tries-found-only") in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 2000 + "]" * 2000,
+        "\n".join(" " * depth + "a:" for depth in range(1500)),
+        f"hidden_size: {MANY}",
+        "hidden_size: 2026-13-45",
+        "hidden_size: 2026-01-01T25:00:00",
+        "hidden_size: !!int x",
+    ],
+    ids=["lists", "mappings", "digits", "month", "hour", "no number"],
+)
+def test_settings_that_yaml_cannot_hold_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "trm.yaml").write_text(text)
+    with pytest.raises(InputError) as refused:
+        read_settings(tmp_path / "trm.yaml")
+    assert refused.value.file == tmp_path / "trm.yaml"
+    assert len(str(refused.value)) < 300
+
+
+def run_as_user(*arguments: object) -> subprocess.CompletedProcess:
+    """A command without root's right to pass over permissions."""
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root may look into every folder, and there is no setpriv")
+    command = [*(drop if os.geteuid() == 0 else []), sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["evaluate", "adapt", "show", "check", "verify", "report", "upstream", "generate", "predict"])
+def test_a_folder_that_may_not_be_searched(name: str, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    challenges = write_kaggle(tmp_path, make_tasks(2, 1, "one"), "one")
+    inside = locked / "run" / "file.json"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("{}")
+    locked.chmod(0)
+    try:
+        done = run_as_user(*{
+            "evaluate": ["trm_arc.evaluate", "--checkpoint", inside.parent, "--data", challenges],
+            "adapt": ["trm_arc.adapt", "--checkpoint", inside.parent, "--challenges", challenges, "--out", tmp_path / "out"],
+            "show": ["trm_arc.show", "a", "--data", inside],
+            "check": ["submission", "check", "--challenges", challenges, "--submission", inside],
+            "verify": ["submission", "verify", "--bundle", inside.parent],
+            "report": ["trm_arc.report", inside.parent],
+            "upstream": ["trm_arc.upstream", inside, "--config", inside, "--out", tmp_path / "out"],
+            "generate": ["trm_arc.generate", "sudoku-4x4", "--count", 1, "--out", locked / "x.csv"],
+            "predict": ["submission", "predict", "--checkpoint", inside.parent, "--challenges", challenges],
+        }[name])  # fmt: skip
+    finally:
+        locked.chmod(0o700)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,80 @@
+"""Folders that are written completely or not at all, and the care for files of others in folders that are replaced."""
+
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import sync, write_atomic
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder under a temporary name, to be filled, which then takes the place of `target`.
+
+    An older `target` is moved aside before, and removed at the end: one of the two is complete at every moment.  It must hold
+    nothing of others, see `find_foreign`.
+
+    Raises:
+        OSError: it cannot be written, renamed or moved aside; `target` is then as it was.
+    """
+    temporary, aside = (target.with_name(f".writing-{target.name[:40]}-{secrets.token_hex(4)}") for _ in range(2))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        sync(temporary)
+        if target.exists():
+            target.rename(aside)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if aside.exists():
+                aside.rename(target)
+            raise
+        sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def rehearse_saving(folder: Path) -> None:
+    """Make, fill, replace and remove a small folder in `folder`, with the steps by which checkpoints are saved.
+
+    Raises:
+        InputError: the file system refuses one of them.
+    """
+    trial = folder / f".writing-trial-{secrets.token_hex(4)}"
+    try:
+        for content in (b"first", b"second"):  # the second folder replaces the first one
+            with new_folder(trial) as inside:
+                write_atomic(inside / "trial", content)
+        shutil.rmtree(trial)
+    except InputError as error:
+        raise InputError(f"no checkpoint can be saved here: {error.problem}", file=folder) from None
+    except OSError as error:
+        step = "be renamed" if error.filename2 else "be made or removed"
+        problem = f"no checkpoint can be saved here: a folder cannot {step} ({error.strerror}); name a folder on another disk"
+        raise InputError(problem, file=folder) from None
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def find_foreign(folder: Path, listed: Collection[str]) -> str | None:
+    """The first file or link below a folder that is not one of those that the kit wrote; None if there is none.
+
+    Args:
+        listed: what it wrote, as paths relative to the folder.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in listed and (path.is_symlink() or not path.is_dir()):
+            return name
+    return None
+
+
+def remove_folder(folder: Path, listed: Collection[str]) -> None:
+    """Remove a folder whose files are all among `listed`; any other stays, with all that it holds."""
+    if not folder.is_symlink() and find_foreign(folder, listed) is None:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,89 @@
+"""A Sudoku in characters, out of what people write: in a line, in rows, drawn, as cells of a table or as a list."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from trm_arc.puzzles.maze.rules import CHARACTERS as MAZE
+
+SIZES = {side * side for side in (4, 6, 8, 9, 10, 12, 16)}  # cells of a Sudoku
+BLANKS = "0*_xX-\u00b7"  # what a blank is written as, besides a full stop
+_VALUES = "." + "123456789ABCDEFG"
+_SEPARATORS = re.compile(r"[,;\t]")
+_FRAME = "|\u00a6+" + "".join(map(chr, range(0x2500, 0x2580)))  # the last are box drawings
+_BORDER = set(f"{_FRAME} -=*:~_")
+_AROUND = " []()'\"`"
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\r"))
+_WRITTEN = set(f" .0123456789ABCDEFGabcdefg\n{BLANKS}{_FRAME}{_AROUND},;\t=:~\ufeff\r")
+_COMMENT = re.compile(r"\s*(//|#.*[^\W\d_]{2}|\[[^\W\d]+\]\s*$)")  # a line that begins with # has to have a word
+
+
+def is_written_board(text: str) -> bool:
+    """Whether a text has the characters, and at least the length, of a Sudoku."""
+    return len(text) >= min(SIZES) and set(text) <= _WRITTEN
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text without comments and invisible characters."""
+    lines = unicodedata.normalize("NFKC", text).translate(_INVISIBLE).rstrip("\n").split("\n")
+    return [line for line in lines if set(line) <= set(MAZE) or not _COMMENT.match(line)]
+
+
+def tidy_board(text: str) -> str:
+    """A cell of a table without what does not belong to its board: blanks and quotes around it, or what `join_board` removes."""
+    if _is_square(len(text)):
+        return text
+    bare = text.strip()
+    for board in (bare, bare.strip("'\""), text[1:], text[:-1]):
+        if _is_square(len(board)):
+            return board
+    return join_board(split_lines(text)) if is_written_board(text) else text
+
+
+def _is_square(length: int) -> bool:
+    return round(length**0.5) ** 2 == length
+
+
+def join_board(lines: list[str]) -> str:
+    """The cells of one Sudoku, row by row; if none can be told, all characters that may be cells."""
+    lines = [line.split("#")[0] for line in lines]
+    boards = list(_read_ways(lines))
+    return next((board for board in boards if len(board) in SIZES), boards[-1])
+
+
+def _read_ways(lines: list[str]) -> Iterator[str]:
+    """A board in every way in which it may be written, the surest first."""
+    rows = [line for line in lines if not set(line) <= _BORDER]
+    cells = [[_cell(field) for field in _SEPARATORS.split(line)] for line in rows]
+    if any(len(row) > 1 for row in cells) and all(cell is not None for row in cells for cell in row):
+        yield "".join(cell for row in cells for cell in row)
+        yield "".join(cell for row, line in zip(cells, rows, strict=True) for cell in (row[:-1] if _ends(line) else row))
+    cells = [[_cell(field) for field in re.split(f"[{re.escape(_FRAME)}]", line.strip().strip(_FRAME))] for line in rows]
+    if all(len(row) > 3 and None not in row for row in cells):
+        yield "".join(cell for row in cells for cell in row)
+    tokens = re.split(r"[\s,;|]+", " ".join(rows).strip())
+    if len(rows) == 1 and (boards := [token.strip(_AROUND) for token in tokens if len(token.strip(_AROUND)) in SIZES]):
+        yield max(boards, key=len)
+    cells = [_cell(token) for line in rows for token in line.translate(dict.fromkeys(map(ord, _FRAME), " ")).split()]
+    if None not in cells:
+        yield "".join(cells)
+    bare = [line.translate(dict.fromkeys(map(ord, _FRAME))) for line in lines]
+    wide = [line.rstrip() for line in bare if line.strip() or not line]
+    if len(wide) ** 2 in SIZES and any(" " in line.strip() for line in wide) and max(map(len, wide)) <= len(wide):
+        yield "".join(line.ljust(len(wide)).replace(" ", ".") for line in wide)
+    unwanted = dict.fromkeys(map(ord, f"{_FRAME}{_AROUND},;\t=:~"))
+    yield "".join(lines).translate(unwanted)  # with rows of blanks that look like a border
+    yield "".join(rows).translate(unwanted | {ord("-"): None})
+    yield "".join(rows).translate(unwanted)
+
+
+def _cell(text: str) -> str | None:
+    """The character of one cell, which may be empty or a number above 9; None if it is no cell."""
+    text = text.strip(_AROUND)
+    if text.isdecimal() and int(text) < len(_VALUES):
+        return _VALUES[int(text)]
+    return text or "." if len(text) < 2 else None
+
+
+def _ends(line: str) -> bool:
+    return bool(_SEPARATORS.match(line.rstrip()[-1:]))
