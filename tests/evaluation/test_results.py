@@ -82,7 +82,7 @@ def assert_sound(results: Results) -> None:
     assert all(outcome.symmetries <= outcome.tried <= 8 for outcome in outcomes)
     assert "".join(outcome.describe() for outcome in outcomes) or not fault_table(outcomes)
     for grouping in results.tasks.domain.group_tests(results.tasks):
-        rate_groups(grouping, outcomes)
+        rate_groups(grouping, outcomes, results.tasks.owners)
     if results.tasks.has_solutions:
         score_results(results)
     if any(outcome.outcome is not Outcome.UNKNOWN for outcome in outcomes):
