@@ -480,11 +480,11 @@ def test_resuming_keeps_the_precision_unless_another_is_asked_for(
 
 def test_metrics_of_a_killed_run_are_mended(data: tuple[Path, Path], tmp_path: Path, command: Callable) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"a": 1}\nhello}\n{"step": 2, "lo')
+    (tmp_path / ".lock").touch()
     assert command("train", *train_flags(data, tmp_path))[0] == 0
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [2, 4, 6]
     (tmp_path / "second" / "metrics.jsonl").mkdir(parents=True)
-    code, _, error = command("train", *train_flags(data, tmp_path / "second"))
-    assert (code, says("cannot-be-read") in error) == (2, True)
+    assert command("train", *train_flags(data, tmp_path / "second"))[0] == 2
     assert command.refused.file == tmp_path / "second" / "metrics.jsonl"
 
 

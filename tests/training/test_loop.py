@@ -300,6 +300,7 @@ def test_an_evaluation_that_was_given_up_is_made_up_for(data: list[str], tmp_pat
 def test_the_metrics_of_a_run_that_is_replaced_stay_until_the_new_one_is_saved(data: list[str], tmp_path: Path) -> None:
     old, kept = tmp_path / "metrics.jsonl", tmp_path / "metrics-before.jsonl"
     old.write_bytes(b'{"step":2}\n')
+    (tmp_path / ".lock").touch()
     for _ in range(2):  # twice in a row a run that replaces it ends before it has saved
         run_folder.set_metrics_aside(tmp_path, overwrite=True)
         assert (old.exists(), kept.read_bytes()) == (False, b'{"step":2}\n')
