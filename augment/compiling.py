@@ -20,6 +20,7 @@ class _Cache(FunctionCache):
     """Compiled code on disk; a file that cannot be read or written costs no more than the time to compile."""
 
     def load_overload(self, *arguments: object) -> object:
+        """The code that was kept; None where there is none, or none that can be read."""
         try:
             return super().load_overload(*arguments)
         except (EOFError, UnpicklingError):  # a crash left an empty or a cut file
@@ -29,6 +30,7 @@ class _Cache(FunctionCache):
         return None
 
     def save_overload(self, *arguments: object) -> None:
+        """Keep code, where there is room for it."""
         self._write(super().save_overload, *arguments)
 
     @staticmethod

@@ -10,7 +10,7 @@ says = messages(__name__)
 MANY = "9" * 400
 
 
-@pytest.mark.parametrize("text", [f"{MANY}h", MANY, f"1d{MANY}s", "0", "1e9", "-1s", "٣h", "inf", "nan"])
+@pytest.mark.parametrize("text", [f"{MANY}h", MANY, f"1d{MANY}s", "0", "1e9", "-1s", "inf", "nan"])
 def test_durations_are_finite(text: str) -> None:
     with pytest.raises(InputError, match=says("not-a-duration")) as refused:
         parse_duration(text)

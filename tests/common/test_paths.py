@@ -10,7 +10,8 @@ from tests.helpers import make_tasks, messages, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.common.paths import path_variable, user_path
 from trm_arc.config import load_preset
-from trm_arc.data.puzzle_sources import CACHE_VARIABLE, cache_folder, domain_of_data, generate_set, load_puzzles, test_of
+from trm_arc.data import puzzle_sources
+from trm_arc.data.puzzle_sources import CACHE_VARIABLE, cache_folder, domain_of_data, generate_set, load_puzzles
 from trm_arc.data.sources import DATA_VARIABLE, load_listed, load_tasks
 
 says = messages(__name__)
@@ -38,7 +39,7 @@ def test_sets_are_found_at_home(home: Path, command: Callable, monkeypatch: pyte
     assert len(load_listed("~/arc/one_challenges.json, ~/arc/two_challenges.json")) == 4
     for file in ("~/train.csv", "~/test.csv.gz"):
         assert command("generate", "sudoku-4x4", "--count", 3, f"--out={file}")[0] == 0
-    assert test_of("~/train.csv") == str(home / "test.csv.gz")
+    assert puzzle_sources.test_of("~/train.csv") == str(home / "test.csv.gz")
     assert domain_of_data("~/train.csv").name == "sudoku-4x4"
     assert len(load_puzzles("~/train.csv,~/test.csv.gz", "train")) == 6
     (home / "small.toml").write_text('extends = "demo"\nhelp = "small"\n')
