@@ -28,6 +28,7 @@ from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluation.results import Results, make_results
 from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
 from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.official import TABLE
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.training.state import save_state
 from trm_arc.training.trainer import Options, Trainer
@@ -150,7 +151,7 @@ def by_their_names(reasoner: Reasoner, values: list[torch.Tensor]) -> dict[str, 
     with torch.no_grad():
         for parameter, value in zip(twin.parameters(), values, strict=True):
             parameter.copy_(value)
-    return {name: t for name, t in to_official(twin).items() if not name.endswith("_init")}
+    return {name: t for name, t in to_official(twin).items() if not name.endswith("_init") and name != TABLE}
 
 
 def relative(ours: torch.Tensor, theirs: np.ndarray) -> float:

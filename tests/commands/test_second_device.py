@@ -26,7 +26,8 @@ HERE = Path(__file__).parent / "second_device"
 MIXER = "--mixer mlp --positions none --board-rows 5 --board-columns 5".split()
 FLAGS = [*SETTINGS[:-2], "--data", "", *MIXER]
 RUN_ALL = """
-import json, runpy, sys
+import json, os, runpy, sys
+os._exit = sys.exit  # a program that ends at once would end those after it, too
 for module, *flags in json.loads(sys.argv[1]):
     sys.argv = [module, *flags]
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from submission.bundle import BundleOptions, bundle
+from submission.manifest import KERNEL, MANIFEST, METADATA, NOTEBOOKS
 from trm_arc.common.errors import InputError
 
 
@@ -62,7 +63,7 @@ def test_what_was_added_to_a_bundle_stays(tmp_path: Path, name: str) -> None:
     refuses(tmp_path / "bundle")
     (tmp_path / "bundle" / name).unlink()
     make(tmp_path / "bundle", "other.whl", overwrite=True)
-    assert set(files(tmp_path / "bundle")) == {"other.whl", "manifest.json", "dataset-metadata.json"}
+    assert set(files(tmp_path / "bundle")) == {"other.whl", MANIFEST, METADATA, KERNEL, NOTEBOOKS[1]}
 
 
 def test_what_is_added_while_the_wheel_is_built_stays(tmp_path: Path) -> None:
