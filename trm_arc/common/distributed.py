@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import cache
 
 import torch
@@ -98,13 +99,14 @@ def watch_others(rank: int, count: int) -> None:
     beats = [0] * count  # of each process, as last seen; of this one, how often it has looked
 
     def beat() -> None:
-        while True:
-            store.add(f"trm_arc/alive/{rank}", 1)
-            for other in range(count):
-                if other != rank:
-                    beats[other] = store.add(f"trm_arc/alive/{other}", 0)
-            beats[rank] += 1
-            time.sleep(BEAT)
+        with suppress(RuntimeError):  # the store is gone: process 0 has ended, at the end of the run or before
+            while True:
+                store.add(f"trm_arc/alive/{rank}", 1)
+                for other in range(count):
+                    if other != rank:
+                        beats[other] = store.add(f"trm_arc/alive/{other}", 0)
+                beats[rank] += 1
+                time.sleep(BEAT)
 
     def watch() -> None:
         before, silent = list(beats), [0.0] * count
