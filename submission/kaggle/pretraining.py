@@ -89,7 +89,7 @@ def bring_run(out: Path, inputs: Inputs) -> bool:
         print(f"no earlier run is attached: beginning {out}")
         return False
     step, run = max(runs)
-    newest = [path.name for path in list_checkpoints(run)][-1:]
+    newest = [path.name for path in list_checkpoints(run)][-2:]  # if the last is damaged, the run goes on from the one before
     print(f"continuing {run}, step {step}, copied to {out}")
 
     def left_out(folder: str, names: list[str]) -> list[str]:
