@@ -2,7 +2,7 @@
 
 A supervision step refines an answer y and k scratch states z from the embedded puzzle x:
 
-latent   z_i <- net(sum(z) + y + x)     n times (latent steps), i cycling over the k states
+    latent   z_i <- net(sum(z) + y + x)     n times (latent steps), i cycling over the k states
     answer   y   <- net'(y + sum(z))        once; n latent steps and an answer are a cycle, run T times
 
 k = 1 is TRM, k = 6 multi-z; with k = 0 (single-z) a latent step changes y.  net' is net (TRM) or a second network (HRM).  With
