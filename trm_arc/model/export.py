@@ -151,9 +151,7 @@ def load_newest(folder: Path) -> Checkpoint:
     """
     if not (folder / EXPORT).is_file():
         return load_checkpoint(folder)
-    there = list_checkpoints(folder)  # the steps say which is newer, before gigabytes are read
-    older = there and there[-1].name >= checkpoint_name(_read_index(folder)["checkpoint"]["step"])
-    return load_checkpoint(folder) if older else load_pieces(folder)
+    return _list_sources(folder)[0]()
 
 
 def load_whole(folder: Path) -> tuple[Checkpoint, list[str]]:
@@ -162,12 +160,8 @@ def load_whole(folder: Path) -> tuple[Checkpoint, list[str]]:
     Raises:
         InputError: none can be read; the error is that of the newest.
     """
-    sources: list[tuple[str, Callable[[], Checkpoint]]] = []
-    if (folder / EXPORT).is_file():
-        sources.append((_exported_name(folder), partial(load_pieces, folder)))
-    sources += [(path.name, partial(load_checkpoint, path)) for path in list_checkpoints(folder)]
     errors: list[InputError] = []
-    for _, read in sorted(sources, key=lambda source: source[0])[::-1]:  # of equal names the checkpoint, which has more
+    for read in _list_sources(folder):
         try:
             checkpoint = read()
         except InputError as error:
@@ -177,6 +171,16 @@ def load_whole(folder: Path) -> tuple[Checkpoint, list[str]]:
     if not errors:
         return load_checkpoint(folder), []  # which says what is missing
     raise errors[0]
+
+
+def _list_sources(folder: Path) -> list[Callable[[], Checkpoint]]:
+    """What reads the export and the checkpoints of a run, newest first, by their names, before gigabytes are read."""
+    sources: list[tuple[str, Callable[[], Checkpoint]]] = []
+    if (folder / EXPORT).is_file():
+        sources.append((_exported_name(folder), partial(load_pieces, folder)))
+    sources += [(path.name, partial(load_checkpoint, path)) for path in list_checkpoints(folder)]
+    sources.sort(key=lambda source: source[0])
+    return [read for _, read in reversed(sources)]  # of equal names the checkpoint, which has more
 
 
 def _exported_name(folder: Path) -> str:
