@@ -14,6 +14,7 @@ from trm_arc.model.checkpoint import Checkpoint, checkpoint_name, list_checkpoin
 from trm_arc.model.export import FOLDER, export_pieces, load_whole
 from trm_arc.model.flops import measure_peak
 from trm_arc.training.build import Built
+from trm_arc.training.cost import Rates
 from trm_arc.training.loop import Evaluation, LoopConfig, Tracker, train
 from trm_arc.training.run_folder import (
     best_so_far,
@@ -89,7 +90,8 @@ def carry_out(
     if config.dry_run:
         trainer, _, notes = build()
         if processes.is_main:
-            print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+            rates = Rates.measured(trainer.device, measure_peak(trainer.device), processes.count)
+            print("\n".join([*notes, describe_plan(trainer, rates)]))
             require_printed()
         return
     if processes.is_main:

@@ -7,11 +7,12 @@ from statistics import median_low
 
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
+from trm_arc.model.compiling import BLOCK, NONE
 from trm_arc.model.flops import count_training
+from trm_arc.training.cost import Rates, model_seconds
 from trm_arc.training.trainer import Trainer
 
 _RECENT = 8  # steps of a bucket
-SHARE = 0.3  # of the rate of matrix products that a training step reaches, for an estimate of its time
 
 
 class TimeBudget:
@@ -107,11 +108,11 @@ class TimeBudget:
         return seconds
 
 
-def describe_plan(trainer: Trainer, peak: float) -> str:
+def describe_plan(trainer: Trainer, rates: Rates) -> str:
     """What a run will do and cost, for a dry run: size buckets, memory, FLOPs, time.
 
     Args:
-        peak: operations a second that the device can do, of all processes.
+        rates: of all processes.
     """
     config, examples = trainer.config, trainer.examples
     rows, batch = len(examples.pairs), config.training.batch_size
@@ -139,8 +140,12 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
         f"memory: active samples {_megabytes(carried)}, and what a step keeps for its backward pass",
         f"steps: {trainer.steps:,} of {batch} rows, {total / 1e15:,.1f} PFLOP in all",
-        f"time: {show_duration(total / peak / SHARE)}, an estimate: {SHARE:.0%} of {peak / 1e12:,.2f} TFLOP/s here",
+        f"time, modelled from counted operations and bytes and this device's rates (products: {rates.peak / 1e12:,.2f} TFLOP/s):",
     ]
+    modelled = model_seconds(config, examples, rates, trainer.device.dtype)
+    for mode, seconds in zip((NONE, BLOCK), modelled, strict=True):
+        share = batch * mean / seconds / rates.peak
+        lines.append(f"    --compile {mode:5}  {show_duration(trainer.steps * seconds)} ({share:.0%} of that rate)")
     return "\n".join(lines)
 
 
