@@ -33,7 +33,8 @@ FLOORS = {
 }
 STANDARD = ("collections", "contextlib", "dataclasses", "functools", "os", "stat", "tempfile", "typing")
 ALONE = ("augment", "numpy", "numba", *STANDARD)  # all that floor 0 may import
-BROAD = ("session.py", "worker_pool.py", "worker.py")  # nothing may take a submission down, whatever it is
+# Nothing may take a submission down, whatever it is; and a process tells the others of whatever ends it.
+BROAD = ("session.py", "worker_pool.py", "worker.py", "distributed.py")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("**/*.py"))
 
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}

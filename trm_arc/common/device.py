@@ -38,7 +38,9 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {precision}", flag="--precision")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if device == "auto":
+    if device == "auto" and os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
+        chosen, where = torch.device("cpu"), "cpu (accelerate launch --cpu)"
+    elif device == "auto":
         chosen = accelerator or torch.device("cpu")
         if accelerator and "LOCAL_RANK" in os.environ:
             chosen = torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]))

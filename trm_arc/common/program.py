@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from trm_arc.common.device import is_out_of_memory
-from trm_arc.common.distributed import leave_process_group
+from trm_arc.common.distributed import leave_process_group, shared_failures
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output
@@ -24,9 +24,11 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     guard_streams()
     make_output_printable()
     try:
-        code = main(sys.argv[1:])
-        report_lost_output()
-        if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
+        with shared_failures():
+            code = main(sys.argv[1:])
+            report_lost_output()
+            several = leave_process_group()
+        if several:  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
