@@ -1,4 +1,8 @@
-"""The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain"""
+"""The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain
+
+What needs torch, or takes long to import, is imported only where it is used: on a busy machine, torch takes as long as a short
+time limit, and neither the first guesses nor the program that watches the clock need it.
+"""
 
 import os
 import time
@@ -7,13 +11,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from submission.bundle import bundle
-from submission.checking import check, score_submission
 from submission.cli import LIMIT, make_parser, read_bundle_options, read_pretraining_options, read_settings
 from submission.kaggle.answering import begin, find_model
 from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
-from submission.kaggle.rehearsal import rehearse
 from submission.manifest import verify
 from submission.predict import predict
 from submission.reading import write_guesses
@@ -55,11 +56,17 @@ def main(
                 deadline = find_deadline(values.time_limit, values.deadline, started)
                 return answer(values.challenges, read_settings(values), deadline, values.data_folder)
             case "check":
+                from submission.checking import check
+
                 return require_printed(check(values.submission, values.challenges, values.data_folder))
             case "score":
+                from submission.checking import score_submission
+
                 scored = score_submission(values.submission, values.solutions, values.data_folder, as_json=values.json)
                 return require_printed(scored)
             case "bundle":
+                from submission.bundle import bundle
+
                 return bundle(read_bundle_options(values))
             case "verify":
                 return require_printed(verify(values.bundle))
@@ -70,6 +77,8 @@ def main(
                 settings = find_model(notebook, read_settings(values))
                 if notebook.scored:
                     return answer(str(notebook.test), settings, deadline, values.data_folder)
+                from submission.kaggle.rehearsal import rehearse
+
                 return rehearse(notebook, settings, parse_duration(values.rehearsal), answer)
             case "pretrain":
                 deadline = find_deadline(values.time_limit or LIMIT, None, started)

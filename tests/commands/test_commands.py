@@ -23,7 +23,8 @@ from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.files import exclusive
 from trm_arc.config import PRESET_HELP, RECIPE_HELP
 from trm_arc.data.task import Pair, TaskSet
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training import supervision
 from trm_arc.training.loss import Losses, supervise
 

@@ -21,8 +21,9 @@ import submission.__main__ as submission
 import trm_arc
 from augment import Transform
 from submission import page
-from submission.bundle import BundleOptions, slim
 from submission.bundle import bundle as make_bundle
+from submission.bundle import slim
+from submission.bundle_options import BundleOptions
 from submission.kaggle.answering import RERUN
 from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import bring_run, training_program
@@ -40,7 +41,8 @@ from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import tally
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 
 says = messages(__name__)
 

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trm_arc.common.device import is_out_of_memory
-from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output
@@ -26,7 +24,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     try:
         code = main(sys.argv[1:])
         report_lost_output()
-        if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
+        if _leave_process_group():  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -39,7 +37,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise  # a bug, which needs its traceback
         print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
@@ -54,6 +52,24 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print("stopped", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _leave_process_group() -> bool:
+    """Leave the group, see `trm_arc.common.distributed`; a program that has not imported torch is in none."""
+    if sys.modules.get("torch") is None:
+        return False
+    from trm_arc.common.distributed import leave_process_group
+
+    return leave_process_group()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is torch's, and means that there is no memory left."""
+    if sys.modules.get("torch") is None:
+        return False
+    from trm_arc.common.device import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _prefix() -> str:

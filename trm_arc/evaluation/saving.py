@@ -20,7 +20,7 @@ from trm_arc.common.files import (
 )
 from trm_arc.evaluation.results import Results, write_csv, write_results
 from trm_arc.inference.attempts import write_submission
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
 
 
 def refuse_foreign(out: Path, names: Sequence[str] = RESULT_FILES, marked: str = PREDICTIONS_FILE, mark: str = "format") -> None:

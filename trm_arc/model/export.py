@@ -25,15 +25,8 @@ from torch import Tensor
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.folders import find_foreign, new_folder
-from trm_arc.model.checkpoint import (
-    EXPORT,
-    Checkpoint,
-    check_header,
-    checkpoint_name,
-    list_checkpoints,
-    load_checkpoint,
-    make_header,
-)
+from trm_arc.model.checkpoint import Checkpoint, check_header, load_checkpoint, make_header
+from trm_arc.model.checkpoint_files import EXPORT, checkpoint_name, list_checkpoints
 from trm_arc.model.integrity import check_finite, check_seal, seal
 
 FOLDER, INDEX = EXPORT.parts
