@@ -58,7 +58,7 @@ def main(
             case "check":
                 from submission.checking import check
 
-                return require_printed(check(values.submission, values.challenges, values.data_folder))
+                return require_printed(check(values.submission, values.challenges or str(inputs.find_test()), values.data_folder))
             case "score":
                 from submission.checking import score_submission
 
