@@ -35,7 +35,7 @@ from submission.manifest import EDITABLE, FORMAT, KERNEL, MANIFEST, METADATA, NO
 from submission.reading import tasks_to_json
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
-from trm_arc.common.folders import find_foreign, new_folder
+from trm_arc.common.folders import find_foreign, new_folder, not_replaced
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
@@ -204,12 +204,9 @@ def _refuse_folder(out: Path, *, overwrite: bool) -> None:
         listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out)["files"]
         foreign = find_foreign(out, {MANIFEST, *EDITABLE, *listed})
     except (InputError, OSError):
-        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out) from None
+        raise not_replaced(out, "is not a bundle") from None
     if foreign is not None:
-        problem = (
-            f"holds {foreign}, which its manifest does not list, so it is not replaced; move that away, or name another --out"
-        )
-        raise InputError(problem, file=out)
+        raise not_replaced(out, f"holds {foreign}, which its manifest does not list")
     if not overwrite:
         raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 

@@ -82,8 +82,8 @@ def _complete(value: Any, flag: str) -> Any:
     """The value of a flag with `~` replaced in paths; whole numbers that no array can hold are refused."""
     if isinstance(value, list):
         return [_complete(one, flag) for one in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise InputError(f"must be below 2**63, got {printable(str(value), 40)}", flag=flag)
+    if isinstance(value, int):
+        require_least(flag, value, -(2**63), bits=63)
     return user_path(value) if isinstance(value, Path) else value
 
 
