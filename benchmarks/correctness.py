@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from trm_arc.common.device import PRECISIONS
+from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.config import PRESETS, Config
 from trm_arc.data.batch import Batch
-from trm_arc.model.compiling import BLOCK, STEP, is_unsafe
+from trm_arc.model.compiling import is_unsafe
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import first_carry
 from trm_arc.training.supervision import compiled_step

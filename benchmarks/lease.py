@@ -24,9 +24,11 @@ from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import SCORES_FILE, check_writable, write_atomic
 from trm_arc.common.program import run
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints, load_checkpoint
+from trm_arc.common.signals import stop_signals
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
 from trm_arc.model.export import export_pieces
-from trm_arc.training.loop import METRICS_FILE, stop_signals
+from trm_arc.training.options import METRICS_FILE
 
 
 def unpack(state: Path, run: Path) -> None:

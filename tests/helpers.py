@@ -30,8 +30,9 @@ from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.official import TABLE
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.options import Options
 from trm_arc.training.state import save_state
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.trainer import Trainer
 from trm_arc.upstream import load_official, to_official
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,8 @@ from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
-from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 

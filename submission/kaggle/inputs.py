@@ -84,7 +84,8 @@ class Inputs:
         bundles = [bundle.folder for bundle in self.find_bundles()]
         found = [path for path in self.find_files(TEST) if not any(folder in path.parents for folder in bundles)]
         if not found:
-            raise InputError(f"no {TEST} below it; add the competition to the notebook's inputs", file=self.root)
+            advice = "add the competition to the notebook's inputs, or name the file with --challenges"
+            raise InputError(f"no {TEST} below it; {advice}", file=self.root)
         best = max(rank_file(path, self.root) for path in found)
         equals = [path for path in found if rank_file(path, self.root) == best]
         chosen = max(equals, key=lambda path: (_count_tasks(path), path.stat().st_mtime_ns))

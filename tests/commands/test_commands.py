@@ -23,7 +23,8 @@ from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.files import exclusive
 from trm_arc.config import PRESET_HELP, RECIPE_HELP
 from trm_arc.data.task import Pair, TaskSet
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training import supervision
 from trm_arc.training.loss import Losses, supervise
 
@@ -231,7 +232,7 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
         ("submission", [], None, says("the-following-arguments-are")),
         ("submission", ["chek"], None, says("invalid-choice-chek")),
         ("submission", ["check", "--challenge", "x"], "--challenge", says("no-such-flag-did-you-mean-challenges")),
-        ("submission", ["check", "--submission", "x"], None, says("the-following-arguments-are-required")),
+        ("submission", ["predict", "--out", "x"], None, says("the-following-arguments-are-required")),
         ("train", ["--board-rows", "31"], "board_rows", says("must-be-at-most")),
         ("train", ["--vocabulary", "30"], "vocabulary", says("arc-needs-12-tokens-got")),
         ("train", ["--expansion", "inf"], "expansion", says("must-be-a-finite")),

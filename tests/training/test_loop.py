@@ -15,21 +15,25 @@ from safetensors.torch import load_file
 
 from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc import train as command_line
+from trm_arc.common import signals
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.program import run
+from trm_arc.common.signals import stop_signals
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import step_seeds
 from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training import loop, run_folder
-from trm_arc.training.loop import BEST, LoopConfig, describe_metrics, describe_progress, stop_signals, train
+from trm_arc.training.loop import BEST, describe_metrics, describe_progress, train
+from trm_arc.training.options import LoopConfig, Options
 from trm_arc.training.run_folder import best_so_far, drop_later_metrics
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.supervision import Metrics
-from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
+from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 says = messages(__name__)
 
@@ -354,7 +358,7 @@ def test_a_repeated_signal_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> Non
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert len(received) == 3
-        monkeypatch.setattr(loop, "REPEATS", 0.0)
+        monkeypatch.setattr(signals, "REPEATS", 0.0)
         time.sleep(0.01)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)

@@ -13,20 +13,21 @@ import torch.nn.functional as F
 from tests import naive
 from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer
 from trm_arc.common.errors import InputError
+from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.data.batch import IGNORE_INDEX, Batch
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import refine, seed_of
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
+from trm_arc.model.compiling import choose_compile_mode, compile_operators
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
 from trm_arc.training.loss import continue_loss, supervise
 from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
+from trm_arc.training.options import Options
 from trm_arc.training.state import inference_state, save_state
 from trm_arc.training.supervision import supervision_step
-from trm_arc.training.trainer import Options
 
 says = messages(__name__)
 

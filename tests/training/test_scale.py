@@ -21,12 +21,14 @@ from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.results import read_results
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.model.export import export_pieces, load_newest
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.training import trainer as trainers
+from trm_arc.training.options import Options
 from trm_arc.training.state import full_state, load_state, save_state
-from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
+from trm_arc.training.trainer import LossScale, NotFiniteError, Trainer
 
 says = messages(__name__)
 

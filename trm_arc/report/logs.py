@@ -12,7 +12,7 @@ from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines
 from trm_arc.common.text import printable
-from trm_arc.training.loop import METRICS_FILE
+from trm_arc.training.options import METRICS_FILE
 
 MOST_SCORES = 12  # names of scores that a log can hold; a broken one might hold a new name in every line
 MEASURES = {"loss": "loss", "exact": "exact in training, %", "halting_steps": "steps to halt", "learning_rate": "learning rate"}

@@ -1,33 +1,28 @@
 """The training loop: steps, logs, evaluations and checkpoints, until the end, or until a request to stop."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
+from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import make_progress_bar
-from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.training.options import METRICS_FILE, LoopConfig
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
-METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
-EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
-REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+OLD_METRICS, BAD_BATCH, BEST = "metrics-before.jsonl", "bad-batch.safetensors", "best"
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls its argument from time to time, which may raise
 Tracker = Callable[[dict[str, float], int], None]
@@ -35,29 +30,6 @@ Tracker = Callable[[dict[str, float], int], None]
 
 class _AbandonedError(Exception):
     """An evaluation was cancelled, as the run has to stop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How often a run saves, logs and evaluates, and when it ends.
-
-    Attributes:
-        save_every: steps between checkpoints.
-        save_seconds: seconds between checkpoints, instead; None: by steps.
-        keep: checkpoints kept.
-        log_every: steps between lines of metrics.
-        evaluate_every: steps between evaluations; 0: none.
-        deadline: when the run has to be saved and stop.
-        fit: let the run have as many steps as there is time for, with all that depends on its length.
-    """
-
-    save_every: int = 1000
-    save_seconds: float | None = None
-    keep: int = 2
-    log_every: int = 10
-    evaluate_every: int = 0
-    deadline: Deadline = field(default_factory=Deadline)
-    fit: bool = False
 
 
 def train(
@@ -285,23 +257,3 @@ class _Log:
                 self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[float]]:
-    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress is completed; a second one
-    that does not just repeat the first interrupts at once."""
-    received: list[float] = []
-
-    def remember(_number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if received and now - received[0] > REPEATS:
-            raise KeyboardInterrupt
-        received.append(now)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

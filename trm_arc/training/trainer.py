@@ -19,25 +19,8 @@ from trm_arc.model.flops import count_training
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
 from trm_arc.training.optim import MovingAverage, Optimizers
+from trm_arc.training.options import Options
 from trm_arc.training.supervision import Metrics, compiled_step
-
-
-class Options(NamedTuple):
-    """How a run computes; none of these changes the result, except for rounding.
-
-    Attributes:
-        compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.model.compiling`; or nothing.
-        accumulation: number of pieces that a process splits its rows into, to save memory.
-        host_embeddings: keep the task embeddings in host memory.
-        half_embeddings: keep the task embeddings in bfloat16.
-        skips: stop after this many steps in a row whose loss or gradient is not finite.
-    """
-
-    compile_mode: str = ""
-    accumulation: int = 1
-    host_embeddings: bool = False
-    half_embeddings: bool = False
-    skips: int = 20
 
 
 class StepRequest(NamedTuple):
