@@ -2,7 +2,6 @@
 
 import copy
 import json
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 import augment
 from augment import Window, pack_grids
 from tests import naive
+from tests.forked import python
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
@@ -260,7 +260,7 @@ def random_predictions(
 
 def patched(template: str, code: str) -> list[str]:
     """A program with some of its functions replaced."""
-    return [sys.executable, "-c", template.format(code)]
+    return [*python(), "-c", template.format(code)]
 
 
 def told(log: dict) -> str:

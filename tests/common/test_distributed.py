@@ -3,10 +3,10 @@
 import os
 import socket
 import subprocess
-import sys
 
 import pytest
 
+from tests.forked import python
 from tests.helpers import ROOT
 
 PROCESS = """
@@ -31,7 +31,7 @@ def test_a_stopped_process_is_named(stopped: int) -> None:
     try:
         for rank in range(2):
             environment = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            command = [sys.executable, "-c", PROCESS.format(stopped)]
+            command = [*python(), "-c", PROCESS.format(stopped)]
             processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
         _, error = processes[1 - stopped].communicate(timeout=120)
         assert processes[1 - stopped].returncode == 1

@@ -349,15 +349,16 @@ def test_an_evaluation_looks_up_between_batches() -> None:
         evaluate(lambda: {}["stop"])
 
 
-def test_a_repeated_signal_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_signal_is_one_signal() -> None:
     with stop_signals() as received:
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert len(received) == 3
-        monkeypatch.setattr(loop, "REPEATS", 0.0)
-        time.sleep(0.01)
+    with stop_signals(repeats=-1.0) as received:
+        os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+        assert len(received) == 1
 
 
 # --- what is said

@@ -148,7 +148,7 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 
 def test_a_killed_run_goes_on_bit_for_bit(data: list[str], tmp_path: Path) -> None:
     """SIGKILL at random moments, during saves too: the newest checkpoint is whole, and the end is that of an undisturbed run."""
-    flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float32", "--steps", 120, "--save-every", 2]
+    flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float32", "--steps", 60, "--save-every", 2]
     finish(start(*flags, "--out", tmp_path / "undisturbed"))
     out, chance, kills = tmp_path / "killed", random.Random(0), 0
     process = start(*flags, "--out", out)
@@ -168,11 +168,11 @@ def test_a_killed_run_goes_on_bit_for_bit(data: list[str], tmp_path: Path) -> No
     assert kills >= 2, "the run ended before it could be killed"
     names = ("tensors.safetensors", "checkpoint.json")
     for name in names:
-        paths = (tmp_path / run / "checkpoint-00000120" / name for run in ("undisturbed", "killed"))
+        paths = (tmp_path / run / "checkpoint-00000060" / name for run in ("undisturbed", "killed"))
         first, second = (path.read_bytes() for path in paths)
         assert first == second, name
     steps = [orjson.loads(line)["step"] for line in (out / "metrics.jsonl").read_bytes().splitlines()]
-    assert steps == list(range(2, 121, 2))
+    assert steps == list(range(2, 61, 2))
     assert not list(out.glob(".writing-*"))
 
 

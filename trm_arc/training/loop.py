@@ -27,7 +27,7 @@ from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
 EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
-REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+REPEATS = 3.0  # seconds: schedulers send a signal more than once
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls its argument from time to time, which may raise
 Tracker = Callable[[dict[str, float], int], None]
@@ -288,14 +288,18 @@ class _Log:
 
 
 @contextmanager
-def stop_signals() -> Iterator[list[float]]:
+def stop_signals(repeats: float = REPEATS) -> Iterator[list[float]]:
     """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress is completed; a second one
-    that does not just repeat the first interrupts at once."""
+    that does not just repeat the first interrupts at once.
+
+    Args:
+        repeats: seconds within which further signals repeat the first.
+    """
     received: list[float] = []
 
     def remember(_number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
-        if received and now - received[0] > REPEATS:
+        if received and now - received[0] > repeats:
             raise KeyboardInterrupt
         received.append(now)
 
