@@ -568,7 +568,7 @@ def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callab
         assert len(table) == len(PRESET_HELP) + len(RECIPE_HELP) * (name == "adapt")
 
 
-# --- mistakes that strangers made
+# --- mistakes in files of others
 
 
 def test_what_cannot_be_is_said_before_any_work(

@@ -550,7 +550,7 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
         assert 1 <= int(row["votes"]) <= 3
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["views"], metrics["rollouts"], metrics["patience"]) == (3, 2, 1)
-    assert 1 < metrics["steps_of_thought"] <= 4
+    assert 1 < metrics["supervision_steps"] <= 4
     assert printed.count("question") == 16
     for flag, value, reason in (
         ("--solutions", "x", says("does-nothing-for-sudoku")),

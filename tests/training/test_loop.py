@@ -194,8 +194,8 @@ class Slow:
         def train_step(request: StepRequest) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
-            self.now += usual if bucket in met else max(first, usual)
+            default = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += default if bucket in met else max(first, default)
             met.add(bucket)
             return step(request)
 

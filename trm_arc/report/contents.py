@@ -36,7 +36,7 @@ _FACTS = {
     "data": "answered",
     "views": "views of a test input at most",
     "checkpoints": "checkpoints that vote",
-    "steps_of_thought": "supervision steps per view",
+    "supervision_steps": "supervision steps per view",
     "rollouts": "rollouts of a view",
 }
 _SEVERAL = ("checkpoints that vote", "rollouts of a view")  # shown if there are several
