@@ -25,24 +25,24 @@ from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
-from trm_arc.data.sources import KAGGLE_INPUT
+from trm_arc.data.sources import kaggle_input
 
 
 def main(
     arguments: Sequence[str],
     *,
     started: float | None = None,
-    root: Path = KAGGLE_INPUT,
+    root: Path | None = None,
     answer: Callable[..., int] = predict,
 ) -> int:
     """Parse, and do what the subcommand says.
 
     Args:
         started: when time limits begin, by `time.monotonic`; now if None.
-        root: where Kaggle's inputs lie.
+        root: where Kaggle's inputs lie; `kaggle_input` if None.
         answer: does the work of `predict`.
     """
-    started, inputs = time.monotonic() if started is None else started, Inputs(root)
+    started, inputs = time.monotonic() if started is None else started, Inputs(root or kaggle_input())
     try:
         values = make_parser().parse(arguments)
     except InputError:

@@ -89,7 +89,7 @@ def save(results: Results, out: Path) -> None:
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        table = f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average\n{table}"
+        table = f"{results.metadata['supervision_steps']:.1f} supervision steps per rollout on average\n{table}"
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)

@@ -24,6 +24,7 @@ from submission.session import Session
 from submission.settings import ADAPTER as ADAPTATION
 from submission.settings import Settings, find_deadline
 from submission.vote_counter import VoteCounter, is_decided, mix_sizes
+from tests.forked import python
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, messages, patched, to_document, told, write_kaggle
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
@@ -564,14 +565,15 @@ def test_a_whole_run_without_a_screen(base: Path, tmp_path: Path) -> None:
 
 def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, challenges: Path, tmp_path: Path) -> None:
     """A terminal that closes, then repeats, also while the last answers are written."""
-    code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.common.signals as signals\n"
-    code += "from submission.__main__ import main\nsignals.REPEATS = 0.0\npublish = session.Session.publish\n"
+    code = "import functools, os, signal, sys, time\nimport submission.session as session\nimport submission.signals as signals\n"
+    code += "signals.stop_signals = functools.partial(signals.stop_signals, repeats=0.0)\n"
+    code += "from submission.__main__ import main\npublish = session.Session.publish\n"
     code += "def hit(self):\n    if self.counter.views.any():\n        for number in (1, 15, 2, 1):\n"
     code += "            os.kill(os.getpid(), number)\n            time.sleep(0.05)\n"
     code += "    return publish(self)\nsession.Session.publish = hit\ncode = main(sys.argv[1:])\n"
     code += "os.kill(os.getpid(), 15)\nsys.exit(code)"
     flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "submission.json", "--device", "cpu"]
-    program = [sys.executable, "-c", code, "predict", *flags, "--views", "2"]
+    program = [*python(), "-c", code, "predict", *flags, "--views", "2"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert says("asked-to-stop") in done.stdout
@@ -616,7 +618,7 @@ def test_every_session_has_a_folder_of_its_own(base: Path, challenges: Path, ans
 
 def test_an_adaptation_ends_with_its_session(base: Path, challenges: Path, tmp_path: Path) -> None:
     flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "run", "--steps", "1000000", "--device", "cpu"]
-    program = subprocess.Popen([*ADAPTATION, *flags, "--save-every", "5"], cwd=ROOT, stdin=subprocess.PIPE)
+    program = subprocess.Popen([*python(), *ADAPTATION[1:], *flags, "--save-every", "5"], cwd=ROOT, stdin=subprocess.PIPE)
     try:
         while not list_checkpoints(tmp_path / "run"):
             assert program.poll() is None
@@ -628,7 +630,7 @@ def test_an_adaptation_ends_with_its_session(base: Path, challenges: Path, tmp_p
 
 
 def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
-    machine = ("--device", "cpu", "--precision", "float32", "--views", 2, "--data", challenges)
+    machine = ("--device", "cpu", "--precision", "float32", "--views", 2, "--data", challenges, "--no-report")
     totals = []
     for flags in (("--checkpoint", base), ("--checkpoint", base, "--pool-checkpoints", 3), ("--checkpoint", base, base)):
         out = tmp_path / str(len(totals))

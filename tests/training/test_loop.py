@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc import train as command_line
-from trm_arc.common import signals
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
@@ -198,8 +197,8 @@ class Slow:
         def train_step(request: StepRequest) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
-            self.now += usual if bucket in met else max(first, usual)
+            default = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += default if bucket in met else max(first, default)
             met.add(bucket)
             return step(request)
 
@@ -353,15 +352,16 @@ def test_an_evaluation_looks_up_between_batches() -> None:
         evaluate(lambda: {}["stop"])
 
 
-def test_a_repeated_signal_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_signal_is_one_signal() -> None:
     with stop_signals() as received:
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert len(received) == 3
-        monkeypatch.setattr(signals, "REPEATS", 0.0)
-        time.sleep(0.01)
+    with stop_signals(repeats=-1.0) as received:
+        os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+        assert len(received) == 1
 
 
 # --- what is said

@@ -88,7 +88,7 @@ class Ensemble:
             "rollouts": config.rollouts,
             "noise": config.noise,
             "patience": config.patience,
-            "steps_of_thought": mean_steps(parts, copies / len(self.paths)),
+            "supervision_steps": mean_steps(parts, copies / len(self.paths)),
         }
         ranked = tally(parts, tasks.outputs, views * len(self.paths), tasks.domain)
         return make_results(metadata, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
