@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.common.streams import make_progress_bar
+from trm_arc.common.text import is_terminal
 from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.training.stability import Stability, Watch
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
@@ -89,7 +92,7 @@ def train(
         InputError: nothing can be written, or too many steps in a row were skipped.
     """
     log = _Log(trainer, out, peak, track)
-    with log.bar, stop_signals() as stopping:
+    with log.bar, log.below, stop_signals() as stopping:
         loop = _Loop(trainer, out, config, log, stopping, evaluate, stale, best)
         go_on = not owed or loop.score()
         while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
@@ -224,6 +227,10 @@ class _Log:
         self.seconds = trainer.seconds
         shown = trainer.processes.is_main
         self.bar = make_progress_bar(trainer.steps, "step", initial=trainer.step, shape="{desc}", shown=shown)
+        # A terminal has a second line for what would not fit the first; elsewhere a line may be long.
+        self.two = is_terminal(sys.stderr)
+        self.below = make_progress_bar(trainer.steps, "step", shape="{desc}", shown=shown and self.two, leave=False, line=1)
+        self.watch = Watch(trainer.config.model.vocabulary)
         self.first = trainer.step, trainer.seconds
         self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
@@ -259,12 +266,21 @@ class _Log:
             "share_of_peak": self.operations / seconds / self.peak,
             "skipped_steps": trainer.skipped,
         }
-        if trainer.stability:
-            line |= trainer.stability.known()
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
-        self._put(line)
         self.measured = describe_metrics(line, int(values["halted"].sum()))
+        if trainer.stability is not None:  # of the main process
+            line |= trainer.stability.known()
+            self._describe(trainer.stability, line["loss"])
+        self._put(line)
         self.refresh()
+
+    def _describe(self, stability: Stability, loss: float) -> None:
+        for warning in self.watch.judge(stability, loss):
+            tqdm.write(f"step {self.trainer.step}: {warning}")
+        if self.two:
+            self.below.set_description_str(stability.describe())
+        else:
+            self.measured += f", {stability.describe()}"
 
     def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it from time to time."""
