@@ -1,6 +1,7 @@
 """The training loop: steps, logs, evaluations and checkpoints, until the end, or until a request to stop."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,10 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import make_progress_bar
+from trm_arc.common.text import is_terminal
 from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training.options import METRICS_FILE, LoopConfig
+from trm_arc.training.stability import Stability, Watch
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
@@ -61,7 +64,7 @@ def train(
         InputError: nothing can be written, or too many steps in a row were skipped.
     """
     log = _Log(trainer, out, peak, track)
-    with log.bar, stop_signals() as stopping:
+    with log.bar, log.below, stop_signals() as stopping:
         loop = _Loop(trainer, out, config, log, stopping, evaluate, stale, best)
         go_on = not owed or loop.score()
         while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
@@ -89,14 +92,15 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began = self.trainer, self.config, time.monotonic()
+        trainer, config, began, request = self.trainer, self.config, time.monotonic(), self._request()
+        logged = (trainer.step + 1) % config.log_every == 0 or trainer.step + 1 == (request.steps or trainer.steps)
         try:
-            self.log.add(trainer.train_step(self._request()))
+            self.log.add(trainer.train_step(request, measure=logged))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
         self.budget.add(time.monotonic() - began)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
-        if trainer.step % config.log_every == 0 or last:
+        if logged:
             self.log.write()
         by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
@@ -195,6 +199,10 @@ class _Log:
         self.seconds = trainer.seconds
         shown = trainer.processes.is_main
         self.bar = make_progress_bar(trainer.steps, "step", initial=trainer.step, shape="{desc}", shown=shown)
+        # A terminal has a second line for what would not fit the first; elsewhere a line may be long.
+        self.two = is_terminal(sys.stderr)
+        self.below = make_progress_bar(trainer.steps, "step", shape="{desc}", shown=shown and self.two, leave=False, line=1)
+        self.watch = Watch(trainer.config.model.vocabulary)
         self.first = trainer.step, trainer.seconds
         self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
@@ -231,9 +239,20 @@ class _Log:
             "skipped_steps": trainer.skipped,
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
-        self._put(line)
         self.measured = describe_metrics(line, int(values["halted"].sum()))
+        if trainer.stability is not None:  # of the main process
+            line |= trainer.stability.known()
+            self._describe(trainer.stability, line["loss"])
+        self._put(line)
         self.refresh()
+
+    def _describe(self, stability: Stability, loss: float) -> None:
+        for warning in self.watch.judge(stability, loss):
+            tqdm.write(f"step {self.trainer.step}: {warning}")
+        if self.two:
+            self.below.set_description_str(stability.describe())
+        else:
+            self.measured += f", {stability.describe()}"
 
     def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it from time to time."""
