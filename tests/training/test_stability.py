@@ -39,6 +39,8 @@ OURS = (
 STEPS = 60
 
 
+MLP = {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5}
+SHALLOW = SMALL.override({"layers": 1, "cycles": 1, "latent_steps": 1})
 # What arc1-parallel was before it had a query-key norm.
 WITHOUT_NORM = {"qk_norm": False, "matrix_optimizer": "muon", "matrix_learning_rate": 0.02, "matrix_weight_decay": 0.005} | {
     "gate": "norm-swiglu",
@@ -92,13 +94,12 @@ def test_the_stability_test_finds_attention_that_collapses() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_warning_comes_before_the_loss_rises(seed: int) -> None:
-    trainer = small_trainer_of(PRESETS["arc1-parallel"].override(WITHOUT_NORM | {"seed": seed}))
+def test_the_warning_comes_before_the_loss_rises() -> None:
+    trainer = small_trainer_of(PRESETS["arc1-parallel"].override(WITHOUT_NORM))
     losses, named = run_watched(trainer, 160)
     means = np.array(losses).reshape(-1, 20).mean(axis=1)
-    assert named["attention_entropy"] <= 20 * (1 + means.argmin()), (named, means)
-    assert means[-1] > 1.05 * means.min()
+    assert named["attention_entropy"] < 20 * (1 + means.argmin()), (named, means)
+    assert means[-1] > 1.2 * means.min()
 
 
 # --- what the numbers are
@@ -184,9 +185,12 @@ def test_the_gradient_norm_is_that_before_clipping() -> None:
 # --- what they change: nothing
 
 
-@pytest.mark.parametrize("changes", [{}, {"random_start": True, "noise": 0.1}, {"mixer": "mlp"}, {"latents": 2}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"random_start": True, "noise": 0.1}, {"mixer": "mlp", "positions": "none"}, {"latents": 2}]
+)
 def test_weights_are_the_same_however_often_it_is_measured(changes: dict, tmp_path: Path) -> None:
     for name, every in (("often", 1), ("never", 1000)):
+        (tmp_path / name).mkdir()
         train(small_trainer(SMALL.override(changes), steps=6), tmp_path / name, LoopConfig(log_every=every), peak=1)
     often, never = (load_checkpoint(tmp_path / name) for name in ("often", "never"))
     assert_identical(often.tensors, never.tensors)
@@ -198,7 +202,7 @@ def test_weights_are_the_same_however_often_it_is_measured(changes: dict, tmp_pa
 def test_compiled_steps_are_measured_and_not_compiled_again(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain, compiled = (small_trainer(options=Options(compile_mode=each)) for each in ("", mode))
+    plain, compiled = (small_trainer(SHALLOW, options=Options(compile_mode=each)) for each in ("", mode))
     for number in range(4):
         with torch.compiler.set_stance("fail_on_recompile" if number > 1 else "default"):
             compiled.train_step(measure=number > 0)
@@ -225,14 +229,14 @@ def test_only_the_main_process_measures(monkeypatch: pytest.MonkeyPatch) -> None
 # --- what a run logs and says
 
 
-@pytest.mark.parametrize("mixer", ["attention", "mlp"])
-def test_every_line_has_the_numbers(mixer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("changes", [{}, MLP])
+def test_every_line_has_the_numbers(changes: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracked = []
-    trainer = small_trainer(SMALL.override({"mixer": mixer}), steps=5)
+    trainer = small_trainer(SMALL.override(changes), steps=5)
     train(trainer, tmp_path, LoopConfig(log_every=2), peak=1, track=lambda line, _step: tracked.append(line))
     lines = [orjson.loads(line) for line in (tmp_path / METRICS_FILE).read_bytes().splitlines()]
     wanted = {"gradient_norm", "update_ratio", "task_embedding_rms"}
-    wanted |= {"attention_logit", "attention_entropy"} if mixer == "attention" else set()
+    wanted |= {"attention_logit", "attention_entropy"} if changes != MLP else set()
     assert [line["step"] for line in lines] == [2, 4, 5]
     for line in [*lines, *tracked]:
         assert {name for name in Stability._fields if name in line} == wanted
