@@ -88,7 +88,7 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     except InputError as error:
         notes = [str(error)]
     try:
-        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, reading)
+        return _read_tasks(json.loads(path.read_bytes()), path, notes, reading)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 

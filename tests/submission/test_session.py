@@ -87,6 +87,10 @@ def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None
     path.write_bytes(b"\xef\xbb\xbf" + text[:-1].encode() + b"," + text[1:].encode())
     found = read_challenges(str(path))
     assert (len(found.tasks), len(found.notes)) == (2, 1)
+    for encoding in ("utf-16", "utf-16-be", "utf-32"):
+        path.write_bytes(text.encode(encoding))
+        found = read_challenges(str(path))
+        assert (len(found.tasks), len(found.notes)) == (2, 1)
 
 
 def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
