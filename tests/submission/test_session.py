@@ -229,7 +229,7 @@ def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_pat
 
 
 def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    _, log = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
+    _, log = answer(challenges, limit=30, checkpoints=(base,), recipe="own")
     text = told(log)
     assert says("probe-4-views") in text
     assert "of adaptation" in text

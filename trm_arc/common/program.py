@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trm_arc.common.device import is_out_of_memory
+from trm_arc.common.device import first_words, is_out_of_memory
 from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.output import make_output_printable
@@ -41,7 +41,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise  # a bug, which needs its traceback
-        print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
+        print(f"{_prefix()}error: not enough memory ({first_words(error)}); lower --batch-size or --width", file=sys.stderr)
         code = 2
     except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141
