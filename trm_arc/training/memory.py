@@ -48,7 +48,7 @@ def fit_rows(
             fits[window] = RowFit(rows, rows)
             continue
         kept = count_step(config, window, rows, dtype).kept / rows
-        with_margin, most = (min(rows, max(1, int((space - reserved) / kept))) for space in (free / MARGIN, free))
+        with_margin, most = (int(min(rows, max(1, (space - reserved) / kept))) for space in (free / MARGIN, free))
         fits[window] = RowFit(_even(rows, with_margin), most)
     return [fits[window] for window in windows]
 
