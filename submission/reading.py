@@ -82,8 +82,9 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
+    notes: list[str] = []
     try:
-        return _read_tasks(read_document(path), path, [], reading)
+        return _read_tasks(read_document(path, lambda error: notes.append(f"{error}; left out")), path, notes, reading)
     except InputError as error:
         notes = [str(error)]
     try:
@@ -117,8 +118,11 @@ def _reading_time(deadline: Deadline) -> Deadline:
 
 
 def _read_tasks(document: object, path: Path, notes: list[str], reading: Deadline) -> Challenges:
-    document = dict(split_document(document, path))
-    tasks, guessed, notes = [], {}, list(notes)
+    notes = list(notes)
+    document = dict(split_document(document, path, lambda error: notes.append(f"{error}; left out")))
+    if not document:
+        raise InputError(f"no tasks here ({notes[0]})", file=path)
+    tasks, guessed = [], {}
     skipped = []
     for task_id, value in document.items():
         if reading.has_passed:

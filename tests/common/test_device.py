@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch._inductor.exc import InductorError
 
-from trm_arc.common.device import first_words, is_out_of_memory
+from trm_arc.common.device import is_out_of_memory
+from trm_arc.common.text import first_words
 
 ASYNCHRONOUS = "\nCUDA kernel errors might be asynchronously reported at some other API call."
 NCCL = "NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:77, unhandled cuda error, NCCL version 2.26.2\n"

@@ -5,15 +5,10 @@ from typing import NamedTuple
 
 import torch
 
+from trm_arc.common import modes
 from trm_arc.common.errors import InputError
-from trm_arc.common.text import printable
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+PRECISIONS = {name: getattr(torch, name) for name in modes.PRECISIONS}
 NARROW = {"mps"}  # types of devices without float64
 # What errors say that mean it, in lower case: by cudaMalloc, cuMemMap, Triton, NCCL and others; by allocators of the host; by
 # SYCL; by cuBLAS and cuDNN, which on a nearly full device fail in several ways, and by the choice of a convolution's kernel.
@@ -49,7 +44,9 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {precision}", flag="--precision")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if device == "auto":
+    if device == "auto" and os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
+        chosen, where = torch.device("cpu"), "cpu (accelerate launch --cpu)"
+    elif device == "auto":
         chosen = accelerator or torch.device("cpu")
         if accelerator and "LOCAL_RANK" in os.environ:
             chosen = torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]))
@@ -72,11 +69,6 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error means that there is no memory left, on an accelerator or on the host, or may mean it."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _WORDS)
-
-
-def first_words(error: Exception) -> str:
-    """The beginning of an error's text, as its first paragraph says what happened."""
-    return printable(" ".join(str(error).split("\n\n")[0].split()) or type(error).__name__, 120)
 
 
 def free_memory() -> None:

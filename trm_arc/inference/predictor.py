@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from augment import Plan, SampledPlan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
-from trm_arc.common.device import Device, first_words, free_memory, is_out_of_memory
+from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
+from trm_arc.common.text import first_words
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import Callback, Refined, refine
@@ -126,19 +127,6 @@ class Predictor:
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([test_index, rows], axis=1))
         return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
-
-
-def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The test input and the number of every view of a range, test input by test input.
-
-    Args:
-        test_index: int64 (n,), the test inputs.
-        begin: int64 (n,), the first view of each.
-        end: int64 (n,), the view after the last of each; none where that is not above the first.
-    """
-    counts = np.maximum(end - begin, 0)
-    tests, first = np.repeat(test_index, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
-    return tests, first + np.arange(len(tests))
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:

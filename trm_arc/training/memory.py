@@ -12,7 +12,9 @@ from trm_arc.training.cost import count_step
 # A step takes more than the counted bytes: its gradients on their way (at most 11 percent in our presets, held by a test), and
 # about as much again is left for what is not counted, the space that kernels ask for and the rounding of torch's allocator.
 MARGIN = 1.25
-NETWORKS = 6  # sizes of the network that a first step takes: gradients, two moments, two temporary ones, one to sum processes
+NETWORKS = (
+    7  # sizes of the network that steps take: gradients, two moments, two temporary ones, a sum of processes, a copy to compare
+)
 
 
 class RowFit(NamedTuple):
