@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -71,6 +72,9 @@ class Worker:
             InputError: the checkpoint cannot be used.
         """
         if path != self.path:
+            if self.predictor is not None:  # what the memory was not enough for, it will not be enough for again
+                least = min(self.config.batch_size, self.predictor.batch_size * self.config.rollouts)
+                self.config = replace(self.config, batch_size=least)
             self.path, self.predictor = "", None
             self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, self.config)
             self.path = path

@@ -247,9 +247,10 @@ class WorkerPool:
                 self._end_hanging()
 
     def end(self) -> None:
-        """End all workers."""
+        """End all workers, so that no memory of their devices is taken; work that comes later starts new ones."""
         for worker in self.workers:
             worker.end()
+        self.workers = []
 
     def _start_workers(self) -> None:
         """See that every enabled device has a worker."""

@@ -266,8 +266,8 @@ def add_run_flags(parser: Parser) -> None:
     flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
     flag("--time-limit", metavar="TIME", help="save and stop after this time, such as 11h30m, 45m or 90s")
     flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
-    saving = "steps or time between checkpoints, such as 1000 or 10m"
-    flag("--save-every", default=str(default.save_every), metavar="WHEN", help=saving)
+    saving = "time or steps between checkpoints, such as 10m or 1000"
+    flag("--save-every", default=f"{default.save_seconds / 60:.0f}m", metavar="WHEN", help=saving)
     flag("--keep", type=int, default=default.keep, metavar="N", help="number of checkpoints to keep")
     flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
@@ -323,8 +323,7 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     if by_steps:
         require_least("save_every", int(values.save_every))
     loop = LoopConfig(
-        save_every=int(values.save_every) if by_steps else 1,
-        save_seconds=None if by_steps else parse_duration(values.save_every),
+        **({"save_every": int(values.save_every)} if by_steps else {"save_seconds": parse_duration(values.save_every)}),
         keep=values.keep,
         log_every=values.log_every,
         evaluate_every=values.evaluate_every,

@@ -233,6 +233,15 @@ def test_a_time_limit_holds_where_steps_are_long(
     assert not fit or max(lengths) - min(lengths) <= 4, "the schedule hardly moves"
 
 
+def test_a_run_is_saved_every_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, times = small_trainer(steps=100), []
+    Slow(trainer, monkeypatch)
+    save = loop.save_state
+    monkeypatch.setattr(loop, "save_state", lambda *arguments: times.append(trainer.step) or save(*arguments))
+    assert train(trainer, tmp_path, LoopConfig(), peak=1)
+    assert times == [37, 74, 100], "after 36 steps of 17 seconds ten minutes have passed, so that the next one is saved"
+
+
 @pytest.mark.parametrize("fit", [False, True])
 def test_a_time_limit_holds_in_buckets_and_stages(fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of the largest bucket at the full depth take many times as long as the first ones."""
@@ -440,8 +449,8 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
 class Beside(ProcessGroup):
     """One of two processes, the other of which has the same rows."""
 
-    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        return torch.cat([tensor, tensor])
+    def gather_on_host(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        return torch.cat([tensor, tensor]) if self.is_main else None
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -10,6 +10,16 @@ from trm_arc.common.errors import InputError
 
 PRECISIONS = {name: getattr(torch, name) for name in modes.PRECISIONS}
 NARROW = {"mps"}  # types of devices without float64
+# What errors say that mean it, in lower case: by cudaMalloc, cuMemMap, Triton, NCCL and others; by allocators of the host; by
+# SYCL; by cuBLAS and cuDNN, which on a nearly full device fail in several ways, and by the choice of a convolution's kernel.
+_WORDS = (
+    *("out of memory", "out_of_device_memory", "out_of_host_memory"),
+    *("can't allocate memory", "cannot allocate memory", "could not allocate", "not enough memory", "std::bad_alloc"),
+    *("tried to allocate", "failed to allocate", "unable to allocate", "failed to cuda calloc", "failed to cuda malloc"),
+    *("alloc_failed", "allocation_failed", "cublas_status_not_initialized"),
+    *(f"cudnn_status_{state}" for state in ("not_initialized", "internal_error", "execution_failed", "mapping_error")),
+    "unable to find an engine",
+)
 
 
 class Device(NamedTuple):
@@ -55,10 +65,10 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({found})")
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch's means that there is no memory left, on an accelerator or on the host."""
-    # cuBLAS and cuDNN fail with messages of their own on a nearly full device
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that there is no memory left, on an accelerator or on the host, or may mean it."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _WORDS)
 
 
 def free_memory() -> None:

@@ -11,6 +11,7 @@ from augment import Plan, SampledPlan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
+from trm_arc.common.text import first_words
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import Callback, Refined, refine
@@ -104,17 +105,19 @@ class Predictor:
             try:
                 refined = self._batch(test_index[piece], rows[piece], canvas)
                 answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in refined)
-            except RuntimeError as error:
+                begin += self.batch_size
+                progress(len(halting[piece]))
+                continue
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if self.batch_size == 1:
-                    raise OwnError("not enough memory for a single view; use a smaller model, or another --device") from None
-                self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
-                free_memory()
-                tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
-                continue
-            begin += self.batch_size
-            progress(len(halting[piece]))
+                    what = f"not enough memory for a single view ({first_words(error)})"
+                    raise OwnError(f"{what}; use a smaller model, or another --device") from None
+            # Only now: the error would hold what the batch has taken.
+            self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
+            free_memory()
+            tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
         return answers, halting, steps
 
     def _batch(self, test_index: np.ndarray, rows: np.ndarray, canvas: Window) -> Refined:

@@ -102,7 +102,7 @@ class _Loop:
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
         if logged:
             self.log.write()
-        by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
+        by_steps = config.save_every and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
         if by_steps or last or trainer.decision.save or stop or scores_now:
             self._save()
@@ -112,7 +112,7 @@ class _Loop:
         """What this process wants of the next step."""
         # Evaluated once a step: a signal that comes while this step is saved waits for the next one to be saved too.
         config, budget = self.config, self.budget
-        due = config.save_seconds is not None and time.monotonic() - self.saved >= config.save_seconds
+        due = not config.save_every and time.monotonic() - self.saved >= config.save_seconds
         over = not config.fit and budget.is_over()
         length = self.trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
@@ -159,10 +159,10 @@ class _Loop:
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     """Keep the whole batch for inspection, and describe the error; all processes call this, the main one writes."""
     problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
-    batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
+    batch = {name: trainer.processes.gather_on_host(t.contiguous()) for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
-            save_file(batch, out / BAD_BATCH)
+            save_file({name: t.cpu() for name, t in batch.items()}, out / BAD_BATCH)
     except (OSError, SafetensorError):
         return f"{problem}; continue from the last checkpoint with lower learning rates"
     return f"{problem}; last batch: {out / BAD_BATCH}; train again with lower learning rates (--overwrite replaces this run)"

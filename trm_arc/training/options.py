@@ -33,8 +33,8 @@ class LoopConfig:
     """How often a run saves, logs and evaluates, and when it ends.
 
     Attributes:
-        save_every: steps between checkpoints.
-        save_seconds: seconds between checkpoints, instead; None: by steps.
+        save_every: steps between checkpoints; 0: by time.
+        save_seconds: seconds between checkpoints, if not by steps.
         keep: checkpoints kept.
         log_every: steps between lines of metrics.
         evaluate_every: steps between evaluations; 0: none.
@@ -42,8 +42,8 @@ class LoopConfig:
         fit: let the run have as many steps as there is time for, with all that depends on its length.
     """
 
-    save_every: int = 1000
-    save_seconds: float | None = None
+    save_every: int = 0
+    save_seconds: float = 600.0
     keep: int = 2
     log_every: int = 10
     evaluate_every: int = 0

@@ -1,6 +1,7 @@
 """One training run: model, optimizers and active samples, a step at a time; `trm_arc.training.state` saves and resumes it."""
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,8 @@ from tqdm import tqdm
 from trm_arc.common.device import NARROW, Device, free_memory, is_out_of_memory
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
+from trm_arc.common.memory import available_memory
+from trm_arc.common.text import first_words
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples, step_seeds
@@ -18,6 +21,7 @@ from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
+from trm_arc.training.memory import fit_rows
 from trm_arc.training.optim import MovingAverage, Optimizers
 from trm_arc.training.options import Options
 from trm_arc.training.stability import Stability, copy_matrices, measure_stability
@@ -108,8 +112,6 @@ class Trainer:
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or ProcessGroup()
         self.shard = self.processes.shard(config.training.batch_size)
-        piece = -(-(self.shard.stop - self.shard.start) // self.options.accumulation)
-        self.pieces = [piece] * len(examples.buckets)  # samples at a time; fewer where a bucket needs the memory
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
@@ -123,6 +125,12 @@ class Trainer:
         )
         self.optimizers = Optimizers(self.reasoner, config.training, steps)
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
+        share = self.shard.stop - self.shard.start
+        self.whole = -(-share // self.options.accumulation)  # rows at a time, where they fit
+        free = available_memory(device.device, self.processes.on_this_machine)
+        network = sum(p.nbytes for p in self.reasoner.parameters())
+        self.fits = fit_rows(config, examples.windows, share, self.whole, free, network, device.dtype)
+        self.pieces = self.processes.least([fit.rows for fit in self.fits], device.device)  # rows at a time, by bucket
         # Seeded for each step, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
@@ -206,13 +214,14 @@ class Trainer:
         while True:
             try:
                 return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
-            except RuntimeError as error:
-                if self.options.compile_mode:
-                    reraise_compile_error(error)
-                if not is_out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):  # asked first: a compiled kernel and its compiler run out of it, too
+                    if self.options.compile_mode:
+                        reraise_compile_error(error)
                     raise
                 if self.pieces[bucket] == 1:
-                    raise OwnError("not enough memory for a single row; lower --width, or use --canvas buckets") from None
+                    what = f"not enough memory for a single row ({first_words(error)})"
+                    raise OwnError(f"{what}; lower --width, or use --canvas buckets") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
@@ -284,6 +293,17 @@ class Trainer:
         self.carries[bucket] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
         if self.skipped_in_a_row >= self.options.skips:
             raise NotFiniteError(self.step, carry.batch)
+
+    def keep_rows(self, saved: Sequence[int]) -> None:
+        """Compute as many rows at a time as fitted when a checkpoint was saved, unless so many cannot fit here.
+
+        Args:
+            saved: by size bucket; empty if nothing is known.
+        """
+        before = [min(rows, self.whole) for rows in saved]
+        if before:
+            rows = [then if then <= fit.most else fit.rows for then, fit in zip(before, self.fits, strict=True)]
+            self.pieces = self.processes.least(rows, self.device.device)
 
     def depth(self, step: int | None = None) -> tuple[int, int] | None:
         """T and n of a step, or of the next one, by the depth curriculum; None for the model's own."""
