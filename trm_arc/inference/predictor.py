@@ -15,6 +15,7 @@ from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import Callback, Refined, refine
 from trm_arc.inference.votes import Predictions
+from trm_arc.model.attention import prefer_kernels
 from trm_arc.model.reasoner import Reasoner
 
 
@@ -123,7 +124,8 @@ class Predictor:
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([test_index, rows], axis=1))
-        return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
+        with prefer_kernels(self.device.device):
+            return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
 
 
 def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from trm_arc.common.errors import InputError, OwnError
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples, step_seeds
+from trm_arc.model.attention import prefer_kernels
 from trm_arc.model.compiling import check_compile_mode, reraise_compile_error
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
@@ -214,7 +215,8 @@ class Trainer:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
+                with prefer_kernels(self.device.device):
+                    return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
             except RuntimeError as error:
                 if self.options.compile_mode:
                     reraise_compile_error(error)
