@@ -20,7 +20,8 @@ from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import refine, seed_of
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
-from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
+from trm_arc.model.convolution import convolve
+from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
 from trm_arc.training.loss import continue_loss, supervise
 from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
@@ -228,12 +229,12 @@ def test_norm_swiglu_keeps_the_scale() -> None:
 def test_convolution_leaves_the_prefix_alone() -> None:
     inner = torch.randn(2, 3 + 12, 8, generator=drawn())
     kernel = torch.randn(8, 3, 3, generator=drawn(1))
-    out = _convolve(inner, kernel, TokenLayout(3, 3, 4, None))
+    out = convolve(inner, kernel, 3, 3, 4)
     assert torch.equal(out[:, :3], inner[:, :3])
     assert out.shape == inner.shape
     centre = torch.zeros(8, 3, 3)
     centre[:, 1, 1] = 1  # a kernel that sees one cell is the activation alone
-    torch.testing.assert_close(_convolve(inner, centre, TokenLayout(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
+    torch.testing.assert_close(convolve(inner, centre, 3, 3, 4)[:, 3:], F.silu(inner[:, 3:]))
 
 
 def test_random_states_are_normal_seeded_and_differ_from_row_to_row() -> None:

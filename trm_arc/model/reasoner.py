@@ -28,12 +28,12 @@ from torch import Tensor, nn
 
 from augment import COLOURS, SYMMETRIES
 from augment.kernels import FIRST_COLOUR
-from trm_arc.common.device import NARROW
 from trm_arc.config import ModelConfig
 from trm_arc.model.attention import attend
+from trm_arc.model.convolution import convolve
+from trm_arc.model.rotary import find_tables
 
 NORM_EPSILON = 1e-5
-ROTARY_BASE = 10000.0
 # Matrices that are stored as one, as published, with their parts and the parts' shares of the rows.
 _JOINT = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
 HALT, CONTINUE = 0, 1  # rows of the halting head
@@ -133,7 +133,7 @@ class Block(nn.Module):
             h = _norm(F.linear(mixed, weights["mix_down"]).add_(h)).transpose(1, 2)
         inner = _gated(h, weights["gate"], weights["up"], self.gating)
         if "kernel" in weights:
-            inner = _convolve(inner, weights["kernel"], layout)
+            inner = convolve(inner, weights["kernel"], layout.prefix, layout.rows, layout.columns)
         return _norm(F.linear(inner, weights["down"]).add_(h))
 
     def _attend(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -175,6 +175,8 @@ class Reasoner(nn.Module):
         self.register_buffer("y_start", torch.empty(1 if config.shared_start else config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
         self.run_block = Block.forward  # or the same function, compiled
+        self.starts: dict[tuple[int, torch.dtype], tuple[Tensor, ...]] = {}
+        self.start_versions: list[tuple[Tensor | None, int]] = [(None, 0)] * 2
         self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
         self.task_embeddings: Tensor | None = None  # the table (rows, D) of an official checkpoint, for `to_official`
         self.reset(generator)
@@ -224,14 +226,27 @@ class Reasoner(nn.Module):
         config, wide = self.config, torch.promote_types(dtype, torch.float32)
         shape = (batch * config.latents, config.prefix + rows * columns, config.width)
 
-        def state(start: Tensor, *, random: bool) -> Tensor:  # start (K, D), or (1, D) for all latents
-            if not random:
-                return start.to(dtype).repeat(shape[0] // len(start), 1)[:, None].expand(shape)
+        def draw() -> Tensor:
             assert generator is not None, "random initial states need a generator"
-            return truncated_normal_(torch.empty(shape, dtype=wide, device=start.device), 1.0, generator).to(dtype)
+            return truncated_normal_(torch.empty(shape, dtype=wide, device=self.y_start.device), 1.0, generator).to(dtype)
 
-        y = state(self.y_start, random=config.random_start and not config.shared_start)
-        return State(y, tuple(state(start, random=config.random_start) for start in self.z_start))
+        if not config.random_start:
+            y, *z = (part.expand(shape) for part in self._fixed_starts(shape[0], dtype))
+            return State(y, tuple(z))
+        y = _repeat_start(self.y_start, shape[0], dtype).expand(shape) if config.shared_start else draw()
+        return State(y, tuple(draw() for _ in self.z_start))
+
+    def _fixed_starts(self, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """The initial y and z of `count` rows, (count, 1, D) each, made once until the weights are loaded or moved."""
+        sources = (self.y_start, self.z_start)
+        if torch.is_inference_mode_enabled() or any(part.is_inference() for part in sources):  # would not do for training
+            return tuple(_repeat_start(part, count, dtype) for part in (self.y_start, *self.z_start))
+        versions = [(part, part._version) for part in sources]
+        if not all(part is old and now == then for (part, now), (old, then) in zip(versions, self.start_versions, strict=True)):
+            self.starts, self.start_versions = {}, versions
+        if (count, dtype) not in self.starts:
+            self.starts[count, dtype] = tuple(_repeat_start(part, count, dtype) for part in (self.y_start, *self.z_start))
+        return self.starts[count, dtype]
 
     def forward(
         self,
@@ -256,7 +271,7 @@ class Reasoner(nn.Module):
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
-        layout = TokenLayout(config.prefix, rows, columns, self._rotary(rows, columns, dtype))
+        layout = TokenLayout(config.prefix, rows, columns, find_tables(config, rows, columns, dtype, state.y.device))
         weights = [[block.cast(dtype) for block in network] for network in self.networks]
         x = self._embed(tokens, task_vectors, transforms, dtype)
         y, z = state.y, list(state.z)
@@ -311,37 +326,6 @@ class Reasoner(nn.Module):
         parts.append(board.new_zeros(len(tokens), self.config.prefix - sum(p.shape[1] for p in parts), self.config.width))
         return math.sqrt(self.config.width) * torch.cat((*parts, board), dim=1)
 
-    def _rotary(self, rows: int, columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-        """Cosine and sine, each (L, 1, 1, D / heads), of the rotation of every token of the window.
-
-        A rotation takes (a, b) to (a cos - b sin, b cos + a sin), a and b being the halves of a head.  The sign is put into the
-        sine here, so that a roll by half a head is all that is left to do.
-        """
-        config = self.config
-        if config.positions == "none":
-            return None
-        target, head_width = self.y_start.device, config.width // config.heads
-        # float64, as long tables of float32 angles would differ from the exact ones in the last digits
-        device = torch.device("cpu") if target.type in NARROW else target
-        row, column = torch.meshgrid(
-            torch.arange(rows, dtype=torch.float64, device=device),
-            torch.arange(columns, dtype=torch.float64, device=device),
-            indexing="ij",
-        )
-        if config.positions == "rotary-1d":  # prefix and board in one line, cells where the full board has them
-            prefix = torch.arange(config.prefix, dtype=torch.float64, device=device)
-            position = torch.cat((prefix, config.prefix + (row * config.board_columns + column).flatten()))[:, None]
-            angles = position * _frequencies(head_width, device)
-        elif config.positions == "rotary-2d":  # half of the frequencies turn with the row, half with the column
-            frequencies = _frequencies(head_width // 2, device)
-            board = torch.cat((row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies), dim=1)
-            angles = torch.cat((board.new_zeros(config.prefix, head_width // 2), board))
-        else:
-            raise ValueError(f"no such positions: {config.positions}")
-        cos, sin = angles.cos(), angles.sin()
-        tables = torch.cat((cos, cos), dim=1), torch.cat((-sin, sin), dim=1)
-        return tuple(table[:, None, None].to(target, dtype) for table in tables)
-
 
 def inner_width(expansion: float, width: int) -> int:
     """Inner width of a SwiGLU: two thirds of the expansion, rounded up to a multiple of 256."""
@@ -357,6 +341,11 @@ def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator) ->
     corrected = std / math.sqrt(1 - (upper - lower) * density / mass)
     tensor.uniform_(low, high, generator=generator)
     return tensor.erfinv_().mul_(math.sqrt(2) * corrected).clamp_(lower * corrected, upper * corrected)
+
+
+def _repeat_start(start: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """The initial states of `count` rows, (count, 1, D), from those of K latents, (K, D), or of all together, (1, D)."""
+    return start.to(dtype).repeat(count // len(start), 1)[:, None]
 
 
 def _total(y: Tensor, z: list[Tensor]) -> Tensor:
@@ -381,18 +370,3 @@ def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
         # Source: Dillon, "Speed is Confidence", arXiv 2601.19085.
         return g.sigmoid() * _norm(g * u)
     raise ValueError(f"no such gate: {gating}")
-
-
-def _convolve(inner: Tensor, kernel: Tensor, layout: TokenLayout) -> Tensor:
-    """ConvSwiGLU: the silu of a depthwise convolution over the board; prefix tokens have no neighbours and pass as they are.
-
-    Source: Gao et al., "Universal Reasoning Model", arXiv 2512.14693, where it runs over the line of tokens.
-    """
-    prefix, board = inner.split([layout.prefix, layout.rows * layout.columns], dim=1)
-    board = board.unflatten(1, (layout.rows, layout.columns)).permute(0, 3, 1, 2)  # (B, inner, H, W), channels last in memory
-    board = F.conv2d(board, kernel[:, None], padding=kernel.shape[-1] // 2, groups=len(kernel))
-    return torch.cat((prefix, F.silu(board).permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
-
-
-def _frequencies(width: int, device: torch.device) -> Tensor:
-    return ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)
