@@ -30,7 +30,7 @@ from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.model.compiling import BLOCK, STEP
+from trm_arc.model.compiling import BLOCK, NONE, STEP
 from trm_arc.model.flops import count_training, measure_peak
 from trm_arc.training.trainer import Options, Trainer
 
@@ -90,11 +90,12 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     Raises:
         InputError: there is no such preset or flag, or it would do nothing here.
     """
-    arguments = ["--preset", *case.split()]
+    preset, *flags = case.split()
+    arguments = ["--preset", preset, "--compile", NONE, *flags]  # what a case does not name is not compiled
     values = parse_train_flags(arguments)
     settings = chosen_settings(values)
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
+    given = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in given}
     if idle := sorted(named - MEANT - settings.keys()):
         raise InputError("has no effect on timed steps", flag=f"--{idle[0].replace('_', '-')}")
     chosen, options = choose_options(values, None)

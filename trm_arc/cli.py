@@ -1,6 +1,7 @@
 """Shared by all command lines: flags for settings, errors as one sentence, exit code 2."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint
-from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
+from trm_arc.model.compiling import AUTO, BLOCK, NONE, STEP, choose_compile_mode
 from trm_arc.model.export import check_piece_size
 from trm_arc.training.loop import EVALUATE_VIEWS, LoopConfig
 from trm_arc.training.run import RunConfig
@@ -199,6 +200,15 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
+_COMPILED = f"{BLOCK} on an accelerator with a compiler"
+
+
+def add_compile_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for what is compiled to answer; see `chosen_inference`."""
+    fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {AUTO}: {_COMPILED}"
+    parser.add_argument("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
+
+
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add flags for where the data is and where to compute."""
     add_data_flag(parser)
@@ -284,9 +294,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings are kept")
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
-    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
-    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the default without a value)"
-    flag("--compile", **what, help=fuse)
+    what = {"nargs": "?", "const": STEP, "choices": (AUTO, STEP, BLOCK, NONE), "metavar": f"{AUTO}|{STEP}|{BLOCK}|{NONE}"}
+    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; meant by the flag alone)"
+    flag("--compile", **what, default=AUTO, help=f"{fuse}; {AUTO}: {_COMPILED}")
 
 
 def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
@@ -337,16 +347,21 @@ def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) ->
     Raises:
         InputError: a device or precision that is not available.
     """
-    precision, why, before = values.precision, "asked for", Options()
+    precision, why, before = values.precision, "asked for", None
     if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
         before = checkpoint.metadata
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
+    device = find_device(values.device, precision, why)
+    seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
+    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
+    before = before or Options()
     options = Options(
-        choose_compile_mode(values.compile, before.compile_mode),
+        compiled.mode,
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before.half_embeddings if values.half_embeddings is None else values.half_embeddings,
         values.max_skips,
+        compiled.falls_back,
     )
-    return find_device(values.device, precision, why), options
+    return compiled.tell(device), options

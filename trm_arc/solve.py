@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference
+from trm_arc.cli import RUNS, Parser, add_compile_flag, add_device_flags, add_refinement_flags, chosen_inference
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.output import print_styled
@@ -37,6 +37,7 @@ def make_parser() -> Parser:
     parser.add_argument("--views", type=int, default=1, help="number of symmetries under which the puzzle is answered; they vote")
     parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")
     add_refinement_flags(parser)
+    add_compile_flag(parser)
     add_device_flags(parser)
     return parser
 

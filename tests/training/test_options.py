@@ -19,7 +19,7 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import refine, seed_of
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.compiling import BLOCK, STEP, choose_compile_mode, compile_operators
+from trm_arc.model.compiling import BLOCK, STEP, compile_operators
 from trm_arc.model.convolution import convolve
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
@@ -254,9 +254,9 @@ def test_noise_is_added_to_every_call_in_training_only() -> None:
     reasoner, inputs = tiny(**OPTIONS["direct"], noise=0.5), puzzles(1, 4)
     state = reasoner.start(1, 4, 4, torch.float64)
     quiet = reasoner(state, *inputs).state.y
-    noisy = torch.stack([reasoner(state, *inputs, generators=[drawn(seed)]).state.y for seed in range(200)])
+    noisy = torch.stack([reasoner(state, *inputs, noise=[drawn(seed)]).state.y for seed in range(200)])
     assert torch.equal(reasoner(state, *inputs).state.y, quiet)
-    assert torch.equal(reasoner(state, *inputs, generators=[drawn(3)]).state.y, noisy[3])
+    assert torch.equal(reasoner(state, *inputs, noise=[drawn(3)]).state.y, noisy[3])
     difference = noisy - quiet
     assert abs(float(difference.mean())) < 0.01
     assert abs(float(difference.std()) - 0.5) < 0.01
@@ -268,8 +268,8 @@ def test_noise_follows_every_call() -> None:
     once, twice = tiny(**OPTIONS["direct"], noise=0.5), tiny(**{**OPTIONS["direct"], "cycles": 2}, noise=0.5)
     state = once.start(1, 4, 4, torch.float64)
     generators = [drawn(7)]
-    by_hand = once(once(state, *inputs, generators=generators).state, *inputs, generators=generators).state.y
-    torch.testing.assert_close(twice(state, *inputs, generators=[drawn(7)]).state.y, by_hand)
+    by_hand = once(once(state, *inputs, noise=generators).state, *inputs, noise=generators).state.y
+    torch.testing.assert_close(twice(state, *inputs, noise=[drawn(7)]).state.y, by_hand)
 
 
 def test_weights_are_cast_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -683,11 +683,6 @@ def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(InputError, match=says("pytorch-cannot-compile-here")) as caught:
         small_trainer(options=Options(compile_mode=BLOCK)).train_step()
     assert caught.value.flag == "--compile"
-    assert (choose_compile_mode(None, STEP), choose_compile_mode("none", STEP), choose_compile_mode(BLOCK, STEP)) == (
-        STEP,
-        "",
-        BLOCK,
-    )
 
 
 def test_noise_is_refused_with_compilation() -> None:

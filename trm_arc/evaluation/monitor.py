@@ -10,7 +10,9 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.evaluation.results import make_results
 from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions, count_views, tally
+from trm_arc.model.compiling import BLOCK, NONE
 from trm_arc.training.build import Built
 from trm_arc.training.loop import EVALUATE_VIEWS, Evaluation, Tracker
 from trm_arc.training.run import RunConfig
@@ -51,6 +53,7 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
             inference_state(trainer),
             tasks,
             trainer.device,
+            InferenceConfig(compile=BLOCK if trainer.options.compile_mode else NONE),
             views=views,
             processes=trainer.processes,
             quiet=True,

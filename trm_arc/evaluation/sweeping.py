@@ -1,7 +1,7 @@
 """Accuracy against compute at test time: the same puzzles answered with more steps, more rollouts and more views."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.votes import Predictions, tally
 from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.compiling import NONE
 from trm_arc.model.flops import count_forward
 
 HEADER = "varied         steps taken       GFLOP     exact  (95 % interval)"
@@ -30,6 +31,7 @@ class SweepConfig:
         noise: of the rollouts.
         views: of a puzzle.
         batch_size: see `InferenceConfig`.
+        compile: see `InferenceConfig`; with patience nothing is compiled.
 
     Raises:
         InputError: a value is out of its range, or there is nothing to try.
@@ -41,6 +43,7 @@ class SweepConfig:
     noise: float = DEFAULT.noise
     views: tuple[int, ...] = (2, 4, 8, 16)
     batch_size: int = DEFAULT.batch_size
+    compile: Literal["auto", "block", "none"] = DEFAULT.compile
 
     def __post_init__(self) -> None:
         for name in ("steps", "rollouts", "views"):
@@ -94,11 +97,12 @@ class Sweep:
     def run(self, tried: SweepConfig) -> list[Point]:
         """All points."""
         print(HEADER)
-        base = InferenceConfig(steps=self.checkpoint.config.training.halt_steps, batch_size=tried.batch_size)
+        steps = self.checkpoint.config.training.halt_steps
+        base = InferenceConfig(steps=steps, batch_size=tried.batch_size, compile=tried.compile)
         points = []
         for patience in (0, tried.patience) if tried.patience else (0,):
             for steps in (steps for steps in sorted(tried.steps) if steps > patience):
-                config = replace(base, steps=steps, patience=patience)
+                config = replace(base, steps=steps, patience=patience, compile=NONE if patience else base.compile)
                 points.append(self._point("patience" if patience else "steps", config, 1, self._answer(config, 1)))
         for rollouts in sorted(tried.rollouts):
             config = replace(base, rollouts=rollouts, noise=tried.noise)

@@ -20,6 +20,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.model.compiling import compiling_seconds
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
@@ -117,15 +118,18 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began = self.trainer, self.config, time.monotonic()
+        trainer, config, began, compiled = self.trainer, self.config, time.monotonic(), compiling_seconds()
         try:
             self.log.add(trainer.train_step(self._request()))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
-        self.budget.add(time.monotonic() - began)
+        if not trainer.late:
+            self.budget.add(time.monotonic() - began, compiled=compiling_seconds() > compiled)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
         if trainer.step % config.log_every == 0 or last:
             self.log.write()
+        for timing in trainer.take_timings():
+            self.budget.add(timing.seconds, timing.step, compiled=timing.compiled)
         by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
         if by_steps or last or trainer.decision.save or stop or scores_now:
@@ -142,6 +146,7 @@ class _Loop:
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
 
     def _save(self) -> None:
+        self.trainer.settle()
         before = time.monotonic()
         save_state(self.trainer, self.out, self.config.keep, self.stale)
         self.stale, self.saved = (), time.monotonic()
@@ -149,7 +154,7 @@ class _Loop:
 
     def score(self) -> bool:
         """Score the step, which is saved, if there is time; whether there is time left to continue."""
-        trainer, budget, before = self.trainer, self.budget, time.monotonic()
+        trainer, budget, before = self.trainer, self.budget, time.monotonic() - compiling_seconds()
         ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
         if not self._agree(budget.has_time(ahead * budget.evaluating)):
             return True
@@ -158,7 +163,7 @@ class _Loop:
         except _AbandonedError:
             tqdm.write(f"step {trainer.step}: the evaluation was cancelled, as the run has to stop; the step is saved")
             return False
-        budget.evaluating = time.monotonic() - before
+        budget.evaluating = time.monotonic() - compiling_seconds() - before
         return self._agree(budget.has_time_for_step())
 
     def _agree(self, flag: bool) -> bool:
@@ -238,6 +243,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
+        trainer.settle()  # what follows waits for the device in any case
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]

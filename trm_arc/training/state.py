@@ -20,6 +20,7 @@ from trm_arc.training.trainer import Trainer
 
 def full_state(trainer: Trainer) -> Checkpoint:
     """Everything that a run continues from, of all processes; all must call this."""
+    trainer.settle()
     state = inference_state(trainer)
     tensors = state.tensors | {f"optimizer.{name}": t for name, t in trainer.optimizers.tensors().items()}
     active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None)
