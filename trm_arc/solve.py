@@ -1,5 +1,6 @@
 """Solve one Sudoku or maze with a trained model: python -m trm_arc.solve "53..7...." """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, config)
+    if predictor.compiled.note:
+        print(predictor.compiled.note, file=sys.stderr)  # apart from the answer
     drawer = SolutionDrawer(puzzles, colour=wants_colour())
     if values.show_steps:
         predictor.callback = drawer.draw_step

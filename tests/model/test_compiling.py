@@ -82,23 +82,23 @@ def test_blocks_are_compiled_where_there_is_a_compiler(card: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "lacks", "key"),
+    ("device", "lacks", "sentence"),
     [
-        ("cuda", {"triton": False}, "no-triton"),
-        ("cuda", {"compiler": False}, "no-c-compiler"),
-        ("cuda", {"capability": 6}, "old-card"),
-        ("mps", {}, "no-code-for-mps"),
+        ("cuda", {"triton": False}, says("no-triton")),
+        ("cuda", {"compiler": False}, says("no-c-compiler")),
+        ("cuda", {"capability": 6}, says("old-card")),
+        ("mps", {}, says("no-code-for-mps")),
     ],
 )
-def test_where_there_is_none_a_sentence_says_so(device: str, lacks: dict, key: str, card: Callable) -> None:
+def test_where_there_is_none_a_sentence_says_so(device: str, lacks: dict, sentence: str, card: Callable) -> None:
     card(**lacks)
     where = torch.device(device)
-    assert find_missing(where) == says(key)
+    assert find_missing(where) == sentence
     for before in (None, BLOCK):  # a run that comes from a machine with one goes on, too
         chosen = choose_compile_mode(AUTO, where, before)
         assert (chosen.mode, chosen.falls_back) == ("", False)
         told = chosen.tell(Device(where, torch.float32, "found")).reason
-        assert told == f"found; {says('nothing-is-compiled')} {says(key)}"
+        assert told == f"found; {says('nothing-is-compiled')} {sentence}"
 
 
 def test_a_short_run_is_not_compiled(card: Callable) -> None:

@@ -106,9 +106,11 @@ class _Clock:
         self.seconds, self.began = 0.0, 0.0
 
     def start(self, *_: object) -> None:
+        """Something begins to be compiled."""
         self.began = time.monotonic()
 
     def stop(self, *_: object) -> None:
+        """It is compiled."""
         self.seconds += time.monotonic() - self.began
 
 

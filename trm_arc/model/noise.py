@@ -22,7 +22,7 @@ def make_source(seeds: Sequence[int | None], device: torch.device) -> Source:
     """What draws the numbers of each row, by its seed (of 63 bits); a row without a seed gets zeros."""
     if device.type == "cpu":
         return [None if seed is None else torch.Generator().manual_seed(seed) for seed in seeds]
-    return torch.tensor([-1 if seed is None else seed for seed in seeds], dtype=torch.int64, device=device)
+    return torch.tensor([-1 if seed is None else seed for seed in seeds], dtype=torch.int64).to(device)
 
 
 def take_rows(source: Source, on: Tensor) -> Source:

@@ -32,7 +32,7 @@ class Guard:
         """Put back what the device holds unless `finite`, which only the device knows so far."""
         for tensor in _by_side(self.tensors())[1]:
             before = self.before.get(id(tensor))
-            tensor.copy_(torch.where(finite, tensor, 0 if before is None else before))
+            torch.where(finite, tensor, torch.zeros_like(tensor) if before is None else before, out=tensor)
         self.before = {key: copy for key, copy in self.before.items() if copy.device.type == "cpu" and not copy.ndim}
 
     @torch.no_grad()
