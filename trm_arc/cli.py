@@ -4,6 +4,7 @@ Torch, which takes seconds to import, is imported only where a command needs it,
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.modes import BLOCK, NONE, PRECISIONS, STEP
+from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
@@ -201,6 +202,15 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
+_COMPILED = f"{BLOCK} on an accelerator with a compiler"
+
+
+def add_compile_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for what is compiled to answer; see `chosen_inference`."""
+    fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {AUTO}: {_COMPILED}"
+    parser.add_argument("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
+
+
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add flags for where the data is and where to compute."""
     add_data_flag(parser)
@@ -286,9 +296,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings are kept")
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
-    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
-    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the default without a value)"
-    flag("--compile", **what, help=fuse)
+    what = {"nargs": "?", "const": STEP, "choices": (AUTO, STEP, BLOCK, NONE), "metavar": f"{AUTO}|{STEP}|{BLOCK}|{NONE}"}
+    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; meant by the flag alone)"
+    flag("--compile", **what, default=AUTO, help=f"{fuse}; {AUTO}: {_COMPILED}")
 
 
 def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
@@ -343,16 +353,21 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
     from trm_arc.common.device import find_device
     from trm_arc.model.compiling import choose_compile_mode
 
-    precision, why, before = values.precision, "asked for", Options()
+    precision, why, before = values.precision, "asked for", None
     if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
         before = checkpoint.metadata
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
+    device = find_device(values.device, precision, why)
+    seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
+    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
+    before = before or Options()
     options = Options(
-        choose_compile_mode(values.compile, before.compile_mode),
+        compiled.mode,
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before.half_embeddings if values.half_embeddings is None else values.half_embeddings,
         values.max_skips,
+        compiled.falls_back,
     )
-    return find_device(values.device, precision, why), options
+    return compiled.tell(device), options

@@ -19,8 +19,9 @@ from trm_arc.model.export import export_pieces, load_pieces
 from trm_arc.training import trainer as trainer_module
 from trm_arc.training.cost import _Fused, count_step, prepare_step
 from trm_arc.training.memory import MARGIN, NETWORKS, RowFit, carried_bytes, describe_rows, fit_rows
+from trm_arc.training.options import Options
 from trm_arc.training.state import full_state, load_state, save_state
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.trainer import Trainer
 
 says = messages(__name__)
 

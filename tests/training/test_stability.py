@@ -19,9 +19,10 @@ from trm_arc.model import reasoner as reasoner_module
 from trm_arc.model.attention import attend
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.probe import measure_attention
-from trm_arc.training.loop import METRICS_FILE, LoopConfig, train
+from trm_arc.training.loop import train
+from trm_arc.training.options import METRICS_FILE, LoopConfig, Options
 from trm_arc.training.stability import LIMITS, Stability, Watch, copy_matrices, measure_stability
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.trainer import Trainer
 
 says = messages(__name__)
 

@@ -20,6 +20,7 @@ _WORDS = (
     *(f"cudnn_status_{state}" for state in ("not_initialized", "internal_error", "execution_failed", "mapping_error")),
     "unable to find an engine",
 )
+PINNING = {"cuda", "xpu"}  # types of devices that copy to and from pinned memory while they compute
 
 
 class Device(NamedTuple):
@@ -81,6 +82,27 @@ def synchronize(device: torch.device) -> None:
     """Wait until a device has finished all its work, for example before reading a clock."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+class Later:
+    """A number of the device on its way to the host: to read it later waits for nothing that was asked of the device since.
+
+    Args:
+        value: without dimensions.
+    """
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self.value, self.arrived = value, None
+        if value.device.type in PINNING:
+            self.value = value.to("cpu", non_blocking=True)  # into pinned memory
+            self.arrived = torch.get_device_module(value.device).Event()
+            self.arrived.record()
+
+    def read(self) -> bool | int | float:
+        """The number, as soon as it is there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.value.item()
 
 
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:

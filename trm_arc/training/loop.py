@@ -18,6 +18,7 @@ from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.model.compiling import compiling_seconds
 from trm_arc.training.options import METRICS_FILE, LoopConfig
 from trm_arc.training.stability import Stability, Watch
 from trm_arc.training.state import save_state
@@ -92,16 +93,20 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began, request = self.trainer, self.config, time.monotonic(), self._request()
+        trainer, config, compiled, request = self.trainer, self.config, compiling_seconds(), self._request()
+        began = time.monotonic()
         logged = (trainer.step + 1) % config.log_every == 0 or trainer.step + 1 == (request.steps or trainer.steps)
         try:
             self.log.add(trainer.train_step(request, measure=logged))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
-        self.budget.add(time.monotonic() - began)
+        if not trainer.late:
+            self.budget.add(time.monotonic() - began, compiled=compiling_seconds() > compiled)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
         if logged:
             self.log.write()
+        for timing in trainer.take_timings():
+            self.budget.add(timing.seconds, timing.step, compiled=timing.compiled)
         by_steps = config.save_every and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
         if by_steps or last or trainer.decision.save or stop or scores_now:
@@ -118,6 +123,7 @@ class _Loop:
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
 
     def _save(self) -> None:
+        self.trainer.settle()
         before = time.monotonic()
         save_state(self.trainer, self.out, self.config.keep, self.stale)
         self.stale, self.saved = (), time.monotonic()
@@ -125,7 +131,7 @@ class _Loop:
 
     def score(self) -> bool:
         """Score the step, which is saved, if there is time; whether there is time left to continue."""
-        trainer, budget, before = self.trainer, self.budget, time.monotonic()
+        trainer, budget, before = self.trainer, self.budget, time.monotonic() - compiling_seconds()
         ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
         if not self._agree(budget.has_time(ahead * budget.evaluating)):
             return True
@@ -134,7 +140,7 @@ class _Loop:
         except _AbandonedError:
             tqdm.write(f"step {trainer.step}: the evaluation was cancelled, as the run has to stop; the step is saved")
             return False
-        budget.evaluating = time.monotonic() - before
+        budget.evaluating = time.monotonic() - compiling_seconds() - before
         return self._agree(budget.has_time_for_step())
 
     def _agree(self, flag: bool) -> bool:
@@ -218,6 +224,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
+        trainer.settle()  # what follows waits for the device in any case
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]

@@ -19,6 +19,7 @@ class Options(NamedTuple):
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
         skips: stop after this many steps in a row whose loss or gradient is not finite.
+        falls_back: go on without compiling where that fails.
     """
 
     compile_mode: str = ""
@@ -26,6 +27,7 @@ class Options(NamedTuple):
     host_embeddings: bool = False
     half_embeddings: bool = False
     skips: int = 20
+    falls_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

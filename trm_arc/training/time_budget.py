@@ -31,10 +31,11 @@ class TimeBudget:
         self.stepping = 0.0  # seconds of all steps
         self.saving = self.evaluating = 0.0  # seconds of the last one
 
-    def add(self, seconds: float) -> None:
-        """Record how long the last step took."""
-        bucket, operations = self._work(self.trainer.step - 1)
-        self.rates[bucket].append(seconds / operations)
+    def add(self, seconds: float, step: int | None = None, *, compiled: bool = False) -> None:
+        """Record how long a step (from 0) took; the last one if None.  What was `compiled` takes no measure of later ones."""
+        bucket, operations = self._work(self.trainer.step - 1 if step is None else step)
+        if not compiled:
+            self.rates[bucket].append(seconds / operations)
         self.stepping += seconds
 
     def wants_save(self) -> bool:
@@ -49,7 +50,8 @@ class TimeBudget:
         """
         step = self.trainer.step
         two = self._seconds(step) + self._seconds(step + 1)
-        return self.deadline.left - self.saving - reserve <= two
+        pending = self._seconds(step - 1) if self.trainer.outcome else 0.0  # the device may still be at the last one
+        return self.deadline.left - self.saving - reserve <= two + pending
 
     def has_time(self, seconds: float) -> bool:
         """Whether something that takes so long ends in time."""
