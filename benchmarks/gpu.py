@@ -24,15 +24,16 @@ from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_fla
 from trm_arc.common.device import Device, find_device, synchronize
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.common.program import run
 from trm_arc.config import Config, load_preset
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.model.compiling import BLOCK, STEP
 from trm_arc.model.flops import count_training, measure_peak
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.options import Options
+from trm_arc.training.trainer import Trainer
 
 TIMED = (
     "sudoku-mlp",

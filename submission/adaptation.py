@@ -19,9 +19,9 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import load_preset
 from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import list_checkpoints, read_config, read_task_ids
+from trm_arc.model.checkpoint_files import list_checkpoints, read_config, read_task_ids
 from trm_arc.training.adaptation import adaptation_config
-from trm_arc.training.loop import METRICS_FILE
+from trm_arc.training.options import METRICS_FILE
 
 TRIES = 4  # the last but one on one device, the last on the CPU
 SAVING = 0.1, 5.0  # share of its time that an adaptation gets to save and end, and the most seconds of it

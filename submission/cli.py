@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from submission.bundle import COMPETITION, MACHINE, BundleOptions
+from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
 from trm_arc.cli import (
@@ -37,11 +37,12 @@ def make_parser() -> Parser:
 
     within = "Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."
     entry = add("predict", "answer a challenges file", within)
-    _add_challenges(entry)
+    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
     _add_predict_flags(entry, "no limit")
 
     entry = add("check", "list every fault of a submission", "List every fault of a submission; exit code 1 if there is one.")
-    _add_challenges(entry)
+    answered = "Kaggle's challenges file, or any task set by name or path (default: in a notebook, the attached competition's)"
+    entry.add_argument("--challenges", help=answered)
     entry.add_argument("--submission", type=Path, required=True, help="the file to check")
     add_data_flag(entry)
 
@@ -108,10 +109,6 @@ def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -
         find_run=not (values.resume or values.overwrite or values.dry_run),
         find_data=values.data_folder is None,
     )
-
-
-def _add_challenges(entry: argparse.ArgumentParser) -> None:
-    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
 
 
 def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> None:

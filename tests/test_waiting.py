@@ -9,17 +9,21 @@ import pytest
 from tests.helpers import ROOT
 from trm_arc import WAITING
 
-# Prints the variables as they are when torch is first looked for, which is before its libraries read them.
+# Prints the variables as they are when torch is first looked for, which is before its libraries read them; or at the end, for a
+# program that imports torch later, or never.
 PROGRAM = """
 import importlib, os, sys
+def tell():
+    print(*(os.environ.get(one, "-") for one in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")))
+    sys.stdout.flush()
+    os._exit(0)
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
-            print(*(os.environ.get(one, "-") for one in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")))
-            sys.stdout.flush()
-            os._exit(0)
+            tell()
 sys.meta_path.insert(0, Watch())
 importlib.import_module(sys.argv[1])
+tell()
 """
 COMMANDS = ("train", "adapt", "evaluate", "generate", "show", "solve", "sweep", "upstream", "report.__main__")
 PROGRAMS = [f"trm_arc.{name}" for name in COMMANDS] + ["submission.__main__", "submission.worker"]

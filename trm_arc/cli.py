@@ -1,4 +1,7 @@
-"""Shared by all command lines: flags for settings, errors as one sentence, exit code 2."""
+"""Shared by all command lines: flags for settings, errors as one sentence, exit code 2.
+
+Torch, which takes seconds to import, is imported only where a command needs it, and not for its flags and help.
+"""
 
 import argparse
 import os
@@ -6,24 +9,23 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.device import PRECISIONS, Device, find_device
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
+from trm_arc.common.modes import BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, InferenceConfig
-from trm_arc.model.checkpoint import Checkpoint
-from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
-from trm_arc.model.export import check_piece_size
-from trm_arc.training.loop import EVALUATE_VIEWS, LoopConfig
-from trm_arc.training.run import RunConfig
-from trm_arc.training.trainer import Options
+from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
+
+if TYPE_CHECKING:
+    from trm_arc.common.device import Device
+    from trm_arc.model.checkpoint import Checkpoint
 
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
@@ -80,8 +82,8 @@ def _complete(value: Any, flag: str) -> Any:
     """The value of a flag with `~` replaced in paths; whole numbers that no array can hold are refused."""
     if isinstance(value, list):
         return [_complete(one, flag) for one in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise InputError(f"must be below 2**63, got {printable(str(value), 40)}", flag=flag)
+    if isinstance(value, int):
+        require_least(flag, value, -(2**63), bits=63)
     return user_path(value) if isinstance(value, Path) else value
 
 
@@ -312,6 +314,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     limit = parse_duration(values.time_limit) if values.time_limit else None
     export_size = parse_size(values.export_size) if values.export_size else 0
     if export_size:
+        from trm_arc.model.export import check_piece_size
+
         check_piece_size(export_size)
     by_steps = values.save_every.isdecimal()
     if by_steps and len(values.save_every) > 18:
@@ -331,12 +335,15 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     return RunConfig(out=out, export_size=export_size, loop=loop, **{name: getattr(values, name) for name in same})
 
 
-def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:
+def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") -> tuple["Device", Options]:
     """Where and how a run computes: by its flags, else as before if it continues from a checkpoint.
 
     Raises:
         InputError: a device or precision that is not available.
     """
+    from trm_arc.common.device import find_device
+    from trm_arc.model.compiling import choose_compile_mode
+
     precision, why, before = values.precision, "asked for", Options()
     if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
         before = checkpoint.metadata

@@ -17,7 +17,8 @@ from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
-from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 
@@ -88,7 +89,7 @@ def save(results: Results, out: Path) -> None:
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        table = f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average\n{table}"
+        table = f"{results.metadata['supervision_steps']:.1f} supervision steps per rollout on average\n{table}"
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)

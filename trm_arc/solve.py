@@ -15,7 +15,7 @@ from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.votes import tally
-from trm_arc.model.checkpoint import newest_checkpoint
+from trm_arc.model.checkpoint_files import newest_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.report.solving import SolutionDrawer
 

@@ -14,7 +14,7 @@ from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.saving import refuse_foreign
 from trm_arc.evaluation.sweeping import Sweep, SweepConfig
 from trm_arc.evaluation.trained_on import check_not_trained_on
-from trm_arc.model.checkpoint import newest_checkpoint, run_of
+from trm_arc.model.checkpoint_files import newest_checkpoint, run_of
 from trm_arc.model.export import load_newest
 from trm_arc.report.plots import MISSING
 from trm_arc.report.sweep_curves import PICTURES, draw_sweep

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.forked import python
 from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
@@ -85,7 +86,7 @@ def test_it_computes_the_same(tmp_path: Path, tasks: Path, programs: Programs) -
 
     waits = programs(*commands(runs[0]))
     for one in commands(runs[1]):
-        subprocess.run([sys.executable, "-m", *one], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run([*python(), "-m", *one], cwd=ROOT, check=True, capture_output=True)
     assert near(*runs, "checkpoint-00000003")
     assert near(*runs, "checkpoint-00000006")
     first, second = (orjson.loads((run / "predictions.json").read_bytes()) for run in runs)

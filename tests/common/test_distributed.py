@@ -3,12 +3,12 @@
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 
+from tests.forked import python
 from tests.helpers import ROOT, messages
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import unused_launch_settings
@@ -42,7 +42,7 @@ def start(which: int, act: str, others: str = EXCHANGE, silence: float = 100.0) 
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-c", PROGRAM.format(which=which, act=act, others=others, silence=silence)]
+    command = [*python(), "-c", PROGRAM.format(which=which, act=act, others=others, silence=silence)]
     return [
         subprocess.Popen(
             command,

@@ -19,17 +19,20 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.program import run
+from trm_arc.common.signals import stop_signals
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import step_seeds
 from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training import loop, run_folder
-from trm_arc.training.loop import BEST, LoopConfig, describe_metrics, describe_progress, stop_signals, train
+from trm_arc.training.loop import BEST, describe_metrics, describe_progress, train
+from trm_arc.training.options import LoopConfig, Options
 from trm_arc.training.run_folder import best_so_far, drop_later_metrics
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.supervision import Metrics
-from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
+from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 says = messages(__name__)
 
@@ -191,13 +194,13 @@ class Slow:
         self.trainer, self.now, self.requests, self.scored = trainer, 0.0, [], []
         step, save, met = trainer.train_step, loop.save_state, set()
 
-        def train_step(request: StepRequest) -> Metrics:
+        def train_step(request: StepRequest, *, measure: bool) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
-            self.now += usual if bucket in met else max(first, usual)
+            default = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += default if bucket in met else max(first, default)
             met.add(bucket)
-            return step(request)
+            return step(request, measure=measure)
 
         def saved(*arguments: object) -> Path:
             self.now += 9
@@ -349,15 +352,16 @@ def test_an_evaluation_looks_up_between_batches() -> None:
         evaluate(lambda: {}["stop"])
 
 
-def test_a_repeated_signal_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_signal_is_one_signal() -> None:
     with stop_signals() as received:
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert len(received) == 3
-        monkeypatch.setattr(loop, "REPEATS", 0.0)
-        time.sleep(0.01)
+    with stop_signals(repeats=-1.0) as received:
+        os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+        assert len(received) == 1
 
 
 # --- what is said

@@ -5,14 +5,10 @@ from typing import NamedTuple
 
 import torch
 
+from trm_arc.common import modes
 from trm_arc.common.errors import InputError
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+PRECISIONS = {name: getattr(torch, name) for name in modes.PRECISIONS}
 NARROW = {"mps"}  # types of devices without float64
 
 

@@ -6,8 +6,6 @@ Nothing is wrapped: a step sums gradients over the processes itself, so that the
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from accelerate import PartialState
@@ -78,23 +76,17 @@ class ProcessGroup:
 _peers: list[Peers] = []  # of this process's run, if it is one of several
 
 
-@contextmanager
-def shared_failures() -> Iterator[None]:
-    """Tell the other processes of the run of an error that ends this one, and turn what another one's end causes here into a
-    sentence.
+def share_failure(error: Exception) -> None:
+    """Tell the other processes of the run of an error that ends this one.
 
     Raises:
-        OwnError: an exchange with the others failed, as one of them has ended.
+        OwnError: in place of an error that is an exchange with another process, which has ended.
     """
-    try:
-        yield
-    except Exception as error:
-        if not _peers:
-            raise
-        if isinstance(error, DistError) or (isinstance(error, RuntimeError) and _LOST.search(str(error))):
-            raise OwnError(f"{_peers[0].describe_failure()}; continue with --resume") from None
-        _peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
-        raise
+    if not _peers:
+        return
+    if isinstance(error, DistError) or (isinstance(error, RuntimeError) and _LOST.search(str(error))):
+        raise OwnError(f"{_peers[0].describe_failure()}; continue with --resume") from None
+    _peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
 
 
 def leave_process_group() -> bool:

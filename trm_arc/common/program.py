@@ -5,8 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trm_arc.common.device import is_out_of_memory
-from trm_arc.common.distributed import leave_process_group, shared_failures
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output
@@ -24,10 +22,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     guard_streams()
     make_output_printable()
     try:
-        with shared_failures():
-            code = main(sys.argv[1:])
-            report_lost_output()
-            several = leave_process_group()
+        code, several = _call(main)
         if several:  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
@@ -41,7 +36,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise  # a bug, which needs its traceback
         print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
         code = 2
@@ -56,6 +51,36 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print("stopped", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _call(main: Callable[[Sequence[str]], int]) -> tuple[int, bool]:
+    """The exit code of a command, whose failure the other processes of its run learn of, and whether there are others."""
+    try:
+        code = main(sys.argv[1:])
+        report_lost_output()
+        return code, _leave_process_group()
+    except Exception as error:
+        if distributed := sys.modules.get("trm_arc.common.distributed"):
+            distributed.share_failure(error)
+        raise
+
+
+def _leave_process_group() -> bool:
+    """Leave the group, see `trm_arc.common.distributed`; a program that has not imported torch is in none."""
+    if sys.modules.get("torch") is None:
+        return False
+    from trm_arc.common.distributed import leave_process_group
+
+    return leave_process_group()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is torch's, and means that there is no memory left."""
+    if sys.modules.get("torch") is None:
+        return False
+    from trm_arc.common.device import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _prefix() -> str:

@@ -12,8 +12,8 @@ from trm_arc.evaluation.results import make_results
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.training.build import Built
-from trm_arc.training.loop import EVALUATE_VIEWS, Evaluation, Tracker
-from trm_arc.training.run import RunConfig
+from trm_arc.training.loop import Evaluation, Tracker
+from trm_arc.training.options import EVALUATE_VIEWS, RunConfig
 from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
 

@@ -126,19 +126,6 @@ class Predictor:
         return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
 
 
-def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The test input and the number of every view of a range, test input by test input.
-
-    Args:
-        test_index: int64 (n,), the test inputs.
-        begin: int64 (n,), the first view of each.
-        end: int64 (n,), the view after the last of each; none where that is not above the first.
-    """
-    counts = np.maximum(end - begin, 0)
-    tests, first = np.repeat(test_index, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
-    return tests, first + np.arange(len(tests))
-
-
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:
     """Whether each canvas (uint8 (n, rows, columns)) has a colour in its last row or column, where marks belong; bool (n,)."""
     coloured = canvases >= FIRST_COLOUR

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.modes import NONE, STEP
 from trm_arc.config import ModelConfig
 
-STEP, BLOCK, NONE = "step", "block", "none"
 LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit is 8, and the ninth would end the run
 
 

@@ -1,33 +1,31 @@
 """The training loop: steps, logs, evaluations and checkpoints, until the end, or until a request to stop."""
 
 import math
-import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
+from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import make_progress_bar
-from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.common.text import is_terminal
+from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.training.options import METRICS_FILE, LoopConfig
+from trm_arc.training.stability import Stability, Watch
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
-METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
-EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
-REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+OLD_METRICS, BAD_BATCH, BEST = "metrics-before.jsonl", "bad-batch.safetensors", "best"
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls its argument from time to time, which may raise
 Tracker = Callable[[dict[str, float], int], None]
@@ -35,29 +33,6 @@ Tracker = Callable[[dict[str, float], int], None]
 
 class _AbandonedError(Exception):
     """An evaluation was cancelled, as the run has to stop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How often a run saves, logs and evaluates, and when it ends.
-
-    Attributes:
-        save_every: steps between checkpoints.
-        save_seconds: seconds between checkpoints, instead; None: by steps.
-        keep: checkpoints kept.
-        log_every: steps between lines of metrics.
-        evaluate_every: steps between evaluations; 0: none.
-        deadline: when the run has to be saved and stop.
-        fit: let the run have as many steps as there is time for, with all that depends on its length.
-    """
-
-    save_every: int = 1000
-    save_seconds: float | None = None
-    keep: int = 2
-    log_every: int = 10
-    evaluate_every: int = 0
-    deadline: Deadline = field(default_factory=Deadline)
-    fit: bool = False
 
 
 def train(
@@ -89,7 +64,7 @@ def train(
         InputError: nothing can be written, or too many steps in a row were skipped.
     """
     log = _Log(trainer, out, peak, track)
-    with log.bar, stop_signals() as stopping:
+    with log.bar, log.below, stop_signals() as stopping:
         loop = _Loop(trainer, out, config, log, stopping, evaluate, stale, best)
         go_on = not owed or loop.score()
         while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
@@ -117,14 +92,15 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began = self.trainer, self.config, time.monotonic()
+        trainer, config, began, request = self.trainer, self.config, time.monotonic(), self._request()
+        logged = (trainer.step + 1) % config.log_every == 0 or trainer.step + 1 == (request.steps or trainer.steps)
         try:
-            self.log.add(trainer.train_step(self._request()))
+            self.log.add(trainer.train_step(request, measure=logged))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
         self.budget.add(time.monotonic() - began)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
-        if trainer.step % config.log_every == 0 or last:
+        if logged:
             self.log.write()
         by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
@@ -223,6 +199,10 @@ class _Log:
         self.seconds = trainer.seconds
         shown = trainer.processes.is_main
         self.bar = make_progress_bar(trainer.steps, "step", initial=trainer.step, shape="{desc}", shown=shown)
+        # A terminal has a second line for what would not fit the first; elsewhere a line may be long.
+        self.two = is_terminal(sys.stderr)
+        self.below = make_progress_bar(trainer.steps, "step", shape="{desc}", shown=shown and self.two, leave=False, line=1)
+        self.watch = Watch(trainer.config.model.vocabulary)
         self.first = trainer.step, trainer.seconds
         self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
@@ -259,9 +239,20 @@ class _Log:
             "skipped_steps": trainer.skipped,
         }
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
-        self._put(line)
         self.measured = describe_metrics(line, int(values["halted"].sum()))
+        if trainer.stability is not None:  # of the main process
+            line |= trainer.stability.known()
+            self._describe(trainer.stability, line["loss"])
+        self._put(line)
         self.refresh()
+
+    def _describe(self, stability: Stability, loss: float) -> None:
+        for warning in self.watch.judge(stability, loss):
+            tqdm.write(f"step {self.trainer.step}: {warning}")
+        if self.two:
+            self.below.set_description_str(stability.describe())
+        else:
+            self.measured += f", {stability.describe()}"
 
     def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it from time to time."""
@@ -285,23 +276,3 @@ class _Log:
                 self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[float]]:
-    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress is completed; a second one
-    that does not just repeat the first interrupts at once."""
-    received: list[float] = []
-
-    def remember(_number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if received and now - received[0] > REPEATS:
-            raise KeyboardInterrupt
-        received.append(now)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

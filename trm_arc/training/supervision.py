@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.config import TrainingConfig
-from trm_arc.model.compiling import BLOCK, STEP, compile_operators
+from trm_arc.model.compiling import compile_operators
 from trm_arc.model.reasoner import Output, Reasoner, State
 from trm_arc.training.halting import Carry, decide, restart
 from trm_arc.training.loss import continue_loss, supervise

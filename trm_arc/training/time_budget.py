@@ -7,7 +7,7 @@ from statistics import median_low
 
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
-from trm_arc.model.compiling import BLOCK, NONE
+from trm_arc.common.modes import BLOCK, NONE
 from trm_arc.model.flops import count_training
 from trm_arc.training.cost import Rates, model_seconds
 from trm_arc.training.trainer import Trainer
