@@ -11,6 +11,7 @@ from trm_arc.common.device import PRECISIONS
 from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.config import PRESETS, Config
 from trm_arc.data.batch import Batch
+from trm_arc.model.attention import prefer_kernels
 from trm_arc.model.compiling import is_unsafe
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import first_carry
@@ -61,7 +62,8 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, mode: str =
     batch = Batch(*(part.to(device) for part in (tokens, labels, torch.arange(2), transforms)))
     carry = first_carry(start, batch)._replace(batch=batch)
     step = compiled_step(reasoner, mode)
-    loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
+    with prefer_kernels(device):
+        loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
     loss.backward()
     gradients = [p.grad for p in (*reasoner.parameters(), vectors) if p.grad is not None]
     parts = (after.state.y, loss, torch.cat([gradient.flatten().to(wide) for gradient in gradients]))

@@ -10,6 +10,7 @@ from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
 from trm_arc.cli import (
     Parser,
+    add_compile_flag,
     add_data_flag,
     add_machine_flags,
     add_view_flags,
@@ -129,6 +130,7 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
     )
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
     add_view_flags(entry, ARC.default_views)
+    add_compile_flag(entry)
     settle = "skip further views of a test input once its two best answers lead by this many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot change)")
     flag("--work-folder", type=Path, help="keep adapted runs here, in a new folder for each session (default: not kept)")

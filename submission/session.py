@@ -170,6 +170,7 @@ class Session:
         if seconds <= 0 or (members and not found):
             return found
         adapted = []
+        self.pool.end()  # its workers would share the memory of the devices with the programs that adapt
         for number, base in enumerate(bases):
             share = None if seconds == float("inf") else seconds / len(bases)
             try:
@@ -236,7 +237,7 @@ class Session:
         """Divide the time that is left between adaptation and views; seconds for adaptation, infinity without a time limit."""
         if self.deadline.limit is None:
             return float("inf")
-        left = self.deadline.left - self.reserve()
+        left = self.deadline.left - self.reserve() - self.pool.startup  # of the workers that then read the adapted checkpoint
         share, views = SCRATCH, 0
         if members:
             views = sum(int(np.minimum(member.counts, self.settings.views).sum()) for member in members)

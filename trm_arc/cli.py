@@ -4,6 +4,7 @@ Torch, which takes seconds to import, is imported only where a command needs it,
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.modes import BLOCK, NONE, PRECISIONS, STEP
+from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
@@ -201,6 +202,15 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
+_COMPILED = f"{BLOCK} on an accelerator with a compiler"
+
+
+def add_compile_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for what is compiled to answer; see `chosen_inference`."""
+    fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {AUTO}: {_COMPILED}"
+    parser.add_argument("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
+
+
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add flags for where the data is and where to compute."""
     add_data_flag(parser)
@@ -266,8 +276,8 @@ def add_run_flags(parser: Parser) -> None:
     flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
     flag("--time-limit", metavar="TIME", help="save and stop after this time, such as 11h30m, 45m or 90s")
     flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
-    saving = "steps or time between checkpoints, such as 1000 or 10m"
-    flag("--save-every", default=str(default.save_every), metavar="WHEN", help=saving)
+    saving = "time or steps between checkpoints, such as 10m or 1000"
+    flag("--save-every", default=f"{default.save_seconds / 60:.0f}m", metavar="WHEN", help=saving)
     flag("--keep", type=int, default=default.keep, metavar="N", help="number of checkpoints to keep")
     flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
@@ -286,9 +296,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings are kept")
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
-    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
-    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the default without a value)"
-    flag("--compile", **what, help=fuse)
+    what = {"nargs": "?", "const": STEP, "choices": (AUTO, STEP, BLOCK, NONE), "metavar": f"{AUTO}|{STEP}|{BLOCK}|{NONE}"}
+    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; meant by the flag alone)"
+    flag("--compile", **what, default=AUTO, help=f"{fuse}; {AUTO}: {_COMPILED}")
 
 
 def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
@@ -323,8 +333,7 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     if by_steps:
         require_least("save_every", int(values.save_every))
     loop = LoopConfig(
-        save_every=int(values.save_every) if by_steps else 1,
-        save_seconds=None if by_steps else parse_duration(values.save_every),
+        **({"save_every": int(values.save_every)} if by_steps else {"save_seconds": parse_duration(values.save_every)}),
         keep=values.keep,
         log_every=values.log_every,
         evaluate_every=values.evaluate_every,
@@ -344,16 +353,21 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
     from trm_arc.common.device import find_device
     from trm_arc.model.compiling import choose_compile_mode
 
-    precision, why, before = values.precision, "asked for", Options()
+    precision, why, before = values.precision, "asked for", None
     if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
         before = checkpoint.metadata
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
+    device = find_device(values.device, precision, why)
+    seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
+    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
+    before = before or Options()
     options = Options(
-        choose_compile_mode(values.compile, before.compile_mode),
+        compiled.mode,
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before.half_embeddings if values.half_embeddings is None else values.half_embeddings,
         values.max_skips,
+        compiled.falls_back,
     )
-    return find_device(values.device, precision, why), options
+    return compiled.tell(device), options

@@ -234,7 +234,7 @@ def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_pat
 
 
 def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    _, log = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
+    _, log = answer(challenges, limit=30, checkpoints=(base,), recipe="own")
     text = told(log)
     assert says("probe-4-views") in text
     assert "of adaptation" in text
@@ -385,6 +385,20 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
     text = told(log)
     assert says("adaptation-on-cpu-ended") in text
     assert "adapted: checkpoint-00000020" in text
+
+
+def test_the_workers_have_let_go_of_the_devices_before_an_adaptation_begins(
+    base: Path, challenges: Path, answer: Callable, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    look = "import os, pathlib, psutil\nothers = psutil.Process(os.getppid()).children()\n"
+    look += f"pathlib.Path({str(seen)!r}).write_text('\\n'.join(' '.join(one.cmdline()) for one in others))"
+    _, log = answer(
+        challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=FEW_STEPS, adapter=patched(ADAPTER, look)
+    )
+    assert "trm_arc.adapt" in seen.read_text()
+    assert "submission.worker" not in seen.read_text()
+    assert log["result"]["views"] == 4, "new ones have answered with the adapted checkpoint"
 
 
 def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(

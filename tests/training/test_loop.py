@@ -194,7 +194,7 @@ class Slow:
         self.trainer, self.now, self.requests, self.scored = trainer, 0.0, [], []
         step, save, met = trainer.train_step, loop.save_state, set()
 
-        def train_step(request: StepRequest, *, measure: bool) -> Metrics:
+        def train_step(request: StepRequest, *, measure: bool = False) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
             default = per_operation * trainer.operations(bucket, trainer.depth()) or 17
@@ -231,6 +231,15 @@ def test_a_time_limit_holds_where_steps_are_long(
     assert load_checkpoint(tmp_path).step == trainer.step
     lengths = [request.steps for request in slow.requests][2:]
     assert not fit or max(lengths) - min(lengths) <= 4, "the schedule hardly moves"
+
+
+def test_a_run_is_saved_every_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, times = small_trainer(steps=100), []
+    Slow(trainer, monkeypatch)
+    save = loop.save_state
+    monkeypatch.setattr(loop, "save_state", lambda *arguments: times.append(trainer.step) or save(*arguments))
+    assert train(trainer, tmp_path, LoopConfig(), peak=1)
+    assert times == [37, 74, 100], "after 36 steps of 17 seconds ten minutes have passed, so that the next one is saved"
 
 
 @pytest.mark.parametrize("fit", [False, True])
@@ -440,8 +449,8 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
 class Beside(ProcessGroup):
     """One of two processes, the other of which has the same rows."""
 
-    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        return torch.cat([tensor, tensor])
+    def gather_on_host(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        return torch.cat([tensor, tensor]) if self.is_main else None
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -449,7 +458,7 @@ def test_the_main_process_writes_the_whole_bad_batch(rank: int, tmp_path: Path, 
     trainer = small_trainer()
     batch = trainer.examples.batch(0, trainer.config.training)
 
-    def fail(_wish: object) -> None:
+    def fail(_request: object, *, measure: bool) -> None:
         raise NotFiniteError(1, batch)
 
     monkeypatch.setattr(trainer, "train_step", fail)

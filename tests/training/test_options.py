@@ -20,8 +20,9 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import refine, seed_of
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.model.compiling import choose_compile_mode, compile_operators
-from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, TokenLayout, _convolve, _gated
+from trm_arc.model.compiling import compile_operators
+from trm_arc.model.convolution import convolve
+from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
 from trm_arc.training.loss import continue_loss, supervise
 from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
@@ -229,12 +230,12 @@ def test_norm_swiglu_keeps_the_scale() -> None:
 def test_convolution_leaves_the_prefix_alone() -> None:
     inner = torch.randn(2, 3 + 12, 8, generator=drawn())
     kernel = torch.randn(8, 3, 3, generator=drawn(1))
-    out = _convolve(inner, kernel, TokenLayout(3, 3, 4, None))
+    out = convolve(inner, kernel, 3, 3, 4)
     assert torch.equal(out[:, :3], inner[:, :3])
     assert out.shape == inner.shape
     centre = torch.zeros(8, 3, 3)
     centre[:, 1, 1] = 1  # a kernel that sees one cell is the activation alone
-    torch.testing.assert_close(_convolve(inner, centre, TokenLayout(3, 3, 4, None))[:, 3:], F.silu(inner[:, 3:]))
+    torch.testing.assert_close(convolve(inner, centre, 3, 3, 4)[:, 3:], F.silu(inner[:, 3:]))
 
 
 def test_random_states_are_normal_seeded_and_differ_from_row_to_row() -> None:
@@ -254,9 +255,9 @@ def test_noise_is_added_to_every_call_in_training_only() -> None:
     reasoner, inputs = tiny(**OPTIONS["direct"], noise=0.5), puzzles(1, 4)
     state = reasoner.start(1, 4, 4, torch.float64)
     quiet = reasoner(state, *inputs).state.y
-    noisy = torch.stack([reasoner(state, *inputs, generators=[drawn(seed)]).state.y for seed in range(200)])
+    noisy = torch.stack([reasoner(state, *inputs, noise=[drawn(seed)]).state.y for seed in range(200)])
     assert torch.equal(reasoner(state, *inputs).state.y, quiet)
-    assert torch.equal(reasoner(state, *inputs, generators=[drawn(3)]).state.y, noisy[3])
+    assert torch.equal(reasoner(state, *inputs, noise=[drawn(3)]).state.y, noisy[3])
     difference = noisy - quiet
     assert abs(float(difference.mean())) < 0.01
     assert abs(float(difference.std()) - 0.5) < 0.01
@@ -268,8 +269,8 @@ def test_noise_follows_every_call() -> None:
     once, twice = tiny(**OPTIONS["direct"], noise=0.5), tiny(**{**OPTIONS["direct"], "cycles": 2}, noise=0.5)
     state = once.start(1, 4, 4, torch.float64)
     generators = [drawn(7)]
-    by_hand = once(once(state, *inputs, generators=generators).state, *inputs, generators=generators).state.y
-    torch.testing.assert_close(twice(state, *inputs, generators=[drawn(7)]).state.y, by_hand)
+    by_hand = once(once(state, *inputs, noise=generators).state, *inputs, noise=generators).state.y
+    torch.testing.assert_close(twice(state, *inputs, noise=[drawn(7)]).state.y, by_hand)
 
 
 def test_weights_are_cast_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -682,11 +683,6 @@ def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(InputError, match=says("pytorch-cannot-compile-here")) as caught:
         small_trainer(options=Options(compile_mode=BLOCK)).train_step()
     assert caught.value.flag == "--compile"
-    assert (choose_compile_mode(None, STEP), choose_compile_mode("none", STEP), choose_compile_mode(BLOCK, STEP)) == (
-        STEP,
-        "",
-        BLOCK,
-    )
 
 
 def test_noise_is_refused_with_compilation() -> None:

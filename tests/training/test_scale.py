@@ -14,6 +14,7 @@ import orjson
 import pytest
 import torch
 from accelerate.utils import is_tensorboard_available
+from torch._inductor.exc import InductorError
 
 from tests.forked import python
 from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, messages, small_trainer, write_kaggle
@@ -359,8 +360,28 @@ def test_a_bucket_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch)
 def test_no_memory_for_a_single_row_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer()
     out_of_memory_above(0, monkeypatch, trainer)
-    with pytest.raises(InputError, match=says("not-enough-memory-for")):
+    with pytest.raises(InputError, match=says("not-enough-memory-for") + r" \(CUDA out of memory\. Tried"):
         trainer.train_step()
+
+
+def test_fused_it_halves_the_pieces_too_and_a_fault_of_the_compiler_is_still_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(options=Options(compile_mode="block"))
+    errors = iter(
+        [
+            RuntimeError("Triton Error [CUDA]: out of memory"),
+            InductorError(torch.OutOfMemoryError("CUDA out of memory."), None),
+            InductorError(RuntimeError("No valid triton configs. OutOfMemoryError: out of resource"), None),
+        ]
+    )
+
+    def fail(*_: object) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(trainer, "supervision_step", fail)
+    with pytest.raises(InputError) as told:
+        trainer.train_step()
+    assert told.value.flag == "--compile"
+    assert trainer.pieces == [2]
 
 
 def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:

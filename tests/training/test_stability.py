@@ -19,9 +19,10 @@ from trm_arc.model import reasoner as reasoner_module
 from trm_arc.model.attention import attend
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.probe import measure_attention
-from trm_arc.training.loop import METRICS_FILE, LoopConfig, train
+from trm_arc.training.loop import train
+from trm_arc.training.options import METRICS_FILE, LoopConfig, Options
 from trm_arc.training.stability import LIMITS, Stability, Watch, copy_matrices, measure_stability
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.trainer import Trainer
 
 says = messages(__name__)
 
@@ -185,9 +186,7 @@ def test_the_gradient_norm_is_that_before_clipping() -> None:
 # --- what they change: nothing
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"random_start": True, "noise": 0.1}, {"mixer": "mlp", "positions": "none"}, {"latents": 2}]
-)
+@pytest.mark.parametrize("changes", [{}, {"random_start": True, "noise": 0.1}, MLP, {"latents": 2}])
 def test_weights_are_the_same_however_often_it_is_measured(changes: dict, tmp_path: Path) -> None:
     for name, every in (("often", 1), ("never", 1000)):
         (tmp_path / name).mkdir()

@@ -6,6 +6,7 @@ Nothing is wrapped: a step sums gradients over the processes itself, so that the
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 import torch
 from accelerate import PartialState
@@ -41,6 +42,11 @@ class ProcessGroup:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
+    @property
+    def on_this_machine(self) -> int:
+        """How many of the processes share this machine's memory."""
+        return min(self.count, int(os.environ.get("LOCAL_WORLD_SIZE", self.count)))
+
     def shard(self, rows: int) -> slice:
         """The rows of a batch of `rows` that are this process's.
 
@@ -63,6 +69,22 @@ class ProcessGroup:
         if tensor.dtype in _HALF:  # not every backend moves them, but all move bytes
             return gather(tensor.contiguous().view(torch.uint8)).view(tensor.dtype)
         return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
+
+    def gather_on_host(self, tensor: Tensor) -> Tensor | None:
+        """The rows of all processes in the main process's host memory, None for the others; so that no device need hold them all.
+
+        A process that is alone keeps its tensor where it is.
+        """
+        if self.count == 1:
+            return tensor
+        raw = tensor.contiguous().view(torch.uint8)  # not every backend moves every type, but all move bytes
+        parts = [torch.empty_like(raw) for _ in range(self.count)] if self.is_main else None
+        torch.distributed.gather(raw, parts)
+        return torch.cat([part.cpu() for part in parts]).view(tensor.dtype) if self.is_main else None
+
+    def least(self, counts: Sequence[int], device: torch.device) -> list[int]:
+        """Of each count the smallest of all processes', sent through the device."""
+        return self.gather(torch.tensor([counts], device=device)).amin(dim=0).tolist() if self.count > 1 else list(counts)
 
     def broadcast(self, tensor: Tensor) -> Tensor:
         """The main process's tensor."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output
-from trm_arc.common.text import printable
+from trm_arc.common.text import first_words, printable
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -38,7 +38,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise  # a bug, which needs its traceback
-        print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
+        print(f"{_prefix()}error: not enough memory ({first_words(error)}); lower --batch-size or --width", file=sys.stderr)
         code = 2
     except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141

@@ -51,6 +51,7 @@ class Metadata:
         accumulation: number of pieces that a process split its samples into.
         length: planned steps of the run; 0: as in its settings.
         active_samples: the size buckets whose active samples are among the tensors.
+        rows_at_a_time: of each size bucket, the rows of a process that fitted its memory; the batch size where all did.
 
     Raises:
         InputError: a value is out of its range.
@@ -64,10 +65,13 @@ class Metadata:
     accumulation: int = 1
     length: int = 0
     active_samples: tuple[int, ...] = ()
+    rows_at_a_time: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.accumulation < 1 or self.length < 0:
             raise InputError(f"accumulation {self.accumulation} or length {self.length} is too small")
+        if min(self.rows_at_a_time, default=1) < 1 or len(self.rows_at_a_time) not in (0, len(self.windows)):
+            raise InputError(f"rows at a time, above 0, are needed for each window, got {[*self.rows_at_a_time]}")
         if not self.windows or not all(1 <= side <= BOARD for window in self.windows for side in window):
             raise InputError(f"windows of 1 to {BOARD} rows and columns are needed, got {[*map(tuple, self.windows)]}")
         if self.precision not in PRECISIONS:

@@ -54,7 +54,8 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     check_piece_size(size)
     check_finite(checkpoint.tensors, folder / FOLDER, "nothing was exported; train again with lower learning rates")
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
-    left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
+    # another machine, for which it is, may have memory for other numbers of rows
+    left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=(), rows_at_a_time=()))
     target = folder / FOLDER
     index: dict[str, Any] = {
         "checkpoint": make_header(left),

@@ -12,7 +12,8 @@ from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.model.integrity import is_finite
 from trm_arc.model.official import TABLE, Settings, describe_source, read_official, read_settings
-from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
+from trm_arc.model.reasoner import NORM_EPSILON, Reasoner
+from trm_arc.model.rotary import ROTARY_BASE
 
 _LOSSES = {"stablemax_cross_entropy": "stablemax", "softmax_cross_entropy": "softmax"}
 # The original's modules, as `name` has them, by their state tensors and networks.

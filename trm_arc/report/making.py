@@ -140,7 +140,7 @@ def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, devi
         raise InputError(
             f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {canvas}; evaluate it again"
         )
-    config = InferenceConfig(steps=steps, canvas=canvas)
+    config = InferenceConfig(steps=steps, canvas=canvas, compile="none")  # a view of each canvas alone
     traces = trace_refinement(model, results.tasks, tests, results.tasks.names, device, config)
     write_traces(subject.folder / TRACES_FILE, traces)
     return replace(subject, traces=traces)

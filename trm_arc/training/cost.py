@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -223,6 +224,7 @@ def _median_seconds(device: Device, work: Callable[[], object], repeats: int = 5
     return statistics.median(times[1:])
 
 
+@lru_cache(maxsize=64)
 def count_step(config: Config, window: tuple[int, int], batch: int, dtype: torch.dtype = torch.bfloat16) -> StepCount:
     """Count a training step, forward and backward, at the model's full depth; noise is not counted.
 
@@ -231,12 +233,7 @@ def count_step(config: Config, window: tuple[int, int], batch: int, dtype: torch
         batch: rows of the batch.
         dtype: of the computation.
     """
-    reasoner = Reasoner(replace(config.model, random_start=False), torch.Generator()).to(_META)
-    start = reasoner.start(batch, *window, dtype)
-    tokens, transforms = (torch.empty(batch, *shape, dtype=torch.uint8, device=_META) for shape in (window, (11,)))
-    rows, at_least = torch.empty(2, batch, dtype=torch.int64, device=_META)
-    vectors = torch.empty(batch, config.model.width, device=_META, requires_grad=True)
-    carry = first_carry(start, Batch(tokens, tokens, rows, transforms))
+    step = prepare_step(config, window, batch, dtype)
     kept = {}  # storages, by their keys
 
     def keep(part: Tensor) -> Tensor:
@@ -244,8 +241,19 @@ def count_step(config: Config, window: tuple[int, int], batch: int, dtype: torch
         return part
 
     with _Kernels() as count, _Fused(), saved_tensors_hooks(keep, lambda part: part):
-        supervision_step(reasoner, config.training, carry, vectors, start, at_least)[0].backward()
+        step().backward()
     size = sum(storage.nbytes() for storage in kept.values())
     return StepCount(
         *(count.launches, count.products, count.attention, count.traffic, count.fused_launches, count.fused_traffic, size)
     )
+
+
+def prepare_step(config: Config, window: tuple[int, int], batch: int, dtype: torch.dtype) -> Callable[[], Tensor]:
+    """A training step on the meta device, for `count_step`: a function that goes forward and returns the loss."""
+    reasoner = Reasoner(replace(config.model, random_start=False), torch.Generator()).to(_META)
+    start = reasoner.start(batch, *window, dtype)
+    tokens, transforms = (torch.empty(batch, *shape, dtype=torch.uint8, device=_META) for shape in (window, (11,)))
+    rows, at_least = torch.empty(2, batch, dtype=torch.int64, device=_META)
+    vectors = torch.empty(batch, config.model.width, device=_META, requires_grad=True)
+    carry = first_carry(start, Batch(tokens, tokens, rows, transforms))
+    return lambda: supervision_step(reasoner, config.training, carry, vectors, start, at_least)[0]

@@ -18,6 +18,7 @@ from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.model.compiling import compiling_seconds
 from trm_arc.training.options import METRICS_FILE, LoopConfig
 from trm_arc.training.stability import Stability, Watch
 from trm_arc.training.state import save_state
@@ -92,17 +93,21 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began, request = self.trainer, self.config, time.monotonic(), self._request()
+        trainer, config, compiled, request = self.trainer, self.config, compiling_seconds(), self._request()
+        began = time.monotonic()
         logged = (trainer.step + 1) % config.log_every == 0 or trainer.step + 1 == (request.steps or trainer.steps)
         try:
             self.log.add(trainer.train_step(request, measure=logged))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
-        self.budget.add(time.monotonic() - began)
+        if not trainer.late:
+            self.budget.add(time.monotonic() - began, compiled=compiling_seconds() > compiled)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
         if logged:
             self.log.write()
-        by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
+        for timing in trainer.take_timings():
+            self.budget.add(timing.seconds, timing.step, compiled=timing.compiled)
+        by_steps = config.save_every and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
         if by_steps or last or trainer.decision.save or stop or scores_now:
             self._save()
@@ -112,12 +117,13 @@ class _Loop:
         """What this process wants of the next step."""
         # Evaluated once a step: a signal that comes while this step is saved waits for the next one to be saved too.
         config, budget = self.config, self.budget
-        due = config.save_seconds is not None and time.monotonic() - self.saved >= config.save_seconds
+        due = not config.save_every and time.monotonic() - self.saved >= config.save_seconds
         over = not config.fit and budget.is_over()
         length = self.trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
 
     def _save(self) -> None:
+        self.trainer.settle()
         before = time.monotonic()
         save_state(self.trainer, self.out, self.config.keep, self.stale)
         self.stale, self.saved = (), time.monotonic()
@@ -125,7 +131,7 @@ class _Loop:
 
     def score(self) -> bool:
         """Score the step, which is saved, if there is time; whether there is time left to continue."""
-        trainer, budget, before = self.trainer, self.budget, time.monotonic()
+        trainer, budget, before = self.trainer, self.budget, time.monotonic() - compiling_seconds()
         ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
         if not self._agree(budget.has_time(ahead * budget.evaluating)):
             return True
@@ -134,7 +140,7 @@ class _Loop:
         except _AbandonedError:
             tqdm.write(f"step {trainer.step}: the evaluation was cancelled, as the run has to stop; the step is saved")
             return False
-        budget.evaluating = time.monotonic() - before
+        budget.evaluating = time.monotonic() - compiling_seconds() - before
         return self._agree(budget.has_time_for_step())
 
     def _agree(self, flag: bool) -> bool:
@@ -159,10 +165,10 @@ class _Loop:
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     """Keep the whole batch for inspection, and describe the error; all processes call this, the main one writes."""
     problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
-    batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
+    batch = {name: trainer.processes.gather_on_host(t.contiguous()) for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
-            save_file(batch, out / BAD_BATCH)
+            save_file({name: t.cpu() for name, t in batch.items()}, out / BAD_BATCH)
     except (OSError, SafetensorError):
         return f"{problem}; continue from the last checkpoint with lower learning rates"
     return f"{problem}; last batch: {out / BAD_BATCH}; train again with lower learning rates (--overwrite replaces this run)"
@@ -218,6 +224,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
+        trainer.settle()  # what follows waits for the device in any case
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]

@@ -19,6 +19,7 @@ class Options(NamedTuple):
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
         skips: stop after this many steps in a row whose loss or gradient is not finite.
+        falls_back: go on without compiling where that fails.
     """
 
     compile_mode: str = ""
@@ -26,6 +27,7 @@ class Options(NamedTuple):
     host_embeddings: bool = False
     half_embeddings: bool = False
     skips: int = 20
+    falls_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ class LoopConfig:
     """How often a run saves, logs and evaluates, and when it ends.
 
     Attributes:
-        save_every: steps between checkpoints.
-        save_seconds: seconds between checkpoints, instead; None: by steps.
+        save_every: steps between checkpoints; 0: by time.
+        save_seconds: seconds between checkpoints, if not by steps.
         keep: checkpoints kept.
         log_every: steps between lines of metrics.
         evaluate_every: steps between evaluations; 0: none.
@@ -42,8 +44,8 @@ class LoopConfig:
         fit: let the run have as many steps as there is time for, with all that depends on its length.
     """
 
-    save_every: int = 1000
-    save_seconds: float | None = None
+    save_every: int = 0
+    save_seconds: float = 600.0
     keep: int = 2
     log_every: int = 10
     evaluate_every: int = 0

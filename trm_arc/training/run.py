@@ -15,6 +15,7 @@ from trm_arc.model.flops import measure_peak
 from trm_arc.training.build import Built
 from trm_arc.training.cost import Rates
 from trm_arc.training.loop import Evaluation, Tracker, train
+from trm_arc.training.memory import describe_rows
 from trm_arc.training.options import RunConfig
 from trm_arc.training.run_folder import (
     best_so_far,
@@ -89,7 +90,8 @@ def _train_in_folder(
     if processes.is_main:
         best, owed = _restore_history(config, built, scored=evaluate is not None)
         write_preset(out / SETTINGS_FILE, trainer.config, f"the settings of the run {out.name}")
-        print("\n".join(notes))
+        rows = describe_rows(trainer.examples.windows, trainer.pieces, trainer.whole)
+        print("\n".join([*notes, rows] if rows else notes))
     peak = measure_peak(trainer.device) * processes.count
     stale = list_stale(out) if config.overwrite else []
     done_before = trainer.step == trainer.steps
@@ -98,7 +100,7 @@ def _train_in_folder(
     saved = (out / checkpoint_name(trainer.step)).is_dir()
     if done_before and not processes.broadcast_flag(saved, trainer.device.device):  # resumed from pieces
         save_state(trainer, out, config.loop.keep)
-    exported = full_state(trainer) if config.export_size else None
+    exported = full_state(trainer, with_active=False) if config.export_size else None
     if exported and processes.is_main:
         pieces = export_pieces(exported, out, config.export_size)
         size = sum(piece.stat().st_size for piece in pieces) / 1e6

@@ -20,17 +20,26 @@ from trm_arc.training.trainer import Trainer
 _BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}  # integers of as many bytes
 
 
-def full_state(trainer: Trainer) -> Checkpoint:
-    """Everything that a run continues from, of all processes; all must call this."""
+def full_state(trainer: Trainer, *, with_active: bool = True) -> Checkpoint:
+    """Everything that a run continues from, of all processes, which all call this; only the main one's has active samples.
+
+    Args:
+        with_active: whether to have them.
+    """
+    trainer.settle()
     state = inference_state(trainer)
     tensors = state.tensors | {f"optimizer.{name}": t for name, t in trainer.optimizers.tensors().items()}
-    active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None)
+    active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None and with_active)
     for number in active:
-        named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(trainer.carries[number]).items()}
-        tensors |= {name: trainer.processes.gather(t) for name, t in named.items()}
+        for name, part in _carry_tensors(trainer.carries[number]).items():
+            whole = trainer.processes.gather_on_host(part)
+            if whole is not None:
+                tensors[f"carry.{number}.{name}"] = whole
     scale = trainer.scale
     tensors["counts"] = torch.tensor([scale.value, scale.successes, trainer.skipped], dtype=torch.float64)
-    return replace(state, tensors=tensors, metadata=replace(state.metadata, active_samples=active))
+    pieces = trainer.processes.least(trainer.pieces, trainer.device.device)
+    rows = tuple(trainer.config.training.batch_size if piece == trainer.whole else piece for piece in pieces)
+    return replace(state, tensors=tensors, metadata=replace(state.metadata, active_samples=active, rows_at_a_time=rows))
 
 
 def save_state(trainer: Trainer, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
@@ -140,6 +149,8 @@ def load_state(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.step = checkpoint.step
     trainer.steps = trainer.optimizers.steps = checkpoint.metadata.length or trainer.steps  # a time limit may have chosen it
     _remember(trainer, checkpoint)
+    if checkpoint.metadata.accumulation == trainer.options.accumulation:
+        trainer.keep_rows(checkpoint.metadata.rows_at_a_time)
     try:
         moved = checkpoint.step > 0 and not trainer.config.training.embeddings_first
         trainer.optimizers.load_tensors(checkpoint.part("optimizer"), moved)
