@@ -1,4 +1,4 @@
-"""What each piece of our own presets is worth at small scale: every piece taken away or put in alone, a few steps, some seeds."""
+"""What each piece of our own presets is worth at small scale: one changed at a time, a few steps, some seeds."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,12 +18,19 @@ _SCALE: dict[str, Any] = {
     "cycles": 1,
     "latent_steps": 3,
     "depth_curriculum": "",
-    "halt_steps": 4,
-    "batch_size": 16,
+    "halt_steps": 2,
+    "batch_size": 32,
     "ema": 0.9,
 }
-_ARC: dict[str, Any] = {"data": "", "leave_out": "", "smallest": 13, "augmentations": 100, "canvas": "buckets", "prefix": 12}
-_ARC |= {"bucket_sides": "auto:2"}
+_ARC: dict[str, Any] = {
+    "data": "",
+    "leave_out": "",
+    "smallest": 13,
+    "augmentations": 100,
+    "canvas": "fit",
+    "translate": False,
+    "prefix": 12,
+}
 _PUZZLES: dict[str, Any] = {"puzzles": 1000, "evaluation_puzzles": 50, "prefix": 1}
 _SUDOKU = _PUZZLES | {"data": "sudoku-9x9-easy", "evaluation_data": "sudoku-9x9-easy"}
 _MAZE = _PUZZLES | {"data": "maze-8x8-easy", "evaluation_data": "maze-8x8-easy", "board_rows": 8, "board_columns": 8}
@@ -34,92 +41,102 @@ SCALES: dict[str, dict[str, Any]] = {
     "arc1-loop": _ARC | {"layers": 2, "cycles": 4, "latent_steps": 0, "gradient_calls": 3, "learning_rate": 1e-3},
     "arc1-equilibrium": _ARC | {"learning_rate": 1e-3},
     "sudoku-fast": _SUDOKU,
-    "maze-fast": _MAZE,
+    "sudoku-parallel": _SUDOKU,
+    "maze-fast": _MAZE | {"cycles": 2, "latent_steps": 1},
 }
-_SOURCE_MUON: dict[str, Any] = {"matrix_momentum": 0.6, "newton_schulz_steps": 3}
-_NO_MATRIX: dict[str, Any] = {"matrix_optimizer": "same"}
-_ROWS: dict[str, dict[str, Any]] = {"1-D positions": {"positions": "rotary-1d"}, "no convolution": {"convolution": 0}}
-_MUON: dict[str, Any] = {"matrix_optimizer": "muon", "matrix_learning_rate": 0.02}
-_QK = {"query-key norm": {"qk_norm": True}, "no query-key norm": {"qk_norm": False}}
-_SCALED = {
-    "NorMuon's spectral scale, 0.02": {"matrix_optimizer": "normuon", "matrix_scale": "spectral", "matrix_learning_rate": 0.02}
-}
+_NORMUON: dict[str, Any] = {"matrix_optimizer": "normuon", "matrix_momentum": 0.95}
+# Of each preset, the pieces by what is there without them: taken away, put in, or another value.
+_ADAM = {"no matrix optimizer": {"matrix_optimizer": "same"}}
+_MOMENTUM = {"momentum 0.95, five Newton-Schulz steps": {"matrix_momentum": 0.95, "newton_schulz_steps": 5}}
+_WHOLE = {"heads together": {"matrix_parts": "whole"}}
+_UNBOUNDED = {"no query-key norm": {"qk_norm": False}}
+_NO_OUTPUT_NORM = {"no norm before the output": {"output_norm": False}}
 _GATE = {"plain SwiGLU": {"gate": "swiglu"}}
-_SMOOTH = {"no label smoothing": {"label_smoothing": 0.0}}
-_COSINE = {"cosine from the start": {"decay_share": 1.0, "decay_shape": "cosine"}}
+_ROW = {"1-D positions": {"positions": "rotary-1d"}}
+_NO_CONVOLUTION = {"no convolution": {"convolution": 0}}
 _SLOTS = {"an embedding for each transform": {"transform_tokens": False}}
-# Of each preset, the pieces: what they are called, and the settings without (or with) them.
+_STABLEMAX = {"stablemax": {"loss": "stablemax"}}
+_SHARP = {"no label smoothing": {"label_smoothing": 0.0}}
+_CONSTANT = {"constant rate": {"decay_share": 0.0, "decay_shape": "linear"}}
+_COSINE = {"cosine": {"decay_share": 1.0, "decay_shape": "cosine"}}
+_UNCLIPPED = {"no clipping": {"gradient_clip": 0.0}}
+_APART = {"each latent its own y": {"carry_best": False, "shared_start": False}}
+_ONE = {"one latent": {"latents": 1, "carry_best": False, "shared_start": False}}
 PIECES: dict[str, dict[str, dict[str, Any]]] = {
     "arc1-fast": {
-        "AdamW alone": _NO_MATRIX,
-        "mdlARC's scale of NorMuon": {"matrix_scale": "spectral"},
-        **_SCALED,
-        "Muon 0.02": _MUON,
-        **_QK,
+        **_ADAM,
+        "its rate 1.66e-3": {"matrix_learning_rate": 1.66e-3},
+        "its rate 0.02": {"matrix_learning_rate": 0.02},
+        "NorMuon's own scale, 1.66e-3": {"matrix_scale": "own", "matrix_learning_rate": 1.66e-3},
+        "Muon": {"matrix_optimizer": "muon", "matrix_scale": "own", "normuon_nesterov": False},
+        **_UNBOUNDED,
         **_GATE,
-        "1-D positions": {"positions": "rotary-1d"},
+        **_ROW,
         **_SLOTS,
-        "stablemax": {"loss": "stablemax"},
-        **_SMOOTH,
+        "task embeddings at 1e-3": {"task_embedding_learning_rate": 1e-3},
+        "AdamW at 1e-3": {"learning_rate": 1e-3},
+        **_SHARP,
         "curriculum": {"depth_curriculum": "1/1:0.3,1/2:0.6"},
-        "constant rate": {"decay_share": 0.0},
         **_COSINE,
-        "clip at 1": {"gradient_clip": 1.0},
+        **_CONSTANT,
+        **_UNCLIPPED,
+        "no Nesterov momentum": {"normuon_nesterov": False},
+        **_STABLEMAX,
     },
     "arc1-parallel": {
-        "one latent": {"latents": 1},
-        **_QK,
-        "NorMuon 1.66e-3": {"matrix_optimizer": "normuon", "matrix_learning_rate": 1.66e-3},
-        "query-key norm, momentum 0.6, 3 steps": {"qk_norm": True, **_SOURCE_MUON},
-        "output norm, heads apart, momentum 0.6, 3 steps, clip": {
-            "output_norm": True,
-            "matrix_parts": "heads",
-            "gradient_clip": 1.0,
-            **_SOURCE_MUON,
-        },
-        "best y to all, one start of y": {"carry_best": True, "shared_start": True},
-        **_SMOOTH,
+        **_ONE,
+        **_APART,
+        **_UNBOUNDED,
+        **_NO_OUTPUT_NORM,
+        **_WHOLE,
+        "its rate 0.02": {"matrix_learning_rate": 0.02},
+        **_MOMENTUM,
+        **_SHARP,
         "halting loss 0.5": {"halting_loss_weight": 0.5},
-        **_GATE,
+        **_UNCLIPPED,
+        **_CONSTANT,
     },
     "arc1-loop": {
-        **_ROWS,
+        **_NO_CONVOLUTION,
+        **_ROW,
+        "half as many loops again": {"cycles": 6},
         "gradient through all": {"gradient_calls": -1},
         "gradient through the last": {"gradient_calls": 1},
-        "an embedding for each task": {"transform_tokens": True},
     },
     "arc1-equilibrium": {
         "fixed start": {"random_start": False},
         "no damping": {"damping": 1.0},
         "no noise": {"noise": 0.0},
-        "1-D positions": {"positions": "rotary-1d"},
-        **_SLOTS,
+        **_ROW,
+        "an embedding for each task": {"transform_tokens": True},
     },
     "sudoku-fast": {
-        "AdamW alone": _NO_MATRIX,
-        "momentum 0.6, 3 Newton-Schulz steps": _SOURCE_MUON,
-        "one latent": {"latents": 1},
-        "best y to all, one start of y": {"carry_best": True, "shared_start": True},
+        **_ADAM,
+        **_MOMENTUM,
         **_GATE,
-        "softmax": {"loss": "softmax"},
-        "stablemax": {"loss": "stablemax"},
-        **_SMOOTH,
-        "clip at 1": {"gradient_clip": 1.0},
-        **_COSINE,
-        "constant rate, warm-up": {"decay_share": 0.0, "warmup_steps": 10},
+        **_STABLEMAX,
+        **_SHARP,
+        **_CONSTANT,
+        **_UNCLIPPED,
         "halting loss 0.5": {"halting_loss_weight": 0.5},
         "attention, 2-D positions, query-key norm": {"mixer": "attention", "positions": "rotary-2d", "qk_norm": True},
     },
+    "sudoku-parallel": {**_ONE, **_APART, "starts drawn": {"random_start": True}},
     "maze-fast": {
-        **_ROWS,
-        "AdamW alone": _NO_MATRIX,
-        **_SCALED,
-        **_QK,
+        **_NO_CONVOLUTION,
+        **_ROW,
+        **_ADAM,
+        "NorMuon, spectral": {**_NORMUON, "matrix_scale": "spectral"},
+        **_WHOLE,
+        **_NO_OUTPUT_NORM,
+        "query-key norm": {"qk_norm": True},
         **_GATE,
-        "softmax": {"loss": "softmax"},
-        "constant rate": {"decay_share": 0.0},
-        **_COSINE,
-        "gradient through all": {"gradient_calls": -1, "cycles": 2, "latent_steps": 1},
+        "gradient through the last cycle": {"gradient_calls": 0},
+        **_MOMENTUM,
+        **_SHARP,
+        **_STABLEMAX,
+        **_CONSTANT,
+        **_UNCLIPPED,
     },
 }
 
