@@ -191,13 +191,13 @@ class Slow:
         self.trainer, self.now, self.requests, self.scored = trainer, 0.0, [], []
         step, save, met = trainer.train_step, loop.save_state, set()
 
-        def train_step(request: StepRequest) -> Metrics:
+        def train_step(request: StepRequest, *, measure: bool) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
             usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
             self.now += usual if bucket in met else max(first, usual)
             met.add(bucket)
-            return step(request)
+            return step(request, measure=measure)
 
         def saved(*arguments: object) -> Path:
             self.now += 9

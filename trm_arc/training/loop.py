@@ -117,14 +117,15 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began = self.trainer, self.config, time.monotonic()
+        trainer, config, began, request = self.trainer, self.config, time.monotonic(), self._request()
+        logged = (trainer.step + 1) % config.log_every == 0 or trainer.step + 1 == (request.steps or trainer.steps)
         try:
-            self.log.add(trainer.train_step(self._request()))
+            self.log.add(trainer.train_step(request, measure=logged))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
         self.budget.add(time.monotonic() - began)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
-        if trainer.step % config.log_every == 0 or last:
+        if logged:
             self.log.write()
         by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
@@ -258,6 +259,8 @@ class _Log:
             "share_of_peak": self.operations / seconds / self.peak,
             "skipped_steps": trainer.skipped,
         }
+        if trainer.stability:
+            line |= trainer.stability.known()
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self._put(line)
         self.measured = describe_metrics(line, int(values["halted"].sum()))

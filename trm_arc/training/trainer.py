@@ -19,6 +19,7 @@ from trm_arc.model.flops import count_training
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
 from trm_arc.training.optim import MovingAverage, Optimizers
+from trm_arc.training.stability import Stability, copy_matrices, measure_stability
 from trm_arc.training.supervision import Metrics, compiled_step
 
 
@@ -148,14 +149,17 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.decision = StepRequest()  # of all processes, with the last step
+        self.gradient_norm = torch.tensor(0.0)  # of the last step, on the device
+        self.stability: Stability | None = None  # of the last step that was measured
         self.skipped = 0  # steps so far whose loss or gradient was not finite
         self.skipped_in_a_row = 0
 
-    def train_step(self, request: StepRequest = NO_REQUEST) -> Metrics:
+    def train_step(self, request: StepRequest = NO_REQUEST, *, measure: bool = False) -> Metrics:
         """Do one supervision step of every active sample of one bucket, and one step of the optimizers.
 
         Args:
             request: what this process asks for; `decision` then is what all do.
+            measure: take the numbers of `stability` of this step, in the main process.
 
         Returns:
             Metrics of the whole batch.
@@ -166,7 +170,11 @@ class Trainer:
         began = time.perf_counter()
         batch = self.examples.batch(self.step, self.config.training, self.shard)
         bucket = self.examples.schedule.at(self.step)[0]
+        measure = measure and self.processes.is_main
+        before = copy_matrices(self.reasoner) if measure else []
         metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), bucket, request)
+        if measure:
+            self.stability = measure_stability(self.reasoner, self.embedding, self.carries[bucket], self.gradient_norm, before)
         self.seconds += time.perf_counter() - began
         return metrics
 
@@ -195,7 +203,7 @@ class Trainer:
         metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
         self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        self.gradient_norm = norm = torch.nn.utils.get_total_norm(gradients)
         self.step += 1
         # the one wait for the device in a step
         if bool(torch.isfinite(metrics.loss + norm + vector_gradient.abs().sum())):
