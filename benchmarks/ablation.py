@@ -108,7 +108,7 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
         "no damping": {"damping": 1.0},
         "no noise": {"noise": 0.0},
         **_ROW,
-        "an embedding for each task": {"transform_tokens": True},
+        **_SLOTS,
     },
     "sudoku-fast": {
         **_ADAM,
@@ -131,7 +131,7 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
         **_NO_OUTPUT_NORM,
         "query-key norm": {"qk_norm": True},
         **_GATE,
-        "gradient through the last cycle": {"gradient_calls": 0},
+        "gradient through all cycles": {"gradient_calls": -1},
         **_MOMENTUM,
         **_SHARP,
         **_STABLEMAX,
