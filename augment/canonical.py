@@ -6,17 +6,18 @@ from augment import kernels
 from augment.grids import PackedGrids
 from augment.symmetry import SOURCES, SYMMETRIES
 
-_BLOCK = 4096  # pairs at a time, whose sums take 5 MB
 
-
-def hash_pairs(inputs: PackedGrids, outputs: PackedGrids) -> np.ndarray:
+def hash_pairs(inputs: PackedGrids, outputs: PackedGrids, block: int = 4096) -> np.ndarray:
     """Hash pairs up to a symmetry and a palette that keeps black: uint64 (pairs,).
 
     Two pairs have equal hashes if one transform (see `Transform`) turns the input and the output of one into those of the
     other; else they differ but for a chance of about 2**-60.  The hash is the same on every machine and in every run.
+
+    Args:
+        block: pairs at a time, whose sums take 5 MB; no result depends on it.
     """
-    starts = range(0, len(inputs), _BLOCK)
-    blocks = [_hash_block(*(_cut(grids, start, start + _BLOCK) for grids in (inputs, outputs))) for start in starts]
+    starts = range(0, len(inputs), block)
+    blocks = [_hash_block(*(_cut(grids, start, start + block) for grids in (inputs, outputs))) for start in starts]
     return np.concatenate(blocks) if blocks else np.empty(0, np.uint64)
 
 

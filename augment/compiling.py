@@ -1,74 +1,36 @@
-"""How every kernel is compiled: without the interpreter's lock, and kept on disk where there is a place for it.
+"""Kernels, which are compiled when they are first called: numba itself takes a second to import."""
 
-The compiled code is kept in the folder that NUMBA_CACHE_DIR names, or beside the source, in the user's cache folder, or in a
-temporary folder: the first that can be written.  So only the first run of a machine waits for the compiler.  Where none can be
-written, each program compiles for itself.
-"""
-
-import os
-import stat
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from pickle import UnpicklingError
-
-import numba
-from numba.core.caching import FunctionCache
+from functools import cached_property, update_wrapper
+from types import FunctionType
+from typing import Any
 
 
-class _Cache(FunctionCache):
-    """Compiled code on disk; a file that cannot be read or written costs no more than the time to compile."""
+class Kernel:
+    """A function of numbers and arrays that numba compiles; what it calls by a global name may be kernels, too.
 
-    def load_overload(self, *arguments: object) -> object:
-        """The code that was kept; None where there is none, or none that can be read."""
-        try:
-            return super().load_overload(*arguments)
-        except (EOFError, UnpicklingError):  # a crash left an empty or a cut file
-            self._write(self.flush)
-        except OSError:
-            pass
-        return None
-
-    def save_overload(self, *arguments: object) -> None:
-        """Keep code, where there is room for it."""
-        self._write(super().save_overload, *arguments)
-
-    @staticmethod
-    def _write(write: Callable[..., None], *arguments: object) -> None:
-        with suppress(OSError):  # a full disk
-            write(*arguments)
-
-
-def jit(function: Callable, **options: object) -> Callable:
-    """Compile a kernel when it is first called.
-
-    Args:
-        options: further ones of `numba.njit`.
+    Attributes:
+        py_func: the function itself.
     """
-    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    for find_place in (_check_home, _use_temporary_folder):
-        try:
-            find_place()
-            kernel._cache = _Cache(function)
-            break
-        except (RuntimeError, OSError):  # numba finds no folder that it can write
-            continue
-    return kernel
+
+    def __init__(self, py_func: Callable, **options: object) -> None:
+        """Take a function and options of `numba.njit`."""
+        update_wrapper(self, py_func)
+        self.py_func, self._options = py_func, options
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call what is compiled."""
+        return self.compiled(*arguments)
+
+    @cached_property
+    def compiled(self) -> Callable:
+        """What numba makes of it, with every kernel that it calls in its compiled form."""
+        from augment.code_cache import compile_kernel  # which imports numba
+
+        function, known = self.py_func, self.py_func.__globals__
+        called = {name: known[name].compiled for name in function.__code__.co_names if isinstance(known.get(name), Kernel)}
+        copy = FunctionType(function.__code__, known | called, function.__name__, function.__defaults__, function.__closure__)
+        return compile_kernel(update_wrapper(copy, function), **self._options)
 
 
-def _check_home() -> None:
-    """Without a home, numba would make a folder called `~` where the program runs."""
-    if os.path.expanduser("~") == "~" and not {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME"} & os.environ.keys():
-        raise RuntimeError("no home")
-
-
-def _use_temporary_folder() -> None:
-    """Let numba keep code in a folder that only this user can read and write, as it runs what it finds there."""
-    folder = os.path.join(tempfile.gettempdir(), f"trm_arc-kernels-{os.getuid()}")
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        found = os.lstat(folder)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise
-    numba.config.CACHE_DIR = folder
+jit = Kernel  # the decorator

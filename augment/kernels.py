@@ -22,12 +22,8 @@ def mix(value):
     return value ^ (value >> np.uint64(31))
 
 
-@jit
-def _random_words(count, salt):
-    words = np.empty(count, np.uint64)
-    for i in range(count):
-        words[i] = mix(np.uint64(i) + np.uint64(salt) * np.uint64(0x10001))
-    return words
+def _random_words(count: int, salt: int) -> np.ndarray:
+    return mix.py_func(np.arange(count, dtype=np.uint64) + np.uint64(salt) * np.uint64(0x10001))  # without numba
 
 
 # A grid hashes as mix(sum over cells of POSITION[cell] * COLOUR[colour], shape).  The sum is linear in the colours' words,

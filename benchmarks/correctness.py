@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from trm_arc.common.device import PRECISIONS
+from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.config import PRESETS, Config
 from trm_arc.data.batch import Batch
-from trm_arc.model.compiling import BLOCK, STEP, is_unsafe
+from trm_arc.model.attention import prefer_kernels
+from trm_arc.model.compiling import is_unsafe
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.halting import first_carry
 from trm_arc.training.supervision import compiled_step
@@ -60,7 +62,8 @@ def answer(config: Config, device: torch.device, dtype: torch.dtype, mode: str =
     batch = Batch(*(part.to(device) for part in (tokens, labels, torch.arange(2), transforms)))
     carry = first_carry(start, batch)._replace(batch=batch)
     step = compiled_step(reasoner, mode)
-    loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
+    with prefer_kernels(device):
+        loss, after, _ = step(reasoner, training, carry, vectors, start, torch.zeros(2, dtype=torch.int64, device=device))
     loss.backward()
     gradients = [p.grad for p in (*reasoner.parameters(), vectors) if p.grad is not None]
     parts = (after.state.y, loss, torch.cat([gradient.flatten().to(wide) for gradient in gradients]))
@@ -82,7 +85,7 @@ def check(device: torch.device, small: bool, name: str, mode: str) -> Iterator[d
     shallow = whole.override(SHALLOW)
     # A whole step of twenty calls is compiled for minutes; of two, it is the same code.
     for precision, config in (("float32", shallow if mode == STEP else whole), ("bfloat16", shallow)):
-        case = {"preset": name, "precision": precision, "fused": mode}
+        case = {"preset": name, "precision": precision, "compile_mode": mode}
         try:
             right = answer(config, cpu, torch.float64)
             bounds = [BOUND] * len(right)
@@ -107,7 +110,7 @@ def differ(found: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> list[float]:
 
 def describe(one: dict[str, Any]) -> str:
     """A line for a comparison."""
-    where = f"{one['preset']:14}{one['precision'] + ' ' + one['fused']:18}"
+    where = f"{one['preset']:14}{one['precision'] + ' ' + one['compile_mode']:18}"
     if "error" in one:
         return f"{where}FAILED  {' '.join(one['error'].split())[:90]}"
     found = "  ".join(f"{name} {one[name]:.1e} (< {bound:.1e})" for name, bound in one["bounds"].items())

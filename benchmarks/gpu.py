@@ -24,15 +24,16 @@ from trm_arc.cli import Parser, choose_options, chosen_settings, parse_train_fla
 from trm_arc.common.device import Device, find_device, synchronize
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.modes import BLOCK, NONE, STEP
 from trm_arc.common.program import run
 from trm_arc.config import Config, load_preset
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.model.compiling import BLOCK, STEP
 from trm_arc.model.flops import count_training, measure_peak
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.options import Options
+from trm_arc.training.trainer import Trainer
 
 TIMED = (
     "sudoku-mlp",
@@ -90,11 +91,12 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     Raises:
         InputError: there is no such preset or flag, or it would do nothing here.
     """
-    arguments = ["--preset", *case.split()]
+    preset, *flags = case.split()
+    arguments = ["--preset", preset, "--compile", NONE, *flags]  # what a case does not name is not compiled
     values = parse_train_flags(arguments)
     settings = chosen_settings(values)
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
+    given = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in given}
     if idle := sorted(named - MEANT - settings.keys()):
         raise InputError("has no effect on timed steps", flag=f"--{idle[0].replace('_', '-')}")
     chosen, options = choose_options(values, None)

@@ -24,9 +24,11 @@ from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import SCORES_FILE, check_writable, write_atomic
 from trm_arc.common.program import run
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints, load_checkpoint
+from trm_arc.common.signals import stop_signals
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
 from trm_arc.model.export import export_pieces
-from trm_arc.training.loop import METRICS_FILE, stop_signals
+from trm_arc.training.options import METRICS_FILE
 
 
 def unpack(state: Path, run: Path) -> None:
@@ -91,6 +93,7 @@ class Lease:
         reserve: seconds of it, for the last step, its saving and the export.
         scoring: seconds of it, for scores at the end; 0: none are wanted.
         program: what trains; it takes the flags of trm_arc.train.
+        scorer: what scores; it takes the flags of trm_arc.evaluate.
 
     Raises:
         InputError: there is no time to train.
@@ -100,6 +103,7 @@ class Lease:
     reserve: float
     scoring: float
     program: Sequence[str] = (sys.executable, "-m", "trm_arc.train")
+    scorer: Sequence[str] = (sys.executable, "-m", "trm_arc.evaluate")
 
     def __post_init__(self) -> None:
         if self.training <= 0:
@@ -137,8 +141,7 @@ class Lease:
         """Score the run in the time that is left; gives the exit code."""
         flags = ["--checkpoint", str(run), "--out", str(run / "scores"), "--no-report", *flags]
         try:
-            program = [sys.executable, "-m", "trm_arc.evaluate", *flags]
-            return subprocess.run(program, check=False, timeout=self.deadline.left).returncode
+            return subprocess.run([*self.scorer, *flags], check=False, timeout=self.deadline.left).returncode
         except subprocess.TimeoutExpired:
             print("the time is up: the evaluation was stopped and there are no scores; the run is exported")
             return 0
@@ -168,12 +171,13 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) -> int:
+def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic, python: Sequence[str] = (sys.executable,)) -> int:
     """Train, export, score; gives the exit code of what failed, 0 if all went well and fits a transfer, 1 if it does not fit.
 
     Args:
         arguments: the command line.
         clock: gives seconds; the lease ends by it.
+        python: the interpreter, as the beginning of a command.
     """
     began = clock()
     values = make_parser().parse_args(arguments)  # not `parse`, which would take the flags of training for its own
@@ -182,7 +186,9 @@ def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic) 
     if any(values.out.iterdir()):
         raise InputError("is not empty; its files would be returned, too", file=values.out)
     scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
-    lease = Lease(Deadline(parse_duration(values.time_limit), began, clock), parse_duration(values.reserve), scoring)
+    programs = [(*python, "-m", name) for name in ("trm_arc.train", "trm_arc.evaluate")]
+    deadline = Deadline(parse_duration(values.time_limit), began, clock)
+    lease = Lease(deadline, parse_duration(values.reserve), scoring, *programs)
     with tempfile.TemporaryDirectory() as folder:
         parcel = Parcel(Path(folder) / "run", values.out, piece)
         if values.state:

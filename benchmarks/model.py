@@ -18,7 +18,8 @@ from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.data.batch import Batch
 from trm_arc.model.compiling import compile_operators
 from trm_arc.model.flops import count_forward, count_training, measure_peak
-from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
+from trm_arc.model.reasoner import NORM_EPSILON, Reasoner
+from trm_arc.model.rotary import ROTARY_BASE
 from trm_arc.training.halting import first_carry
 from trm_arc.training.supervision import supervision_step
 

@@ -87,16 +87,16 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     results: dict[str, float | str] = {"precision": str(device.dtype), "matrix products, TFLOP/s": peak / 1e12}
     rates = {}
-    for window in ("full", "buckets"):
-        config = PRESETS["trm"].override({"canvas": window, "batch_size": values.batch, "augmentations": 20})
+    for canvas in ("full", "buckets"):
+        config = PRESETS["trm"].override({"canvas": canvas, "batch_size": values.batch, "augmentations": 20})
         trainer, _, _ = build_trainer(config, values.data_folder, device)
         timed = time_buckets(trainer, values.repeats)
-        rates[window] = values.batch / timed.seconds
+        rates[canvas] = values.batch / timed.seconds
         results |= {
-            f"{window}: windows": ", ".join(str(w.rows) for w in trainer.examples.windows),
-            f"{window}: examples/s": rates[window],
-            f"{window}: share of peak": timed.operations / timed.seconds / peak,
-            f"{window}: loader's share of a step": timed.loading / timed.seconds,
+            f"{canvas}: windows": ", ".join(str(w.rows) for w in trainer.examples.windows),
+            f"{canvas}: examples/s": rates[canvas],
+            f"{canvas}: share of peak": timed.operations / timed.seconds / peak,
+            f"{canvas}: loader's share of a step": timed.loading / timed.seconds,
         }
     results["buckets: times as many examples/s"] = rates["buckets"] / rates["full"]
     folder = ["--data-folder", str(values.data_folder)] if values.data_folder else []

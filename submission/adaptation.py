@@ -19,9 +19,9 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import load_preset
 from trm_arc.data.task import TaskSet
-from trm_arc.model.checkpoint import list_checkpoints, read_config, read_task_ids
+from trm_arc.model.checkpoint_files import list_checkpoints, read_config, read_task_ids
 from trm_arc.training.adaptation import adaptation_config
-from trm_arc.training.loop import METRICS_FILE
+from trm_arc.training.options import METRICS_FILE
 
 TRIES = 4  # the last but one on one device, the last on the CPU
 SAVING = 0.1, 5.0  # share of its time that an adaptation gets to save and end, and the most seconds of it
@@ -90,7 +90,14 @@ class Adaptation:
         """The command line of `trm_arc.adapt`; the time that it has becomes text here alone, as another program reads it."""
         flags = ["--out", str(self.folder), "--start", self.settings.start, *self.settings.adaptation_flags]
         flags += ["--precision", self.settings.precision, "--device", "cpu" if "cpu" in devices else "auto"]
-        flags += ["--log-every", "5", "--keep", str(max(2, self.settings.pool_checkpoints))]
+        flags += [
+            "--compile",
+            self.settings.inference.compile,
+            "--log-every",
+            "5",
+            "--keep",
+            str(max(2, self.settings.pool_checkpoints)),
+        ]
         if seconds < float("inf"):
             flags += ["--time-limit", f"{seconds:.1f}s", "--save-every", f"{min(600.0, max(5.0, seconds / 10)):.0f}s"]
         if list_checkpoints(self.folder):

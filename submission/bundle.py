@@ -20,8 +20,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,72 +30,24 @@ import torch
 
 import trm_arc
 from augment import COLOURS
+from submission.bundle_options import DATA, BundleOptions
 from submission.manifest import EDITABLE, FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint, read_manifest
 from submission.reading import tasks_to_json
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
-from trm_arc.common.folders import find_foreign, new_folder
+from trm_arc.common.folders import find_foreign, new_folder, not_replaced
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.training.adaptation import require_arc
 
-MODELS, DATA = "models", "data"
+MODELS = "models"
 LICENCE = "apache-2.0"  # as Kaggle spells it
 PLACEHOLDER = "INSERT_USER_HERE"
 # Without a mode, Kaggle's client leaves folders out.  The second command saves and runs the notebook.
 UPLOAD = "`kaggle datasets create -p {0} --dir-mode zip`; when Kaggle has unpacked it, `kaggle kernels push -p {0}`"
-COMPETITION, MACHINE = "arc-prize-2026-arc-agi-2", "NvidiaL4"  # Kaggle's name of a machine with four L4
 _PACKAGES = ("torch", "numpy", "numba", "safetensors")
 _BUILDER = 77  # of setuptools: the oldest that reads our setup.cfg
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleOptions:
-    """What goes into a bundle.
-
-    Attributes:
-        out: the folder to make.
-        checkpoint: checkpoints or runs.
-        data: task sets, by name or path.
-        id: USER/SLUG on Kaggle; None for a placeholder.
-        title: of the data set.
-        competition: that the notebook takes part in: the last part of its address on Kaggle.
-        machine: for the notebook, by Kaggle's name.
-        whole: keep all of the checkpoints.
-        overwrite: replace a bundle that is there.
-        data_folder: where to look for named task sets first.
-
-    Raises:
-        InputError: a value that Kaggle does not take, or one that has no effect.
-    """
-
-    out: Path
-    checkpoint: Sequence[Path] = ()
-    data: Sequence[str] = ()
-    id: str | None = None
-    title: str = "trm_arc bundle"
-    competition: str = COMPETITION
-    machine: str = MACHINE
-    whole: bool = False
-    overwrite: bool = False
-    data_folder: Path | None = None
-
-    def __post_init__(self) -> None:
-        if not 6 <= len(self.title) <= 50:
-            raise InputError(f"6 to 50 characters are needed, got {len(self.title)}", flag="--title")
-        if self.id is not None and not re.fullmatch(r"[\w-]+/[A-Za-z0-9-]{3,50}", self.id):
-            problem = f"USER/SLUG is needed, the slug of 3 to 50 letters, digits and hyphens; got {self.id}"
-            raise InputError(problem, flag="--id")
-        if not re.fullmatch("[a-z0-9-]+", self.competition):
-            problem = (
-                f"the last part of the competition's address on Kaggle is needed, such as {COMPETITION}; got {self.competition}"
-            )
-            raise InputError(problem, flag="--competition")
-        if not re.fullmatch("[A-Za-z0-9]+", self.machine):
-            raise InputError(f"Kaggle's name of a machine is needed, such as {MACHINE}; got {self.machine}", flag="--machine")
-        if self.whole and not self.checkpoint:
-            raise InputError("does nothing without --checkpoint", flag="--whole")
 
 
 def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = None) -> int:
@@ -252,12 +204,9 @@ def _refuse_folder(out: Path, *, overwrite: bool) -> None:
         listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out)["files"]
         foreign = find_foreign(out, {MANIFEST, *EDITABLE, *listed})
     except (InputError, OSError):
-        raise InputError("exists and is not a bundle, so it is not replaced; name another --out", file=out) from None
+        raise not_replaced(out, "is not a bundle") from None
     if foreign is not None:
-        problem = (
-            f"holds {foreign}, which its manifest does not list, so it is not replaced; move that away, or name another --out"
-        )
-        raise InputError(problem, file=out)
+        raise not_replaced(out, f"holds {foreign}, which its manifest does not list")
     if not overwrite:
         raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from submission.bundle import COMPETITION, MACHINE, BundleOptions
+from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, Settings, submission_file
 from trm_arc.cli import (
     Parser,
+    add_compile_flag,
     add_data_flag,
     add_machine_flags,
     add_view_flags,
@@ -37,11 +38,12 @@ def make_parser() -> Parser:
 
     within = "Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."
     entry = add("predict", "answer a challenges file", within)
-    _add_challenges(entry)
+    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
     _add_predict_flags(entry, "no limit")
 
     entry = add("check", "list every fault of a submission", "List every fault of a submission; exit code 1 if there is one.")
-    _add_challenges(entry)
+    answered = "Kaggle's challenges file, or any task set by name or path (default: in a notebook, the attached competition's)"
+    entry.add_argument("--challenges", help=answered)
     entry.add_argument("--submission", type=Path, required=True, help="the file to check")
     add_data_flag(entry)
 
@@ -110,10 +112,6 @@ def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -
     )
 
 
-def _add_challenges(entry: argparse.ArgumentParser) -> None:
-    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
-
-
 def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> None:
     """The flags of `predict`, but for what to answer."""
     flag = entry.add_argument
@@ -132,6 +130,7 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
     )
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
     add_view_flags(entry, ARC.default_views)
+    add_compile_flag(entry)
     settle = "skip further views of a test input once its two best answers lead by this many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot change)")
     flag("--work-folder", type=Path, help="keep adapted runs here, in a new folder for each session (default: not kept)")

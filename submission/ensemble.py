@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.model.checkpoint import list_checkpoints, pool_checkpoints
+from trm_arc.model.checkpoint_files import list_checkpoints, pool_checkpoints
 
 
 @dataclass

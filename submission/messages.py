@@ -23,6 +23,7 @@ from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions
 
 T = TypeVar("T")
+ITEM = 4  # batches of an item of work at most
 _FIELDS = ("canvases", "table", "test_index", "halting", "steps")
 
 
@@ -70,6 +71,7 @@ class Ready:
     """The worker's device works."""
 
     device: str
+    note: str = ""  # on what is compiled there
 
 
 @dataclass(frozen=True)

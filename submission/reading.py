@@ -82,12 +82,13 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
+    notes: list[str] = []
     try:
-        return _read_tasks(read_document(path), path, [], reading)
+        return _read_tasks(read_document(path, lambda error: notes.append(f"{error}; left out")), path, notes, reading)
     except InputError as error:
         notes = [str(error)]
     try:
-        return _read_tasks(json.loads(path.read_text("utf-8-sig")), path, notes, reading)
+        return _read_tasks(json.loads(path.read_bytes()), path, notes, reading)
     except (OSError, ValueError, RecursionError):  # an InputError is a ValueError
         return _read_sample(path, notes)
 
@@ -117,8 +118,11 @@ def _reading_time(deadline: Deadline) -> Deadline:
 
 
 def _read_tasks(document: object, path: Path, notes: list[str], reading: Deadline) -> Challenges:
-    document = dict(split_document(document, path))
-    tasks, guessed, notes = [], {}, list(notes)
+    notes = list(notes)
+    document = dict(split_document(document, path, lambda error: notes.append(f"{error}; left out")))
+    if not document:
+        raise InputError(f"no tasks here ({notes[0]})", file=path)
+    tasks, guessed = [], {}
     skipped = []
     for task_id, value in document.items():
         if reading.has_passed:

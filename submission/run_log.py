@@ -1,6 +1,5 @@
 """What a submission's run did and when: printed as it happens, and kept in a JSON file beside the submission."""
 
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,24 +12,9 @@ from trm_arc.common.text import printable
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Print a line, on standard output if `stream` is None; one that is closed, full or lacks a letter does not stop the run."""
-    stream = stream or sys.stdout
-    with suppress(OSError, ValueError):  # a pipe without a reader, a full disk, a closed file
-        try:
-            print(line, file=stream, flush=True)
-        except UnicodeEncodeError:
-            print(line.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
-
-
-def discard_output() -> None:
-    """Drop output that cannot be printed; else Python reports it at exit, with another exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                with suppress(OSError, ValueError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    """Print a line, on standard output if `stream` is None; one that is closed or full does not stop the run."""
+    with suppress(OSError, ValueError):  # of a stream that `trm_arc.common.streams` does not guard
+        print(line, file=stream or sys.stdout, flush=True)
 
 
 class RunLog:

@@ -13,6 +13,7 @@ In any case, the best answers so far are on disk.
 import resource
 import shutil
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,8 +35,7 @@ from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
 from trm_arc.common.text import printable
-from trm_arc.inference.predictor import list_views
-from trm_arc.inference.votes import Predictions
+from trm_arc.inference.votes import Predictions, list_views
 
 PUBLISH = 30.0  # seconds after which the file is written again within a round
 PROBE_SHARE = 0.06  # of the time, at most, for the probe
@@ -97,8 +97,9 @@ class Session:
             self.log.warn(note)
         if self.test_inputs:
             self.pool = WorkerPool(self.settings, self.challenges.tasks, self.deadline, self.log, self.stopping, self.reserve)
+            self.pool.check()  # on a busy machine, a short time may be up before any worker has begun
+            threading.Thread(target=warm_up, daemon=True).start()  # beside, as it may take as long as a short time limit
             self.pool.start()
-            warm_up()  # while the workers begin
             self.work()
 
     def report(self, error: Exception) -> None:
@@ -169,6 +170,7 @@ class Session:
         if seconds <= 0 or (members and not found):
             return found
         adapted = []
+        self.pool.end()  # its workers would share the memory of the devices with the programs that adapt
         for number, base in enumerate(bases):
             share = None if seconds == float("inf") else seconds / len(bases)
             try:
@@ -235,7 +237,7 @@ class Session:
         """Divide the time that is left between adaptation and views; seconds for adaptation, infinity without a time limit."""
         if self.deadline.limit is None:
             return float("inf")
-        left = self.deadline.left - self.reserve()
+        left = self.deadline.left - self.reserve() - self.pool.startup  # of the workers that then read the adapted checkpoint
         share, views = SCRATCH, 0
         if members:
             views = sum(int(np.minimum(member.counts, self.settings.views).sum()) for member in members)

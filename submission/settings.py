@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.device import PRECISIONS
 from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import find_target
+from trm_arc.common.modes import PRECISIONS
 from trm_arc.inference.config import InferenceConfig
 
 WORKER = (sys.executable, "-m", "submission.child", "submission.worker")

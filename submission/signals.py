@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trm_arc.training.loop import stop_signals
+from trm_arc.common.signals import stop_signals
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from submission.messages import (
+    ITEM,
     Answer,
     Failed,
     InitMessage,
@@ -33,6 +35,7 @@ from trm_arc.data.task import TaskSet, parse_task
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import Predictor
+from trm_arc.model.compiling import choose_compile_mode, compiling_seconds
 from trm_arc.model.export import load_newest
 
 
@@ -54,7 +57,7 @@ class Worker:
         except InputError as error:
             self.send(Failed(order.item, str(error), is_unusable_checkpoint=True))
             return
-        began = time.monotonic()
+        began = time.monotonic() - compiling_seconds()
         try:
             parts = predictor.predict(order.test_indices, order.views)
         except (RuntimeError, MemoryError):
@@ -62,7 +65,7 @@ class Worker:
         except Exception as error:  # other views may be fine
             self.send(Failed(order.item, f"{type(error).__name__}: {error}"))
             return
-        self.send(Predicted(order.item, time.monotonic() - began), pack_predictions(parts))
+        self.send(Predicted(order.item, time.monotonic() - compiling_seconds() - began), pack_predictions(parts))
 
     def load(self, path: str) -> Predictor:
         """The predictor of a checkpoint; another one's is freed first.
@@ -71,9 +74,12 @@ class Worker:
             InputError: the checkpoint cannot be used.
         """
         if path != self.path:
+            if self.predictor is not None:  # what the memory was not enough for, it will not be enough for again
+                least = min(self.config.batch_size, self.predictor.batch_size * self.config.rollouts)
+                self.config = replace(self.config, batch_size=least)
             self.path, self.predictor = "", None
             self.predictor, _ = make_predictor(load_newest(Path(path)), self.tasks, self.device, self.config)
-            self.path = path
+            self.path, self.predictor.at_once = path, ITEM * self.config.batch_size
             cells = np.array([window.cells for window in self.predictor.windows], np.int64)
             self.send(Loaded(path, self.predictor.view_counts, cells))
         return self.predictor
@@ -101,7 +107,7 @@ def main() -> None:
     if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is loaded
         raise RuntimeError(f"{init.device}: the sum of eight ones is not eight")
     worker = Worker(tasks, device, init.inference, connection)
-    worker.send(Ready(init.device))
+    worker.send(Ready(init.device, choose_compile_mode(init.inference.compile, device.device).note))
     while True:
         worker.do(decode(Order, messages.get())[0])
 

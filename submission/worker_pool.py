@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from submission.messages import (
+    ITEM,
     Answer,
     Failed,
     InitMessage,
@@ -49,6 +50,7 @@ from submission.retry_policy import (
 from submission.run_log import RunLog
 from submission.settings import Settings
 from trm_arc.common.deadline import Deadline
+from trm_arc.common.modes import AUTO, NONE, WORTHWHILE
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.votes import Predictions
 
@@ -173,7 +175,9 @@ class WorkerPool:
             reserve: the seconds that must be left at the end.
         """
         self.settings, self.deadline, self.log, self.stopping, self.reserve = settings, deadline, log, stopping, reserve
-        self.init_message = InitMessage(tasks_to_json(tasks), "", settings.precision, settings.inference)
+        short = settings.inference.compile == AUTO and (deadline.limit or math.inf) < WORTHWHILE
+        inference = replace(settings.inference, compile=NONE) if short else settings.inference
+        self.init_message = InitMessage(tasks_to_json(tasks), "", settings.precision, inference)
         self.policy = RetryPolicy([])
         self.workers: list[WorkerProcess] = []
         self.waiting: list[WorkItem] = []  # items to do again
@@ -247,9 +251,10 @@ class WorkerPool:
                 self._end_hanging()
 
     def end(self) -> None:
-        """End all workers."""
+        """End all workers, so that no memory of their devices is taken; work that comes later starts new ones."""
         for worker in self.workers:
             worker.end()
+        self.workers = []
 
     def _start_workers(self) -> None:
         """See that every enabled device has a worker."""
@@ -274,7 +279,7 @@ class WorkerPool:
         """Views of an item: some seconds of work, less when little time is left; one at first, as it may take minutes."""
         target = min(20.0, max(0.5, self.deadline.left / 40))
         affordable = target / self.seconds_per_view if self.seconds_per_view else math.inf
-        return max(1, int(min(GROWTH * self.measured, 4 * self.settings.inference.batch_size, affordable)))
+        return max(1, int(min(GROWTH * self.measured, ITEM * self.settings.inference.batch_size, affordable)))
 
     def _on_answer(
         self,
@@ -288,8 +293,11 @@ class WorkerPool:
             case Started():
                 worker.is_listening = True
                 worker.send()
-            case Ready():
+            case Ready(_, note):
                 worker.is_ready = True
+                if note and note not in self.warned:
+                    self.warned.add(note)
+                    self.log.info(note)
             case Loaded(path, counts, cells):
                 self.known[path], worker.checkpoint = (counts, cells), path
                 if not worker.items_done:

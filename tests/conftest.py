@@ -11,6 +11,7 @@ import torch
 from hypothesis import settings
 
 from submission import __main__ as submission
+from tests.forked import python
 from tests.helpers import ROOT, SETTINGS, SHARED, make_tasks, write_kaggle
 from trm_arc import adapt, evaluate, generate, show, solve, sweep, train, upstream
 from trm_arc.common.errors import InputError
@@ -50,7 +51,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
     training = write_kaggle(folder, make_tasks(4, 1, "train"), "train")
     flags = [*SETTINGS, "--data", "", "--evaluation-data", str(training), "--save-every", "2", "--keep", "3"]
-    subprocess.run([sys.executable, "-m", "trm_arc.train", *flags, "--out", str(folder / "run")], cwd=ROOT, check=True)
+    subprocess.run([*python(), "-m", "trm_arc.train", *flags, "--out", str(folder / "run")], cwd=ROOT, check=True)
     return folder / "run"
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 import augment
 from augment import Window, pack_grids
 from tests import naive
+from tests.forked import python
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
@@ -30,8 +30,9 @@ from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.official import TABLE
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.options import Options
 from trm_arc.training.state import save_state
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.trainer import Trainer
 from trm_arc.upstream import load_official, to_official
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,17 +180,17 @@ def random_arc(seed: int, known: float = 1.0, count: int = 6) -> tuple[Results, 
     pools = []
     for task, number in whole.tests:
         pair = tasks[task.id].test[number]
-        strangers = [random_grid(generator, 3) for _ in range(generator.choice([0, 1, 3, 40]))]
-        if strangers and generator.random() < 0.3:
-            strangers += [pair.output] * int(generator.integers(1, 12))
-        elif strangers and generator.random() < 0.3:  # of the right size
-            strangers += [((pair.output + 1) % 10).astype(np.uint8)] * 9
+        others = [random_grid(generator, 3) for _ in range(generator.choice([0, 1, 3, 40]))]
+        if others and generator.random() < 0.3:
+            others += [pair.output] * int(generator.integers(1, 12))
+        elif others and generator.random() < 0.3:  # of the right size
+            others += [((pair.output + 1) % 10).astype(np.uint8)] * 9
         elif generator.random() < 0.1:
-            strangers = [pair.output]
-        pools.append(strangers)
+            others = [pair.output]
+        pools.append(others)
     parts, undone = random_predictions(seed, whole.outputs, 500, pools)
     ranked = tally(parts, whole.outputs, 10**6)
-    made = {"data": whole.name, "views": 500, "steps_of_thought": 1.5, "checkpoint": "a: b", "missing": None}
+    made = {"data": whole.name, "views": 500, "supervision_steps": 1.5, "checkpoint": "a: b", "missing": None}
     return make_results(made, whole, ranked, count_views(parts, whole.outputs)), ranked, [naive.vote(u, 8) for u in undone]
 
 
@@ -237,15 +238,17 @@ def grid(*rows: list[int]) -> np.ndarray:
 
 
 def random_predictions(
-    seed: int, slots: int, views: int, pools: list[list[np.ndarray]] | None = None
+    seed: int, test_inputs: int, views: int, pools: list[list[np.ndarray]] | None = None
 ) -> tuple[list[Predictions], list[Undone]]:
     """Predictions in two pieces of different windows, and the same as undone grids in order of the views."""
     generator = np.random.default_rng(seed)
-    usual = [[generator.integers(0, 3, generator.integers(1, 3, 2)).astype(np.uint8) for _ in range(4)] for _ in range(slots)]
-    pools = pools or usual
-    parts, undone = [], [[] for _ in range(slots)]
+    default = [
+        [generator.integers(0, 3, generator.integers(1, 3, 2)).astype(np.uint8) for _ in range(4)] for _ in range(test_inputs)
+    ]
+    pools = pools or default
+    parts, undone = [], [[] for _ in range(test_inputs)]
     for window in (Window(4, 4), Window(6, 5)):
-        slot = generator.integers(0, slots, views)
+        slot = generator.integers(0, test_inputs, views)
         table = augment.sample_transforms(views, generator)
         chosen = [pools[s][generator.integers(len(pools[s]))] if pools[s] else np.zeros((1, 1), np.uint8) for s in slot]
         canvases = augment.paint(pack_grids(chosen), np.arange(views), table, window)
@@ -260,7 +263,7 @@ def random_predictions(
 
 def patched(template: str, code: str) -> list[str]:
     """A program with some of its functions replaced."""
-    return [sys.executable, "-c", template.format(code)]
+    return [*python(), "-c", template.format(code)]
 
 
 def told(log: dict) -> str:

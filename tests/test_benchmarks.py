@@ -19,6 +19,7 @@ from benchmarks import correctness, gpu
 from benchmarks.lease import Lease, Parcel, unpack
 from benchmarks.lease import main as lease_main
 from benchmarks.model import make_batch, original_step, our_step
+from tests.forked import python
 from tests.helpers import ROOT, messages
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
@@ -209,7 +210,7 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.Captur
     """One lease is over before its training has stopped, one stops early and scores; files are within a transfer's limits."""
     first, second = tmp_path / "first", tmp_path / "second"
     late = 10 * 3600 - 10  # less than a third of the reserve before the end
-    assert lease_main(lease(first, "--", *LEASE), clock_until(lambda: steps_of(first) > 0, late)) == 0
+    assert lease_main(lease(first, "--", *LEASE), clock_until(lambda: steps_of(first) > 0, late), python()) == 0
     printed = capsys.readouterr().out
     assert says("the-time-is-up") in printed
     assert says("to-give-back") in printed
@@ -223,7 +224,7 @@ def test_a_run_goes_on_from_lease_to_lease(tmp_path: Path, capsys: pytest.Captur
         return False
 
     score = ["--evaluate", "--puzzles 4 --device cpu", "--evaluate-time", "1h"]
-    assert lease_main(lease(second, "--state", str(first), *score, "--"), clock_until(ask_to_stop, late)) == 0
+    assert lease_main(lease(second, "--state", str(first), *score, "--"), clock_until(ask_to_stop, late), python()) == 0
     assert says("to-give-back") in capsys.readouterr().out
     assert 0 < steps_of(first) < steps_of(second)
     logged = [json.loads(line)["step"] for line in (second / "metrics.jsonl").read_text().splitlines()]

@@ -6,6 +6,7 @@ Commands: python -m trm_arc.train, python -m trm_arc.evaluate; and python -m sub
 """
 
 import os
+import platform
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +17,13 @@ __version__ = "0.1.0"
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 if not os.environ.keys() & set(WAITING):
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+# How torch takes memory of an accelerator: in segments that grow, as pieces of other sizes, of which a run has many, would else
+# leave gaps.  Torch reads the first of these that is set, at its first allocation.  Windows, WSL and Tegra boards cannot do it.
+ALLOCATION = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+GROWING = platform.system() == "Linux" and not any(word in platform.release().lower() for word in ("microsoft", "tegra"))
+if GROWING and not os.environ.keys() & set(ALLOCATION):
+    os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 # Loaded on first access: the rules of puzzles can be used without torch.
 _HOME = {

@@ -1,29 +1,32 @@
-"""Shared by all command lines: flags for settings, errors as one sentence, exit code 2."""
+"""Shared by all command lines: flags for settings, errors as one sentence, exit code 2.
+
+Torch, which takes seconds to import, is imported only where a command needs it, and not for its flags and help.
+"""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.device import PRECISIONS, Device, find_device
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
+from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, InferenceConfig
-from trm_arc.model.checkpoint import Checkpoint
-from trm_arc.model.compiling import BLOCK, NONE, STEP, choose_compile_mode
-from trm_arc.model.export import check_piece_size
-from trm_arc.training.loop import EVALUATE_VIEWS, LoopConfig
-from trm_arc.training.run import RunConfig
-from trm_arc.training.trainer import Options
+from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
+
+if TYPE_CHECKING:
+    from trm_arc.common.device import Device
+    from trm_arc.model.checkpoint import Checkpoint
 
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
@@ -80,8 +83,8 @@ def _complete(value: Any, flag: str) -> Any:
     """The value of a flag with `~` replaced in paths; whole numbers that no array can hold are refused."""
     if isinstance(value, list):
         return [_complete(one, flag) for one in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise InputError(f"must be below 2**63, got {printable(str(value), 40)}", flag=flag)
+    if isinstance(value, int):
+        require_least(flag, value, -(2**63), bits=63)
     return user_path(value) if isinstance(value, Path) else value
 
 
@@ -199,6 +202,15 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
+_COMPILED = f"{BLOCK} on an accelerator with a compiler"
+
+
+def add_compile_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for what is compiled to answer; see `chosen_inference`."""
+    fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {AUTO}: {_COMPILED}"
+    parser.add_argument("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
+
+
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add flags for where the data is and where to compute."""
     add_data_flag(parser)
@@ -264,8 +276,8 @@ def add_run_flags(parser: Parser) -> None:
     flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
     flag("--time-limit", metavar="TIME", help="save and stop after this time, such as 11h30m, 45m or 90s")
     flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
-    saving = "steps or time between checkpoints, such as 1000 or 10m"
-    flag("--save-every", default=str(default.save_every), metavar="WHEN", help=saving)
+    saving = "time or steps between checkpoints, such as 10m or 1000"
+    flag("--save-every", default=f"{default.save_seconds / 60:.0f}m", metavar="WHEN", help=saving)
     flag("--keep", type=int, default=default.keep, metavar="N", help="number of checkpoints to keep")
     flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
     flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
@@ -284,9 +296,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings are kept")
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
-    what = {"nargs": "?", "const": STEP, "choices": (STEP, BLOCK, NONE), "metavar": f"{STEP}|{BLOCK}|{NONE}"}
-    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the default without a value)"
-    flag("--compile", **what, help=fuse)
+    what = {"nargs": "?", "const": STEP, "choices": (AUTO, STEP, BLOCK, NONE), "metavar": f"{AUTO}|{STEP}|{BLOCK}|{NONE}"}
+    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; meant by the flag alone)"
+    flag("--compile", **what, default=AUTO, help=f"{fuse}; {AUTO}: {_COMPILED}")
 
 
 def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
@@ -312,6 +324,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     limit = parse_duration(values.time_limit) if values.time_limit else None
     export_size = parse_size(values.export_size) if values.export_size else 0
     if export_size:
+        from trm_arc.model.export import check_piece_size
+
         check_piece_size(export_size)
     by_steps = values.save_every.isdecimal()
     if by_steps and len(values.save_every) > 18:
@@ -319,8 +333,7 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     if by_steps:
         require_least("save_every", int(values.save_every))
     loop = LoopConfig(
-        save_every=int(values.save_every) if by_steps else 1,
-        save_seconds=None if by_steps else parse_duration(values.save_every),
+        **({"save_every": int(values.save_every)} if by_steps else {"save_seconds": parse_duration(values.save_every)}),
         keep=values.keep,
         log_every=values.log_every,
         evaluate_every=values.evaluate_every,
@@ -331,22 +344,30 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     return RunConfig(out=out, export_size=export_size, loop=loop, **{name: getattr(values, name) for name in same})
 
 
-def choose_options(values: argparse.Namespace, checkpoint: Checkpoint | None) -> tuple[Device, Options]:
+def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") -> tuple["Device", Options]:
     """Where and how a run computes: by its flags, else as before if it continues from a checkpoint.
 
     Raises:
         InputError: a device or precision that is not available.
     """
-    precision, why, before = values.precision, "asked for", Options()
+    from trm_arc.common.device import find_device
+    from trm_arc.model.compiling import choose_compile_mode
+
+    precision, why, before = values.precision, "asked for", None
     if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
         before = checkpoint.metadata
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
+    device = find_device(values.device, precision, why)
+    seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
+    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
+    before = before or Options()
     options = Options(
-        choose_compile_mode(values.compile, before.compile_mode),
+        compiled.mode,
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before.half_embeddings if values.half_embeddings is None else values.half_embeddings,
         values.max_skips,
+        compiled.falls_back,
     )
-    return find_device(values.device, precision, why), options
+    return compiled.tell(device), options

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.cli import RUNS, Parser, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference
+from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
@@ -17,7 +17,9 @@ from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
-from trm_arc.model.checkpoint import Checkpoint, newest_checkpoint, pool_checkpoints, run_of
+from trm_arc.inference.predictor import choose_compiled
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.report.drawing import show_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 
@@ -41,6 +43,7 @@ def make_parser() -> Parser:
     parser.add_argument("--skip-bad", action="store_true", help="leave out broken tasks, or rows that are not puzzles")
     add_view_flags(parser, None)
     add_refinement_flags(parser)
+    add_compile_flag(parser)
     parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         print(printable(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}"))
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
-        print(f"device: {device.reason}")
+        print(f"device: {choose_compiled(config, device).tell(device).reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if results is not None:
         save(results, out)
@@ -88,7 +91,7 @@ def save(results: Results, out: Path) -> None:
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        table = f"{results.metadata['steps_of_thought']:.1f} supervision steps per rollout on average\n{table}"
+        table = f"{results.metadata['supervision_steps']:.1f} supervision steps per rollout on average\n{table}"
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)

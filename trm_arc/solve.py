@@ -1,11 +1,12 @@
 """Solve one Sudoku or maze with a trained model: python -m trm_arc.solve "53..7...." """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from trm_arc.cli import RUNS, Parser, add_device_flags, add_refinement_flags, chosen_inference
+from trm_arc.cli import RUNS, Parser, add_compile_flag, add_device_flags, add_refinement_flags, chosen_inference
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.output import print_styled
@@ -15,7 +16,7 @@ from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.votes import tally
-from trm_arc.model.checkpoint import newest_checkpoint
+from trm_arc.model.checkpoint_files import newest_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.report.solving import SolutionDrawer
 
@@ -37,6 +38,7 @@ def make_parser() -> Parser:
     parser.add_argument("--views", type=int, default=1, help="number of symmetries under which the puzzle is answered; they vote")
     parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")
     add_refinement_flags(parser)
+    add_compile_flag(parser)
     add_device_flags(parser)
     return parser
 
@@ -59,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, config)
+    if predictor.compiled.note:
+        print(predictor.compiled.note, file=sys.stderr)  # apart from the answer
     drawer = SolutionDrawer(puzzles, colour=wants_colour())
     if values.show_steps:
         predictor.callback = drawer.draw_step

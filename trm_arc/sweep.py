@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from trm_arc.cli import RUNS, Parser, add_machine_flags
+from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
@@ -14,7 +14,8 @@ from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.saving import refuse_foreign
 from trm_arc.evaluation.sweeping import Sweep, SweepConfig
 from trm_arc.evaluation.trained_on import check_not_trained_on
-from trm_arc.model.checkpoint import newest_checkpoint, run_of
+from trm_arc.model.checkpoint_files import newest_checkpoint, run_of
+from trm_arc.model.compiling import choose_compile_mode
 from trm_arc.model.export import load_newest
 from trm_arc.report.plots import MISSING
 from trm_arc.report.sweep_curves import PICTURES, draw_sweep
@@ -54,6 +55,7 @@ def make_parser() -> Parser:
     flag("--views", type=int, nargs="*", default=list(default.views), metavar="N", help="views to try")
     flag("--batch-size", type=int, default=default.batch_size, help="rollouts of views at a time")
     flag("--out", type=Path, help="folder for the results (default: the run's)")
+    add_compile_flag(parser)
     add_machine_flags(parser)
     return parser
 
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
     check_writable(folder, (RESULT, *PICTURES))
     refuse_foreign(folder, (RESULT, *PICTURES), RESULT, "points")
     device = find_device(values.device, values.precision)
-    print(printable(f"{path}, step {checkpoint.step}: {puzzles.describe()}"), f"device: {device.reason}", sep="\n")
+    print(printable(f"{path}, step {checkpoint.step}: {puzzles.describe()}"))
+    print(f"device: {choose_compile_mode(config.compile, device.device).tell(device).reason}")
     points = Sweep(checkpoint, puzzles, device).run(config)
     document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]

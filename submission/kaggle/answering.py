@@ -24,6 +24,11 @@ def is_scored() -> bool:
     return bool(os.environ.get(RERUN))
 
 
+def rehearsal_file(out: Path) -> Path:
+    """Where the rehearsal's answers go, beside the submission."""
+    return out.with_name("rehearsal.json")
+
+
 @dataclass(frozen=True)
 class Notebook:
     """A notebook whose submission holds guesses.

@@ -1,6 +1,6 @@
 """What is attached to a Kaggle notebook, in any folder: the competition's files, and bundles by their manifests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from submission.manifest import MANIFEST, read_manifest
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
 from trm_arc.data.kaggle_files import explain_choice, find_files, rank_file
-from trm_arc.data.sources import KAGGLE_INPUT
+from trm_arc.data.sources import kaggle_input
 
 TEST, EVALUATION = "arc-agi_test_challenges.json", "arc-agi_evaluation_challenges.json"
 
@@ -45,7 +45,7 @@ class Bundle:
 class Inputs:
     """The inputs of a notebook, in a folder of Kaggle's."""
 
-    root: Path = KAGGLE_INPUT
+    root: Path = field(default_factory=kaggle_input)
 
     def find_files(self, name: str) -> list[Path]:
         """Every file of a name, for any layout of the inputs; a file that is linked twice is listed once."""
@@ -84,7 +84,8 @@ class Inputs:
         bundles = [bundle.folder for bundle in self.find_bundles()]
         found = [path for path in self.find_files(TEST) if not any(folder in path.parents for folder in bundles)]
         if not found:
-            raise InputError(f"no {TEST} below it; add the competition to the notebook's inputs", file=self.root)
+            advice = "add the competition to the notebook's inputs, or name the file with --challenges"
+            raise InputError(f"no {TEST} below it; {advice}", file=self.root)
         best = max(rank_file(path, self.root) for path in found)
         equals = [path for path in found if rank_file(path, self.root) == best]
         chosen = max(equals, key=lambda path: (_count_tasks(path), path.stat().st_mtime_ns))

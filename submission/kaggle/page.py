@@ -3,9 +3,8 @@
 import html
 from pathlib import Path
 
-from submission.kaggle.answering import is_scored
+from submission.kaggle.answering import is_scored, rehearsal_file
 from submission.kaggle.inputs import EVALUATION, Inputs
-from submission.kaggle.rehearsal import rehearsal_file
 from submission.page import make_page, render_page
 from submission.settings import DEFAULT_FILE
 from trm_arc.common.errors import InputError

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from submission.bundle import DATA
+from submission.bundle_options import DATA
 from submission.kaggle.inputs import Inputs
 from submission.programs import list_devices
 from submission.run_log import say
@@ -16,7 +16,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.common.folders import new_folder
 from trm_arc.data.sources import DATA_VARIABLE
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from submission.checking import PASS_AT
-from submission.kaggle.answering import Notebook
+from submission.kaggle.answering import Notebook, rehearsal_file
 from submission.kaggle.inputs import EVALUATION
 from submission.reading import read_challenges, tasks_to_json
 from submission.run_log import say
@@ -21,11 +21,6 @@ from trm_arc.evaluation.score import ranks, score_table
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.attempts import read_attempts
 from trm_arc.model.export import load_newest
-
-
-def rehearsal_file(out: Path) -> Path:
-    """Where the rehearsal's answers go, beside the submission."""
-    return out.with_name("rehearsal.json")
 
 
 def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Callable[..., int]) -> int:

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import augment
-from augment import Transform, canonical, hash_pairs, pack_grids
+from augment import Transform, hash_pairs, pack_grids
 from tests import naive
 from tests.helpers import SEEDS, grid, random_grid
 
 Sides = tuple[np.ndarray, np.ndarray]
 
 
-def hashes_of(pairs: list[Sides]) -> list[int]:
-    return hash_pairs(*(pack_grids(side) for side in zip(*pairs, strict=True))).tolist()
+def hashes_of(pairs: list[Sides], **options: int) -> list[int]:
+    return hash_pairs(*(pack_grids(side) for side in zip(*pairs, strict=True)), **options).tolist()
 
 
 def assert_same_classes(pairs: list[Sides]) -> None:
@@ -75,12 +75,11 @@ def test_what_training_does_not_do_makes_another_pair(other: Sides) -> None:
     assert naive.pair_form(*here) != naive.pair_form(*other)
 
 
-def test_many_pairs_are_hashed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pairs_are_hashed_in_blocks() -> None:
     generator = np.random.default_rng(0)
     pairs = [(random_grid(generator, 30), random_grid(generator, 30)) for _ in range(11)]
     whole = hashes_of(pairs)
-    monkeypatch.setattr(canonical, "_BLOCK", 4)
-    assert hashes_of(pairs) == whole
+    assert hashes_of(pairs, block=4) == whole
     assert [hashes_of([pair])[0] for pair in pairs] == whole
     nothing = pack_grids([])
     assert hash_pairs(nothing, nothing).shape == (0,)

@@ -51,7 +51,7 @@ def test_without_a_home_code_is_kept_in_a_private_temporary_folder(
     assert load()(21) == 42
     again = load()
     assert again(21) == 42
-    assert sum(again.stats.cache_hits.values()) == 1
+    assert sum(again.compiled.stats.cache_hits.values()) == 1
     assert not (tmp_path / "~").exists()
 
 
@@ -62,7 +62,7 @@ def test_code_is_not_taken_from_a_folder_that_others_can_write(load: Callable, t
     folder.chmod(0o777)
     kernel = load()
     assert kernel(21) == 42
-    assert kernel.stats.cache_path is None
+    assert kernel.compiled.stats.cache_path is None
 
 
 def test_code_is_not_taken_through_a_link(load: Callable, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_without_any_place_code_is_compiled_in_memory(load: Callable, monkeypatc
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
     kernel = load()
     assert kernel(21) == 42
-    assert kernel.stats.cache_path is None
+    assert kernel.compiled.stats.cache_path is None
 
 
 @pytest.mark.parametrize("cut", [0, 10, 60])
@@ -87,7 +87,7 @@ def test_damaged_code_is_compiled_and_kept_again(cut: int, load: Callable, tmp_p
     assert load()(21) == 42
     again = load()
     assert again(21) == 42
-    assert sum(again.stats.cache_hits.values()) == 1
+    assert sum(again.compiled.stats.cache_hits.values()) == 1
 
 
 def test_a_full_disk_does_not_stop_a_kernel(load: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,13 @@ from safetensors.torch import load_file
 
 from augment import Transform
 from submission.predict import ONLY_GUESSES
+from tests.forked import python
 from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.files import exclusive
 from trm_arc.config import PRESET_HELP, RECIPE_HELP
 from trm_arc.data.task import Pair, TaskSet
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training import supervision
 from trm_arc.training.loss import Losses, supervise
 
@@ -185,24 +187,36 @@ def test_resume_continues_with_the_checkpoints_settings(data: tuple[Path, Path],
     assert logs[0] == logs[1]
 
 
+def train_sixty(data: tuple[Path, Path], out: Path) -> list[str]:
+    """The command of a run of 60 steps with some checkpoints."""
+    flags = [*train_flags(data, out), "--steps", 60, "--save-every", 10, "--keep", 2]
+    return [*python(), "-m", "trm_arc.train", *map(str, flags)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The last checkpoint of a run that nobody stops."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(train_sixty(data, out), cwd=ROOT, check=True, capture_output=True)
+    return files_below(out / "checkpoint-00000060")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tuple[Path, Path], tmp_path: Path) -> None:
-    steps = ["--steps", "60", "--save-every", "10", "--keep", "2"]
-    base = [sys.executable, "-m", "trm_arc.train"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    options = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    subprocess.run([*base, *map(str, train_flags(data, whole)), *steps], check=True, **options)
-    with subprocess.Popen([*base, *map(str, train_flags(data, parts)), *steps], **options) as process:
-        while not list_checkpoints(parts) and process.poll() is None:
+def test_a_stopped_run_resumes_to_the_same_end(
+    number: signal.Signals, data: tuple[Path, Path], undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(train_sixty(data, tmp_path), **options) as process:
+        while not list_checkpoints(tmp_path) and process.poll() is None:
             time.sleep(0.002)
         process.send_signal(number)
         output, _ = process.communicate()
     assert process.returncode == (-number if number == signal.SIGKILL else 0)
     assert number == signal.SIGKILL or b"resume" in output or b"trained" in output
-    load_checkpoint(parts)  # the newest is whole
-    subprocess.run([*base, "--resume", "--out", str(parts), "--device", "cpu", "--precision", "float32"], check=True, **options)
-    assert files_below(whole / "checkpoint-00000060") == files_below(parts / "checkpoint-00000060")
+    load_checkpoint(tmp_path)  # the newest is whole
+    resumed = ["--resume", "--out", str(tmp_path), "--device", "cpu", "--precision", "float32"]
+    subprocess.run([*python(), "-m", "trm_arc.train", *resumed], check=True, **options)
+    assert files_below(tmp_path / "checkpoint-00000060") == undisturbed
 
 
 # --- mistakes
@@ -231,7 +245,7 @@ def test_a_stopped_run_resumes_to_the_same_end(number: signal.Signals, data: tup
         ("submission", [], None, says("the-following-arguments-are")),
         ("submission", ["chek"], None, says("invalid-choice-chek")),
         ("submission", ["check", "--challenge", "x"], "--challenge", says("no-such-flag-did-you-mean-challenges")),
-        ("submission", ["check", "--submission", "x"], None, says("the-following-arguments-are-required")),
+        ("submission", ["predict", "--out", "x"], None, says("the-following-arguments-are-required")),
         ("train", ["--board-rows", "31"], "board_rows", says("must-be-at-most")),
         ("train", ["--vocabulary", "30"], "vocabulary", says("arc-needs-12-tokens-got")),
         ("train", ["--expansion", "inf"], "expansion", says("must-be-a-finite")),
@@ -555,7 +569,7 @@ def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callab
         assert len(table) == len(PRESET_HELP) + len(RECIPE_HELP) * (name == "adapt")
 
 
-# --- mistakes that strangers made
+# --- mistakes in files of others
 
 
 def test_what_cannot_be_is_said_before_any_work(

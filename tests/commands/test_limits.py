@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.helpers import ROOT, SETTINGS, make_tasks, messages, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.model.official import read_settings
+from trm_arc.puzzles.sudoku import generate as sudoku_generate
 
 says = messages(__name__)
 MANY = "9" * 5000
@@ -36,7 +38,7 @@ def test_a_long_number_is_not_printed_whole(flag: str, command: Callable) -> Non
 
 
 def test_more_puzzles_than_there_are(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trm_arc.puzzles.sudoku.generate.TRIES", 1)
+    monkeypatch.setattr(sudoku_generate, "generate", partial(sudoku_generate.generate, tries=0))
     code, _, error = command("generate", "sudoku-4x4", "--count", 2**31 - 1, "--out", tmp_path / "x.csv")
     assert code == 2
     assert says("tries-found-only") in error

@@ -224,8 +224,8 @@ def test_odd_settings_of_training_are_refused(
 
 def test_settings_of_training_are_taken_over() -> None:
     base = TrainingConfig()
-    usual = official_training(read_settings({"puzzle_emb_len": 16, "halt_max_steps": 9, "halt_exploration_prob": "1e-2"}), base)
-    assert usual == {"loss": "stablemax", "halting": "exact", "halt_steps": 9, "halt_exploration": 0.01, "ema": 0.0}
+    default = official_training(read_settings({"puzzle_emb_len": 16, "halt_max_steps": 9, "halt_exploration_prob": "1e-2"}), base)
+    assert default == {"loss": "stablemax", "halting": "exact", "halt_steps": 9, "halt_exploration": 0.01, "ema": 0.0}
     hrm = official_training(read_settings({"loss": {"loss_type": "softmax_cross_entropy"}}), base)
     assert (hrm["halting"], hrm["loss"], hrm["halt_steps"]) == ("q-learning", "softmax", 16)
     switched = official_training(read_settings({"puzzle_emb_len": 16, "no_ACT_continue": False}), base)

@@ -40,6 +40,11 @@ KINDS = {
     "pickle": pickle.dumps({"a": 1}),
     "Parquet": b"PAR1\x15\x04\xff",
     "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "UTF-16 text": '{"a": 1}'.encode("utf-16-le"),
+    "UTF-16 text;": '{"a": 1}'.encode("utf-16-be"),
+    "UTF-32": '{"a": 1}'.encode("utf-32"),
+    "UTF-32 text": '{"a": 1}'.encode("utf-32-be"),
+    "zero bytes alone": bytes(100),
     "web page": b"\n<!DOCTYPE html>\n<html></html>",
     "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
     "JSON lines": b'{"a": 1}\n{"a": 2}\n',
@@ -56,7 +61,7 @@ def test_files_are_named_as_what_they_are(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[1, 2]", b'{\n"a": 1}', b"53..7", b"question,answer\n1,2\n", b"{\n{\n", b"[1]\nx"]
+    "content", [b"", b"\0\0\1\0abc", b"{}", b"[1, 2]", b'{\n"a": 1}', b"53..7", b"question,answer\n1,2\n", b"{\n{\n", b"[1]\nx"]
 )
 def test_what_may_be_json_or_a_table_has_no_other_name(content: bytes) -> None:
     assert describe_kind(content) is None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import python
 from tests.helpers import ROOT, messages
 from trm_arc.common.streams import make_progress_bar, require_printed
 from trm_arc.common.text import is_terminal
@@ -33,9 +34,9 @@ run(main)
 
 def shell(how: str, *arguments: object) -> tuple[int, str, str]:
     """Run the program above with its streams as `how` says."""
-    command = f'"$0" -c "$1" "${{@:2}}" {how}'
+    command = f'"$@" {how}'
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command, sys.executable, RUN, *map(str, arguments)],
+        ["bash", "-o", "pipefail", "-c", command, "_", *python(), "-c", RUN, *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -79,7 +80,7 @@ def test_a_full_pipe_of_others_is_waited_for() -> None:
     """A pipe that somebody has set to return at once, as some programs do to a shared terminal, loses nothing."""
     code = "import os, sys\nfrom trm_arc.common.streams import guard_streams, require_printed\nos.set_blocking(1, False)\n"
     code += "guard_streams()\nprint('x' * 1_000_000)\nrequire_printed()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    done = subprocess.run([*python(), "-c", code], cwd=ROOT, capture_output=True, check=True)
     assert len(done.stdout) == 1_000_001
 
 
@@ -95,13 +96,13 @@ def test_streams_of_a_library_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_streams_keep_their_encoding() -> None:
     code = "import sys\nfrom trm_arc.common.streams import guard_streams\nguard_streams()\nprint('\\xe4', '\\u2026')"
     environment = os.environ | {"PYTHONIOENCODING": "latin-1:backslashreplace"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
+    done = subprocess.run([*python(), "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
     assert done.stdout == b"\xe4 \\u2026\n"
 
 
 def test_an_evaluation_is_written_though_nobody_reads_it(base: Path, tmp_path: Path) -> None:
     flags = ["--checkpoint", base, "--views", "2", "--device", "cpu", "--out", tmp_path / "out"]
-    command = [sys.executable, "-m", "trm_arc.evaluate", *map(str, flags)]
+    command = [*python(), "-m", "trm_arc.evaluate", *map(str, flags)]
     done = subprocess.run(["bash", "-o", "pipefail", "-c", '"$@" 2>&- | head -1', "_", *command], cwd=ROOT, check=False)
     assert done.returncode == 0
     assert {"predictions.json", "metrics.json", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}

@@ -11,7 +11,8 @@ from tests.helpers import SETTINGS, SMALL, make_tasks, messages, quick, write_ka
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, SECTIONS, Config, load_preset, settings, write_preset
 from trm_arc.config import presets as module
-from trm_arc.model.checkpoint import load_checkpoint, read_config
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import read_config
 
 says = messages(__name__)
 

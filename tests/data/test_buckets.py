@@ -178,7 +178,7 @@ def test_runs_in_buckets_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: 
 
 
 def test_buckets_of_one_window_are_the_full_board() -> None:
-    """With the board as the only bucket, and every grid at its corner, the run is that of window full."""
+    """With the board as the only bucket, and every grid at its corner, the run is that of `--canvas full`."""
     still = SMALL.override({"translate": False})
     full, bucket = (small_trainer(still.override(c)) for c in ({"canvas": "full"}, {"canvas": "buckets", "bucket_sides": "30"}))
     for _ in range(3):
@@ -218,11 +218,11 @@ def test_canvases_whose_answer_touches_the_edge() -> None:
     assert runs_into_edge(canvases).tolist() == [False, True, True, False]
 
 
-def trained_in(tmp_path: Path, window: str):
-    trainer = small_trainer(SMALL.override({"canvas": window, "bucket_sides": "auto:3"}))
+def trained_in(tmp_path: Path, canvas: str):
+    trainer = small_trainer(SMALL.override({"canvas": canvas, "bucket_sides": "auto:3"}))
     for _ in range(3):
         trainer.train_step()
-    return load_checkpoint(save_state(trainer, tmp_path / window, keep=1))
+    return load_checkpoint(save_state(trainer, tmp_path / canvas, keep=1))
 
 
 def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
@@ -230,13 +230,13 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
     tasks = make_tasks(3, 2, "eval")
     for trained in ("full", "buckets"):
         checkpoint = trained_in(tmp_path, trained)
-        for window in ("trained", "full", "buckets"):
-            config = InferenceConfig(steps=2, batch_size=4, canvas=window)
+        for canvas in ("trained", "full", "buckets"):
+            config = InferenceConfig(steps=2, batch_size=4, canvas=canvas)
             parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
             slots = np.concatenate([part.test_index for part in parts])
             assert np.bincount(slots).tolist() == [3, 3, 3, 3]
             sizes = {part.canvases.shape[1:] for part in parts}
-            if window == "full" or (window == "trained" and trained == "full"):
+            if canvas == "full" or (canvas == "trained" and trained == "full"):
                 assert sizes == {(30, 30)}
 
 

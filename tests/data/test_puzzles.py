@@ -19,10 +19,8 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESETS, Config
 from trm_arc.data import puzzle_sources as sources
-from trm_arc.data import table, table_rows
 from trm_arc.data.domains import domain_by_name
 from trm_arc.data.domains.arc import ARC
-from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.leakage import check_leakage
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import fit_to_data
@@ -153,7 +151,7 @@ def test_answers_that_a_file_lacks_are_solved_for(tmp_path: Path) -> None:
     assert mazes.ratings.tolist() == [8]
 
 
-def test_a_draw_needs_one_pass_and_no_more_memory_than_it_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draw_needs_one_pass_and_no_more_memory_than_it_keeps(tmp_path: Path) -> None:
     """The same rows whatever the size of a chunk; and many rows take no more than few."""
     rows = [(QUESTION, ANSWER)] * 30_000
     few, many = write_rows(tmp_path / "few.csv", rows[:10_000]), tmp_path / "many.csv.gz"
@@ -167,9 +165,7 @@ def test_a_draw_needs_one_pass_and_no_more_memory_than_it_keeps(tmp_path: Path, 
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0], "30,000 rows take as much as 10,000"
-    for module in (table, table_rows):
-        monkeypatch.setattr(module, "CHUNK", 7)
-    np.testing.assert_array_equal(read_puzzles(few, "few", 10, seed=1).rows, whole.rows)
+    np.testing.assert_array_equal(read_puzzles(few, "few", 10, seed=1, chunk_size=7).rows, whole.rows)
     assert read_puzzles(few, "few", 10, seed=2).rows.tolist() != whole.rows.tolist()
 
 
@@ -270,10 +266,8 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_made_sets_are_kept_and_disjoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "DEFAULT_COUNT", 20)
-    monkeypatch.setattr(BoardDomain, "default_count", 20)
     train, test = (sources.load_puzzles("maze-7x7-easy", part) for part in ("train", "test"))
-    assert (len(train), len(test)) == (20, 20)
+    assert (len(train), len(test)) == (1000, 1000)
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
     assert len(list((tmp_path / "cache").iterdir())) == 2
     monkeypatch.setattr(type(train.domain), "generate", None)
@@ -556,7 +550,7 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
         assert 1 <= int(row["votes"]) <= 3
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["views"], metrics["rollouts"], metrics["patience"]) == (3, 2, 1)
-    assert 1 < metrics["steps_of_thought"] <= 4
+    assert 1 < metrics["supervision_steps"] <= 4
     assert printed.count("question") == 16
     for flag, value, reason in (
         ("--solutions", "x", says("does-nothing-for-sudoku")),

@@ -1,5 +1,6 @@
 """Files and folders of ARC tasks as people have them: what is left out, passed over, joined, and what is said about it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,21 @@ def test_lists_and_lines_of_tasks_with_their_ids(tmp_path: Path) -> None:
     assert caught.value.file == tmp_path / "cut.jsonl"
     with pytest.raises(InputError, match=says("has-no-id")):
         load_tasks(write(tmp_path, {"none.json": [TASK | {"id": "a"}, OTHER]}) / "none.json")
+
+
+def test_a_broken_line_is_left_out_where_broken_tasks_are(tmp_path: Path) -> None:
+    """As is an entry of a list that is no task, or has no id; their numbers are those of the lines."""
+    whole = [orjson.dumps(task | {"id": name}) for name, task in (("a", TASK), ("b", OTHER))]
+    lines = [whole[0], whole[1][:-9], orjson.dumps(TASK), b"7", whole[1]]
+    (tmp_path / "l.jsonl").write_bytes(b"\n".join(lines))
+    with pytest.raises(InputError, match=says("line-2-is-not-json-correct")):
+        load_tasks(tmp_path / "l.jsonl", options=LoadOptions())
+    tasks = load_tasks(tmp_path / "l.jsonl", options=LoadOptions(skip_bad=True))
+    assert ids(tasks) == ["a", "b"]
+    assert re.search(says("left-out-3-bad-tasks"), tasks.note)
+    (tmp_path / "l.jsonl").write_bytes(b"\n".join(lines[1:3]))
+    with pytest.raises(InputError, match=says("no-tasks-here-2-are-bad")):
+        load_tasks(tmp_path / "l.jsonl", options=LoadOptions(skip_bad=True))
 
 
 # --- generated pairs

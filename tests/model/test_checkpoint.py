@@ -11,7 +11,8 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.puzzle_sources import load_puzzles
-from trm_arc.model.checkpoint import Metadata, domain_of_checkpoint, load_checkpoint, read_step, save_checkpoint
+from trm_arc.model.checkpoint import Metadata, load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint_files import domain_of_checkpoint, read_step
 from trm_arc.model.export import export_pieces, load_pieces
 from trm_arc.training.state import load_state
 from trm_arc.training.trainer import Trainer

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from tests.helpers import SETTINGS, edit_header, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json
-from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, read_task_ids, save_checkpoint
+from trm_arc.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints, read_task_ids
 from trm_arc.model.export import export_pieces, load_pieces, load_whole
 from trm_arc.model.integrity import check_seal, checksum, is_finite, seal
 from trm_arc.train import main as train_main

@@ -11,7 +11,7 @@ from tests.helpers import FAMILY, by_their_names, labels_of, load_original, mess
 from trm_arc.common.errors import InputError
 from trm_arc.config import ModelConfig
 from trm_arc.model.attention import attend
-from trm_arc.model.reasoner import Reasoner, State, inner_width, truncated_normal_
+from trm_arc.model.reasoner import Reasoner, State, count_padding, inner_width, truncated_normal_
 from trm_arc.training.loss import supervise
 
 says = messages(__name__)
@@ -251,3 +251,27 @@ def test_config_refuses(settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         ModelConfig(**settings)
     assert str(caught.value).startswith(f"{caught.value.flag}: ")
+
+
+@pytest.mark.parametrize("gate", ["swiglu", "norm-swiglu"])
+def test_zeros_beside_the_tokens_of_the_mlp_mixer_change_nothing(gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An accelerator's products are over a multiple of eight tokens; answers and gradients stay, to rounding."""
+    config = ModelConfig(**SMALL | {"mixer": "mlp", "positions": "none", "gate": gate})
+    reasoner = Reasoner(config, torch.Generator().manual_seed(0)).double()
+    tokens = torch.randint(1, 12, (2, 5, 5), generator=torch.Generator().manual_seed(1))
+    found = []
+    for device in ("cpu", "meta"):
+        monkeypatch.setattr(
+            "trm_arc.model.reasoner.count_padding", lambda count, _, to=device: count_padding(count, torch.device(to))
+        )
+        widths = {name: tuple(w.shape) for name, w in reasoner.networks[0][0].cast(torch.float64).items() if "mix" in name}
+        length = 28 if device == "cpu" else 32
+        inner = reasoner.networks[0][0].mix_down.shape[1]
+        assert widths == {"mix_gate": (inner, length), "mix_up": (inner, length), "mix_down": (length, inner)}
+        vectors = torch.ones(2, 16, dtype=torch.float64, requires_grad=True)
+        state = reasoner.start(2, 5, 5, torch.float64)
+        logits = reasoner(state, tokens, vectors, torch.zeros(2, 11, dtype=torch.uint8)).logits
+        weights = [vectors, *(p for name, p in reasoner.named_parameters() if "halt" not in name)]
+        found.append((logits, *torch.autograd.grad(logits.square().sum(), weights)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)

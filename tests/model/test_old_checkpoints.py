@@ -10,7 +10,8 @@ import torch
 
 from tests.helpers import messages
 from trm_arc.config import Config, load_preset
-from trm_arc.model.checkpoint import load_checkpoint, read_config
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import read_config
 
 says = messages(__name__)
 

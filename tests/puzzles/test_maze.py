@@ -14,7 +14,6 @@ from tests import naive
 from tests.helpers import messages
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_sources import load_puzzles
-from trm_arc.puzzles.maze import generate as maze_generate
 from trm_arc.puzzles.maze.generate import default_moves, generate
 from trm_arc.puzzles.maze.rules import CHARACTERS, canonical, find_answer_fault, find_fault, is_solution, label
 
@@ -306,7 +305,7 @@ def test_progress_counts_and_may_stop_it() -> None:
     assert threading.active_count() == before
 
 
-def test_generate_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generate_refuses() -> None:
     for arguments, message in [
         ((1, 4, 0), says("side-of-5-to")),
         ((1, 31, 0), says("side-of-5-to-30")),
@@ -321,13 +320,11 @@ def test_generate_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         generate(1, 8, 0, threads=0)
     with pytest.raises(ValueError, match=says("of-shape-n-8")):
         generate(1, 8, 0, exclude=np.ones((1, 9, 9), np.uint8))
-    monkeypatch.setattr(maze_generate, "TRIES", 100_000)
     with pytest.raises(InputError, match=says("no-maze-of-side")):
-        generate(1, 5, 0, least_moves=20)
-    monkeypatch.setattr(maze_generate, "REPEATS", 3)
+        generate(1, 5, 0, least_moves=20, draws=100_000)
     known = generate(8, 8, 0, least_moves=10).questions
     with pytest.raises(InputError, match=says("after-0-of-8")):
-        generate(8, 8, 0, least_moves=10, exclude=known)
+        generate(8, 8, 0, least_moves=10, exclude=known, most_repeats=3)
 
 
 def test_usual_moves_are_those_of_maze_hard() -> None:

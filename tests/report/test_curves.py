@@ -25,8 +25,8 @@ HOSTILE = "<script>alert(1)</script>$x_` & ]]> \"' \x1b[31m \udcff_"
 
 def line(step: object, **values: object) -> dict:
     """A training line."""
-    usual = {"loss": 2.0, "exact": 0.25, "halting_steps": 4.0, "learning_rate": 1e-4, "operations": 3e9}
-    return {"step": step, "seconds": 2.0 * step if isinstance(step, int) else 1.0} | usual | values
+    default = {"loss": 2.0, "exact": 0.25, "halting_steps": 4.0, "learning_rate": 1e-4, "operations": 3e9}
+    return {"step": step, "seconds": 2.0 * step if isinstance(step, int) else 1.0} | default | values
 
 
 def write(folder: Path, lines: list) -> Path:
@@ -198,11 +198,11 @@ def test_users_own_settings_do_not_show(drawing: None, tmp_path: Path) -> None:
     import matplotlib
 
     logs = read_logs([run(tmp_path / "a")])
-    usual = render_curves(logs, ["steps"])
+    default = render_curves(logs, ["steps"])
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "svg.fonttype": "path"}):
         other = render_curves(logs, ["steps"])
-    assert [drawn.svg for drawn in usual] == [drawn.svg for drawn in other]
-    assert usual[0].pictures == other[0].pictures
+    assert [drawn.svg for drawn in default] == [drawn.svg for drawn in other]
+    assert default[0].pictures == other[0].pictures
 
 
 def test_svg_stands_in_a_page(drawing: None, tmp_path: Path) -> None:

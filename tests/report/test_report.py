@@ -111,17 +111,30 @@ def form(results: Results, names: list[str]) -> list[Trace]:
     return [Trace(name, [*frames, Frame(2, 1, False, grid, 0.6), Frame(2, 2, True, grid, 0.9)]) for name in names]
 
 
-@pytest.fixture(scope="module")
-def results() -> Results:
-    """Tasks of two sizes, some of ConceptARC's names, answered in every way."""
-    made = make_tasks(18, 3)
+def answer_tasks(count: int) -> Results:
+    """Tasks of two sizes, some of ConceptARC's names, answered in every way if there are four at least."""
+    made = make_tasks(count, 3)
     return answer(TaskSet([Task(f"Copy{n}" if n % 3 else task.id, task.train, task.test) for n, task in enumerate(made)], "made"))
 
 
 @pytest.fixture(scope="module")
+def results() -> Results:
+    return answer_tasks(18)
+
+
+@pytest.fixture(scope="module")
 def page_text(results: Results, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_whole_page(results, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def small_page_text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All kinds of elements, few of each."""
+    return make_whole_page(answer_tasks(4), tmp_path_factory.mktemp("small"))
+
+
+def make_whole_page(results: Results, folder: Path) -> str:
     """A page with all that a page may have."""
-    folder = tmp_path_factory.mktemp("page")
     log = [{"step": s, "seconds": s, "loss": 2 / s, "exact": s / 40, "halting_steps": 3, "learning_rate": 1e-4, "operations": 1e9}
            for s in range(1, 30)]  # fmt: skip
     log.append({"step": 29, "seconds": 29, "pass@2 of outputs": 0.4})
@@ -174,9 +187,8 @@ def test_the_largest_evaluation_fits(tmp_path: Path) -> None:
     assert ROOM < 15e6
 
 
-def test_what_there_is_no_room_for_is_counted_all_the_same(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trm_arc.report.contents.ROOM", 3000)
-    text = make_page("x", results)
+def test_what_there_is_no_room_for_is_counted_all_the_same(results: Results) -> None:
+    text = make_page("x", results, room=3000)
     listed = text.count("<tr id=")
     assert 0 < listed < len(results.answers)
     assert f"{len(results.answers) - listed} more count in the scores" in text
@@ -205,10 +217,11 @@ def test_nothing_overflows(opened: Callable, page_text: str, width: int, scheme:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
-def test_accessible(opened: Callable, page_text: str, width: int, scheme: str) -> None:
+def test_accessible(opened: Callable, small_page_text: str, width: int, scheme: str) -> None:
     """axe finds nothing: names, roles, contrast, headings, landmarks."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra `test`) brings axe")
-    page = opened(page_text, width, scheme)
+    page = opened(small_page_text, width, scheme)
+    assert page.locator("#table tr[data-number]").count() == 6, "one of every outcome"
     open_all(page)
     page.click("summary")
     for drawing in ("colours", "text"):

@@ -9,7 +9,8 @@ import pytest
 from submission.reading import read_challenges
 from submission.run_log import RunLog
 from submission.session import Session
-from submission.settings import Settings
+from submission.settings import ADAPTER, WORKER, Settings
+from tests.forked import python
 from tests.helpers import make_tasks, write_kaggle
 from trm_arc.common.deadline import Deadline
 from trm_arc.inference.attempts import find_faults
@@ -28,6 +29,7 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "work").mkdir(exist_ok=True)
         default = {"out": tmp_path / "submission.json", "device": "cpu", "precision": "float32", "work_folder": tmp_path / "work"}
+        default |= {"worker": (*python(), *WORKER[1:]), "adapter": (*python(), *ADAPTER[1:])}
         deadline = Deadline(limit)
         session = Session(
             read_challenges(str(challenges)), Settings(**default | settings), deadline, RunLog(tmp_path / "run.json", deadline)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from submission.bundle import BundleOptions, bundle
+from submission.bundle import bundle
+from submission.bundle_options import BundleOptions
 from submission.manifest import KERNEL, MANIFEST, METADATA, NOTEBOOKS
 from trm_arc.common.errors import InputError
 

@@ -21,8 +21,9 @@ import submission.__main__ as submission
 import trm_arc
 from augment import Transform
 from submission import page
-from submission.bundle import BundleOptions, slim
 from submission.bundle import bundle as make_bundle
+from submission.bundle import slim
+from submission.bundle_options import BundleOptions
 from submission.kaggle.answering import RERUN
 from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import bring_run, training_program
@@ -40,7 +41,8 @@ from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import tally
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 
 says = messages(__name__)
 
@@ -771,12 +773,17 @@ def needs_no_network(offline: list[str]) -> None:
         pytest.skip("passed, but with a network: `unshare -rn` is not permitted here")
 
 
+def install_cell(name: str) -> list[str]:
+    """The code of the cell that installs, and its command."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    (cell,) = ["".join(cell["source"]) for cell in cells if "pip install" in "".join(cell["source"])]
+    return cell.split("\n!python -m ")
+
+
 @pytest.mark.parametrize("name", ["kaggle_submission", "kaggle_pretrain"])
 def test_notebooks_install_what_the_manifest_names(name: str, bundle: Path, inputs: Path, command: Callable) -> None:
     """Of several bundles the newest kit's, then the one made last; no other wheel, and none with another hash."""
-    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
-    (cell,) = ["".join(cell["source"]) for cell in cells if "pip install" in "".join(cell["source"])]
-    code, install = cell.split("\n!python -m ")
+    code, install = install_cell(name)
     own = json.loads((bundle / "manifest.json").read_text())
     for place, change in {
         "z": {"kit": "0.0.9", "made": "2099-01-01"},
@@ -805,8 +812,30 @@ def test_notebooks_install_what_the_manifest_names(name: str, bundle: Path, inpu
     assert done.returncode != 0
     assert says("do-not-match-the-hashes") in done.stderr
     found = {"inputs": str(inputs / "others")}
-    with pytest.raises(AssertionError, match=says("no-bundle-below")):
+    with pytest.raises(SystemExit, match=says("others-is-damaged")):
         exec(code, found)
+    shutil.rmtree(inputs / "others")
+    with pytest.raises(SystemExit, match=says("no-bundle-below")):
+        exec(code, found)
+
+
+@pytest.mark.parametrize("name", ["kaggle_submission", "kaggle_pretrain"])
+@pytest.mark.parametrize("cut", [0, 1, 40, 200, 0.5, 0.9])
+def test_a_damaged_manifest_is_a_sentence_in_a_notebook(name: str, cut: float, bundle: Path, inputs: Path) -> None:
+    """Cut after some characters, or after a share of them; another bundle beside it is installed."""
+    code = install_cell(name)[0]
+    shutil.copytree(bundle, inputs / "cut")
+    text = (bundle / "manifest.json").read_text()
+    (inputs / "cut" / "manifest.json").write_text(text[: cut if isinstance(cut, int) else int(cut * text.index('"sha256"'))])
+    with pytest.raises(SystemExit, match=says("cut-is-damaged")):
+        exec(code, {"inputs": str(inputs)})
+    (inputs / "cut" / "manifest.json").write_bytes(bytes(range(256)) * 8 + text.replace("0.1.0", "x").encode()[:200])
+    with pytest.raises(SystemExit, match=says("cut-is-damaged")):
+        exec(code, {"inputs": str(inputs)})
+    shutil.copytree(bundle, inputs / "whole")
+    found = {"inputs": str(inputs)}
+    exec(code, found)
+    assert found["folder"] == inputs / "whole"
 
 
 @pytest.mark.usefixtures("needs_no_network")

@@ -51,6 +51,14 @@ def test_lists_and_lines_are_answered(tmp_path: Path) -> None:
         assert read_challenges(str(tmp_path / name)).order == ["t00", "t01", "t02"]
 
 
+def test_a_broken_line_is_named_and_the_others_are_answered(tmp_path: Path) -> None:
+    lines = [json.dumps(task | {"id": name}) for name, task in to_document(make_tasks(3, 1, "t")).items()]
+    (tmp_path / "c.jsonl").write_text("\n".join([lines[0], lines[1][:-9], lines[2]]))
+    read = read_challenges(str(tmp_path / "c.jsonl"))
+    assert read.order == ["t00", "t02"]
+    assert ["line 2" in note for note in read.notes] == [True]
+
+
 def test_score_takes_any_set_whose_solutions_are_known(tmp_path: Path, command: Callable) -> None:
     tasks = make_tasks(3, 1, "t")
     challenges = write_kaggle(tmp_path / "arc-prize-2025", tasks, "arc-agi_training")

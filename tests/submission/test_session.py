@@ -19,11 +19,12 @@ from submission.messages import pack_predictions, unpack_predictions
 from submission.page import render_page
 from submission.predict import ONLY_GUESSES
 from submission.reading import read_challenges
-from submission.run_log import RunLog, discard_output
+from submission.run_log import RunLog
 from submission.session import Session
 from submission.settings import ADAPTER as ADAPTATION
 from submission.settings import Settings, find_deadline
 from submission.vote_counter import VoteCounter, is_decided, mix_sizes
+from tests.forked import python
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, messages, patched, to_document, told, write_kaggle
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
@@ -31,7 +32,7 @@ from trm_arc.common.files import write_atomic
 from trm_arc.evaluation.results import read_results
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
-from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.model.checkpoint_files import list_checkpoints
 
 says = messages(__name__)
 
@@ -86,6 +87,10 @@ def test_a_byte_order_mark_and_a_duplicate_id_do_no_harm(tmp_path: Path) -> None
     path.write_bytes(b"\xef\xbb\xbf" + text[:-1].encode() + b"," + text[1:].encode())
     found = read_challenges(str(path))
     assert (len(found.tasks), len(found.notes)) == (2, 1)
+    for encoding in ("utf-16", "utf-16-be", "utf-32"):
+        path.write_bytes(text.encode(encoding))
+        found = read_challenges(str(path))
+        assert (len(found.tasks), len(found.notes)) == (2, 1)
 
 
 def test_a_file_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
@@ -229,7 +234,7 @@ def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_pat
 
 
 def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    _, log = answer(challenges, limit=25, checkpoints=(base,), recipe="own")
+    _, log = answer(challenges, limit=30, checkpoints=(base,), recipe="own")
     text = told(log)
     assert says("probe-4-views") in text
     assert "of adaptation" in text
@@ -333,6 +338,16 @@ def test_no_worker_at_all_leaves_the_guesses(base: Path, challenges: Path, answe
     assert log["result"]["without_answer"] == 4
 
 
+def test_no_worker_is_started_when_the_time_is_up(challenges: Path, tmp_path: Path) -> None:
+    """As on a machine so busy that the guesses themselves are late."""
+    late = Deadline(10.0, 0.0, lambda: 12.0)
+    settings = Settings(out=tmp_path / "submission.json", device="cpu", checkpoints=(tmp_path,))
+    session = Session(read_challenges(str(challenges)), settings, late, RunLog(tmp_path / "run.json", late))
+    assert session.run()
+    assert not session.pool.workers
+    assert not session.is_answered
+
+
 def test_too_little_memory_halves_the_views_at_a_time(base: Path, challenges: Path, answer: Callable) -> None:
     short = "import torch, trm_arc.inference.predictor as p\nrefine = p.refine\n"
     short += "def scarce(r, tokens, *rest):\n    if len(tokens) > 1:\n        raise torch.OutOfMemoryError('out of memory')\n"
@@ -370,6 +385,20 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
     text = told(log)
     assert says("adaptation-on-cpu-ended") in text
     assert "adapted: checkpoint-00000020" in text
+
+
+def test_the_workers_have_let_go_of_the_devices_before_an_adaptation_begins(
+    base: Path, challenges: Path, answer: Callable, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    look = "import os, pathlib, psutil\nothers = psutil.Process(os.getppid()).children()\n"
+    look += f"pathlib.Path({str(seen)!r}).write_text('\\n'.join(' '.join(one.cmdline()) for one in others))"
+    _, log = answer(
+        challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=FEW_STEPS, adapter=patched(ADAPTER, look)
+    )
+    assert "trm_arc.adapt" in seen.read_text()
+    assert "submission.worker" not in seen.read_text()
+    assert log["result"]["views"] == 4, "new ones have answered with the adapted checkpoint"
 
 
 def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(
@@ -527,16 +556,13 @@ def test_the_log_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_screens_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    log = RunLog(tmp_path / "run.json", Deadline())
-    with open("/dev/full", "w") as no_room, os.fdopen(writer, "w") as no_reader:
-        for screen in (no_room, no_reader, ascii_only, None):
-            monkeypatch.setattr(sys, "stdout", screen)
-            log.info("räume")
-            discard_output()
-    assert b"r\\xe4ume" in ascii_only.buffer.getvalue()
+    """Where nothing guards the streams, as in a program of a user's own."""
+    closed, log = io.StringIO(), RunLog(tmp_path / "run.json", Deadline())
+    closed.close()
+    for screen in (closed, None):
+        monkeypatch.setattr(sys, "stdout", screen)
+        log.info("räume")
+    assert [event["what"] for event in log.content["events"]] == ["räume", "räume"]
 
 
 def test_a_whole_run_without_a_screen(base: Path, tmp_path: Path) -> None:
@@ -557,14 +583,15 @@ def test_a_whole_run_without_a_screen(base: Path, tmp_path: Path) -> None:
 
 def test_repeated_signals_do_not_keep_the_answers_from_the_disk(base: Path, challenges: Path, tmp_path: Path) -> None:
     """A terminal that closes, then repeats, also while the last answers are written."""
-    code = "import os, signal, sys, time\nimport submission.session as session\nimport trm_arc.training.loop as loop\n"
-    code += "from submission.__main__ import main\nloop.REPEATS = 0.0\npublish = session.Session.publish\n"
+    code = "import functools, os, signal, sys, time\nimport submission.session as session\nimport submission.signals as signals\n"
+    code += "signals.stop_signals = functools.partial(signals.stop_signals, repeats=0.0)\n"
+    code += "from submission.__main__ import main\npublish = session.Session.publish\n"
     code += "def hit(self):\n    if self.counter.views.any():\n        for number in (1, 15, 2, 1):\n"
     code += "            os.kill(os.getpid(), number)\n            time.sleep(0.05)\n"
     code += "    return publish(self)\nsession.Session.publish = hit\ncode = main(sys.argv[1:])\n"
     code += "os.kill(os.getpid(), 15)\nsys.exit(code)"
     flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "submission.json", "--device", "cpu"]
-    program = [sys.executable, "-c", code, "predict", *flags, "--views", "2"]
+    program = [*python(), "-c", code, "predict", *flags, "--views", "2"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert says("asked-to-stop") in done.stdout
@@ -609,7 +636,7 @@ def test_every_session_has_a_folder_of_its_own(base: Path, challenges: Path, ans
 
 def test_an_adaptation_ends_with_its_session(base: Path, challenges: Path, tmp_path: Path) -> None:
     flags = ["--challenges", challenges, "--checkpoint", base, "--out", tmp_path / "run", "--steps", "1000000", "--device", "cpu"]
-    program = subprocess.Popen([*ADAPTATION, *flags, "--save-every", "5"], cwd=ROOT, stdin=subprocess.PIPE)
+    program = subprocess.Popen([*python(), *ADAPTATION[1:], *flags, "--save-every", "5"], cwd=ROOT, stdin=subprocess.PIPE)
     try:
         while not list_checkpoints(tmp_path / "run"):
             assert program.poll() is None
@@ -621,7 +648,7 @@ def test_an_adaptation_ends_with_its_session(base: Path, challenges: Path, tmp_p
 
 
 def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, tmp_path: Path, command: Callable) -> None:
-    machine = ("--device", "cpu", "--precision", "float32", "--views", 2, "--data", challenges)
+    machine = ("--device", "cpu", "--precision", "float32", "--views", 2, "--data", challenges, "--no-report")
     totals = []
     for flags in (("--checkpoint", base), ("--checkpoint", base, "--pool-checkpoints", 3), ("--checkpoint", base, base)):
         out = tmp_path / str(len(totals))

@@ -19,17 +19,20 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.program import run
+from trm_arc.common.signals import stop_signals
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.examples import step_seeds
 from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.training import loop, run_folder
-from trm_arc.training.loop import BEST, LoopConfig, describe_metrics, describe_progress, stop_signals, train
+from trm_arc.training.loop import BEST, describe_metrics, describe_progress, train
+from trm_arc.training.options import LoopConfig, Options
 from trm_arc.training.run_folder import best_so_far, drop_later_metrics
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.supervision import Metrics
-from trm_arc.training.trainer import NotFiniteError, Options, StepRequest, Trainer
+from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
 says = messages(__name__)
 
@@ -194,8 +197,8 @@ class Slow:
         def train_step(request: StepRequest, *, measure: bool) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
-            usual = per_operation * trainer.operations(bucket, trainer.depth()) or 17
-            self.now += usual if bucket in met else max(first, usual)
+            default = per_operation * trainer.operations(bucket, trainer.depth()) or 17
+            self.now += default if bucket in met else max(first, default)
             met.add(bucket)
             return step(request, measure=measure)
 
@@ -228,6 +231,15 @@ def test_a_time_limit_holds_where_steps_are_long(
     assert load_checkpoint(tmp_path).step == trainer.step
     lengths = [request.steps for request in slow.requests][2:]
     assert not fit or max(lengths) - min(lengths) <= 4, "the schedule hardly moves"
+
+
+def test_a_run_is_saved_every_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, times = small_trainer(steps=100), []
+    Slow(trainer, monkeypatch)
+    save = loop.save_state
+    monkeypatch.setattr(loop, "save_state", lambda *arguments: times.append(trainer.step) or save(*arguments))
+    assert train(trainer, tmp_path, LoopConfig(), peak=1)
+    assert times == [37, 74, 100], "after 36 steps of 17 seconds ten minutes have passed, so that the next one is saved"
 
 
 @pytest.mark.parametrize("fit", [False, True])
@@ -349,15 +361,16 @@ def test_an_evaluation_looks_up_between_batches() -> None:
         evaluate(lambda: {}["stop"])
 
 
-def test_a_repeated_signal_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_signal_is_one_signal() -> None:
     with stop_signals() as received:
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert len(received) == 3
-        monkeypatch.setattr(loop, "REPEATS", 0.0)
-        time.sleep(0.01)
+    with stop_signals(repeats=-1.0) as received:
+        os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+        assert len(received) == 1
 
 
 # --- what is said
@@ -436,8 +449,8 @@ def test_a_checkpoint_that_does_not_fit_says_what_it_needs(tmp_path: Path, monke
 class Beside(ProcessGroup):
     """One of two processes, the other of which has the same rows."""
 
-    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        return torch.cat([tensor, tensor])
+    def gather_on_host(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        return torch.cat([tensor, tensor]) if self.is_main else None
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -18,7 +18,8 @@ from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.training.optim import Muon, NorMuon, Optimizers
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.options import Options
+from trm_arc.training.trainer import Trainer
 
 SHAPES = [(12, 9), (9, 12), (24, 6), (12, 9)]  # the first and the last are orthogonalised together
 

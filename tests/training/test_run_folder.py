@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import small_trainer
 from trm_arc.common.errors import InputError
-from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.model.export import FOLDER, export_pieces, list_pieces
 from trm_arc.training.loop import BEST
 from trm_arc.training.run_folder import list_stale, prepare_folder

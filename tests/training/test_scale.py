@@ -1,6 +1,5 @@
 """Several processes, interruptions and trouble: the same weights whatever happens on the way."""
 
-import os
 import random
 import shutil
 import signal
@@ -15,18 +14,22 @@ import orjson
 import pytest
 import torch
 from accelerate.utils import is_tensorboard_available
+from torch._inductor.exc import InductorError
 
+from tests.forked import python
 from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import parse_duration, parse_size, show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.results import read_results
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.model.export import export_pieces, load_newest
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.training import trainer as trainers
+from trm_arc.training.options import Options
 from trm_arc.training.state import full_state, load_state, save_state
-from trm_arc.training.trainer import LossScale, NotFiniteError, Options, Trainer
+from trm_arc.training.trainer import LossScale, NotFiniteError, Trainer
 
 says = messages(__name__)
 
@@ -46,15 +49,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["--data", str(training), "--evaluation-data", str(write_kaggle(folder, make_tasks(4, 2, "eval"), "eval"))]
 
 
-def start(*arguments: object, processes: int = 1, **environment: str) -> subprocess.Popen:
+def start(*arguments: object, processes: int = 1, forked: bool = True) -> subprocess.Popen:
     """Start a command of the kit in a process of its own, or in several."""
-    launcher = [sys.executable]
+    interpreter = python() if forked else [sys.executable]
+    command = [*interpreter, "-m", *map(str, arguments)]
     if processes > 1:
-        launcher += ["-m", "accelerate.commands.launch", *LAUNCH, "--num_processes", str(processes)]
+        launch = [*interpreter, "-m", "accelerate.commands.launch", *LAUNCH, "--num_processes", str(processes)]
+        command = [*launch, "--no_python", *command] if forked else [*launch, *command[1:]]
     return subprocess.Popen(
-        [*launcher, "-m", *map(str, arguments)],
+        command,
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,7 +90,7 @@ def test_two_processes_do_what_one_does(data: list[str], tmp_path: Path) -> None
     flags += ["--matrix-parts", "all", "--gradient-clip", 0.05, "--decay-share", 1, "--decay-shape", "cosine"]
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(*flags, "--out", one))
-    text = finish(start(*flags, "--out", two, processes=2))
+    text = finish(start(*flags, "--out", two, processes=2, forked=False))  # as a user does
     assert text.count("2 processes") == 1, "each of them spoke"
     assert_close(one, two)
     for run, processes in ((two, 1), (one, 2)):  # go on from the middle of the other's
@@ -147,7 +151,7 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 
 def test_a_killed_run_goes_on_bit_for_bit(data: list[str], tmp_path: Path) -> None:
     """SIGKILL at random moments, during saves too: the newest checkpoint is whole, and the end is that of an undisturbed run."""
-    flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float32", "--steps", 120, "--save-every", 2]
+    flags = ["trm_arc.train", *FLAGS, *data, "--precision", "float32", "--steps", 60, "--save-every", 2]
     finish(start(*flags, "--out", tmp_path / "undisturbed"))
     out, chance, kills = tmp_path / "killed", random.Random(0), 0
     process = start(*flags, "--out", out)
@@ -167,11 +171,11 @@ def test_a_killed_run_goes_on_bit_for_bit(data: list[str], tmp_path: Path) -> No
     assert kills >= 2, "the run ended before it could be killed"
     names = ("tensors.safetensors", "checkpoint.json")
     for name in names:
-        paths = (tmp_path / run / "checkpoint-00000120" / name for run in ("undisturbed", "killed"))
+        paths = (tmp_path / run / "checkpoint-00000060" / name for run in ("undisturbed", "killed"))
         first, second = (path.read_bytes() for path in paths)
         assert first == second, name
     steps = [orjson.loads(line)["step"] for line in (out / "metrics.jsonl").read_bytes().splitlines()]
-    assert steps == list(range(2, 121, 2))
+    assert steps == list(range(2, 61, 2))
     assert not list(out.glob(".writing-*"))
 
 
@@ -356,8 +360,28 @@ def test_a_bucket_of_large_windows_halves_alone(monkeypatch: pytest.MonkeyPatch)
 def test_no_memory_for_a_single_row_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = small_trainer()
     out_of_memory_above(0, monkeypatch, trainer)
-    with pytest.raises(InputError, match=says("not-enough-memory-for")):
+    with pytest.raises(InputError, match=says("not-enough-memory-for") + r" \(CUDA out of memory\. Tried"):
         trainer.train_step()
+
+
+def test_fused_it_halves_the_pieces_too_and_a_fault_of_the_compiler_is_still_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(options=Options(compile_mode="block"))
+    errors = iter(
+        [
+            RuntimeError("Triton Error [CUDA]: out of memory"),
+            InductorError(torch.OutOfMemoryError("CUDA out of memory."), None),
+            InductorError(RuntimeError("No valid triton configs. OutOfMemoryError: out of resource"), None),
+        ]
+    )
+
+    def fail(*_: object) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(trainer, "supervision_step", fail)
+    with pytest.raises(InputError) as told:
+        trainer.train_step()
+    assert told.value.flag == "--compile"
+    assert trainer.pieces == [2]
 
 
 def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:

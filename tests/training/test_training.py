@@ -21,7 +21,8 @@ from trm_arc.data.sources import load_tasks
 from trm_arc.data.task_files import join_tasks
 from trm_arc.inference.answer import find_view_embeddings
 from trm_arc.model import checkpoint as checkpoints
-from trm_arc.model.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint import load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints, newest_checkpoint
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.build import total_steps

@@ -5,15 +5,22 @@ from typing import NamedTuple
 
 import torch
 
+from trm_arc.common import modes
 from trm_arc.common.errors import InputError
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+PRECISIONS = {name: getattr(torch, name) for name in modes.PRECISIONS}
 NARROW = {"mps"}  # types of devices without float64
+# What errors say that mean it, in lower case: by cudaMalloc, cuMemMap, Triton, NCCL and others; by allocators of the host; by
+# SYCL; by cuBLAS and cuDNN, which on a nearly full device fail in several ways, and by the choice of a convolution's kernel.
+_WORDS = (
+    *("out of memory", "out_of_device_memory", "out_of_host_memory"),
+    *("can't allocate memory", "cannot allocate memory", "could not allocate", "not enough memory", "std::bad_alloc"),
+    *("tried to allocate", "failed to allocate", "unable to allocate", "failed to cuda calloc", "failed to cuda malloc"),
+    *("alloc_failed", "allocation_failed", "cublas_status_not_initialized"),
+    *(f"cudnn_status_{state}" for state in ("not_initialized", "internal_error", "execution_failed", "mapping_error")),
+    "unable to find an engine",
+)
+PINNING = {"cuda", "xpu"}  # types of devices that copy to and from pinned memory while they compute
 
 
 class Device(NamedTuple):
@@ -38,7 +45,9 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {precision}", flag="--precision")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if device == "auto":
+    if device == "auto" and os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
+        chosen, where = torch.device("cpu"), "cpu (accelerate launch --cpu)"
+    elif device == "auto":
         chosen = accelerator or torch.device("cpu")
         if accelerator and "LOCAL_RANK" in os.environ:
             chosen = torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]))
@@ -57,10 +66,10 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     return Device(chosen, PRECISIONS[dtype], f"{where}, {dtype} ({found})")
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch's means that there is no memory left, on an accelerator or on the host."""
-    # cuBLAS and cuDNN fail with messages of their own on a nearly full device
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that there is no memory left, on an accelerator or on the host, or may mean it."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _WORDS)
 
 
 def free_memory() -> None:
@@ -73,6 +82,27 @@ def synchronize(device: torch.device) -> None:
     """Wait until a device has finished all its work, for example before reading a clock."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+class Later:
+    """A number of the device on its way to the host: to read it later waits for nothing that was asked of the device since.
+
+    Args:
+        value: without dimensions.
+    """
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self.value, self.arrived = value, None
+        if value.device.type in PINNING:
+            self.value = value.to("cpu", non_blocking=True)  # into pinned memory
+            self.arrived = torch.get_device_module(value.device).Event()
+            self.arrived.record()
+
+    def read(self) -> bool | int | float:
+        """The number, as soon as it is there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.value.item()
 
 
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:

@@ -4,23 +4,31 @@ Nothing is wrapped: a step sums gradients over the processes itself, so that the
 """
 
 import os
+import re
 import sys
-import threading
-import time
-from contextlib import suppress
-from functools import cache
+from collections.abc import Sequence
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
 from torch import Tensor
-from torch.distributed import TCPStore
+from torch.distributed import DistError
 
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, OwnError
+from trm_arc.common.peers import Patience, Peers
 
 _HALF = (torch.bfloat16, torch.float16)
-SILENCE = 300.0  # seconds without a sign of life after which a process is given up: the others would wait for it for ever
-BEAT = 2.0  # seconds between signs of life
+_LOST = re.compile("gloo|NCCL|Connection (closed|reset)|Broken pipe")  # in an error that the end of another process causes
+_LAUNCH = (  # flags of accelerate launch, the variables that carry them, and what these say without the flag
+    ("--mixed_precision", "ACCELERATE_MIXED_PRECISION", "no"),
+    ("--dynamo_backend", "ACCELERATE_DYNAMO_BACKEND", "no"),
+    ("--use_fsdp", "ACCELERATE_USE_FSDP", "false"),
+    ("--use_deepspeed", "ACCELERATE_USE_DEEPSPEED", "false"),
+    ("--use_megatron_lm", "ACCELERATE_USE_MEGATRON_LM", "false"),
+    ("--use_parallelism_config", "ACCELERATE_USE_PARALLELISM_CONFIG", "false"),
+    ("--gradient_accumulation_steps", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"),
+    ("--gradient_clipping", "ACCELERATE_GRADIENT_CLIPPING", "none"),
+)
 
 
 class ProcessGroup:
@@ -33,6 +41,11 @@ class ProcessGroup:
     def is_main(self) -> bool:
         """Whether this process writes files and prints."""
         return self.rank == 0
+
+    @property
+    def on_this_machine(self) -> int:
+        """How many of the processes share this machine's memory."""
+        return min(self.count, int(os.environ.get("LOCAL_WORLD_SIZE", self.count)))
 
     def shard(self, rows: int) -> slice:
         """The rows of a batch of `rows` that are this process's.
@@ -57,6 +70,22 @@ class ProcessGroup:
             return gather(tensor.contiguous().view(torch.uint8)).view(tensor.dtype)
         return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
 
+    def gather_on_host(self, tensor: Tensor) -> Tensor | None:
+        """The rows of all processes in the main process's host memory, None for the others; so that no device need hold them all.
+
+        A process that is alone keeps its tensor where it is.
+        """
+        if self.count == 1:
+            return tensor
+        raw = tensor.contiguous().view(torch.uint8)  # not every backend moves every type, but all move bytes
+        parts = [torch.empty_like(raw) for _ in range(self.count)] if self.is_main else None
+        torch.distributed.gather(raw, parts)
+        return torch.cat([part.cpu() for part in parts]).view(tensor.dtype) if self.is_main else None
+
+    def least(self, counts: Sequence[int], device: torch.device) -> list[int]:
+        """Of each count the smallest of all processes', sent through the device."""
+        return self.gather(torch.tensor([counts], device=device)).amin(dim=0).tolist() if self.count > 1 else list(counts)
+
     def broadcast(self, tensor: Tensor) -> Tensor:
         """The main process's tensor."""
         return tensor if self.count == 1 else broadcast(tensor)
@@ -66,58 +95,47 @@ class ProcessGroup:
         return flag if self.count == 1 else bool(self.broadcast(torch.tensor(float(flag), device=device)))
 
 
+_peers: list[Peers] = []  # of this process's run, if it is one of several
+
+
+def share_failure(error: Exception) -> None:
+    """Tell the other processes of the run of an error that ends this one.
+
+    Raises:
+        OwnError: in place of an error that is an exchange with another process, which has ended.
+    """
+    if not _peers:
+        return
+    if isinstance(error, DistError) or (isinstance(error, RuntimeError) and _LOST.search(str(error))):
+        raise OwnError(f"{_peers[0].describe_failure()}; continue with --resume") from None
+    _peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
+
+
 def leave_process_group() -> bool:
     """Leave the group when all processes are done; one that simply exited would abort in the group's threads.
 
     Returns:
         Whether there were others.
     """
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if several:
-        torch.distributed.barrier()
+    if _peers:
+        _peers[0].leave()  # no barrier: that has a time limit, and one process may write a report for an hour
         torch.distributed.destroy_process_group()
-    return several
+    return bool(_peers)
 
 
-def find_process_group(*, cpu: bool) -> ProcessGroup:
+def find_process_group(*, cpu: bool, patience: Patience = Patience()) -> ProcessGroup:  # noqa: B008 it is immutable
     """The group of processes that were launched together, which compute on the CPU or not; a program started alone is alone."""
+    if os.environ.get("RANK", "0") == "0" and (unused := unused_launch_settings()):
+        print(unused, file=sys.stderr)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessGroup()
     state = PartialState(cpu=cpu)
-    watch_others(state.process_index, state.num_processes)
+    if not _peers:
+        _peers.append(Peers(state.process_index, state.num_processes, patience))
     return ProcessGroup(state.process_index, state.num_processes)
 
 
-@cache
-def watch_others(rank: int, count: int) -> None:
-    """End this process if another one shows no sign of life for `SILENCE` seconds, as one that was stopped.
-
-    A process that takes long, but runs, is waited for.  Beats are counted, not seconds, so that a pause of the whole machine is
-    no silence.
-    """
-    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, wait_for_workers=False)
-    beats = [0] * count  # of each process, as last seen; of this one, how often it has looked
-
-    def beat() -> None:
-        with suppress(RuntimeError):  # the store is gone: process 0 has ended, at the end of the run or before
-            while True:
-                store.add(f"trm_arc/alive/{rank}", 1)
-                for other in range(count):
-                    if other != rank:
-                        beats[other] = store.add(f"trm_arc/alive/{other}", 0)
-                beats[rank] += 1
-                time.sleep(BEAT)
-
-    def watch() -> None:
-        before, silent = list(beats), [0.0] * count
-        while max(silent) < SILENCE:
-            time.sleep(BEAT)
-            silent = [0.0 if now > then else s + BEAT for now, then, s in zip(beats, before, silent, strict=True)]
-            before = list(beats)
-        lost = 0 if silent[rank] >= SILENCE else silent.index(max(silent))  # process 0 keeps the store of the beats
-        why = f"process {lost} of {count} has shown no sign of life for {SILENCE:.0f} s: it was stopped, or its machine is gone"
-        print(f"process {rank}: error: {why}; end it, and continue with --resume", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    for task in (beat, watch):
-        threading.Thread(target=task, daemon=True).start()
+def unused_launch_settings() -> str:
+    """A sentence on what `accelerate launch` was told and a run does not use; empty if there is nothing."""
+    given = [flag for flag, name, idle in _LAUNCH if os.environ.get(name, idle).lower() not in (idle, "false", "0")]
+    return f"accelerate launch: {', '.join(given)} does nothing here; the run has flags of its own" if given else ""

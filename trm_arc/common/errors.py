@@ -45,7 +45,7 @@ def require_least(name: str, value: int | None, least: int = 1, bits: int = 31) 
     if value is not None and value < least:
         raise InputError(f"at least {least} is needed, got {value}", flag=flag)
     if value is not None and value >= 2**bits:
-        raise InputError(f"must be below 2**{bits}, got {value}", flag=flag)
+        raise InputError(f"must be below 2**{bits}, got {printable(str(value), 40)}", flag=flag)
 
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 1) -> str:

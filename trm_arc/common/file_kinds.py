@@ -26,6 +26,8 @@ _MAGIC = {
     b"GIF8": "a GIF picture",
     b"%PDF": "a PDF document",
     b"\x7fELF": "a program",
+    b"\xff\xfe\0\0": "UTF-32 text; save it as UTF-8",
+    b"\0\0\xfe\xff": "UTF-32 text; save it as UTF-8",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself; get that with `git lfs pull`",
@@ -44,6 +46,11 @@ def describe_kind(start: bytes) -> str | None:
             return kind
     if start[_TAR:].startswith(b"ustar"):
         return "a tar archive; unpack it, and name what was in it"
+    if start and not start.strip(b"\0"):
+        return "zero bytes alone, as a disk that was full leaves; copy or make the file again"
+    encoding = json.detect_encoding(start[:4])  # also without a byte-order mark
+    if b"\0" in start[:4] and start[:64].decode(encoding, "ignore").isascii():
+        return f"{encoding[:6].upper()} text; save it as UTF-8"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:9].lower() == b"<!doctype" or text[:5].lower() in (b"<html", b"<?xml"):
         return "a web page, not the file that was to be downloaded; log in, or use another address"

@@ -47,7 +47,7 @@ def require_regular(path: Path) -> Path:
     except (OSError, ValueError):
         return path  # the reader reports what is missing
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
-        raise InputError("is a pipe, a device or a socket; copy its contents into a file, and name that", file=path)
+        raise InputError(f"is {_KINDS[kind]}; copy its contents into a file, and name that", file=path)
     return path
 
 

@@ -74,6 +74,15 @@ def find_foreign(folder: Path, listed: Collection[str]) -> str | None:
     return None
 
 
+def not_replaced(folder: Path, why: str) -> InputError:
+    """The error where a folder has something that the kit did not write, and would replace.
+
+    Args:
+        why: what the folder holds or is, and whose it is not.
+    """
+    return InputError(f"{why}, so it is not replaced; move it away, or name another --out", file=folder)
+
+
 def remove_folder(folder: Path, listed: Collection[str]) -> None:
     """Remove a folder whose files are all among `listed`; any other stays, with all that it holds."""
     if not folder.is_symlink() and find_foreign(folder, listed) is None:

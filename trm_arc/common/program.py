@@ -5,12 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trm_arc.common.device import is_out_of_memory
-from trm_arc.common.distributed import leave_process_group
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output
-from trm_arc.common.text import printable
+from trm_arc.common.text import first_words, printable
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -24,9 +22,8 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     guard_streams()
     make_output_printable()
     try:
-        code = main(sys.argv[1:])
-        report_lost_output()
-        if leave_process_group():  # everything is saved; threads of the group may abort a normal exit
+        code, several = _call(main)
+        if several:  # everything is saved; threads of the group may abort a normal exit
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -39,9 +36,9 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise  # a bug, which needs its traceback
-        print(f"{_prefix()}error: not enough memory; lower --batch-size or --width", file=sys.stderr)
+        print(f"{_prefix()}error: not enough memory ({first_words(error)}); lower --batch-size or --width", file=sys.stderr)
         code = 2
     except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141
@@ -54,6 +51,36 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print("stopped", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _call(main: Callable[[Sequence[str]], int]) -> tuple[int, bool]:
+    """The exit code of a command, whose failure the other processes of its run learn of, and whether there are others."""
+    try:
+        code = main(sys.argv[1:])
+        report_lost_output()
+        return code, _leave_process_group()
+    except Exception as error:
+        if distributed := sys.modules.get("trm_arc.common.distributed"):
+            distributed.share_failure(error)
+        raise
+
+
+def _leave_process_group() -> bool:
+    """Leave the group, see `trm_arc.common.distributed`; a program that has not imported torch is in none."""
+    if sys.modules.get("torch") is None:
+        return False
+    from trm_arc.common.distributed import leave_process_group
+
+    return leave_process_group()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is torch's, and means that there is no memory left."""
+    if sys.modules.get("torch") is None:
+        return False
+    from trm_arc.common.device import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _prefix() -> str:

@@ -90,6 +90,7 @@ def make_progress_bar(
     shape: str | None = None,
     shown: bool = True,
     leave: bool = True,
+    line: int = 0,
 ) -> tqdm:
     """A progress bar on standard error: drawn rarely where that is no terminal, and not at all where it is closed.
 
@@ -101,6 +102,7 @@ def make_progress_bar(
         shape: what to draw, in the language of tqdm; None: as tqdm does.
         shown: whether to draw anything.
         leave: whether the bar stays at its end.
+        line: of the terminal, counted from the first bar's.
     """
     return tqdm(
         total=total,
@@ -109,6 +111,7 @@ def make_progress_bar(
         desc=label,
         bar_format=shape,
         leave=leave,
+        position=line or None,
         mininterval=0.5 if is_terminal(sys.stderr) else 20,
         dynamic_ncols=True,
         disable=not shown or sys.stderr is None,

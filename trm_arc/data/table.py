@@ -59,7 +59,14 @@ class BadRows:
 
 
 def read_puzzles(
-    path: Path, name: str, count: int = 0, seed: int = 0, *, skip_bad: bool = False, domain: "BoardDomain | None" = None
+    path: Path,
+    name: str,
+    count: int = 0,
+    seed: int = 0,
+    *,
+    skip_bad: bool = False,
+    domain: "BoardDomain | None" = None,
+    chunk_size: int = CHUNK,
 ) -> PuzzleSet:
     """Read puzzles from a file.
 
@@ -72,16 +79,17 @@ def read_puzzles(
         seed: see above.
         skip_bad: leave out rows that are not puzzles, instead of refusing the file.
         domain: of the puzzles; None: that of its first boards.
+        chunk_size: rows that are read at a time; no result depends on it.
 
     Raises:
         InputError: a file that cannot be read, or a row that is not a puzzle, with the reason.
     """
     bad, kept = BadRows(path, skip=skip_bad), None
-    for chunk in stream_rows(path):
+    for chunk in stream_rows(path, chunk_size):
         domain = domain or _domain_of_rows(path, chunk, bad)
         if domain is None:
             continue
-        kept = kept or _Keeper(domain, count, bad)
+        kept = kept or _Keeper(domain, count, bad, chunk_size)
         kept.add(_read_chunk(chunk, domain, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
         why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
@@ -173,10 +181,11 @@ class _Keeper:
         domain: of the puzzles.
         count: how many to keep; 0: all.
         bad: what to do with rows that turn out to have no solution, or several.
+        spare: rows beyond twice the count that are held before the worst are dropped.
     """
 
-    def __init__(self, domain: "BoardDomain", count: int, bad: BadRows) -> None:
-        self.domain, self.count, self.bad = domain, count, bad
+    def __init__(self, domain: "BoardDomain", count: int, bad: BadRows, spare: int) -> None:
+        self.domain, self.count, self.bad, self.spare = domain, count, bad, spare
         self.parts: list[_Puzzles] = []
         self.held, self.limit = 0, None
 
@@ -187,7 +196,7 @@ class _Keeper:
         new = self._solve(new)
         self.parts.append(new)
         self.held += len(new.rows)
-        if self.count and self.held > 2 * self.count + CHUNK:
+        if self.count and self.held > 2 * self.count + self.spare:
             self._prune()
 
     def _solve(self, new: _Puzzles) -> _Puzzles:

@@ -36,8 +36,8 @@ class Chunk(NamedTuple):
 Columns = Callable[[list[str]], tuple[str, str | None, str | None]]  # of a row: question, answer, rating
 
 
-def stream_rows(path: Path) -> Iterator[Chunk]:
-    """The rows of a file, some at a time.
+def stream_rows(path: Path, size: int = CHUNK) -> Iterator[Chunk]:
+    """The rows of a file, `size` at a time.
 
     Raises:
         InputError: it cannot be read, or is no table of puzzles.
@@ -49,7 +49,7 @@ def stream_rows(path: Path) -> Iterator[Chunk]:
             if kind and not kind.startswith("JSON"):
                 raise InputError(f"is {kind}", file=path)
             with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-                yield from _chunks(text, path)
+                yield from _chunks(text, path, size)
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
     except UnicodeDecodeError:
@@ -64,14 +64,14 @@ def stream_rows(path: Path) -> Iterator[Chunk]:
         raise InputError(f"cannot be read ({error.strerror or error})", file=path) from None
 
 
-def _chunks(lines: Iterable[str], path: Path) -> Iterator[Chunk]:
+def _chunks(lines: Iterable[str], path: Path, size: int) -> Iterator[Chunk]:
     rows, columns = _open_table(iter(lines), path)
     first = 1
-    while read := [columns(row) for row in itertools.islice(rows, CHUNK)]:
+    while read := [columns(row) for row in itertools.islice(rows, size)]:
         questions, answers, ratings = zip(*read, strict=True)
         known = None if answers[0] is None else [tidy_board(answer) for answer in answers]
         yield Chunk(first, list(map(tidy_board, questions)), known, None if ratings[0] is None else list(ratings))
-        first += CHUNK
+        first += size
 
 
 def _open_table(lines: Iterator[str], path: Path) -> tuple[Iterator[list[str]], Columns]:

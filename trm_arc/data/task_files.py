@@ -1,6 +1,6 @@
 """Files of ARC tasks: one task, several by their ids, a list or JSON lines of them, lists of generated pairs; and folders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_pair
 LINES = (".jsonl", ".ndjson")  # of files with a JSON document on each line
 GENERATED = "arc-gen"  # key of a task's generated pairs in files of ARC-GEN
 _ID_KEYS = ("id", "task_id", "name")  # of a task in a list
+_BROKEN = object()  # in the place of a line that cannot be read
 _CHALLENGES, _SOLUTIONS = "_challenges.json", "_solutions.json"
 
 
@@ -112,15 +113,17 @@ def read_file(path: Path, name: str, options: LoadOptions | None = None, solutio
     Raises:
         InputError: it cannot be read, or a task in it is broken and such tasks are not to be left out.
     """
-    return parse_document(read_document(path), path, name, options, solutions)
-
-
-def parse_document(
-    value: object, path: Path, name: str, options: LoadOptions | None = None, solutions: Path | None = None
-) -> TaskSet:
-    """Tasks out of what a file holds; see `read_file`."""
     reader = _make_reader(options)
-    for task_id, task in split_document(value, path):
+    return _parse(reader, read_document(path, reader.meet), path, name, solutions)
+
+
+def parse_document(value: object, path: Path, name: str) -> TaskSet:
+    """Tasks out of what a file holds; see `read_file`."""
+    return _parse(_make_reader(None), value, path, name)
+
+
+def _parse(reader: _Reader, value: object, path: Path, name: str, solutions: Path | None = None) -> TaskSet:
+    for task_id, task in split_document(value, path, reader.meet):
         reader.add(task_id, task, path)
     if solutions is None and path.name.endswith(_CHALLENGES):
         beside = path.with_name(path.name.replace(_CHALLENGES, _SOLUTIONS))
@@ -130,8 +133,16 @@ def parse_document(
     return reader.finish(name, path)
 
 
-def read_document(path: Path) -> object:
+def refuse(error: InputError) -> None:
+    """Raise an error: what is done about a broken line or entry of a list, unless such are left out."""
+    raise error
+
+
+def read_document(path: Path, meet: Callable[[InputError], None] = refuse) -> object:
     """The value of a JSON file, or the list of those on the lines of a file of JSON lines.
+
+    Args:
+        meet: called with the error of each line that cannot be read; it raises, or the line is left out.
 
     Raises:
         InputError: it cannot be read.
@@ -147,31 +158,43 @@ def read_document(path: Path) -> object:
         try:
             values += [orjson.loads(line)] if line.strip() else []
         except orjson.JSONDecodeError as error:
-            problem = f"is {describe_kind(line)}" if describe_kind(line) else f"line {number} is not JSON ({error.msg})"
-            raise InputError(problem, file=path) from None
+            if number == 1 and describe_kind(line):
+                raise InputError(f"is {describe_kind(line)}", file=path) from None
+            meet(InputError(f"line {number} is not JSON ({error.msg})", file=path))
+            values.append(_BROKEN)
     if len(values) == 1 and isinstance(values[0], dict) and not _is_task(values[0]):
         return values[0]
     return values
 
 
-def split_document(value: object, path: Path) -> list[tuple[str, object]]:
+def split_document(value: object, path: Path, meet: Callable[[InputError], None] = refuse) -> list[tuple[str, object]]:
     """The tasks in the value of a file, unchecked, with their ids: one task or list of pairs, which has the file's name, an
     object of tasks by their ids, or a list of tasks that hold their ids.
+
+    Args:
+        meet: called with the error of each entry of a list that is no task with an id; it raises, or the entry is left out.
 
     Raises:
         InputError: it is none of those.
     """
     if _is_task(value) or _is_pair_list(value):
         return [(_id_of_file(path), value)]
-    if isinstance(value, list) and value and all(map(_is_task, value)):
-        ids = [next((task[key] for key in _ID_KEYS if isinstance(task.get(key), str | int)), None) for task in value]
-        if None in ids:
-            raise InputError(f'a list of tasks, but number {ids.index(None) + 1} has no id; add an "id" to each', file=path)
-        return list(zip(map(str, ids), value, strict=True))
+    if isinstance(value, list) and any(task is _BROKEN or _is_task(task) for task in value):
+        return list(_split_list(value, path, meet))
     if not isinstance(value, dict) or not value:
         got = "one without any" if isinstance(value, dict) else type(value).__name__
         raise InputError(f"an object of tasks by their ids is needed, got {got}", file=path)
     return list(value.items())
+
+
+def _split_list(values: list[object], path: Path, meet: Callable[[InputError], None]) -> Iterator[tuple[str, object]]:
+    for number, task in enumerate(values, 1):
+        given = [task[key] for key in _ID_KEYS if isinstance(task.get(key), str | int)] if _is_task(task) else []
+        if given:
+            yield str(given[0]), task
+        elif task is not _BROKEN:
+            what = 'has no id; add an "id" to each' if _is_task(task) else "is no task"
+            meet(InputError(f"a list of tasks, but number {number} {what}", file=path))
 
 
 def read_folder(path: Path, name: str, options: LoadOptions | None = None) -> TaskSet:

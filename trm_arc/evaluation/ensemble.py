@@ -15,7 +15,8 @@ from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions, count_views, tally
-from trm_arc.model.checkpoint import Checkpoint, domain_of_checkpoint, load_checkpoint
+from trm_arc.model.checkpoint import Checkpoint, load_checkpoint
+from trm_arc.model.checkpoint_files import domain_of_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class Ensemble:
             "rollouts": config.rollouts,
             "noise": config.noise,
             "patience": config.patience,
-            "steps_of_thought": mean_steps(parts, copies / len(self.paths)),
+            "supervision_steps": mean_steps(parts, copies / len(self.paths)),
         }
         ranked = tally(parts, tasks.outputs, views * len(self.paths), tasks.domain)
         return make_results(metadata, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))

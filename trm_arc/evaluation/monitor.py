@@ -7,13 +7,15 @@ from accelerate.tracking import TensorBoardTracker
 from accelerate.utils import is_tensorboard_available
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.modes import AUTO, BLOCK, NONE
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.evaluation.results import make_results
 from trm_arc.inference.answer import predict_tasks
+from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.training.build import Built
-from trm_arc.training.loop import EVALUATE_VIEWS, Evaluation, Tracker
-from trm_arc.training.run import RunConfig
+from trm_arc.training.loop import Evaluation, Tracker
+from trm_arc.training.options import EVALUATE_VIEWS, RunConfig
 from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
 
@@ -47,10 +49,13 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
     pool: list[Predictions] = []
 
     def evaluate(on_batch: Callable[[], object]) -> dict[str, float]:
+        options = trainer.options  # now, as a run whose compiler fails goes on without
+        compiled = NONE if not options.compile_mode else AUTO if options.falls_back else BLOCK
         parts = predict_tasks(
             inference_state(trainer),
             tasks,
             trainer.device,
+            InferenceConfig(compile=compiled),
             views=views,
             processes=trainer.processes,
             quiet=True,

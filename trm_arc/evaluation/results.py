@@ -21,7 +21,7 @@ from trm_arc.data.task import Grid
 from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.evaluation.score import PassScores, ranks
 from trm_arc.inference.votes import Candidate
-from trm_arc.model.checkpoint import run_of
+from trm_arc.model.checkpoint_files import run_of
 
 FORMAT, VERSION = "trm_arc predictions", 2
 LISTED = 10  # candidates of a test input that are kept

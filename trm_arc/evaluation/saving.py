@@ -18,9 +18,10 @@ from trm_arc.common.files import (
     to_json,
     write_atomic,
 )
+from trm_arc.common.folders import not_replaced
 from trm_arc.evaluation.results import Results, write_csv, write_results
 from trm_arc.inference.attempts import write_submission
-from trm_arc.model.checkpoint import EXPORT, list_checkpoints
+from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
 
 
 def refuse_foreign(out: Path, names: Sequence[str] = RESULT_FILES, marked: str = PREDICTIONS_FILE, mark: str = "format") -> None:
@@ -41,8 +42,7 @@ def refuse_foreign(out: Path, names: Sequence[str] = RESULT_FILES, marked: str =
         document = read_json(out / marked)
         if isinstance(document, dict) and mark in document:
             return
-    problem = f"holds {there[0]}, but no {marked} of trm_arc, so it is not replaced; move it away, or name another --out"
-    raise InputError(problem, file=out)
+    raise not_replaced(out, f"holds {there[0]}, but no {marked} of trm_arc")
 
 
 def save_results(out: Path, results: Results, scores: Mapping[str, Any] | None) -> str:

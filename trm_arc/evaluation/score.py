@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
 from trm_arc.data.task import Grid
 
@@ -53,6 +52,8 @@ def rate(solved: float, trials: int) -> Rate:
     """
     if trials < 1:
         raise ValueError("at least one trial is needed")
+    from scipy.special import ndtri  # takes a third of a second, and a page of answers needs no interval
+
     share, z = solved / trials, float(ndtri(0.5 + CONFIDENCE / 2))
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))

@@ -1,12 +1,13 @@
 """Accuracy against compute at test time: the same puzzles answered with more steps, more rollouts and more views."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.modes import NONE
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.evaluation.score import Rate
@@ -30,6 +31,7 @@ class SweepConfig:
         noise: of the rollouts.
         views: of a puzzle.
         batch_size: see `InferenceConfig`.
+        compile: see `InferenceConfig`; with patience nothing is compiled.
 
     Raises:
         InputError: a value is out of its range, or there is nothing to try.
@@ -41,6 +43,7 @@ class SweepConfig:
     noise: float = DEFAULT.noise
     views: tuple[int, ...] = (2, 4, 8, 16)
     batch_size: int = DEFAULT.batch_size
+    compile: Literal["auto", "block", "none"] = DEFAULT.compile
 
     def __post_init__(self) -> None:
         for name in ("steps", "rollouts", "views"):
@@ -94,11 +97,12 @@ class Sweep:
     def run(self, tried: SweepConfig) -> list[Point]:
         """All points."""
         print(HEADER)
-        base = InferenceConfig(steps=self.checkpoint.config.training.halt_steps, batch_size=tried.batch_size)
+        steps = self.checkpoint.config.training.halt_steps
+        base = InferenceConfig(steps=steps, batch_size=tried.batch_size, compile=tried.compile)
         points = []
         for patience in (0, tried.patience) if tried.patience else (0,):
             for steps in (steps for steps in sorted(tried.steps) if steps > patience):
-                config = replace(base, steps=steps, patience=patience)
+                config = replace(base, steps=steps, patience=patience, compile=NONE if patience else base.compile)
                 points.append(self._point("patience" if patience else "steps", config, 1, self._answer(config, 1)))
         for rollouts in sorted(tried.rollouts):
             config = replace(base, rollouts=rollouts, noise=tried.noise)

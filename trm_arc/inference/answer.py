@@ -17,8 +17,8 @@ from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.inference.config import DEFAULT, InferenceConfig
-from trm_arc.inference.predictor import Predictor, list_views
-from trm_arc.inference.votes import Predictions
+from trm_arc.inference.predictor import Predictor
+from trm_arc.inference.votes import Predictions, list_views
 from trm_arc.model.checkpoint import Checkpoint, check_rows
 
 MOST_VIEWS = 2**20  # of a puzzle; its symmetries are sampled when they are needed

@@ -1,5 +1,6 @@
 """Prediction: every test input under many views, each with its own task embedding, refined for as many steps as in training."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,11 +12,28 @@ from augment import Plan, SampledPlan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
+from trm_arc.common.text import first_words
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import Callback, Refined, refine
 from trm_arc.inference.votes import Predictions
-from trm_arc.model.reasoner import Reasoner
+from trm_arc.model.attention import prefer_kernels
+from trm_arc.model.compiling import (
+    AUTO,
+    NONE,
+    CompileChoice,
+    choose_compile_mode,
+    compile_operators,
+    describe_compile_error,
+    is_compile_error,
+    reraise_compile_error,
+)
+from trm_arc.model.reasoner import Block, Reasoner
+
+
+def choose_compiled(config: InferenceConfig, device: Device) -> CompileChoice:
+    """What is compiled to answer: nothing with patience, which makes batches smaller on the way, each a graph of its own."""
+    return choose_compile_mode(NONE if config.patience and config.compile == AUTO else config.compile, device.device)
 
 
 class Predictor:
@@ -45,6 +63,11 @@ class Predictor:
         self.windows, self.larger = [Window(*window) for window in windows], larger
         self.callback: Callback | None = None  # called after every cycle
         self.device, self.config, self.batch_size = device, config, max(1, config.batch_size // config.rollouts)
+        self.compiled = choose_compiled(config, device)
+        if self.compiled.mode:
+            self.reasoner.run_block = compile_operators(Block.forward)
+        self.sizes: dict[Window, int] = {}  # views of a batch on each canvas that blocks are compiled for
+        self.at_once = 0  # views of all canvases together that are asked for at once, at most; 0: as many as the first time
         self.domain = tasks.domain
         owner = np.repeat(np.arange(len(tasks)), list(tasks.test_counts.values()))
         self.first_rows = plan.starts[owner]
@@ -104,39 +127,55 @@ class Predictor:
             try:
                 refined = self._batch(test_index[piece], rows[piece], canvas)
                 answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in refined)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self.batch_size == 1:
-                    raise OwnError("not enough memory for a single view; use a smaller model, or another --device") from None
-                self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
-                free_memory()
-                tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
+                begin += self.batch_size
+                progress(len(halting[piece]))
                 continue
-            begin += self.batch_size
-            progress(len(halting[piece]))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    if not (self.compiled.mode and is_compile_error(error)):
+                        raise
+                    self._compile_nothing(error)
+                    continue
+                if self.batch_size == 1:
+                    what = f"not enough memory for a single view ({first_words(error)})"
+                    raise OwnError(f"{what}; use a smaller model, or another --device") from None
+            # Only now: the error would hold what the batch has taken.
+            self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
+            free_memory()
+            tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
         return answers, halting, steps
 
+    def _compile_nothing(self, error: RuntimeError) -> None:
+        """Go on without the compiler, which has failed, if nobody asked for it."""
+        if not self.compiled.falls_back:
+            reraise_compile_error(error)
+        self.compiled = CompileChoice()
+        self.reasoner.run_block = Block.forward
+        tqdm.write(f"{describe_compile_error(error)}: continuing without (--compile none)")
+
+    def _size(self, canvas: Window, views: int) -> int:
+        """How many views are computed for a batch of so many; with a compiled network one number for each canvas, so that one
+        graph does for all its batches."""
+        if not self.compiled.mode:
+            return views
+        size = self.sizes.get(canvas, 0)
+        if views > size:  # a canvas that was met by few views at first gets more room, in few steps
+            share = math.ceil(self.at_once * np.mean([window == canvas for window in self.windows]))
+            size = self.sizes[canvas] = max(views, 2 * size, share)
+        return max(views, min(size, self.batch_size))
+
     def _batch(self, test_index: np.ndarray, rows: np.ndarray, canvas: Window) -> Refined:
+        views = len(rows)
+        filled = np.minimum(np.arange(self._size(canvas, views)), views - 1)  # the last view again
+        test_index, rows = test_index[filled], rows[filled]
         table = self.plan.rows(rows)
         painted = self.domain.paint(self.inputs, test_index, table, canvas)
         tokens, transforms = (torch.from_numpy(array).to(self.device.device) for array in (painted, table))
         vectors = self.vectors[torch.from_numpy(rows).to(self.vectors.device)].to(self.device.device)
         seeds = generator_seeds(np.stack([test_index, rows], axis=1))
-        return refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
-
-
-def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The test input and the number of every view of a range, test input by test input.
-
-    Args:
-        test_index: int64 (n,), the test inputs.
-        begin: int64 (n,), the first view of each.
-        end: int64 (n,), the view after the last of each; none where that is not above the first.
-    """
-    counts = np.maximum(end - begin, 0)
-    tests, first = np.repeat(test_index, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
-    return tests, first + np.arange(len(tests))
+        with prefer_kernels(self.device.device):
+            refined = refine(self.reasoner, tokens, vectors, transforms, self.config, self.device.dtype, seeds, self.callback)
+        return Refined(*(part[:views] for part in refined))
 
 
 def runs_into_edge(canvases: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from augment.kernels import generator_seeds
 from trm_arc.inference.config import InferenceConfig
+from trm_arc.model.noise import Source, draw_normal, make_source, take_rows
 from trm_arc.model.reasoner import HALT, Reasoner, State
 
 
@@ -74,7 +75,7 @@ def refine(
     copies, shares = config.rollouts * latents, reasoner.config.carry_best and latents > 1
     rows, device = count * copies, tokens.device
     state = _first_states(reasoner, window, dtype, config.rollouts, seeds)
-    noise = _noise_sources(reasoner, config, seeds, device)
+    noise = _noise_source(reasoner, config, seeds, device)
     puzzle = [part.repeat_interleave(copies, dim=0) for part in (tokens, task_vectors, transforms)]
     answers = torch.empty((rows, *window), dtype=torch.uint8, device=device)
     halting = torch.empty(rows, device=device)
@@ -83,7 +84,7 @@ def refine(
     before, unchanged = None, torch.zeros(rows, dtype=torch.int32, device=device)
     for step in range(1, config.steps + 1):
         cycles = _CycleCounter(step, callback) if callback is not None else None
-        output = reasoner(_add_noise(state, noise, config.noise), *puzzle, callback=cycles)
+        output = reasoner(_add_noise(state, noise, config.noise, step), *puzzle, callback=cycles)
         state = output.state
         if shares:  # labels are not known here: the surest counts as the best
             state = state.share(_surest(output.halting[:, HALT], latents))
@@ -110,7 +111,7 @@ def refine(
         active, unchanged, before = active[on], unchanged[on], now[on]
         state = State(state.y[on], tuple(part[on] for part in state.z))
         puzzle = [part[on] for part in puzzle]
-        noise = [source for source, keep in zip(noise, on.tolist(), strict=True) if keep] if noise else noise
+        noise = None if noise is None else take_rows(noise, on)
     surest = _surest(halting, copies)
     return Refined(answers[surest], halting[surest].sigmoid(), taken.view(count, copies).sum(dim=1, dtype=torch.int32))
 
@@ -140,19 +141,20 @@ def _first_states(reasoner: Reasoner, window: Sequence[int], dtype: torch.dtype,
     """The initial states: of each puzzle its rollouts, of each rollout its latents."""
     if not reasoner.config.random_start:
         return reasoner.start(len(seeds) * rollouts, *window, dtype)
-    generator = torch.Generator(reasoner.y_start.device)  # each view's own, whatever batch it is in
     drawn = [seed if number == 0 else seed_of(seed, number, 0) for seed in seeds for number in range(rollouts)]
+    source = make_source(drawn, reasoner.y_start.device)  # each view's own, whatever batch it is in
+    if isinstance(source, Tensor):
+        return reasoner.start(len(drawn), *window, dtype, source)
+    generator = torch.Generator()
     return State.join([reasoner.start(1, *window, dtype, generator.manual_seed(seed)) for seed in drawn])
 
 
-def _noise_sources(
-    reasoner: Reasoner, config: InferenceConfig, seeds: Sequence[int], device: torch.device
-) -> list[torch.Generator | None]:
-    """What draws the noise of each row; None for the rows of a first rollout."""
+def _noise_source(reasoner: Reasoner, config: InferenceConfig, seeds: Sequence[int], device: torch.device) -> Source | None:
+    """What draws the noise of each row, which those of a first rollout have not."""
     if config.rollouts == 1:
-        return []
+        return None
     rows = [(s, r, k) for s in seeds for r in range(config.rollouts) for k in range(reasoner.config.latents)]
-    return [torch.Generator(device).manual_seed(seed_of(s, r, k + 1)) if r else None for s, r, k in rows]
+    return make_source([seed_of(s, r, k + 1) if r else None for s, r, k in rows], device)
 
 
 def seed_of(*numbers: int) -> int:
@@ -160,16 +162,12 @@ def seed_of(*numbers: int) -> int:
     return generator_seeds(np.array([numbers]))[0]
 
 
-def _add_noise(state: State, noise: list[torch.Generator | None], deviation: float) -> State:
+def _add_noise(state: State, noise: Source | None, deviation: float, step: int) -> State:
     """Add noise to the scratch states, or to the answer where there are none."""
-    if not noise:
+    if noise is None:
         return state
-
-    def noisy(part: Tensor) -> Tensor:
-        shape, drawn = part.shape[1:], []
-        for source in noise:
-            row = torch.zeros(shape, dtype=part.dtype, device=part.device)
-            drawn.append(row if source is None else row.normal_(0, deviation, generator=source))
-        return part + torch.stack(drawn)
-
-    return State(state.y, tuple(map(noisy, state.z))) if state.z else State(noisy(state.y), ())
+    parts = state.z or (state.y,)
+    calls = range(step * len(parts), (step + 1) * len(parts))
+    drawn = [draw_normal(noise, call, part.shape[1:], part.dtype, deviation) for call, part in zip(calls, parts, strict=True)]
+    noisy = tuple(part + more for part, more in zip(parts, drawn, strict=True))
+    return State(state.y, noisy) if state.z else State(noisy[0], ())

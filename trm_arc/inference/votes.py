@@ -32,6 +32,19 @@ class Predictions:
         return Predictions(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
+def list_views(test_index: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The test input and the number of every view of a range, test input by test input.
+
+    Args:
+        test_index: int64 (n,), the test inputs.
+        begin: int64 (n,), the first view of each.
+        end: int64 (n,), the view after the last of each; none where that is not above the first.
+    """
+    counts = np.maximum(end - begin, 0)
+    tests, first = np.repeat(test_index, counts), np.repeat(begin - (np.cumsum(counts) - counts), counts)
+    return tests, first + np.arange(len(tests))
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A distinct answer to one test input.

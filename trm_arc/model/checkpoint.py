@@ -7,7 +7,6 @@
 A checkpoint is written under a temporary name and renamed when all of it is on disk.  Nothing is ever unpickled.
 """
 
-import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,25 +21,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from augment import BOARD, Plan, Window
-from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
 from trm_arc.common.folders import new_folder, remove_folder
+from trm_arc.common.modes import PRECISIONS
 from trm_arc.common.records import load_record
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
-from trm_arc.model.compiling import STEP
+from trm_arc.model.checkpoint_files import FILES, checkpoint_name, list_checkpoints, rename_fields
 from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, checksum, drop_seal, seal
 from trm_arc.model.reasoner import Reasoner
 
 FORMAT, VERSION = "trm_arc checkpoint", 2
-_NAME = re.compile(r"checkpoint-(\d{8})")
-FILES = _JSON, _TENSORS = "checkpoint.json", "tensors.safetensors"
-# Names that earlier versions wrote, and the current ones.
-_OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
+_JSON, _TENSORS = FILES
 _NOT_SAVED = "nothing was saved, older checkpoints are untouched; train again with lower learning rates"
-EXPORT = Path("export") / "export.json"  # see trm_arc.model.export
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +51,7 @@ class Metadata:
         accumulation: number of pieces that a process split its samples into.
         length: planned steps of the run; 0: as in its settings.
         active_samples: the size buckets whose active samples are among the tensors.
+        rows_at_a_time: of each size bucket, the rows of a process that fitted its memory; the batch size where all did.
 
     Raises:
         InputError: a value is out of its range.
@@ -69,10 +65,13 @@ class Metadata:
     accumulation: int = 1
     length: int = 0
     active_samples: tuple[int, ...] = ()
+    rows_at_a_time: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.accumulation < 1 or self.length < 0:
             raise InputError(f"accumulation {self.accumulation} or length {self.length} is too small")
+        if min(self.rows_at_a_time, default=1) < 1 or len(self.rows_at_a_time) not in (0, len(self.windows)):
+            raise InputError(f"rows at a time, above 0, are needed for each window, got {[*self.rows_at_a_time]}")
         if not self.windows or not all(1 <= side <= BOARD for window in self.windows for side in window):
             raise InputError(f"windows of 1 to {BOARD} rows and columns are needed, got {[*map(tuple, self.windows)]}")
         if self.precision not in PRECISIONS:
@@ -181,11 +180,6 @@ def make_header(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def checkpoint_name(step: int) -> str:
-    """What the folder of a step's checkpoint is called."""
-    return f"checkpoint-{step:08d}"
-
-
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequence[Path] = ()) -> Path:
     """Write `folder/checkpoint-STEP` whole or not at all, then remove `stale`, and all but the newest `keep`.
 
@@ -246,69 +240,6 @@ def remove_unfinished(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    return sorted(path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name) and path.is_dir())
-
-
-def pool_checkpoints(paths: Sequence[Path], count: int) -> list[Path]:
-    """The checkpoints that vote together: the newest `count` of each run, and those that are named themselves."""
-    return [one for path in paths for one in (list_checkpoints(path)[::-1][:count] or [path])]
-
-
-def newest_checkpoint(runs: Path) -> Path:
-    """The checkpoint saved last, of all runs below `runs`.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = [path for folder in [runs, *runs.glob("*")] for path in list_checkpoints(folder)]
-    if not found:
-        raise InputError("no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint", file=runs)
-    return max(found, key=lambda path: ((path / _JSON).stat().st_mtime_ns if (path / _JSON).exists() else 0, path.name))
-
-
-def _peek(path: Path, part: str) -> Any:
-    """A part of the header of a checkpoint, or of the newest of a run."""
-    there = list_checkpoints(path)
-    header = read_json((there[-1] if there else path) / _JSON)
-    return _rename(header).get(part) if isinstance(header, dict) else None
-
-
-def run_of(path: Path) -> Path:
-    """The folder of the run that a checkpoint belongs to; for any other path, the path itself."""
-    return path.parent if path.name.startswith("checkpoint-") else path
-
-
-def read_step(path: Path) -> int | None:
-    """The step of a checkpoint, or of the newest of a run, without its tensors; None if it cannot be read."""
-    try:
-        step = _peek(path, "step")
-    except InputError:
-        return None
-    return step if type(step) is int else None
-
-
-def read_config(path: Path) -> Config:
-    """The settings of a checkpoint, or of the newest of a run, without its tensors."""
-    return Config.from_dict(_peek(path, "config") or {}, str(path))
-
-
-def domain_of_checkpoint(path: Path) -> Domain:
-    """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors."""
-    return domain_by_name(str(_peek(path, "domain") or ARC.name))
-
-
-def read_task_ids(path: Path) -> set[str]:
-    """The ids of the tasks whose embeddings a checkpoint, or the newest of a run, has; none if it cannot be read."""
-    try:
-        tasks = _peek(path, "tasks")
-    except InputError:
-        return set()
-    listed = [task[0] for task in tasks if isinstance(task, list) and task] if isinstance(tasks, list) else []
-    return {name for name in listed if isinstance(name, str)}
-
-
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint: its folder, or the folder of a run, of which the newest is taken.
 
@@ -342,13 +273,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def _rename(header: dict[str, Any]) -> dict[str, Any]:
-    """A header under the current names."""
-    if header.get("compiled") is True:  # of the first checkpoints, which compiled whole steps or nothing
-        header = {"compile_mode": STEP} | header
-    return {_OLD_NAMES.get(name, name): value for name, value in header.items() if name != "compiled"}
-
-
 def _parse_window(value: object) -> Window:
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(type(side) is int for side in value):
         raise ValueError(f"must be rows and columns, got {value!r}")
@@ -364,7 +288,7 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     Raises:
         InputError: something is missing, or has a value that no checkpoint has.
     """
-    read = load_record(_Header, _rename(header), where, {Window: _parse_window}, DAMAGED)
+    read = load_record(_Header, rename_fields(header), where, {Window: _parse_window}, DAMAGED)
     if len(tensors) != read.tensors:
         raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {DAMAGED}", file=where)
     check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)

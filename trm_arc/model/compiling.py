@@ -2,32 +2,123 @@
 
 A whole step is a graph of T (n + 1) network calls, compiled for a minute or two in each window and at each depth; it also fuses
 what lies between blocks.  A block is compiled in seconds.  LOG.md has the gains of both.
+
+By default blocks are compiled on an accelerator where there is a compiler, and nothing is compiled elsewhere.
 """
 
+import importlib.util
+import math
+import os
+import shutil
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
+from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
+from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE
 from trm_arc.config import ModelConfig
 
-STEP, BLOCK, NONE = "step", "block", "none"
 LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit is 8, and the ninth would end the run
+COMPILED = {"cuda", "xpu"}  # types of accelerators that torch.compile has code for, by Triton
+OLDEST = 7  # major compute capability that Triton has code for
 
 
-def choose_compile_mode(flag: str | None, before: str = "") -> str:
-    """The compile mode: what the flag says (STEP, BLOCK or NONE), else that of the resumed run; empty for none."""
-    return before if flag is None else "" if flag == NONE else flag
+class CompileChoice(NamedTuple):
+    """What is compiled.
+
+    Attributes:
+        mode: STEP, BLOCK, or empty for nothing.
+        falls_back: whether nobody asked for it, so that what cannot be compiled runs without.
+        note: a sentence on it, for the line that says where a program computes; may be empty.
+    """
+
+    mode: str = ""
+    falls_back: bool = False
+    note: str = ""
+
+    def tell(self, device: Device) -> Device:
+        """The device, with the note in its reason."""
+        return device._replace(reason=f"{device.reason}; {self.note}") if self.note else device
+
+
+def choose_compile_mode(flag: str, device: torch.device, before: str | None = None, seconds: float = math.inf) -> CompileChoice:
+    """What to compile.
+
+    Args:
+        flag: STEP, BLOCK, NONE, or AUTO for what suits the device.
+        before: the mode of the run that is continued; None if it begins.
+        seconds: that the run has.
+    """
+    if flag != AUTO:
+        return CompileChoice("" if flag == NONE else flag)
+    if before is not None and (not before or device.type == "cpu"):
+        return CompileChoice(before)
+    if device.type == "cpu":
+        return CompileChoice()
+    if missing := find_missing(device):
+        return CompileChoice(note=f"nothing is compiled, as {missing}")
+    if before is None and seconds < WORTHWHILE:
+        return CompileChoice(note=f"nothing is compiled in less than {WORTHWHILE / 60:.0f} minutes")
+    mode = before or BLOCK
+    return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each window" if mode == BLOCK else "")
+
+
+def find_missing(device: torch.device) -> str:
+    """What torch.compile lacks for an accelerator; empty if nothing."""
+    if device.type not in COMPILED:
+        return f"torch has no compiler for {device.type}"
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < OLDEST:
+        return f"Triton needs compute capability {OLDEST}.0"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
+    if not any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))):
+        return "there is no C compiler"
+    return ""
+
+
+def is_compile_error(error: RuntimeError) -> bool:
+    """Whether an error is the compiler's."""
+    from torch._dynamo.exc import TorchDynamoException  # takes a second, so it is imported only here
+
+    return isinstance(error, TorchDynamoException)
+
+
+def describe_compile_error(error: RuntimeError) -> str:
+    """The compiler's error in one sentence."""
+    return f"PyTorch cannot compile here ({' '.join(str(error).split(chr(10) * 2)[0].split())})"
 
 
 def reraise_compile_error(error: RuntimeError) -> None:
     """Raise InputError with a sentence if an error is the compiler's."""
-    from torch._dynamo.exc import TorchDynamoException  # takes a second, so it is imported only here
-
-    if isinstance(error, TorchDynamoException):
-        reason = " ".join(str(error).split("\n\n")[0].split())
+    if is_compile_error(error):
         advice = f"use --compile {NONE}, or install what it needs"
-        raise InputError(f"PyTorch cannot compile here ({reason}); {advice}", flag="--compile") from None
+        raise InputError(f"{describe_compile_error(error)}; {advice}", flag="--compile") from None
+
+
+class _Clock:
+    """Seconds that the compiler has taken in this program, by PyTorch's own callbacks, the backward pass's included."""
+
+    def __init__(self) -> None:
+        self.seconds, self.began = 0.0, 0.0
+
+    def start(self, *_: object) -> None:
+        """Something begins to be compiled."""
+        self.began = time.monotonic()
+
+    def stop(self, *_: object) -> None:
+        """It is compiled."""
+        self.seconds += time.monotonic() - self.began
+
+
+_clock = _Clock()
+
+
+def compiling_seconds() -> float:
+    """Seconds that the compiler has taken so far in this program: the difference of two calls is no part of the work between."""
+    return _clock.seconds
 
 
 def compile_operators(function: Callable) -> Callable:
@@ -36,8 +127,20 @@ def compile_operators(function: Callable) -> Callable:
     Args:
         function: without branches on the values of tensors.
     """
+    from torch._dynamo.callback import callback_handler  # as above
+
+    if _clock.start not in callback_handler.start_callbacks:
+        callback_handler.register_start_callback(_clock.start)
+        callback_handler.register_end_callback(_clock.stop)
     torch._dynamo.config.recompile_limit = max(LIMIT, torch._dynamo.config.recompile_limit)
     return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def even_pieces(rows: int, most: int) -> int:
+    """Rows at a time, at most `most`, so that all pieces are of one size and one graph does for them; where that would take more
+    than twice as many pieces, the last is smaller, and a second graph is compiled."""
+    most = min(rows, most)
+    return next((size for size in range(most, most // 2, -1) if rows % size == 0), most)
 
 
 def is_unsafe(mode: str, model: ModelConfig, device: torch.device) -> bool:

@@ -34,6 +34,7 @@ class TaskEmbedding(nn.Module):
         learning_rate: float,
         weight_decay: float,
         agree: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+        finite: Tensor | None = None,
     ) -> None:
         """Sign-SGD with decoupled weight decay on the rows of the batch; gradients of equal rows are summed first.
 
@@ -43,11 +44,16 @@ class TaskEmbedding(nn.Module):
             learning_rate: step of every coordinate.
             weight_decay: per unit of learning rate.
             agree: gives several processes the same sum, as an accelerator adds in any order.
+            finite: a bool of the device; nothing changes where it is False.
         """
         # Not torch.unique: the program would wait for the device to learn how many rows there are.
         rows, order = rows.sort(stable=True)
         place = rows.diff(prepend=rows[:1]).ne(0).cumsum(0)  # of each vector's row among the distinct ones
         summed = torch.zeros_like(gradient).index_add_(0, place, gradient[order])
         rows, summed = rows.to(self.table.device), agree(summed)[place].to(self.table.device)
-        vectors = self.table[rows].to(summed.dtype) * (1 - learning_rate * weight_decay)
-        self.table[rows] = vectors.sub_(summed.sign_(), alpha=learning_rate).to(self.table.dtype)  # equal rows get equal values
+        before = self.table[rows]
+        vectors = before.to(summed.dtype) * (1 - learning_rate * weight_decay)
+        after = vectors.sub_(summed.sign_(), alpha=learning_rate).to(before.dtype)
+        if finite is not None:
+            after = torch.where(finite.to(before.device), after, before)
+        self.table[rows] = after  # equal rows get equal values

@@ -24,16 +24,9 @@ from torch import Tensor
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
-from trm_arc.common.folders import find_foreign, new_folder
-from trm_arc.model.checkpoint import (
-    EXPORT,
-    Checkpoint,
-    check_header,
-    checkpoint_name,
-    list_checkpoints,
-    load_checkpoint,
-    make_header,
-)
+from trm_arc.common.folders import find_foreign, new_folder, not_replaced
+from trm_arc.model.checkpoint import Checkpoint, check_header, load_checkpoint, make_header
+from trm_arc.model.checkpoint_files import EXPORT, checkpoint_name, list_checkpoints
 from trm_arc.model.integrity import check_finite, check_seal, seal
 
 FOLDER, INDEX = EXPORT.parts
@@ -61,7 +54,8 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     check_piece_size(size)
     check_finite(checkpoint.tensors, folder / FOLDER, "nothing was exported; train again with lower learning rates")
     tensors = {name: _round(name, t) for name, t in checkpoint.tensors.items() if not name.startswith("carry.")}
-    left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=()))
+    # another machine, for which it is, may have memory for other numbers of rows
+    left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=(), rows_at_a_time=()))
     target = folder / FOLDER
     index: dict[str, Any] = {
         "checkpoint": make_header(left),
@@ -102,8 +96,7 @@ def check_pieces(folder: Path) -> None:
         return
     foreign = "" if target.is_symlink() or not target.is_dir() else find_foreign(target, listed)
     if foreign is not None:
-        what = f"holds {foreign}, which no export wrote" if foreign else "is no folder that an export wrote"
-        raise InputError(f"{what}, so it is not replaced; move it away, or name another --out", file=target)
+        raise not_replaced(target, f"holds {foreign}, which no export wrote" if foreign else "is no folder that an export wrote")
 
 
 def load_pieces(folder: Path) -> Checkpoint:

@@ -12,7 +12,8 @@ from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.model.integrity import is_finite
 from trm_arc.model.official import TABLE, Settings, describe_source, read_official, read_settings
-from trm_arc.model.reasoner import NORM_EPSILON, ROTARY_BASE, Reasoner
+from trm_arc.model.reasoner import NORM_EPSILON, Reasoner
+from trm_arc.model.rotary import ROTARY_BASE
 
 _LOSSES = {"stablemax_cross_entropy": "stablemax", "softmax_cross_entropy": "softmax"}
 # The original's modules, as `name` has them, by their state tensors and networks.
@@ -25,7 +26,7 @@ _MODULES = {
     "transformers_baseline": ({"H_init"}, "H"),
 }
 _CLASSES = {"TinyRecursiveReasoningModel_ACTV1", "HierarchicalReasoningModel_ACTV1", "Model_ACTV2"}  # whose defaults are known
-_PREFIX = 16  # slots before the board, by default, of the classes with one network L; the others have one
+_PREFIX = 16  # prefix tokens before the board, by default, of the classes with one network L; the others have one
 _BOARDS = {12: 900, 6: 900}  # tokens of the board by vocabulary, where the settings do not say: ARC and Maze
 _BLOCK_NAMES = {
     "qkv": "self_attn.qkv_proj",
@@ -270,7 +271,7 @@ def official_training(settings: Settings, base: TrainingConfig) -> dict[str, Any
     loss = settings.values.get("loss")
     inner = Settings(dict(loss) if isinstance(loss, Mapping) else {}, settings.where)
     kind = inner.choice("loss_type", _LOSSES, "stablemax_cross_entropy")
-    # HRM's classes have no such switch, nor slots: they always learn the value of continuing.
+    # HRM's classes have no such switch, nor prefix tokens: they always learn the value of continuing.
     module, _ = _named(settings)
     switched = _MODULES[module][1] == "L" if module in _MODULES else "puzzle_emb_len" in settings.values
     continues = not settings.flag("no_ACT_continue", switched)

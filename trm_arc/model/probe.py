@@ -34,11 +34,11 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is F.scaled_dot_product_attention:
-            self.seen.append(_measure(*args[:2]))
+            self.seen.append(measure_attention(*args[:2]))
         return function(*args, **(kwargs or {}))
 
 
-def _measure(query: Tensor, key: Tensor) -> Attention:
+def measure_attention(query: Tensor, key: Tensor) -> Attention:
     """Of queries and keys (B, heads, L, width of a head)."""
     length, width = query.shape[2:]
     few = query[:, :, :: -(-length // QUERIES)].float()

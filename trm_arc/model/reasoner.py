@@ -28,14 +28,18 @@ from torch import Tensor, nn
 
 from augment import COLOURS, SYMMETRIES
 from augment.kernels import FIRST_COLOUR
-from trm_arc.common.device import NARROW
 from trm_arc.config import ModelConfig
 from trm_arc.model.attention import attend
+from trm_arc.model.convolution import convolve
+from trm_arc.model.noise import Source, draw_normal, hash_normal, hash_uniform, keys_of
+from trm_arc.model.rotary import find_tables
 
 NORM_EPSILON = 1e-5
-ROTARY_BASE = 10000.0
 # Matrices that are stored as one, as published, with their parts and the parts' shares of the rows.
 _JOINT = (("qkv", ("qk", "v"), (2, 1)), ("gate_up", ("gate", "up"), (1, 1)), ("mix_gate_up", ("mix_gate", "mix_up"), (1, 1)))
+_LIMIT = 2.0  # deviations at which initial weights are truncated
+_MASS = math.erf(_LIMIT / math.sqrt(2))  # of a normal within them
+TILE = 8  # elements of half precision that a matrix unit reads at once
 HALT, CONTINUE = 0, 1  # rows of the halting head
 
 
@@ -121,6 +125,9 @@ class Block(nn.Module):
                 matrix = cast.pop(joint)
                 unit = len(matrix) // sum(shares)
                 cast |= zip(parts, matrix.split([unit * share for share in shares]), strict=True)
+        if self.mixer == "mlp" and (zeros := count_padding(cast["mix_gate"].shape[1], cast["mix_gate"].device)):
+            cast |= {name: F.pad(cast[name], (0, zeros)) for name in ("mix_gate", "mix_up")}
+            cast["mix_down"] = F.pad(cast["mix_down"], (0, 0, 0, zeros))
         return cast
 
     def forward(self, h: Tensor, weights: dict[str, Tensor], layout: TokenLayout) -> Tensor:
@@ -129,11 +136,13 @@ class Block(nn.Module):
             h = _norm(self._attend(h, weights, layout.rotary).add_(h))
         else:  # the norm of the MLP mixer runs over the tokens, as in the original
             h = h.transpose(1, 2)  # (B, D, L)
-            mixed = _gated(h, weights["mix_gate"], weights["mix_up"], self.gating)
-            h = _norm(F.linear(mixed, weights["mix_down"]).add_(h)).transpose(1, 2)
+            zeros = weights["mix_gate"].shape[1] - h.shape[2]
+            mixed = _gated(F.pad(h, (0, zeros)) if zeros else h, weights["mix_gate"], weights["mix_up"], self.gating)
+            mixed = F.linear(mixed, weights["mix_down"])
+            h = _norm(mixed[..., :-zeros] + h if zeros else mixed.add_(h)).transpose(1, 2)
         inner = _gated(h, weights["gate"], weights["up"], self.gating)
         if "kernel" in weights:
-            inner = _convolve(inner, weights["kernel"], layout)
+            inner = convolve(inner, weights["kernel"], layout.prefix, layout.rows, layout.columns)
         return _norm(F.linear(inner, weights["down"]).add_(h))
 
     def _attend(self, h: Tensor, weights: dict[str, Tensor], rotary: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -174,7 +183,9 @@ class Reasoner(nn.Module):
         self.halt_bias = nn.Parameter(torch.empty(2))
         self.register_buffer("y_start", torch.empty(1 if config.shared_start else config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
-        self.run_block = Block.forward  # or the same function, compiled
+        self.run_block, self.run_noise = Block.forward, hash_normal  # or the same functions, compiled
+        self.starts: dict[tuple[int, torch.dtype], tuple[Tensor, ...]] = {}
+        self.start_versions: list[tuple[Tensor | None, int]] = [(None, 0)] * 2
         self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
         self.task_embeddings: Tensor | None = None  # the table (rows, D) of an official checkpoint, for `to_official`
         self.reset(generator)
@@ -214,24 +225,42 @@ class Reasoner(nn.Module):
             else:
                 truncated_normal_(tensor, tensor[0].numel() ** -0.5, generator)
 
-    def start(self, batch: int, rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator | None = None) -> State:
+    def start(
+        self, batch: int, rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator | Tensor | None = None
+    ) -> State:
         """The initial states of `batch` puzzles, K rows each, on a window of `rows` x `columns` cells.
 
         Args:
             dtype: of the states, and so of the computation.
-            generator: draws random initial states (`random_start`); not used without.
+            generator: draws random initial states (`random_start`), or a source of the puzzles' own; not used without.
         """
         config, wide = self.config, torch.promote_types(dtype, torch.float32)
         shape = (batch * config.latents, config.prefix + rows * columns, config.width)
 
-        def state(start: Tensor, *, random: bool) -> Tensor:  # start (K, D), or (1, D) for all latents
-            if not random:
-                return start.to(dtype).repeat(shape[0] // len(start), 1)[:, None].expand(shape)
+        def draw(number: int) -> Tensor:
             assert generator is not None, "random initial states need a generator"
-            return truncated_normal_(torch.empty(shape, dtype=wide, device=start.device), 1.0, generator).to(dtype)
+            if isinstance(generator, Tensor):
+                uniform = hash_uniform(keys_of(generator, number), [config.latents, *shape[1:]]).view(shape)
+                return _truncated_normal_(uniform.mul_(2 * _MASS).sub_(_MASS), 1.0).to(dtype)
+            return truncated_normal_(torch.empty(shape, dtype=wide, device=self.y_start.device), 1.0, generator).to(dtype)
 
-        y = state(self.y_start, random=config.random_start and not config.shared_start)
-        return State(y, tuple(state(start, random=config.random_start) for start in self.z_start))
+        if not config.random_start:
+            y, *z = (part.expand(shape) for part in self._fixed_starts(shape[0], dtype))
+            return State(y, tuple(z))
+        y = _repeat_start(self.y_start, shape[0], dtype).expand(shape) if config.shared_start else draw(0)
+        return State(y, tuple(draw(number + 1) for number in range(len(self.z_start))))
+
+    def _fixed_starts(self, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """The initial y and z of `count` rows, (count, 1, D) each, made once until the weights are loaded or moved."""
+        sources = (self.y_start, self.z_start)
+        if torch.is_inference_mode_enabled() or any(part.is_inference() for part in sources):  # would not do for training
+            return tuple(_repeat_start(part, count, dtype) for part in (self.y_start, *self.z_start))
+        versions = [(part, part._version) for part in sources]
+        if not all(part is old and now == then for (part, now), (old, then) in zip(versions, self.start_versions, strict=True)):
+            self.starts, self.start_versions = {}, versions
+        if (count, dtype) not in self.starts:
+            self.starts[count, dtype] = tuple(_repeat_start(part, count, dtype) for part in (self.y_start, *self.z_start))
+        return self.starts[count, dtype]
 
     def forward(
         self,
@@ -240,7 +269,7 @@ class Reasoner(nn.Module):
         task_vectors: Tensor,
         transforms: Tensor,
         depth: tuple[int, int] | None = None,
-        generators: Sequence[torch.Generator] | None = None,
+        noise: Source | None = None,
         callback: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Output:
         """One supervision step, in the dtype of the state.
@@ -251,24 +280,23 @@ class Reasoner(nn.Module):
             task_vectors: (B, D).
             transforms: (B, 11) rows of a plan, for the prefix tokens of symmetry and palette; not read without them.
             depth: T and n, if not the config's.
-            generators: (B), each draws the noise of its row's network calls; without them there is none.
+            noise: draws the noise of each row's network calls; without it there is none.
             callback: called with logits and halting logits after every cycle but the last, whose are returned.
         """
         config, dtype = self.config, state.y.dtype
         rows, columns = tokens.shape[1:]
-        layout = TokenLayout(config.prefix, rows, columns, self._rotary(rows, columns, dtype))
+        layout = TokenLayout(config.prefix, rows, columns, find_tables(config, rows, columns, dtype, state.y.device))
         weights = [[block.cast(dtype) for block in network] for network in self.networks]
         x = self._embed(tokens, task_vectors, transforms, dtype)
         y, z = state.y, list(state.z)
 
-        def call(network: int, old: Tensor, h: Tensor) -> Tensor:
+        def call(network: int, old: Tensor, h: Tensor, number: int) -> Tensor:
             for block, block_weights in zip(self.networks[network], weights[network], strict=True):
                 h = self.run_block(block, h, block_weights, layout)
             if config.damping < 1:
                 h = torch.lerp(old, h, config.damping)
-            if config.noise and generators is not None:  # sample by sample, so that it is the same in any pieces of a batch
-                drawn = [torch.randn(h.shape[1:], dtype=dtype, device=h.device, generator=each) for each in generators]
-                h = h + config.noise * torch.stack(drawn)
+            if config.noise and noise is not None:
+                h = h + config.noise * draw_normal(noise, number, h.shape[1:], dtype, hashed=self.run_noise)
             return h
 
         cycles, latent_steps = depth or (config.cycles, config.latent_steps)
@@ -279,14 +307,14 @@ class Reasoner(nn.Module):
             latent_step = number % (latent_steps + 1)
             with torch.set_grad_enabled(grad and number >= calls - with_gradient):
                 if latent_steps == 0:
-                    y = call(-1, y, y + x)
+                    y = call(-1, y, y + x, number)
                 elif latent_step == latent_steps:
-                    y = call(-1, y, _total(y, z))
+                    y = call(-1, y, _total(y, z), number)
                 elif z:
                     at = latent_step % len(z)
-                    z[at] = call(0, z[at], _total(y, z) + x)
+                    z[at] = call(0, z[at], _total(y, z) + x, number)
                 else:
-                    y = call(0, y, y + x)
+                    y = call(0, y, y + x, number)
             if callback is not None and latent_step == latent_steps and number < calls - 1:
                 callback(*self._read(y, rows, columns))
         logits, halting = self._read(y, rows, columns)
@@ -311,52 +339,32 @@ class Reasoner(nn.Module):
         parts.append(board.new_zeros(len(tokens), self.config.prefix - sum(p.shape[1] for p in parts), self.config.width))
         return math.sqrt(self.config.width) * torch.cat((*parts, board), dim=1)
 
-    def _rotary(self, rows: int, columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-        """Cosine and sine, each (L, 1, 1, D / heads), of the rotation of every token of the window.
-
-        A rotation takes (a, b) to (a cos - b sin, b cos + a sin), a and b being the halves of a head.  The sign is put into the
-        sine here, so that a roll by half a head is all that is left to do.
-        """
-        config = self.config
-        if config.positions == "none":
-            return None
-        target, head_width = self.y_start.device, config.width // config.heads
-        # float64, as long tables of float32 angles would differ from the exact ones in the last digits
-        device = torch.device("cpu") if target.type in NARROW else target
-        row, column = torch.meshgrid(
-            torch.arange(rows, dtype=torch.float64, device=device),
-            torch.arange(columns, dtype=torch.float64, device=device),
-            indexing="ij",
-        )
-        if config.positions == "rotary-1d":  # prefix and board in one line, cells where the full board has them
-            prefix = torch.arange(config.prefix, dtype=torch.float64, device=device)
-            position = torch.cat((prefix, config.prefix + (row * config.board_columns + column).flatten()))[:, None]
-            angles = position * _frequencies(head_width, device)
-        elif config.positions == "rotary-2d":  # half of the frequencies turn with the row, half with the column
-            frequencies = _frequencies(head_width // 2, device)
-            board = torch.cat((row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies), dim=1)
-            angles = torch.cat((board.new_zeros(config.prefix, head_width // 2), board))
-        else:
-            raise ValueError(f"no such positions: {config.positions}")
-        cos, sin = angles.cos(), angles.sin()
-        tables = torch.cat((cos, cos), dim=1), torch.cat((-sin, sin), dim=1)
-        return tuple(table[:, None, None].to(target, dtype) for table in tables)
-
 
 def inner_width(expansion: float, width: int) -> int:
     """Inner width of a SwiGLU: two thirds of the expansion, rounded up to a multiple of 256."""
     return -(-round(expansion * width * 2 / 3) // 256) * 256
 
 
+def count_padding(tokens: int, device: torch.device) -> int:
+    """How many zeros follow the tokens where the MLP mixer multiplies by them, so that their number fits an accelerator."""
+    return 0 if device.type == "cpu" else -tokens % TILE
+
+
 def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator) -> Tensor:
     """Fill with a normal truncated at two deviations whose std is `std` after the truncation (as JAX does, not PyTorch)."""
-    lower, upper = -2.0, 2.0
-    low, high = math.erf(lower / math.sqrt(2)), math.erf(upper / math.sqrt(2))
-    mass = (high - low) / 2
-    density = math.exp(-0.5 * lower**2) / math.sqrt(2 * math.pi)
-    corrected = std / math.sqrt(1 - (upper - lower) * density / mass)
-    tensor.uniform_(low, high, generator=generator)
-    return tensor.erfinv_().mul_(math.sqrt(2) * corrected).clamp_(lower * corrected, upper * corrected)
+    return _truncated_normal_(tensor.uniform_(-_MASS, _MASS, generator=generator), std)
+
+
+def _truncated_normal_(uniform: Tensor, std: float) -> Tensor:
+    """The same from numbers that are uniform between -_MASS and _MASS."""
+    density = math.exp(-0.5 * _LIMIT**2) / math.sqrt(2 * math.pi)
+    corrected = std / math.sqrt(1 - 2 * _LIMIT * density / _MASS)
+    return uniform.erfinv_().mul_(math.sqrt(2) * corrected).clamp_(-_LIMIT * corrected, _LIMIT * corrected)
+
+
+def _repeat_start(start: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """The initial states of `count` rows, (count, 1, D), from those of K latents, (K, D), or of all together, (1, D)."""
+    return start.to(dtype).repeat(count // len(start), 1)[:, None]
 
 
 def _total(y: Tensor, z: list[Tensor]) -> Tensor:
@@ -381,18 +389,3 @@ def _gated(h: Tensor, gate: Tensor, up: Tensor, gating: str) -> Tensor:
         # Source: Dillon, "Speed is Confidence", arXiv 2601.19085.
         return g.sigmoid() * _norm(g * u)
     raise ValueError(f"no such gate: {gating}")
-
-
-def _convolve(inner: Tensor, kernel: Tensor, layout: TokenLayout) -> Tensor:
-    """ConvSwiGLU: the silu of a depthwise convolution over the board; prefix tokens have no neighbours and pass as they are.
-
-    Source: Gao et al., "Universal Reasoning Model", arXiv 2512.14693, where it runs over the line of tokens.
-    """
-    prefix, board = inner.split([layout.prefix, layout.rows * layout.columns], dim=1)
-    board = board.unflatten(1, (layout.rows, layout.columns)).permute(0, 3, 1, 2)  # (B, inner, H, W), channels last in memory
-    board = F.conv2d(board, kernel[:, None], padding=kernel.shape[-1] // 2, groups=len(kernel))
-    return torch.cat((prefix, F.silu(board).permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
-
-
-def _frequencies(width: int, device: torch.device) -> Tensor:
-    return ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)

@@ -36,7 +36,7 @@ _FACTS = {
     "data": "answered",
     "views": "views of a test input at most",
     "checkpoints": "checkpoints that vote",
-    "steps_of_thought": "supervision steps per view",
+    "supervision_steps": "supervision steps per view",
     "rollouts": "rollouts of a view",
 }
 _SEVERAL = ("checkpoints that vote", "rollouts of a view")  # shown if there are several
@@ -111,17 +111,20 @@ def show_groups(results: Results, groupings: Sequence[Grouping], tests: Sequence
 
 
 class Contents:
-    """An evaluation, ready to be shown."""
+    """An evaluation, ready to be shown.
 
-    def __init__(self, results: Results) -> None:
+    Args:
+        room: characters that test inputs may take.
+    """
+
+    def __init__(self, results: Results, room: int = ROOM) -> None:
         self.results, self.outcomes = results, score_tests(results)
         self.names, self.groupings = results.tasks.names, results.tasks.domain.group_tests(results.tasks)
         self.truths = results.tasks.truths
-        self.shown = self._count_shown()
+        self.shown = self._count_shown(room)
 
-    def _count_shown(self) -> int:
+    def _count_shown(self, room: int) -> int:
         """How many test inputs there is room for."""
-        room = ROOM
         for number, size in enumerate(self._sizes()):
             room -= size + _ROW
             if room < 0 or number == MOST:

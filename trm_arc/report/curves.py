@@ -8,6 +8,7 @@ import numpy as np
 
 from trm_arc.report.logs import AXES, MEASURES, RunLog, format_number, format_step, summarise, unit_of
 from trm_arc.report.plots import COLOURS, add_legend, inline_svg, make_figure, render_figure, scale_log
+from trm_arc.training.stability import LIMITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 POINTS = 400  # of a curve
 _PERCENT, _SCORES = ("exact",), ""  # the panel of the scores is that of no measure
-_FROM_ZERO = ("exact", "learning_rate", _SCORES)
+_FROM_ZERO = ("exact", "learning_rate", "attention_entropy", _SCORES)
+_LOGARITHMIC = ("loss", "gradient_norm", "attention_logit", "update_ratio", "task_embedding_rms")  # where they span a decade
 _STEPS = (1, 2, 2.5, 5, 10)  # of ticks
 _DASHES, _MARKERS = ("-", "--", ":", "-."), "osD^vP"
 
@@ -162,7 +164,10 @@ def _finish(panel: "Axes", measure: str, axis: str, furthest: float) -> None:
 
     panel.set_title(MEASURES.get(measure, "evaluation scores, %"))
     y = np.concatenate([line.get_ydata() for line in panel.get_lines()])
-    if measure == "loss" and len(y) and y.min() > 0 and y.max() > 10 * y.min():
+    limit = LIMITS.get(measure)
+    if limit and any(map(limit.is_passed, y)):
+        panel.axhline(limit.bound, color="#000000", linestyle=":", linewidth=1)
+    if measure in _LOGARITHMIC and len(y) and y.min() > 0 and y.max() > 10 * y.min():
         scale_log(panel.yaxis)
     else:
         panel.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))

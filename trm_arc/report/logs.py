@@ -12,10 +12,20 @@ from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines
 from trm_arc.common.text import printable
-from trm_arc.training.loop import METRICS_FILE
+from trm_arc.training.options import METRICS_FILE
 
 MOST_SCORES = 12  # names of scores that a log can hold; a broken one might hold a new name in every line
-MEASURES = {"loss": "loss", "exact": "exact in training, %", "halting_steps": "steps to halt", "learning_rate": "learning rate"}
+MEASURES = {
+    "loss": "loss",
+    "exact": "exact in training, %",
+    "halting_steps": "steps to halt",
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm",
+    "attention_logit": "largest attention logit",
+    "attention_entropy": "entropy of attention (1: uniform)",
+    "update_ratio": "update by weight",
+    "task_embedding_rms": "rms of task embeddings",
+}
 AXES = {"steps": "optimizer steps", "time": "wall-clock", "operations": "operations"}
 _BOUNDS = {  # what a line may hold; anything else counts as unknown
     "step": (0, 1e12),
@@ -24,6 +34,10 @@ _BOUNDS = {  # what a line may hold; anything else counts as unknown
     "loss": (-1e30, 1e30),
     "halting_steps": (0, 1e6),
     "learning_rate": (0, 1e6),
+    "gradient_norm": (0, 1e30),
+    "attention_logit": (-1e30, 1e30),
+    "update_ratio": (0, 1e30),
+    "task_embedding_rms": (0, 1e30),
 }
 _OTHERS = ("operations", "accuracy", "learning_rate_factor", "milliseconds_per_step", "examples_per_second", "share_of_peak")
 _TRAINING = {*MEASURES, *_OTHERS, "skipped_steps"}  # what no line of an evaluation holds

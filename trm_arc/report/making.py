@@ -13,7 +13,8 @@ from trm_arc.config import VIEW_CANVASES
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.model.checkpoint import Checkpoint, list_checkpoints, read_step, run_of
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.checkpoint_files import list_checkpoints, read_step, run_of
 from trm_arc.report.curves import render_curves
 from trm_arc.report.logs import RunLog, format_summary, has_log, read_log
 from trm_arc.report.page import Training, make_page, require_template_engine
@@ -139,7 +140,7 @@ def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, devi
         raise InputError(
             f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {canvas}; evaluate it again"
         )
-    config = InferenceConfig(steps=steps, canvas=canvas)
+    config = InferenceConfig(steps=steps, canvas=canvas, compile="none")  # a view of each canvas alone
     traces = trace_refinement(model, results.tasks, tests, results.tasks.names, device, config)
     write_traces(subject.folder / TRACES_FILE, traces)
     return replace(subject, traces=traces)

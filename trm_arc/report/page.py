@@ -12,7 +12,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.evaluation.outcomes import Outcome
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace
-from trm_arc.report.contents import Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
+from trm_arc.report.contents import ROOM, Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
 from trm_arc.report.curves import Curves
 from trm_arc.report.logs import AXES
 from trm_arc.report.terminal import RGB
@@ -43,11 +43,15 @@ def make_page(
     traces: Sequence[Trace] = (),
     training: Training | None = None,
     others: Mapping[str, Results] | None = None,
+    room: int = ROOM,
 ) -> str:
     """The page as HTML.
 
     Everything that comes from data goes through the template engine's escaping, or into a script element of JSON with every
     `<`, `>`, `&` and `'` written as an escape; the page's own program is the only one that its policy lets run.
+
+    Args:
+        room: characters that test inputs may take; those beyond are counted, but not listed.
 
     Raises:
         InputError: the template engine is missing.
@@ -57,7 +61,7 @@ def make_page(
     values: dict[str, Any] = {"title": title, "evaluation": results is not None, "facts": (), "data": {"tests": []}}
     values |= dict.fromkeys(("scores", "misses", "groups", "outcomes", "comparisons", "traces", "rows", "curves"), ())
     if results is not None:
-        values |= _evaluation_values(Contents(results), traces, others or {})
+        values |= _evaluation_values(Contents(results, room), traces, others or {})
     if training is not None:
         drawn = [{"key": curve.axis, "title": AXES[curve.axis], "svg": curve.svg} for curve in training.curves]
         values |= {"curves": drawn, "summary": training.summary}

@@ -10,7 +10,7 @@ from trm_arc.config import RECIPES, Config, load_preset
 from trm_arc.data.domains import Domain
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.puzzle_sources import domain_of_data
-from trm_arc.model.checkpoint import domain_of_checkpoint
+from trm_arc.model.checkpoint_files import domain_of_checkpoint
 
 WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
 # Settings for the checkpoint's own data, with their values for the tasks to adapt to.

@@ -10,7 +10,8 @@ from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.loading import load_training_tasks
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import TaskSet
-from trm_arc.training.trainer import Options, Trainer
+from trm_arc.training.options import Options
+from trm_arc.training.trainer import Trainer
 
 # Settings of the matrix optimizer, and those of NorMuon alone.
 _MATRIX = (

@@ -1,33 +1,32 @@
 """The training loop: steps, logs, evaluations and checkpoints, until the end, or until a request to stop."""
 
 import math
-import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
+from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import make_progress_bar
-from trm_arc.model.checkpoint import list_checkpoints
+from trm_arc.common.text import is_terminal
+from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.model.compiling import compiling_seconds
+from trm_arc.training.options import METRICS_FILE, LoopConfig
+from trm_arc.training.stability import Stability, Watch
 from trm_arc.training.state import save_state
 from trm_arc.training.supervision import Metrics
 from trm_arc.training.time_budget import TimeBudget
 from trm_arc.training.trainer import NotFiniteError, StepRequest, Trainer
 
-METRICS_FILE, OLD_METRICS, BAD_BATCH, BEST = "metrics.jsonl", "metrics-before.jsonl", "bad-batch.safetensors", "best"
-EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
-REPEATS = 3.0  # seconds within which further signals repeat the first: schedulers send it more than once
+OLD_METRICS, BAD_BATCH, BEST = "metrics-before.jsonl", "bad-batch.safetensors", "best"
 
 Evaluation = Callable[[Callable[[], object]], dict[str, float]]  # calls its argument from time to time, which may raise
 Tracker = Callable[[dict[str, float], int], None]
@@ -35,29 +34,6 @@ Tracker = Callable[[dict[str, float], int], None]
 
 class _AbandonedError(Exception):
     """An evaluation was cancelled, as the run has to stop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How often a run saves, logs and evaluates, and when it ends.
-
-    Attributes:
-        save_every: steps between checkpoints.
-        save_seconds: seconds between checkpoints, instead; None: by steps.
-        keep: checkpoints kept.
-        log_every: steps between lines of metrics.
-        evaluate_every: steps between evaluations; 0: none.
-        deadline: when the run has to be saved and stop.
-        fit: let the run have as many steps as there is time for, with all that depends on its length.
-    """
-
-    save_every: int = 1000
-    save_seconds: float | None = None
-    keep: int = 2
-    log_every: int = 10
-    evaluate_every: int = 0
-    deadline: Deadline = field(default_factory=Deadline)
-    fit: bool = False
 
 
 def train(
@@ -89,7 +65,7 @@ def train(
         InputError: nothing can be written, or too many steps in a row were skipped.
     """
     log = _Log(trainer, out, peak, track)
-    with log.bar, stop_signals() as stopping:
+    with log.bar, log.below, stop_signals() as stopping:
         loop = _Loop(trainer, out, config, log, stopping, evaluate, stale, best)
         go_on = not owed or loop.score()
         while go_on and trainer.step < trainer.steps and not trainer.decision.stop:
@@ -117,17 +93,21 @@ class _Loop:
 
     def step(self) -> bool:
         """Train a step, and log, save and evaluate where that is due; whether to continue."""
-        trainer, config, began, request = self.trainer, self.config, time.monotonic(), self._request()
+        trainer, config, compiled, request = self.trainer, self.config, compiling_seconds(), self._request()
+        began = time.monotonic()
         logged = (trainer.step + 1) % config.log_every == 0 or trainer.step + 1 == (request.steps or trainer.steps)
         try:
             self.log.add(trainer.train_step(request, measure=logged))
         except NotFiniteError as error:
             raise InputError(_save_bad_batch(self.out, error, trainer)) from None
-        self.budget.add(time.monotonic() - began)
+        if not trainer.late:
+            self.budget.add(time.monotonic() - began, compiled=compiling_seconds() > compiled)
         last, stop = trainer.step == trainer.steps, trainer.decision.stop
         if logged:
             self.log.write()
-        by_steps = config.save_seconds is None and trainer.step % config.save_every == 0
+        for timing in trainer.take_timings():
+            self.budget.add(timing.seconds, timing.step, compiled=timing.compiled)
+        by_steps = config.save_every and trainer.step % config.save_every == 0
         scores_now = self.evaluate is not None and (last or trainer.step % config.evaluate_every == 0) and not stop
         if by_steps or last or trainer.decision.save or stop or scores_now:
             self._save()
@@ -137,12 +117,13 @@ class _Loop:
         """What this process wants of the next step."""
         # Evaluated once a step: a signal that comes while this step is saved waits for the next one to be saved too.
         config, budget = self.config, self.budget
-        due = config.save_seconds is not None and time.monotonic() - self.saved >= config.save_seconds
+        due = not config.save_every and time.monotonic() - self.saved >= config.save_seconds
         over = not config.fit and budget.is_over()
         length = self.trainer.step + budget.count_steps(budget.evaluating) if config.fit else 0
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
 
     def _save(self) -> None:
+        self.trainer.settle()
         before = time.monotonic()
         save_state(self.trainer, self.out, self.config.keep, self.stale)
         self.stale, self.saved = (), time.monotonic()
@@ -150,7 +131,7 @@ class _Loop:
 
     def score(self) -> bool:
         """Score the step, which is saved, if there is time; whether there is time left to continue."""
-        trainer, budget, before = self.trainer, self.budget, time.monotonic()
+        trainer, budget, before = self.trainer, self.budget, time.monotonic() - compiling_seconds()
         ahead = 2 if self.config.fit and trainer.step < trainer.steps else 1  # the last weights of a run that fits count more
         if not self._agree(budget.has_time(ahead * budget.evaluating)):
             return True
@@ -159,7 +140,7 @@ class _Loop:
         except _AbandonedError:
             tqdm.write(f"step {trainer.step}: the evaluation was cancelled, as the run has to stop; the step is saved")
             return False
-        budget.evaluating = time.monotonic() - before
+        budget.evaluating = time.monotonic() - compiling_seconds() - before
         return self._agree(budget.has_time_for_step())
 
     def _agree(self, flag: bool) -> bool:
@@ -184,10 +165,10 @@ class _Loop:
 def _save_bad_batch(out: Path, error: NotFiniteError, trainer: Trainer) -> str:
     """Keep the whole batch for inspection, and describe the error; all processes call this, the main one writes."""
     problem = f"step {error.step}: the loss was not finite in {trainer.skipped_in_a_row} steps in a row, which were skipped"
-    batch = {name: trainer.processes.gather(t.contiguous()).cpu() for name, t in error.batch._asdict().items()}
+    batch = {name: trainer.processes.gather_on_host(t.contiguous()) for name, t in error.batch._asdict().items()}
     try:
         if trainer.processes.is_main:
-            save_file(batch, out / BAD_BATCH)
+            save_file({name: t.cpu() for name, t in batch.items()}, out / BAD_BATCH)
     except (OSError, SafetensorError):
         return f"{problem}; continue from the last checkpoint with lower learning rates"
     return f"{problem}; last batch: {out / BAD_BATCH}; train again with lower learning rates (--overwrite replaces this run)"
@@ -224,6 +205,10 @@ class _Log:
         self.seconds = trainer.seconds
         shown = trainer.processes.is_main
         self.bar = make_progress_bar(trainer.steps, "step", initial=trainer.step, shape="{desc}", shown=shown)
+        # A terminal has a second line for what would not fit the first; elsewhere a line may be long.
+        self.two = is_terminal(sys.stderr)
+        self.below = make_progress_bar(trainer.steps, "step", shape="{desc}", shown=shown and self.two, leave=False, line=1)
+        self.watch = Watch(trainer.config.model.vocabulary)
         self.first = trainer.step, trainer.seconds
         self.measured = ""
         self.lost = False  # whether a line of metrics could not be written
@@ -239,6 +224,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
+        trainer.settle()  # what follows waits for the device in any case
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]
@@ -259,12 +245,21 @@ class _Log:
             "share_of_peak": self.operations / seconds / self.peak,
             "skipped_steps": trainer.skipped,
         }
-        if trainer.stability:
-            line |= trainer.stability.known()
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
-        self._put(line)
         self.measured = describe_metrics(line, int(values["halted"].sum()))
+        if trainer.stability is not None:  # of the main process
+            line |= trainer.stability.known()
+            self._describe(trainer.stability, line["loss"])
+        self._put(line)
         self.refresh()
+
+    def _describe(self, stability: Stability, loss: float) -> None:
+        for warning in self.watch.judge(stability, loss):
+            tqdm.write(f"step {self.trainer.step}: {warning}")
+        if self.two:
+            self.below.set_description_str(stability.describe())
+        else:
+            self.measured += f", {stability.describe()}"
 
     def refresh(self) -> None:
         """Bring the progress line up to date; the bar draws it from time to time."""
@@ -288,23 +283,3 @@ class _Log:
                 self.lost = True
             if self.track is not None:
                 self.track({name: value for name, value in line.items() if name != "step"}, self.trainer.step)
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[float]]:
-    """Collect SIGINT and SIGTERM, as the moments of their arrival, so that a step in progress is completed; a second one
-    that does not just repeat the first interrupts at once."""
-    received: list[float] = []
-
-    def remember(_number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if received and now - received[0] > REPEATS:
-            raise KeyboardInterrupt
-        received.append(now)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trm_arc.config import TrainingConfig
 
+FUSED = {"cuda"}  # types of devices where PyTorch's AdamW is one kernel; elsewhere it is one for each of its operators
 EPSILON = 1e-7  # against a division by zero
 
 
@@ -241,7 +242,8 @@ class Optimizers:
         if config.optimizer == "adam-atan2":
             self.members.append(AdamAtan2(rest.values(), **shared))
         elif config.optimizer == "adamw":
-            self.members.append(torch.optim.AdamW(rest.values(), foreach=True, **shared))
+            fused = model.y_start.device.type in FUSED
+            self.members.append(torch.optim.AdamW(rest.values(), fused=fused, foreach=not fused, **shared))
         else:
             raise ValueError(f"no such optimizer: {config.optimizer}")
         self.base_rates = [group["lr"] for member in self.members for group in member.param_groups]
@@ -266,6 +268,10 @@ class Optimizers:
         for member in self.members:
             member.step()
             member.zero_grad(set_to_none=True)
+
+    def memory(self) -> list[Tensor]:
+        """Everything in the optimizers' states, in no order that matters."""
+        return [value for member in self.members for state in member.state.values() for value in state.values()]
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything in the optimizers' states, by name."""

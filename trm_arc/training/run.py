@@ -3,18 +3,20 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.files import exclusive
 from trm_arc.common.streams import require_printed
 from trm_arc.config import SETTINGS_FILE, write_preset
-from trm_arc.model.checkpoint import Checkpoint, checkpoint_name, list_checkpoints, remove_unfinished
+from trm_arc.model.checkpoint import Checkpoint, remove_unfinished
+from trm_arc.model.checkpoint_files import checkpoint_name, list_checkpoints
 from trm_arc.model.export import FOLDER, export_pieces, load_whole
 from trm_arc.model.flops import measure_peak
 from trm_arc.training.build import Built
-from trm_arc.training.loop import Evaluation, LoopConfig, Tracker, train
+from trm_arc.training.cost import Rates
+from trm_arc.training.loop import Evaluation, Tracker, train
+from trm_arc.training.memory import describe_rows
+from trm_arc.training.options import RunConfig
 from trm_arc.training.run_folder import (
     best_so_far,
     drop_later_metrics,
@@ -28,33 +30,6 @@ from trm_arc.training.state import full_state, save_state
 from trm_arc.training.time_budget import describe_plan
 
 Watchers = tuple[Evaluation | None, Tracker | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """What is to be done with a run, beside its settings.
-
-    Attributes:
-        out: its folder.
-        resume: continue the run that is there.
-        overwrite: replace what is there.
-        dry_run: only print what the run would do and cost.
-        export_size: bytes of a piece of the export at the end; 0: none.
-        evaluate_views: of a test input at most, in evaluations; None: the default of the domain.
-        pool_votes: score the votes of all evaluations so far together, too.
-        tensorboard: also write the metrics for TensorBoard.
-        loop: how often to save, log and evaluate, and when to end.
-    """
-
-    out: Path
-    resume: bool = False
-    overwrite: bool = False
-    dry_run: bool = False
-    export_size: int = 0
-    evaluate_views: int | None = None
-    pool_votes: bool = False
-    tensorboard: bool = False
-    loop: LoopConfig = field(default_factory=LoopConfig)
 
 
 def load_resumed(config: RunConfig, processes: ProcessGroup) -> tuple[Checkpoint | None, list[str]]:
@@ -89,7 +64,8 @@ def carry_out(
     if config.dry_run:
         trainer, _, notes = build()
         if processes.is_main:
-            print("\n".join([*notes, describe_plan(trainer, measure_peak(trainer.device) * processes.count)]))
+            rates = Rates.measured(trainer.device, measure_peak(trainer.device), processes.count)
+            print("\n".join([*notes, describe_plan(trainer, rates)]))
             require_printed()
         return
     if processes.is_main:
@@ -114,7 +90,8 @@ def _train_in_folder(
     if processes.is_main:
         best, owed = _restore_history(config, built, scored=evaluate is not None)
         write_preset(out / SETTINGS_FILE, trainer.config, f"the settings of the run {out.name}")
-        print("\n".join(notes))
+        rows = describe_rows(trainer.examples.windows, trainer.pieces, trainer.whole)
+        print("\n".join([*notes, rows] if rows else notes))
     peak = measure_peak(trainer.device) * processes.count
     stale = list_stale(out) if config.overwrite else []
     done_before = trainer.step == trainer.steps
@@ -123,7 +100,7 @@ def _train_in_folder(
     saved = (out / checkpoint_name(trainer.step)).is_dir()
     if done_before and not processes.broadcast_flag(saved, trainer.device.device):  # resumed from pieces
         save_state(trainer, out, config.loop.keep)
-    exported = full_state(trainer) if config.export_size else None
+    exported = full_state(trainer, with_active=False) if config.export_size else None
     if exported and processes.is_main:
         pieces = export_pieces(exported, out, config.export_size)
         size = sum(piece.stat().st_size for piece in pieces) / 1e6

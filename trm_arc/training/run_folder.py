@@ -6,11 +6,13 @@ from pathlib import Path
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import LOCK, RESULT_FILES, check_writable, read_lines, to_json, write_atomic
-from trm_arc.common.folders import find_foreign, rehearse_saving, remove_folder
+from trm_arc.common.folders import find_foreign, not_replaced, rehearse_saving, remove_folder
 from trm_arc.config import SETTINGS_FILE
-from trm_arc.model.checkpoint import EXPORT, FILES, Checkpoint, checkpoint_name, list_checkpoints
+from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.model.checkpoint_files import EXPORT, FILES, checkpoint_name, list_checkpoints
 from trm_arc.model.export import FOLDER, check_pieces, list_pieces
-from trm_arc.training.loop import BAD_BATCH, BEST, METRICS_FILE, OLD_METRICS
+from trm_arc.training.loop import BAD_BATCH, BEST, OLD_METRICS
+from trm_arc.training.options import METRICS_FILE
 
 _OWN = (SETTINGS_FILE, METRICS_FILE, OLD_METRICS, BAD_BATCH)  # what a run writes beside its checkpoints
 
@@ -55,9 +57,7 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, 
 def _refuse_foreign(folder: Path, name: str | None) -> None:
     """Raise InputError if there is something in a folder that a run would replace, though no run wrote it."""
     if name is not None:
-        raise InputError(
-            f"holds {name}, which no run wrote, so it is not replaced; move it away, or name another --out", file=folder
-        )
+        raise not_replaced(folder, f"holds {name}, which no run wrote")
 
 
 def set_damaged_aside(out: Path, resumed: Checkpoint) -> list[Path]:

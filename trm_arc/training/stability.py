@@ -12,10 +12,51 @@ from trm_arc.model.reasoner import Reasoner
 from trm_arc.training.halting import Carry
 
 ROWS = 4  # of the batch, whose attention is looked at
-# Beyond these attention falls apart.  100 is where MuonClip cuts logits (Kimi K2, arXiv 2507.20534); at an entropy of 0.15 each
-# query of 17 tokens looks at 1.5 of them.  60 steps of our presets at width 64 end at 3 to 59 and 0.23 to 0.85; arc1-parallel
-# without its query-key norm at 0.10 and 0.11 (two seeds), and its loss rises from step 90 on at width 128.
-MOST_LOGIT, LEAST_ENTROPY = 100.0, 0.15
+
+
+class Limit(NamedTuple):
+    """Where a number says that a run falls apart.
+
+    Attributes:
+        bound: the last healthy value.
+        most: whether larger values are beyond it, or smaller ones.
+        means: what a value beyond it says.
+        advice: what to begin again with.
+        early: whether it says so only while the loss is above half of that of a uniform guess: a network that has learned
+            mazes looks at single tokens as well.
+    """
+
+    bound: float
+    most: bool
+    means: str
+    advice: str
+    early: bool = False
+
+    def is_passed(self, value: float) -> bool:
+        """Whether a value, which may be NaN, is beyond the bound."""
+        return value > self.bound if self.most else value < self.bound
+
+
+_CALMER = "--qk-norm, or a lower --matrix-learning-rate or --learning-rate"
+LIMITS = {  # docs/training.md has what healthy runs and broken ones have
+    # Ten times the largest of our presets.
+    "gradient_norm": Limit(100.0, True, "gradients explode", "--gradient-clip 1, or lower learning rates"),
+    # 100 is where MuonClip cuts logits (Kimi K2, arXiv 2507.20534).
+    "attention_logit": Limit(100.0, True, "the logits of attention grow without bound", _CALMER, early=True),
+    # Our presets have 0.23 and more after 60 steps; arc1-parallel without its query-key norm had 0.10 and 0.11 (two seeds).
+    "attention_entropy": Limit(0.15, False, "attention collapses to single tokens", _CALMER, early=True),
+    # Five times the largest of our presets, which is that of Muon at 0.02.
+    "update_ratio": Limit(0.1, True, "ten steps replace a whole matrix", "a lower --matrix-learning-rate or --learning-rate"),
+    # From here on, what a state holds is a twentieth of what its block sees at the task's token.
+    "task_embedding_rms": Limit(20.0, True, "task embeddings drown the state", "a lower --task-embedding-learning-rate"),
+}
+_SHORT = {
+    "gradient_norm": "grad",
+    "attention_logit": "logit",
+    "attention_entropy": "entropy",
+    "update_ratio": "update",
+    "task_embedding_rms": "tasks",
+}
 
 
 class Stability(NamedTuple):
@@ -34,6 +75,11 @@ class Stability(NamedTuple):
     attention_entropy: float
     update_ratio: float
     task_embedding_rms: float
+
+    def describe(self) -> str:
+        """A line of at most 79 characters."""
+        known = self.known()
+        return " ".join(f"{_SHORT[name]} {value:.3g}" for name, value in known.items())
 
     def known(self) -> dict[str, float]:
         """Those that there are, by their names."""
@@ -70,3 +116,32 @@ def measure_stability(
     logit, entropy = attention or (none, none)
     rms = embedding(carry.batch.rows).square().mean().sqrt() * math.sqrt(reasoner.config.width)
     return Stability(*torch.stack([t.to(ratios) for t in (gradient_norm, logit, entropy, ratios.amax(), rms)]).tolist())
+
+
+class Watch:
+    """Says of a run, once for each number and by its name, that it is falling apart.
+
+    Args:
+        vocabulary: tokens that a guess chooses from.
+    """
+
+    def __init__(self, vocabulary: int) -> None:
+        self.guess, self.named = math.log(vocabulary), set[str]()
+
+    def judge(self, seen: Stability, loss: float) -> list[str]:
+        """A sentence for every number that is beyond its limit for the first time.
+
+        Args:
+            loss: the mean of a few steps.
+        """
+        sentences, learned = [], loss < self.guess / 2
+        for name, value in seen._asdict().items():
+            limit = LIMITS[name]
+            if limit.is_passed(value) and name not in self.named and not (limit.early and learned):
+                self.named.add(name)
+                side = "above" if limit.most else "below"
+                sentences.append(
+                    f"warning: {name} is {value:.3g}, {side} {limit.bound:g}: {limit.means}; "
+                    f"the loss is likely to rise, so begin again with {limit.advice}"
+                )
+        return sentences

@@ -17,18 +17,29 @@ from trm_arc.training.halting import Carry, first_carry
 from trm_arc.training.optim import MovingAverage
 from trm_arc.training.trainer import Trainer
 
+_BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}  # integers of as many bytes
 
-def full_state(trainer: Trainer) -> Checkpoint:
-    """Everything that a run continues from, of all processes; all must call this."""
+
+def full_state(trainer: Trainer, *, with_active: bool = True) -> Checkpoint:
+    """Everything that a run continues from, of all processes, which all call this; only the main one's has active samples.
+
+    Args:
+        with_active: whether to have them.
+    """
+    trainer.settle()
     state = inference_state(trainer)
     tensors = state.tensors | {f"optimizer.{name}": t for name, t in trainer.optimizers.tensors().items()}
-    active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None)
+    active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None and with_active)
     for number in active:
-        named = {f"carry.{number}.{name}": t for name, t in _carry_tensors(trainer.carries[number]).items()}
-        tensors |= {name: trainer.processes.gather(t) for name, t in named.items()}
+        for name, part in _carry_tensors(trainer.carries[number]).items():
+            whole = trainer.processes.gather_on_host(part)
+            if whole is not None:
+                tensors[f"carry.{number}.{name}"] = whole
     scale = trainer.scale
     tensors["counts"] = torch.tensor([scale.value, scale.successes, trainer.skipped], dtype=torch.float64)
-    return replace(state, tensors=tensors, metadata=replace(state.metadata, active_samples=active))
+    pieces = trainer.processes.least(trainer.pieces, trainer.device.device)
+    rows = tuple(trainer.config.training.batch_size if piece == trainer.whole else piece for piece in pieces)
+    return replace(state, tensors=tensors, metadata=replace(state.metadata, active_samples=active, rows_at_a_time=rows))
 
 
 def save_state(trainer: Trainer, folder: Path, keep: int, stale: Sequence[Path] = ()) -> Path:
@@ -41,10 +52,34 @@ def save_state(trainer: Trainer, folder: Path, keep: int, stale: Sequence[Path] 
         stale: what to remove once the checkpoint is whole.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or the processes do not have the same weights.
     """
+    require_same_weights(trainer)
     checkpoint = replace(full_state(trainer), where=str(folder))
     return save_checkpoint(folder, checkpoint, keep, stale) if trainer.processes.is_main else folder
+
+
+def require_same_weights(trainer: Trainer) -> None:
+    """Compare a checksum of the weights over the processes, which all must call this.
+
+    Raises:
+        InputError: they differ, as after a fault of a device; what was saved before is whole.
+    """
+    if trainer.processes.count == 1:
+        return
+    tensors = inference_state(trainer).tensors
+    weights = [
+        t for name, t in tensors.items() if name.startswith(("model.", "average.", "embedding.")) and t.is_floating_point()
+    ]
+    sums = torch.stack(
+        [t.contiguous().view(_BITS[t.element_size()]).sum(dtype=torch.int64).to(trainer.device.device) for t in weights]
+    )
+    every = trainer.processes.gather(sums[None])
+    if odd := (every != every[0]).any(dim=1).nonzero().flatten().tolist():
+        raise InputError(
+            f"step {trainer.step}: the weights of process {odd[0]} differ from those of process 0, so this step is not saved; "
+            "continue from the last checkpoint with --resume, and check the machine if it happens again"
+        )
 
 
 def inference_state(trainer: Trainer) -> Checkpoint:
@@ -114,6 +149,8 @@ def load_state(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.step = checkpoint.step
     trainer.steps = trainer.optimizers.steps = checkpoint.metadata.length or trainer.steps  # a time limit may have chosen it
     _remember(trainer, checkpoint)
+    if checkpoint.metadata.accumulation == trainer.options.accumulation:
+        trainer.keep_rows(checkpoint.metadata.rows_at_a_time)
     try:
         moved = checkpoint.step > 0 and not trainer.config.training.embeddings_first
         trainer.optimizers.load_tensors(checkpoint.part("optimizer"), moved)

@@ -1,13 +1,15 @@
 """One supervision step of training, from active samples to a loss: pure, no wait for the device, so that it can be compiled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from trm_arc.common.modes import BLOCK, STEP
 from trm_arc.config import TrainingConfig
-from trm_arc.model.compiling import BLOCK, STEP, compile_operators
+from trm_arc.model.compiling import compile_operators
+from trm_arc.model.noise import Source, next_pass
 from trm_arc.model.reasoner import Output, Reasoner, State
 from trm_arc.training.halting import Carry, decide, restart
 from trm_arc.training.loss import continue_loss, supervise
@@ -32,7 +34,7 @@ def supervision_step(
     start: State,
     at_least: Tensor,
     depth: tuple[int, int] | None = None,
-    generators: Sequence[torch.Generator] | None = None,
+    noise: Source | None = None,
 ) -> tuple[Tensor, Carry, Metrics]:
     """Do one supervision step of every row, and compute its losses.
 
@@ -46,7 +48,7 @@ def supervision_step(
         start: initial states, (B K, L, D) each.
         at_least: (B,) minimum of steps of each row, from `sample_minimum`.
         depth: T and n, if not the model's own.
-        generators: (B), each draws the noise of its row's network calls, if the model has any.
+        noise: draws the noise of each row's network calls, if the model has any.
 
     Returns:
         The loss of these rows as their share of the mean over the whole batch; the carry for the next step; the metrics.
@@ -54,11 +56,11 @@ def supervision_step(
     batch, latents = carry.batch, reasoner.config.latents
     state = restart(carry.state, start, carry.halted)
 
-    def refine(state: State, repeats: int = 1) -> Output:
+    def refine(state: State, repeats: int = 1, noise: Source | None = noise) -> Output:
         puzzle = (batch.tokens, vectors, batch.transforms)
         if repeats > 1:
             puzzle = tuple(part.repeat_interleave(repeats, dim=0) for part in puzzle)
-        return reasoner(state, *puzzle, depth, generators)
+        return reasoner(state, *puzzle, depth, noise)
 
     kept = None
     if latents > 1:
@@ -77,7 +79,7 @@ def supervision_step(
     halting_loss = losses.halting.sum()
     if config.halting == "q-learning":
         with torch.no_grad():
-            following = refine(output.state).halting
+            following = refine(output.state, noise=next_pass(noise)).halting
         halting_loss = halting_loss + continue_loss(output.halting, following, steps >= config.halt_steps).sum()
     loss = (losses.cells.sum() + config.halting_loss_weight * halting_loss) / config.batch_size
     with torch.no_grad():
@@ -95,5 +97,5 @@ def supervision_step(
 def compiled_step(reasoner: Reasoner, mode: str) -> Callable[..., tuple[Tensor, Carry, Metrics]]:
     """`supervision_step` in a compile mode: STEP, or BLOCK, which changes the model; or as it is."""
     if mode == BLOCK:
-        reasoner.run_block = compile_operators(reasoner.run_block)
+        reasoner.run_block, reasoner.run_noise = map(compile_operators, (reasoner.run_block, reasoner.run_noise))
     return compile_operators(supervision_step) if mode == STEP else supervision_step

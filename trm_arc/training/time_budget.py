@@ -7,11 +7,13 @@ from statistics import median_low
 
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
+from trm_arc.common.modes import BLOCK, NONE
 from trm_arc.model.flops import count_training
+from trm_arc.training.cost import Rates, count_step, model_seconds
+from trm_arc.training.memory import carried_bytes
 from trm_arc.training.trainer import Trainer
 
 _RECENT = 8  # steps of a bucket
-SHARE = 0.3  # of the rate of matrix products that a training step reaches, for an estimate of its time
 
 
 class TimeBudget:
@@ -29,10 +31,11 @@ class TimeBudget:
         self.stepping = 0.0  # seconds of all steps
         self.saving = self.evaluating = 0.0  # seconds of the last one
 
-    def add(self, seconds: float) -> None:
-        """Record how long the last step took."""
-        bucket, operations = self._work(self.trainer.step - 1)
-        self.rates[bucket].append(seconds / operations)
+    def add(self, seconds: float, step: int | None = None, *, compiled: bool = False) -> None:
+        """Record how long a step (from 0) took; the last one if None.  What was `compiled` takes no measure of later ones."""
+        bucket, operations = self._work(self.trainer.step - 1 if step is None else step)
+        if not compiled:
+            self.rates[bucket].append(seconds / operations)
         self.stepping += seconds
 
     def wants_save(self) -> bool:
@@ -47,7 +50,8 @@ class TimeBudget:
         """
         step = self.trainer.step
         two = self._seconds(step) + self._seconds(step + 1)
-        return self.deadline.left - self.saving - reserve <= two
+        pending = self._seconds(step - 1) if self.trainer.outcome else 0.0  # the device may still be at the last one
+        return self.deadline.left - self.saving - reserve <= two + pending
 
     def has_time(self, seconds: float) -> bool:
         """Whether something that takes so long ends in time."""
@@ -107,11 +111,11 @@ class TimeBudget:
         return seconds
 
 
-def describe_plan(trainer: Trainer, peak: float) -> str:
+def describe_plan(trainer: Trainer, rates: Rates) -> str:
     """What a run will do and cost, for a dry run: size buckets, memory, FLOPs, time.
 
     Args:
-        peak: operations a second that the device can do, of all processes.
+        rates: of all processes.
     """
     config, examples = trainer.config, trainer.examples
     rows, batch = len(examples.pairs), config.training.batch_size
@@ -125,9 +129,10 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
         name = f"{bucket.window.rows} x {bucket.window.columns}"
         lines.append(f"{name:8} {len(bucket.pairs):6}   {share:5.1%}   {wasted:12.1%}   {operations / 1e9:16,.1f}")
     full = count_training(config.model, config.training, config.model.board_rows * config.model.board_columns)
-    length = sum(config.model.prefix + bucket.window.cells for bucket in examples.buckets)
-    states = batch * config.model.latents * (1 + config.model.states)
-    carried = trainer.device.dtype.itemsize * states * config.model.width * length
+    dtype, largest = trainer.device.dtype, max(examples.windows, key=lambda window: window.cells)
+    carried = sum(carried_bytes(config.model, window, batch, dtype) for window in examples.windows)
+    kept = count_step(config, largest, batch, dtype).kept / batch
+    pieces = ", ".join(map(str, sorted(set(trainer.pieces))))
     network = sum(p.numel() * p.element_size() for p in trainer.reasoner.parameters())
     table = trainer.embedding.table
     total = trainer.steps * batch * mean
@@ -137,10 +142,16 @@ def describe_plan(trainer: Trainer, peak: float) -> str:
         f"FLOPs of a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
         f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
-        f"memory: active samples {_megabytes(carried)}, and what a step keeps for its backward pass",
+        f"memory: active samples {_megabytes(carried)}",
+        f"memory: {_megabytes(kept)} kept for the backward pass of each row of {largest.rows} x {largest.columns}",
+        f"rows at a time, by the memory that is free: {pieces} of {trainer.whole}",
         f"steps: {trainer.steps:,} of {batch} rows, {total / 1e15:,.1f} PFLOP in all",
-        f"time: {show_duration(total / peak / SHARE)}, an estimate: {SHARE:.0%} of {peak / 1e12:,.2f} TFLOP/s here",
+        f"time, modelled from counted operations and bytes and this device's rates (products: {rates.peak / 1e12:,.2f} TFLOP/s):",
     ]
+    modelled = model_seconds(config, examples, rates, dtype)
+    for mode, seconds in zip((NONE, BLOCK), modelled, strict=True):
+        share = batch * mean / seconds / rates.peak
+        lines.append(f"    --compile {mode:5}  {show_duration(trainer.steps * seconds)} ({share:.0%} of that rate)")
     return "\n".join(lines)
 
 

@@ -1,44 +1,43 @@
 """One training run: model, optimizers and active samples, a step at a time; `trm_arc.training.state` saves and resumes it."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trm_arc.common.device import NARROW, Device, free_memory, is_out_of_memory
+from trm_arc.common.device import NARROW, Device, Later, free_memory, is_out_of_memory
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
+from trm_arc.common.memory import available_memory
+from trm_arc.common.text import first_words
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples, step_seeds
-from trm_arc.model.compiling import check_compile_mode, reraise_compile_error
+from trm_arc.model.attention import prefer_kernels
+from trm_arc.model.compiling import (
+    check_compile_mode,
+    compiling_seconds,
+    describe_compile_error,
+    even_pieces,
+    is_compile_error,
+    reraise_compile_error,
+)
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
-from trm_arc.model.reasoner import Reasoner, State
+from trm_arc.model.noise import hash_normal, make_source
+from trm_arc.model.reasoner import Block, Reasoner, State
+from trm_arc.training.guard import Guard, Outcome, StepTiming
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
+from trm_arc.training.loader import Loader
+from trm_arc.training.memory import fit_rows
 from trm_arc.training.optim import MovingAverage, Optimizers
+from trm_arc.training.options import Options
 from trm_arc.training.stability import Stability, copy_matrices, measure_stability
-from trm_arc.training.supervision import Metrics, compiled_step
-
-
-class Options(NamedTuple):
-    """How a run computes; none of these changes the result, except for rounding.
-
-    Attributes:
-        compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.model.compiling`; or nothing.
-        accumulation: number of pieces that a process splits its rows into, to save memory.
-        host_embeddings: keep the task embeddings in host memory.
-        half_embeddings: keep the task embeddings in bfloat16.
-        skips: stop after this many steps in a row whose loss or gradient is not finite.
-    """
-
-    compile_mode: str = ""
-    accumulation: int = 1
-    host_embeddings: bool = False
-    half_embeddings: bool = False
-    skips: int = 20
+from trm_arc.training.supervision import Metrics, compiled_step, supervision_step
 
 
 class StepRequest(NamedTuple):
@@ -85,10 +84,10 @@ class LossScale:
         if self.successes == self.PATIENCE:
             self.value, self.successes = self.value * 2, 0
 
-    def fail(self) -> None:
-        """A step whose gradients were not."""
+    def fail(self, used: float) -> None:
+        """A step with the factor `used` whose gradients were not; only the first of several with one factor halves it."""
         self.successes = 0
-        if self.enabled:
+        if self.enabled and used == self.value:
             self.value /= 2
 
 
@@ -125,8 +124,6 @@ class Trainer:
         self.config, self.examples, self.device, self.steps = config, examples, device, steps
         self.processes = processes or ProcessGroup()
         self.shard = self.processes.shard(config.training.batch_size)
-        piece = -(-(self.shard.stop - self.shard.start) // self.options.accumulation)
-        self.pieces = [piece] * len(examples.buckets)  # samples at a time; fewer where a bucket needs the memory
         # Weights and carried states are drawn on the host, so a seed means the same on every device.
         reasoner = Reasoner(config.model, torch.Generator().manual_seed(config.training.seed))
         wide = torch.promote_types(device.dtype, torch.float32)
@@ -140,8 +137,15 @@ class Trainer:
         )
         self.optimizers = Optimizers(self.reasoner, config.training, steps)
         self.average = MovingAverage(self.reasoner, config.training.ema) if config.training.ema else None
+        share = self.shard.stop - self.shard.start
+        self.whole = -(-share // self.options.accumulation)  # rows at a time, where they fit
+        free = available_memory(device.device, self.processes.on_this_machine)
+        network = sum(p.nbytes for p in self.reasoner.parameters())
+        self.fits = fit_rows(config, examples.windows, share, self.whole, free, network, device.dtype)
+        self.pieces = self.processes.least([fit.rows for fit in self.fits], device.device)  # rows at a time, by bucket
         # Seeded for each step, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
+        self.loader = Loader(partial(examples.batch, config=config.training, part=self.shard), device.device)
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
         self.carries: list[Carry | None] = [None] * len(examples.buckets)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
@@ -153,6 +157,11 @@ class Trainer:
         self.stability: Stability | None = None  # of the last step that was measured
         self.skipped = 0  # steps so far whose loss or gradient was not finite
         self.skipped_in_a_row = 0
+        self.bad: tuple[int, Batch] | None = None  # the last step that was skipped, with its puzzles
+        self.late = device.device.type != "cpu"  # whether a step's outcome is read in the next one, so that nothing waits
+        self.outcome: Outcome | None = None  # of the last step, not read yet
+        self.timings: list[StepTiming] = []  # of steps that were read late
+        self.ended = 0.0  # when the last of them had ended, by `time.monotonic`
 
     def train_step(self, request: StepRequest = NO_REQUEST, *, measure: bool = False) -> Metrics:
         """Do one supervision step of every active sample of one bucket, and one step of the optimizers.
@@ -168,11 +177,10 @@ class Trainer:
             InputError: too many steps in a row whose loss is not finite, it cannot be compiled, or no memory for a single row.
         """
         began = time.perf_counter()
-        batch = self.examples.batch(self.step, self.config.training, self.shard)
         bucket = self.examples.schedule.at(self.step)[0]
         measure = measure and self.processes.is_main
         before = copy_matrices(self.reasoner) if measure else []
-        metrics = self.learn(Batch(*(part.to(self.device.device, non_blocking=True) for part in batch)), bucket, request)
+        metrics = self.learn(self.loader.take(self.step), bucket, request)
         if measure:
             self.stability = measure_stability(self.reasoner, self.embedding, self.carries[bucket], self.gradient_norm, before)
         self.seconds += time.perf_counter() - began
@@ -188,7 +196,8 @@ class Trainer:
         Returns:
             As `train_step`.
         """
-        config, latents = self.config.training, self.config.model.latents
+        config, latents, began = self.config.training, self.config.model.latents, time.monotonic()
+        compiled = compiling_seconds()
         whole, part = config.batch_size, self.shard
         for generator, seed in zip((self.host_generator, self.generator), step_seeds(config.seed, self.step), strict=True):
             generator.manual_seed(seed)
@@ -204,17 +213,73 @@ class Trainer:
         self.steps = self.optimizers.steps = self.decision.steps or self.steps
         gradients = [p.grad for p in self.reasoner.parameters() if p.grad is not None]
         self.gradient_norm = norm = torch.nn.utils.get_total_norm(gradients)
+        finite = torch.isfinite(metrics.loss + norm + vector_gradient.abs().sum())
+        scale = self.scale.value
+        self.settle()  # the step before has ended long ago; only now, as this step's gradients had its scale
+        self._check_skips()
         self.step += 1
-        # the one wait for the device in a step
-        if bool(torch.isfinite(metrics.loss + norm + vector_gradient.abs().sum())):
+        if self.config.training.gradient_clip:
+            torch.nn.utils.clip_grads_with_norm_(self.reasoner.parameters(), self.config.training.gradient_clip, norm)
+        rows = self.processes.gather(carry.batch.rows)
+        # States that are not finite would stay so: all samples begin again.
+        restarted = after._replace(halted=after.halted | ~torch.isfinite(metrics.loss))
+        if self.late:
+            self.carries[bucket] = restarted
+            guard = Guard(self._weights)
+            self._move(rows, vector_gradient, gradients, finite)
+            guard.keep_if(finite)
+            self.outcome = Outcome(self.step, began, Later(finite), scale, carry.batch, guard, compiled)
+            if self.step >= self.steps:
+                self.settle()
+        elif bool(finite):
             self.carries[bucket] = after
-            if self.config.training.gradient_clip:
-                torch.nn.utils.clip_grads_with_norm_(self.reasoner.parameters(), self.config.training.gradient_clip, norm)
-            self._move(self.processes.gather(carry.batch.rows), vector_gradient, gradients)
+            self._move(rows, vector_gradient, gradients)
+            self._count(True, scale)
+        else:
+            self.carries[bucket] = restarted
+            self.reasoner.zero_grad(set_to_none=True)
+            self.bad = self.step, carry.batch
+            self._count(False, scale)
+        self._check_skips()
+        return metrics
+
+    def take_timings(self) -> list[StepTiming]:
+        """The times of the steps whose outcome was read late since the last call."""
+        taken, self.timings = self.timings, []
+        return taken
+
+    def settle(self) -> None:
+        """Wait until it is known whether the last step was finite, and count it; its weights, and all else, are right before."""
+        outcome, self.outcome = self.outcome, None
+        if outcome is None:
+            return
+        finite, now = bool(outcome.finite.read()), time.monotonic()
+        compiled = compiling_seconds() > outcome.compiled
+        self.timings.append(StepTiming(outcome.step - 1, now - max(outcome.began, self.ended), compiled))
+        self.ended = now
+        if not finite:
+            outcome.guard.put_back_counts()
+            self.bad = outcome.step, outcome.batch
+        self._count(finite, outcome.scale)
+
+    def _count(self, finite: bool, scale: float) -> None:
+        """Count a step whose loss had a scale."""
+        if finite:
+            self.scale.succeed()
             self.skipped_in_a_row = 0
         else:
-            self._skip(bucket, carry, after, bool(torch.isfinite(metrics.loss)))
-        return metrics
+            self.scale.fail(scale)
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+
+    def _check_skips(self) -> None:
+        if self.skipped_in_a_row >= self.options.skips:
+            raise NotFiniteError(*self.bad)
+
+    def _weights(self) -> list[Tensor]:
+        """All that a step moves, but for the task embeddings."""
+        averages = self.average.averages if self.average is not None else []
+        return [*self.reasoner.parameters(), *self.optimizers.memory(), *averages]
 
     def _accumulate(
         self, bucket: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
@@ -222,14 +287,17 @@ class Trainer:
         """Forward and backward, in pieces that fit the memory; the parameters collect their gradients, the vectors' return."""
         while True:
             try:
-                return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
-            except RuntimeError as error:
-                if self.options.compile_mode:
-                    reraise_compile_error(error)
-                if not is_out_of_memory(error):
+                with prefer_kernels(self.device.device):
+                    return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):  # asked first: a compiled kernel and its compiler run out of it, too
+                    if self.options.compile_mode and is_compile_error(error):
+                        self._compile_nothing(error)
+                        continue
                     raise
                 if self.pieces[bucket] == 1:
-                    raise OwnError("not enough memory for a single row; lower --width, or use --canvas buckets") from None
+                    what = f"not enough memory for a single row ({first_words(error)})"
+                    raise OwnError(f"{what}; lower --width, or use --canvas buckets") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
@@ -237,16 +305,27 @@ class Trainer:
             rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
             tqdm.write(f"out of memory at step {self.step + 1}: continuing with {rows}; the batch size is unchanged")
 
+    def _compile_nothing(self, error: RuntimeError) -> None:
+        """Go on without the compiler, which has failed, if nobody asked for it."""
+        if not self.options.falls_back:
+            reraise_compile_error(error)
+        self.options = self.options._replace(compile_mode="", falls_back=False)
+        self.reasoner.run_block, self.reasoner.run_noise = Block.forward, hash_normal
+        self.supervision_step = supervision_step
+        self.reasoner.zero_grad(set_to_none=True)
+        tqdm.write(f"{describe_compile_error(error)}: continuing without (--compile none)")
+
     def _accumulate_pieces(
         self, size: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
     ) -> tuple[Carry, Metrics, Tensor]:
         config, latents = self.config.training, self.config.model.latents
         rows = len(at_least)
+        size = even_pieces(rows, size) if self.options.compile_mode else size
         done, metrics, gradients = [], [], []
         for begin in range(0, rows, size):
             here = slice(begin, begin + size)
             piece = carry.take(here, latents)
-            noise = [torch.Generator(self.device.device).manual_seed(seed) for seed in seeds[here]] or None
+            noise = make_source(seeds[here], self.device.device) if seeds else None
             vectors = self.embedding(piece.batch.rows)
             loss, after, measured = self.supervision_step(
                 self.reasoner, config, piece, vectors, start.take(here, latents), at_least[here], self.depth(), noise
@@ -279,28 +358,29 @@ class Trainer:
             torch._foreach_div_([p.grad for p in parameters], self.scale.value)
         return metrics, vector_gradient, request
 
-    def _move(self, rows: Tensor, vector_gradient: Tensor, gradients: list[Tensor]) -> None:
-        """Move weights, task embeddings and average by the gradients of the whole batch."""
+    def _move(self, rows: Tensor, vector_gradient: Tensor, gradients: list[Tensor], finite: Tensor | None = None) -> None:
+        """Move weights, task embeddings and average by the gradients of the whole batch; the embeddings only if `finite`."""
         config = self.config.training
         if gradients:  # else the task embeddings learn alone
             self.optimizers.step(self.step)
         if self.config.model.gradient_calls != 1 or self.config.model.latent_steps == 0:
             rate = config.task_embedding_learning_rate * self.optimizers.schedule(self.step)
-            self.embedding.update(rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.broadcast)
+            self.embedding.update(
+                rows, vector_gradient, rate, config.task_embedding_weight_decay, self.processes.broadcast, finite
+            )
         if self.average is not None:
             self.average.update()
-        self.scale.succeed()
 
-    def _skip(self, bucket: int, carry: Carry, after: Carry, finite_loss: bool) -> None:
-        """Leave the weights as they are after a step whose loss or gradient was not finite."""
-        self.reasoner.zero_grad(set_to_none=True)
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        self.scale.fail()
-        # States that are not finite would stay so: all samples begin again.
-        self.carries[bucket] = after if finite_loss else after._replace(halted=torch.ones_like(after.halted))
-        if self.skipped_in_a_row >= self.options.skips:
-            raise NotFiniteError(self.step, carry.batch)
+    def keep_rows(self, saved: Sequence[int]) -> None:
+        """Compute as many rows at a time as fitted when a checkpoint was saved, unless so many cannot fit here.
+
+        Args:
+            saved: by size bucket; empty if nothing is known.
+        """
+        before = [min(rows, self.whole) for rows in saved]
+        if before:
+            rows = [then if then <= fit.most else fit.rows for then, fit in zip(before, self.fits, strict=True)]
+            self.pieces = self.processes.least(rows, self.device.device)
 
     def depth(self, step: int | None = None) -> tuple[int, int] | None:
         """T and n of a step, or of the next one, by the depth curriculum; None for the model's own."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -23,9 +24,8 @@ from trm_arc.puzzles.maze.rules import FREE, PATH, SIDE, canonical, label
 
 LEAST_SIDE = 5
 LEAST_MOVES = 109  # of Maze-Hard, at 30 x 30
-TRIES = 20_000_000  # draws for one maze, before the number of moves counts as out of reach
-REPEATS = 1_000  # mazes in a row that are known already, before all count as known
-_TRIES_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a thread notices that it may stop
+DRAWS, MOST_REPEATS = 20_000_000, 1_000  # of `generate`
+_DRAWS_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a thread notices that it may stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,8 @@ def generate(
     exclude: np.ndarray | None = None,
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
+    draws: int = DRAWS,
+    most_repeats: int = MOST_REPEATS,
 ) -> Generated:
     """Generate mazes, no two of them equal up to turning and mirroring.
 
@@ -67,17 +69,19 @@ def generate(
         least_moves: from S to G; `default_moves` of the side if left out.
         exclude: mazes uint8 (n, side, side), questions or answers, of which none is made again, turned or mirrored.
         threads: number of threads; by default one for each core that this process may use.
+        draws: for one maze, before the number of moves counts as out of reach.
+        most_repeats: mazes in a row that are known already, before all count as known.
 
     Raises:
-        InputError: a number is out of its range, no maze with so many moves came in 20 million draws, or 1,000 mazes in a row
-            were known already.
+        InputError: a number is out of its range, no maze with so many moves came in so many draws, or as many mazes in a row were
+            known already.
         ValueError: `exclude` holds no mazes of that side.
     """
     least_moves = default_moves(side) if least_moves is None else least_moves
     _check(count, side, seed, least_moves, threads)
     known = _canonical_bytes(exclude, side) if exclude is not None and len(exclude) else set()
-    questions, made, repeats = np.empty((min(count, REPEATS), side, side), np.uint8), 0, 0
-    with closing(_search_all(count, side, seed, least_moves, threads or len(os.sched_getaffinity(0)))) as mazes:
+    questions, made, repeats = np.empty((min(count, most_repeats), side, side), np.uint8), 0, 0
+    with closing(_search_all(count, side, seed, least_moves, draws, threads or len(os.sched_getaffinity(0)))) as mazes:
         while made < count:
             if made == len(questions):  # so that a number which is never reached takes no memory
                 questions = np.resize(questions, (min(count, 2 * made), side, side))
@@ -88,10 +92,10 @@ def generate(
                 made, repeats = made + 1, 0
                 if progress is not None:
                     progress(made)
-            elif (repeats := repeats + 1) == REPEATS:
+            elif (repeats := repeats + 1) == most_repeats:
                 raise InputError(
-                    f"after {made} of {count} mazes of side {side} with at least {least_moves} moves, {REPEATS:,} in a row were "
-                    f"known already; ask for fewer mazes, or for fewer moves"
+                    f"after {made} of {count} mazes of side {side} with at least {least_moves} moves, {most_repeats:,} in a row "
+                    f"were known already; ask for fewer mazes, or for fewer moves"
                 )
     return Generated(questions, *label(questions))
 
@@ -114,28 +118,29 @@ def _canonical_bytes(mazes: np.ndarray, side: int) -> set[bytes]:
     return {maze.tobytes() for maze in canonical(np.where(mazes == PATH, np.uint8(FREE), mazes))}
 
 
-def _search_all(count: int, side: int, seed: int, least_moves: int, threads: int) -> Iterator[np.ndarray]:
+def _search_all(count: int, side: int, seed: int, least_moves: int, draws: int, threads: int) -> Iterator[np.ndarray]:
     """Mazes number 0, 1, 2 and so on without end, known ones too; `threads` work a little ahead."""
     stop, pool = threading.Event(), ThreadPoolExecutor(threads)
     try:
-        ahead = deque(pool.submit(_search, number, side, seed, least_moves, stop) for number in range(min(count, 4 * threads)))
+        search = partial(_search, side=side, seed=seed, least_moves=least_moves, draws=draws, stop=stop)
+        ahead = deque(pool.submit(search, number) for number in range(min(count, 4 * threads)))
         for number in itertools.count(len(ahead)):
             yield ahead.popleft().result()
-            ahead.append(pool.submit(_search, number, side, seed, least_moves, stop))
+            ahead.append(pool.submit(search, number))
     finally:  # the caller has enough mazes, or an error or Ctrl-C occurred
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-def _search(number: int, side: int, seed: int, least_moves: int, stop: threading.Event) -> np.ndarray:
+def _search(number: int, side: int, seed: int, least_moves: int, draws: int, stop: threading.Event) -> np.ndarray:
     """Maze `number` of the stream of mazes that a seed begins."""
     state = np.uint64(mix(np.uint64(mix(np.uint64(seed))) ^ np.uint64(number)))
     levels, free, maze = kernels.empty_levels(), kernels.empty_rows(), np.empty((side, side), np.uint8)
-    for _ in range(TRIES // _TRIES_A_CALL):
-        found, state = kernels.search_maze(np.uint64(state), least_moves, _TRIES_A_CALL, levels, free, maze)
+    for _ in range(draws // _DRAWS_A_CALL):
+        found, state = kernels.search_maze(np.uint64(state), least_moves, _DRAWS_A_CALL, levels, free, maze)
         if found or stop.is_set():  # after a stop no more mazes are read
             return maze
     raise InputError(
-        f"no maze of side {side} with at least {least_moves} moves came in {TRIES:,} draws; ask for fewer moves "
+        f"no maze of side {side} with at least {least_moves} moves came in {draws:,} draws; ask for fewer moves "
         f"(by default {default_moves(side)})"
     )

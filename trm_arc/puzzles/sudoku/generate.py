@@ -19,7 +19,7 @@ _PROFILE = (0.0, 0.0, 1.0, 1.0, 2.3, 5.0, 15.5, 20.7, 25.7, 31.0, 39.7, 45.7, 52
 _EASY_CLUES = (0.39, 0.47)  # of all cells: 32 to 38 for 9 x 9, 14 to 17 for 6 x 6, 6 to 8 for 4 x 4
 _GOLDEN = 0.6180339887498949
 BLOCK = 16  # puzzles made at once, whose hard ones share an ancestor
-TRIES = 20  # puzzles made for every one wanted, and THOUSAND more, before giving up
+TRIES = 20  # puzzles made for every one wanted, and THOUSAND more, before giving up: of `generate`
 THOUSAND = 1000
 
 
@@ -81,6 +81,7 @@ def generate(
     exclude: np.ndarray | None = None,
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
+    tries: int = TRIES,
 ) -> Generated:
     """Generate puzzles with one solution each, all different up to the symmetries of Sudoku.
 
@@ -96,9 +97,10 @@ def generate(
         kind: "hard" or "easy".
         exclude: uint8 (m, side, side), questions no image of which may be made.
         threads: that work at once; the processor's cores by default.
+        tries: see below.
 
     Raises:
-        InputError: `count` or `seed` is negative, or so many different puzzles were not found in 20 tries for each and a
+        InputError: `count` or `seed` is negative, or so many different puzzles were not found in `tries` for each and a
             thousand more, or the last so many tries, for each that was found, gave no new one.
         ValueError: an unknown kind, or `exclude` of another shape or type.
     """
@@ -113,7 +115,7 @@ def generate(
     kept: list[tuple[np.ndarray, np.ndarray, int]] = []
     made = newest = 0  # tries in all, and up to the newest puzzle
     while len(kept) < count:
-        if made - newest >= TRIES * len(kept) + THOUSAND or made >= TRIES * count + THOUSAND:
+        if made - newest >= tries * len(kept) + THOUSAND or made >= tries * count + THOUSAND:
             raise InputError(
                 f"{count} different {kind} Sudoku of side {boxes.side} were requested; {made} tries found only {len(kept)}"
             )

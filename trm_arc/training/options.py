@@ -1,0 +1,80 @@
+"""What is asked of a run beside its settings: where and how it computes, saves, logs and ends; known without torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from trm_arc.common.deadline import Deadline
+
+METRICS_FILE = "metrics.jsonl"
+EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
+
+
+class Options(NamedTuple):
+    """How a run computes; none of these changes the result, except for rounding.
+
+    Attributes:
+        compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.common.modes`; or nothing.
+        accumulation: number of pieces that a process splits its rows into, to save memory.
+        host_embeddings: keep the task embeddings in host memory.
+        half_embeddings: keep the task embeddings in bfloat16.
+        skips: stop after this many steps in a row whose loss or gradient is not finite.
+        falls_back: go on without compiling where that fails.
+    """
+
+    compile_mode: str = ""
+    accumulation: int = 1
+    host_embeddings: bool = False
+    half_embeddings: bool = False
+    skips: int = 20
+    falls_back: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How often a run saves, logs and evaluates, and when it ends.
+
+    Attributes:
+        save_every: steps between checkpoints; 0: by time.
+        save_seconds: seconds between checkpoints, if not by steps.
+        keep: checkpoints kept.
+        log_every: steps between lines of metrics.
+        evaluate_every: steps between evaluations; 0: none.
+        deadline: when the run has to be saved and stop.
+        fit: let the run have as many steps as there is time for, with all that depends on its length.
+    """
+
+    save_every: int = 0
+    save_seconds: float = 600.0
+    keep: int = 2
+    log_every: int = 10
+    evaluate_every: int = 0
+    deadline: Deadline = field(default_factory=Deadline)
+    fit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What is to be done with a run, beside its settings.
+
+    Attributes:
+        out: its folder.
+        resume: continue the run that is there.
+        overwrite: replace what is there.
+        dry_run: only print what the run would do and cost.
+        export_size: bytes of a piece of the export at the end; 0: none.
+        evaluate_views: of a test input at most, in evaluations; None: the default of the domain.
+        pool_votes: score the votes of all evaluations so far together, too.
+        tensorboard: also write the metrics for TensorBoard.
+        loop: how often to save, log and evaluate, and when to end.
+    """
+
+    out: Path
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    export_size: int = 0
+    evaluate_views: int | None = None
+    pool_votes: bool = False
+    tensorboard: bool = False
+    loop: LoopConfig = field(default_factory=LoopConfig)
