@@ -32,6 +32,7 @@ OURS = (
     "arc1-loop",
     "arc1-equilibrium",
     "sudoku-fast",
+    "sudoku-parallel",
     "maze-fast",
     "demo",
     "sudoku-small",
@@ -50,6 +51,14 @@ WITHOUT_NORM = {"qk_norm": False, "matrix_optimizer": "muon", "matrix_learning_r
     "label_smoothing": 0.2,
     "halting_loss_weight": 0.05,
     "latents": 4,
+    "carry_best": False,
+    "shared_start": False,
+    "output_norm": False,
+    "optimizer": "adam-atan2",
+    "matrix_momentum": 0.95,
+    "newton_schulz_steps": 5,
+    "matrix_parts": "whole",
+    "gradient_clip": 0.0,
 }
 
 

@@ -28,7 +28,7 @@ _FOLDER, _ENDING = Path(__file__).parent, ".toml"
 # The order in `--help`; what is not named here follows.
 _ORDER = (
     *"arc1 arc2 trm trm-mlp single-z multi-z hrm direct arc1-fast arc1-loop arc1-parallel arc1-equilibrium".split(),
-    *"sudoku-mlp sudoku-attention maze sudoku-fast maze-fast sudoku-small maze-small demo".split(),
+    *"sudoku-mlp sudoku-attention maze sudoku-fast sudoku-parallel maze-fast sudoku-small maze-small demo".split(),
     *"own nvarc trelis".split(),
 )
 
