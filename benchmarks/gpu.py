@@ -4,16 +4,19 @@
     python -m benchmarks.gpu --out FOLDER --small   the same in small, to rehearse it on a CPU
     python -m benchmarks.gpu --out FOLDER --no-check --time "sudoku-fast" --time "sudoku-fast --prefix 7 --compile block"
 
-A timed case is a preset with flags of trm_arc.train, so that any variants can be compared.  Each answer is written as soon as
-it is known, so that nothing is lost if the run is stopped.
+A timed case is a preset with flags of trm_arc.train, so that any variants can be compared.  The most wanted is asked first, and
+each answer is written as soon as it is known, so that nothing is lost if the run is stopped.  "model" is the time of a step by
+that which trm_arc.training.cost models; docs/first_gpu_hour.md says which values are good.
 """
 
 import statistics
 import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -31,28 +34,44 @@ from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.model.flops import count_training, measure_peak
+from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.config import InferenceConfig
+from trm_arc.inference.votes import list_views
+from trm_arc.model.attention import ORDERS
+from trm_arc.model.flops import count_forward, count_training, measure_peak
+from trm_arc.training.cost import Rates, model_seconds
 from trm_arc.training.options import Options
+from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
 
-TIMED = (
-    "sudoku-mlp",
-    "sudoku-fast",
-    "maze-fast",
-    "trm",
-    "trm --canvas buckets",
-    "arc1-fast",
-    "sudoku-fast --compile block",
-    "sudoku-fast --latents 1 --compile block",
-    # The MLP mixer multiplies by the number of tokens; 97 of them fit no tile of a matrix unit, 88 do, and cost less (LOG.md).
-    "sudoku-fast --prefix 7 --compile block",
-    "maze-fast --compile block",
-    "trm --compile block",
-    "arc1-fast --compile block",
-    "sudoku-fast --compile step",
-    "maze-fast --compile step",
+PLAIN_ORDER = "--torch-order"  # ends a case: PyTorch's own order of attention kernels, not ours
+STEPS, VIEWS, CHECKS = "steps", "views", "checks"
+# What is asked, the most wanted first: training steps and predicted views by preset and flags, checks by what is compiled.
+ASKED = (
+    (STEPS, "trm"),
+    (STEPS, "trm --compile block"),
+    (STEPS, f"trm --compile block {PLAIN_ORDER}"),
+    (VIEWS, "trm"),
+    (VIEWS, "trm --compile block"),
+    (CHECKS, ""),
+    (CHECKS, BLOCK),
+    (STEPS, "sudoku-fast --compile block"),
+    (STEPS, "maze-fast --compile block"),
+    (STEPS, "arc1-fast --compile block"),
+    (STEPS, "arc1-loop --compile block"),
+    (STEPS, "trm --canvas buckets --compile block"),
+    (STEPS, "sudoku-mlp --compile block"),
+    (STEPS, "sudoku-mlp"),
+    (STEPS, "sudoku-fast"),
+    (STEPS, "maze-fast"),
+    (STEPS, "arc1-fast"),
+    (STEPS, "arc1-equilibrium --compile block"),
+    (STEPS, "sudoku-fast --latents 1 --compile block"),
+    (CHECKS, STEP),
+    (STEPS, "sudoku-fast --compile step"),
+    (STEPS, "maze-fast --compile step"),
 )
-# Seconds that a case may take, by compile mode, in the order of asking; a case is not started if less time is left.
+# Seconds that a question may take, by compile mode; it is not begun if less time is left.
 NEEDS = {"": 20.0, BLOCK: 60.0, STEP: 150.0}
 MEANT = {"preset", "compile", "accumulation_steps", "embeddings", "half_embeddings", "precision"}  # flags that a case may have
 
@@ -66,7 +85,8 @@ class Timing(NamedTuple):
         piece: rows at a time of the largest windows, in the end; fewer where the memory was not enough.
         first: seconds of the first step of every bucket together, with all that is compiled and tried.
         seconds: of a step, the median of each bucket weighted by its share of the steps.
-        loading: share of that which the loader takes.
+        modelled: seconds of a step by `trm_arc.training.cost` from the device's measured rates.
+        loading: share of the time that the loader takes.
         share: operations a second, of those that the fastest matrix product does.
         megabytes: of the device's memory, at the most, once the pieces fit; 0 where that is not known.
     """
@@ -76,9 +96,28 @@ class Timing(NamedTuple):
     piece: int
     first: float
     seconds: float
+    modelled: float
     loading: float
     share: float
     megabytes: float
+
+
+class ViewTiming(NamedTuple):
+    """How fast views are predicted.
+
+    Attributes:
+        case: the preset, with flags.
+        views: that were predicted.
+        first: seconds of the first batch, with all that is compiled and tried.
+        seconds: of all views after it.
+        share: operations a second, of those that the fastest matrix product does.
+    """
+
+    case: str
+    views: int
+    first: float
+    seconds: float
+    share: float
 
 
 def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
@@ -91,7 +130,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     Raises:
         InputError: there is no such preset or flag, or it would do nothing here.
     """
-    preset, *flags = case.split()
+    preset, *flags = case.removesuffix(PLAIN_ORDER).split()
     arguments = ["--preset", preset, "--compile", NONE, *flags]  # what a case does not name is not compiled
     values = parse_train_flags(arguments)
     settings = chosen_settings(values)
@@ -139,12 +178,12 @@ def _make_tasks(count: int, largest: int) -> TaskSet:
     return TaskSet((Task(f"{n:08x}", tuple(pair() for _ in range(3)), (pair(),)) for n in range(count)), "made up")
 
 
-def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: int) -> Timing:
+def time_case(case: str, device: Device, rates: Rates, *, small: bool, repeats: int) -> Timing:
     """Time training steps.
 
     Args:
         device: where, and in which precision.
-        peak: operations a second of the fastest matrix product.
+        rates: of the device.
         repeats: steps of each bucket that count, after one that does not.
 
     Raises:
@@ -154,10 +193,46 @@ def time_case(case: str, device: Device, peak: float, *, small: bool, repeats: i
     config, examples = make_examples(shrink(config, small), small)
     trainer = Trainer(config, examples, device, 1000, options=options)
     buckets = time_buckets(trainer, repeats)
-    share = buckets.operations / buckets.seconds / peak
-    loading = buckets.loading / buckets.seconds
-    rows = config.training.batch_size
-    return Timing(case, rows, trainer.pieces[-1], buckets.first, buckets.seconds, loading, share, buckets.megabytes)
+    eager, fused = model_seconds(config, examples, rates, device.dtype)
+    return Timing(
+        case=case,
+        rows=config.training.batch_size,
+        piece=trainer.pieces[-1],
+        first=buckets.first,
+        seconds=buckets.seconds,
+        modelled=fused if options.compile_mode else eager,
+        loading=buckets.loading / buckets.seconds,
+        share=buckets.operations / buckets.seconds / rates.peak,
+        megabytes=buckets.megabytes,
+    )
+
+
+def time_views(case: str, device: Device, rates: Rates, *, small: bool) -> ViewTiming:
+    """Time the prediction of views on full boards, by a network of the preset that has learned nothing.
+
+    Args:
+        device: where, and in which precision.
+        rates: of the device.
+    """
+    config, device, options = read_case(case, device)
+    config = shrink(config, small)
+    side = min(config.model.board_rows, config.model.board_columns)
+    tasks = _make_tasks(16, side)
+    trainer = Trainer(config, prepare_examples(TaskSet([], "none"), tasks, config)[0], device, 1)
+    batch = 8 if small else 256
+    inference = InferenceConfig(batch_size=batch, canvas="full", compile=options.compile_mode or NONE)
+    predictor, _ = make_predictor(inference_state(trainer), tasks, device, inference)
+    counts = np.minimum(predictor.view_counts, (16 if small else 768) // len(tasks))
+    tests, views = list_views(np.arange(len(counts)), np.zeros_like(counts), counts)
+    times = []
+    for here in (slice(0, batch), slice(batch, None)):
+        synchronize(device.device)
+        began = time.perf_counter()
+        predictor.predict(tests[here], views[here])
+        synchronize(device.device)
+        times.append(time.perf_counter() - began)
+    operations = config.training.halt_steps * count_forward(config.model, side**2) * (len(tests) - batch)
+    return ViewTiming(case, len(tests) - batch, *times, share=operations / times[1] / rates.peak)
 
 
 class BucketTimes(NamedTuple):
@@ -213,18 +288,6 @@ def time_buckets(trainer: Trainer, repeats: int) -> BucketTimes:
     return BucketTimes(first, seconds, loading, operations, held)
 
 
-def measure_copy(device: Device, megabytes: int) -> float:
-    """Bytes a second, read and written, of a copy within the device's memory."""
-    source = torch.rand(megabytes << 18, device=device.device)  # four bytes each
-    target = torch.empty_like(source)
-
-    def copy() -> None:
-        target.copy_(source)
-        synchronize(device.device)
-
-    return 2 * source.nbytes / common.median_seconds(copy, 5)
-
-
 # --- all of it
 
 
@@ -258,59 +321,66 @@ class Record:
 
 
 def measure(record: Record, device: Device, values: Namespace) -> bool:
-    """Measure everything: compiled cases are last, as compilation takes long and may crash the program.
+    """Ask everything there is time for.
 
     Returns:
         Whether all answers were right.
     """
-    right, table, peak = True, [], 0.0
-    checks = CHECKED if values.check else ()
-    cases = [(case, read_case(case, device)[2].compile_mode) for case in values.time or TIMED]
-    for mode in NEEDS:
-        for name in (name for name, what in checks if what == mode):
-            if record.has_time(f"the check of {name} {mode}", NEEDS[mode]):
-                for answered in check(device.device, values.small, name, mode):
-                    record.add("checks", answered, many=True)
-                    right &= answered["right"]
-                    print(describe(answered), flush=True)
-        if not peak:
-            peak = measure_peak(device)
-            record.add("fastest matrix product, TFLOP/s", peak / 1e12)
-            record.add("copy, GB/s", measure_copy(device, 16 if values.small else 2048) / 1e9)
-            table.append(make_titles(record.values))
-        for case in (case for case, what in cases if what == mode):
-            if record.has_time(case, NEEDS[mode]):
-                table.append(ask(case, record, device, peak, values))
-                print(table[-1], flush=True)
-    print("\n".join(table))  # in one piece, whatever was printed in between
+    right, table = True, []
+    asked = [(STEPS, case) for case in values.time] if values.time else ASKED
+    peak = measure_peak(device)
+    rates = Rates.measured(device, peak)
+    record.add("rates", {name: value / (1e9 if name == "memory" else 1e12) for name, value in rates._asdict().items()})
+    print(make_titles(record.values), flush=True)
+    for what, case in asked:
+        mode = case if what == CHECKS else read_case(case, device)[2].compile_mode
+        if what == CHECKS:
+            for name in (name for name, checked in CHECKED if checked == mode and values.check):
+                if record.has_time(f"the check of {name} {mode}", NEEDS[mode]):
+                    for answered in check(device.device, values.small, name, mode):
+                        record.add("checks", answered, many=True)
+                        right &= answered["right"]
+                        print(describe(answered), flush=True)
+        elif record.has_time(f"{what} of {case}", NEEDS[mode]):
+            table.append(ask(what, case, record, device, rates, values))
+            print(table[-1], flush=True)
+    print("\n".join([make_titles(record.values), *table]))  # in one piece, whatever was printed in between
     if record.skipped:
         print(f"not begun, for want of time: {', '.join(record.skipped)}")
     return right
 
 
-def ask(case: str, record: Record, device: Device, peak: float, values: Namespace) -> str:
+def ask(what: str, case: str, record: Record, device: Device, rates: Rates, values: Namespace) -> str:
     """Time a case, and keep the result.
 
     Returns:
         A line of the table.
     """
+    kernels = patch.dict(ORDERS, clear=True) if case.endswith(PLAIN_ORDER) else nullcontext()
     try:
-        timing = time_case(case, device, peak, small=values.small, repeats=values.repeats)
+        with kernels:
+            if what == VIEWS:
+                seen = time_views(case, device, rates, small=values.small)
+                record.add("views", seen._asdict(), many=True)
+                return f"{f'views of {case}':41}{seen.views:5}{seen.views / seen.seconds:26.1f}{seen.share:6.1%}"
+            timing = time_case(case, device, rates, small=values.small, repeats=values.repeats)
     except Exception as error:  # as in `check`
         record.add("failed", {"case": case, "error": str(error)}, many=True)
         return f"{case:41}{' '.join(str(error).split())[:80]}"
     finally:
         torch.compiler.reset()
     record.add("timings", timing._asdict(), many=True)
-    speed = f"{1000 * timing.seconds:9.1f}{timing.rows / timing.seconds:11.1f}{timing.share:6.1%}{timing.loading:7.1%}"
-    return f"{case:41}{timing.rows:5}{timing.piece:6}{speed}{timing.megabytes:7.0f}{timing.first:8.1f}"
+    speed = f"{1000 * timing.seconds:9.1f}{timing.seconds / timing.modelled:6.2f}{timing.rows / timing.seconds:11.1f}"
+    rest = f"{timing.share:6.1%}{timing.loading:7.1%}{timing.megabytes:7.0f}{timing.first:8.1f}"
+    return f"{case:41}{timing.rows:5}{timing.piece:6}{speed}{rest}"
 
 
 def make_titles(values: dict[str, Any]) -> str:
     """The first lines of the table: the device, its limits, and the titles of the columns."""
-    ceilings = f"{values['fastest matrix product, TFLOP/s']:,.1f} TFLOP/s, copies {values['copy, GB/s']:,.0f} GB/s"
-    titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'examples/s':>11}{'peak':>6}{'loader':>7}"
-    return f"{values['device']}: {ceilings}\n{titles}{'MB':>7}{'first s':>8}"
+    rates = values["rates"]
+    products = f"products {rates['products']:,.1f} TFLOP/s, attention {rates['attention']:,.1f}"
+    titles = f"{'preset':41}{'rows':>5}{'piece':>6}{'ms/step':>9}{'model':>6}{'examples/s':>11}{'peak':>6}{'loader':>7}"
+    return f"{values['device']}: {products}, elementwise {rates['memory']:,.0f} GB/s\n{titles}{'MB':>7}{'first s':>8}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -29,6 +29,7 @@ from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
 from trm_arc.model.export import load_pieces
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.training.cost import Rates
 from trm_arc.training.supervision import supervision_step
 
 says = messages(__name__)
@@ -136,6 +137,18 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     assert json.loads((tmp_path / "gpu.json").read_text())["timings"][0]["case"] == "arc1-fast"
 
 
+def test_views_are_timed_and_the_most_wanted_comes_first(tmp_path: Path) -> None:
+    record = gpu.Record(tmp_path / "gpu.json", 1000.0)
+    values = Namespace(small=True, repeats=1)
+    line = gpu.ask(gpu.VIEWS, f"trm --halt-steps 1 {gpu.PLAIN_ORDER}", record, find_device("cpu", "float32"), RATES, values)
+    seen = record.values["views"][0]
+    assert (seen["views"], seen["seconds"] > 0, seen["share"] > 0) == (8, True, True)
+    assert "views of trm" in line
+    assert gpu.ASKED[0] == (gpu.STEPS, "trm")
+    device = find_device("cpu")
+    assert [gpu.read_case(case, device)[0] for what, case in gpu.ASKED if what != gpu.CHECKS], "all can be read"
+
+
 def call(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     """The exit code of a benchmark, started as its last line starts it."""
     monkeypatch.setattr(sys, "argv", [name, *arguments])
@@ -183,6 +196,7 @@ def test_a_benchmark_tells_its_defaults(name: str, monkeypatch: pytest.MonkeyPat
     assert "None" not in told
 
 
+RATES = Rates(1e12, 1e12, 1e12, 1e10)
 LEASE = "--preset sudoku-small --data sudoku-4x4-easy --puzzles 20 --width 16 --heads 2 --batch-size 8 --steps 1000000".split()
 
 

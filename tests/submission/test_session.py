@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from submission.adaptation import Adaptation
 from submission.messages import pack_predictions, unpack_predictions
 from submission.page import render_page
 from submission.predict import ONLY_GUESSES
@@ -24,6 +25,7 @@ from submission.session import Session
 from submission.settings import ADAPTER as ADAPTATION
 from submission.settings import Settings, find_deadline
 from submission.vote_counter import VoteCounter, is_decided, mix_sizes
+from submission.worker_pool import WorkerProcess
 from tests.forked import python
 from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, messages, patched, to_document, told, write_kaggle
 from trm_arc.common.deadline import Deadline
@@ -388,17 +390,26 @@ def test_an_adaptation_that_is_killed_goes_on(base: Path, challenges: Path, answ
 
 
 def test_the_workers_have_let_go_of_the_devices_before_an_adaptation_begins(
-    base: Path, challenges: Path, answer: Callable, tmp_path: Path
+    base: Path, challenges: Path, answer: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = tmp_path / "seen"
-    look = "import os, pathlib, psutil\nothers = psutil.Process(os.getppid()).children()\n"
-    look += f"pathlib.Path({str(seen)!r}).write_text('\\n'.join(' '.join(one.cmdline()) for one in others))"
-    _, log = answer(
-        challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=FEW_STEPS, adapter=patched(ADAPTER, look)
-    )
-    assert "trm_arc.adapt" in seen.read_text()
-    assert "submission.worker" not in seen.read_text()
-    assert log["result"]["views"] == 4, "new ones have answered with the adapted checkpoint"
+    workers, events = [], []
+    start, attempt = WorkerProcess.start, Adaptation._attempt
+
+    def started(worker: WorkerProcess, *arguments: object) -> WorkerProcess:
+        events.append("worker")
+        workers.append(start(worker, *arguments))
+        return worker
+
+    def adapted(adaptation: Adaptation, *arguments: object) -> tuple[int, str]:
+        events.append("adaptation")
+        assert all(worker.process.poll() is not None for worker in workers), "one still runs"
+        return attempt(adaptation, *arguments)
+
+    monkeypatch.setattr(WorkerProcess, "start", started)
+    monkeypatch.setattr(Adaptation, "_attempt", adapted)
+    _, log = answer(challenges, checkpoints=(base,), recipe="own", views=1, adaptation_flags=FEW_STEPS)
+    assert events == ["worker", "adaptation", "worker"]
+    assert log["result"]["views"] == 4
 
 
 def test_an_adaptation_without_a_finite_loss_leaves_the_checkpoint_as_it_is(

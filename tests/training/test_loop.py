@@ -194,7 +194,7 @@ class Slow:
         self.trainer, self.now, self.requests, self.scored = trainer, 0.0, [], []
         step, save, met = trainer.train_step, loop.save_state, set()
 
-        def train_step(request: StepRequest, *, measure: bool) -> Metrics:
+        def train_step(request: StepRequest, *, measure: bool = False) -> Metrics:
             self.requests.append(request)
             bucket = trainer.examples.schedule.at(trainer.step)[0]
             default = per_operation * trainer.operations(bucket, trainer.depth()) or 17
@@ -458,7 +458,7 @@ def test_the_main_process_writes_the_whole_bad_batch(rank: int, tmp_path: Path, 
     trainer = small_trainer()
     batch = trainer.examples.batch(0, trainer.config.training)
 
-    def fail(_wish: object) -> None:
+    def fail(_request: object, *, measure: bool) -> None:
         raise NotFiniteError(1, batch)
 
     monkeypatch.setattr(trainer, "train_step", fail)
