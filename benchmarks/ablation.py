@@ -57,6 +57,7 @@ _NO_CONVOLUTION = {"no convolution": {"convolution": 0}}
 _SLOTS = {"an embedding for each transform": {"transform_tokens": False}}
 _STABLEMAX = {"stablemax": {"loss": "stablemax"}}
 _SHARP = {"no label smoothing": {"label_smoothing": 0.0}}
+_SMOOTH = {"label smoothing 0.1": {"label_smoothing": 0.1}}
 _CONSTANT = {"constant rate": {"decay_share": 0.0, "decay_shape": "linear"}}
 _COSINE = {"cosine": {"decay_share": 1.0, "decay_shape": "cosine"}}
 _UNCLIPPED = {"no clipping": {"gradient_clip": 0.0}}
@@ -75,7 +76,7 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
         **_SLOTS,
         "task embeddings at 1e-3": {"task_embedding_learning_rate": 1e-3},
         "AdamW at 1e-3": {"learning_rate": 1e-3},
-        **_SHARP,
+        **_SMOOTH,
         "curriculum": {"depth_curriculum": "1/1:0.3,1/2:0.6"},
         **_COSINE,
         **_CONSTANT,

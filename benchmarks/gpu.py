@@ -66,7 +66,7 @@ ASKED = (
     (STEPS, "maze-fast"),
     (STEPS, "arc1-fast"),
     (STEPS, "arc1-equilibrium --compile block"),
-    (STEPS, "sudoku-fast --latents 1 --compile block"),
+    (STEPS, "sudoku-parallel --compile block"),
     (CHECKS, STEP),
     (STEPS, "sudoku-fast --compile step"),
     (STEPS, "maze-fast --compile step"),
