@@ -95,7 +95,10 @@ def test_it_computes_the_same(tmp_path: Path, tasks: Path, programs: Programs) -
         return
     assert waits.pop("device.py read") == 6
     # else for lines of the log, checkpoints and answers alone
-    assert {place.split()[0] for place in waits} == {"loop.py", "checkpoint.py", "predictor.py", "refinement.py", "traces.py"}
+    assert {place.split()[0] for place in waits} == {
+        *("loop.py", "stability.py", "checkpoint.py"),
+        *("predictor.py", "refinement.py", "traces.py"),
+    }
 
 
 def test_every_way(tmp_path: Path, tasks: Path, programs: Programs) -> None:

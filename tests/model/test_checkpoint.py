@@ -42,7 +42,7 @@ def test_old_checkpoints_are_written_by_todays_names(name: str, tmp_path: Path) 
     old = load_checkpoint(OLD / name)
     saved = save_checkpoint(tmp_path, old, keep=1)
     before, after = (read_json(path / "checkpoint.json") for path in (next((OLD / name).glob("checkpoint-*")), saved))
-    assert set(before) ^ set(after) == {*OLD_NAMES, *NEW_NAMES, "tensors_crc32", "sha256"}
+    assert set(before) ^ set(after) == {*OLD_NAMES, *NEW_NAMES, "rows_at_a_time", "tensors_crc32", "sha256"}
     assert [after[new] for new in NEW_NAMES] == [before[name] for name in OLD_NAMES]
     new = load_checkpoint(saved)
     assert (new.metadata, new.tasks, new.config) == (old.metadata, old.tasks, old.config)

@@ -10,6 +10,7 @@ import torch
 from benchmarks.gpu import read_case
 from tests.helpers import SMALL, make_tasks, messages, small_trainer
 from trm_arc.cli import choose_options, parse_train_flags
+from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE
@@ -106,7 +107,7 @@ def test_a_short_run_is_not_compiled(card: Callable) -> None:
 def test_flags_and_settings_choose(card: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     card()
     device = Device(CUDA, torch.bfloat16, "a test")
-    monkeypatch.setattr("trm_arc.cli.find_device", lambda *_: device)
+    monkeypatch.setattr("trm_arc.common.device.find_device", lambda *_: device)
     for flags, mode in (
         ("", BLOCK),
         ("--compile auto", BLOCK),
@@ -256,10 +257,10 @@ def test_a_plan_of_time_does_not_know_of_it(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(clock, "seconds", 0.0)
     real, seen = trainer.train_step, []
 
-    def train_step(request: object) -> object:
+    def train_step(request: object, *, measure: bool) -> object:
         clock.seconds += 50.0 * (trainer.step in (0, 1))
         now[0] += 52.0 if trainer.step in (0, 1) else 2.0
-        return real(request)
+        return real(request, measure=measure)
 
     def evaluate(_look: Callable) -> dict[str, float]:
         clock.seconds += 30.0
@@ -279,7 +280,7 @@ def test_a_plan_of_time_does_not_know_of_it(monkeypatch: pytest.MonkeyPatch, tmp
     [(evaluating, [rates])] = seen
     assert evaluating == 7.0
     assert [rate * trainer.operations(0, None) for rate in rates] == [2.0, 2.0]
-    budget = TimeBudget(trainer, loop.Deadline())
+    budget = TimeBudget(trainer, Deadline())
     budget.add(9.0, 0, compiled=True)
     assert (budget.stepping, list(budget.rates[0])) == (9.0, [])
 

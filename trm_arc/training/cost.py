@@ -26,6 +26,7 @@ from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples
 from trm_arc.model.attention import attend
 from trm_arc.model.reasoner import Reasoner
+from trm_arc.model.rotary import find_tables
 from trm_arc.training.halting import first_carry
 from trm_arc.training.supervision import supervision_step
 
@@ -256,4 +257,5 @@ def prepare_step(config: Config, window: tuple[int, int], batch: int, dtype: tor
     rows, at_least = torch.empty(2, batch, dtype=torch.int64, device=_META)
     vectors = torch.empty(batch, config.model.width, device=_META, requires_grad=True)
     carry = first_carry(start, Batch(tokens, tokens, rows, transforms))
+    find_tables(config.model, *window, dtype, _META)  # which a run makes once, and not in every step
     return lambda: supervision_step(reasoner, config.training, carry, vectors, start, at_least)[0]

@@ -115,7 +115,7 @@ def measure_stability(
     none = torch.full_like(gradient_norm, math.nan)
     logit, entropy = attention or (none, none)
     rms = embedding(carry.batch.rows).square().mean().sqrt() * math.sqrt(reasoner.config.width)
-    return Stability(*torch.stack([t.to(ratios) for t in (gradient_norm, logit, entropy, ratios.amax(), rms)]).tolist())
+    return Stability(*torch.stack([t.to(ratios) for t in (gradient_norm, logit, entropy, ratios.amax(), rms)]).cpu().tolist())
 
 
 class Watch:
