@@ -48,7 +48,9 @@ LIMITS = {  # docs/training.md has what healthy runs and broken ones have
     # Five times the largest of our presets, which is that of Muon at 0.02.
     "update_ratio": Limit(0.1, True, "ten steps replace a whole matrix", "a lower --matrix-learning-rate or --learning-rate"),
     # From here on, what a state holds is a twentieth of what its block sees at the task's token.
-    "task_embedding_rms": Limit(20.0, True, "task embeddings drown the state", "a lower --task-embedding-learning-rate"),
+    "task_embedding_rms": Limit(
+        20.0, True, "task embeddings are much larger than the state", "a lower --task-embedding-learning-rate"
+    ),
 }
 _SHORT = {
     "gradient_norm": "grad",
