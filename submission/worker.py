@@ -34,8 +34,8 @@ from trm_arc.common.errors import InputError
 from trm_arc.data.task import TaskSet, parse_task
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.predictor import Predictor
-from trm_arc.model.compiling import choose_compile_mode, compiling_seconds
+from trm_arc.inference.predictor import Predictor, choose_compiled
+from trm_arc.model.compiling import compiling_seconds
 from trm_arc.model.export import load_newest
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is loaded
         raise RuntimeError(f"{init.device}: the sum of eight ones is not eight")
     worker = Worker(tasks, device, init.inference, connection)
-    worker.send(Ready(init.device, choose_compile_mode(init.inference.compile, device.device).note))
+    worker.send(Ready(init.device, choose_compiled(init.inference, device).note))
     while True:
         worker.do(decode(Order, messages.get())[0])
 

@@ -93,7 +93,7 @@ def test_one_that_fails_ends_the_others_with_its_sentence(
 ) -> None:
     which, act = request.node.callspec.params["pair"][:2]
     code, error = ends(pair, 1 - which)
-    assert code in (1, 2)
+    assert code == 1, "2 would say that the input is wrong"
     assert "Traceback" not in error
     said = error.splitlines()[-1]  # torch writes lines of its own where process 0, which keeps the store, is gone
     assert f"process {which} of 2" in said

@@ -160,13 +160,14 @@ def test_a_step_that_the_device_is_still_at_counts_against_the_time(monkeypatch:
 
 def test_a_number_on_its_way_is_waited_for_where_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    event = SimpleNamespace(record=lambda: asked.append("record"), synchronize=lambda: asked.append("synchronize"))
-    monkeypatch.setattr(torch, "get_device_module", lambda _device: SimpleNamespace(Event=lambda: event))
+    event = SimpleNamespace(record=lambda stream: asked.append(f"record on {stream}"), synchronize=lambda: asked.append("wait"))
+    module = SimpleNamespace(Event=lambda: event, current_stream=lambda device: f"{device}'s stream")
+    monkeypatch.setattr(torch, "get_device_module", lambda _device: module)
     monkeypatch.setattr(devices, "PINNING", {"cpu"})
     later = Later(torch.tensor(False))
-    assert asked == ["record"]
+    assert asked == ["record on cpu's stream"], "the stream of the tensor's device"
     assert later.read() is False
-    assert asked == ["record", "synchronize"]
+    assert asked[1:] == ["wait"]
 
 
 def test_the_fused_adamw_is_adamw(monkeypatch: pytest.MonkeyPatch) -> None:

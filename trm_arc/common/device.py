@@ -95,8 +95,9 @@ class Later:
         self.value, self.arrived = value, None
         if value.device.type in PINNING:
             self.value = value.to("cpu", non_blocking=True)  # into pinned memory
-            self.arrived = torch.get_device_module(value.device).Event()
-            self.arrived.record()
+            module = torch.get_device_module(value.device)
+            self.arrived = module.Event()
+            self.arrived.record(module.current_stream(value.device))  # which need not be the current device's
 
     def read(self) -> bool | int | float:
         """The number, as soon as it is there."""

@@ -14,8 +14,9 @@ from accelerate.utils import broadcast, gather, reduce
 from torch import Tensor
 from torch.distributed import DistError
 
-from trm_arc.common.errors import InputError, OwnError
-from trm_arc.common.peers import Patience, Peers
+from trm_arc.common.errors import InputError, LostProcessError
+from trm_arc.common.peers import ADVICE, Patience, Peers
+from trm_arc.common.text import first_words
 
 _HALF = (torch.bfloat16, torch.float16)
 _LOST = re.compile("gloo|NCCL|Connection (closed|reset)|Broken pipe")  # in an error that the end of another process causes
@@ -71,7 +72,7 @@ class ProcessGroup:
         return gather(tensor.to(torch.uint8)).to(torch.bool) if tensor.dtype == torch.bool else gather(tensor)
 
     def gather_on_host(self, tensor: Tensor) -> Tensor | None:
-        """The rows of all processes in the main process's host memory, None for the others; so that no device need hold them all.
+        """The rows of all processes in the main process's host memory, None for the others; its device holds one tensor of all.
 
         A process that is alone keeps its tensor where it is.
         """
@@ -102,13 +103,14 @@ def share_failure(error: Exception) -> None:
     """Tell the other processes of the run of an error that ends this one.
 
     Raises:
-        OwnError: in place of an error that is an exchange with another process, which has ended.
+        LostProcessError: in place of an error of an exchange with another process, which has ended.
     """
     if not _peers:
         return
-    if isinstance(error, DistError) or (isinstance(error, RuntimeError) and _LOST.search(str(error))):
-        raise OwnError(f"{_peers[0].describe_failure()}; continue with --resume") from None
-    _peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
+    exchange = isinstance(error, DistError) or (isinstance(error, RuntimeError) and _LOST.search(str(error)))
+    if exchange and (failure := _peers[0].describe_failure()):
+        raise LostProcessError(f"{failure}; {ADVICE}") from None
+    _peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_words(error)}")
 
 
 def leave_process_group() -> bool:

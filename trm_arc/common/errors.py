@@ -32,6 +32,10 @@ class OwnError(InputError):
     """An error that only one of several processes has met, so that this process has to print it."""
 
 
+class LostProcessError(OwnError):
+    """Another process of the run has ended, so that this one has to."""
+
+
 def require_least(name: str, value: int | None, least: int = 1, bits: int = 31) -> None:
     """Raise InputError unless the value of a flag is at least `least`, and fits the integers of arrays.
 

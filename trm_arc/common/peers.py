@@ -15,6 +15,7 @@ from torch.distributed import TCPStore
 
 from trm_arc.common.text import printable
 
+ADVICE = "run it again (trm_arc.train: with --resume)"
 _FAILED = "trm_arc/failed"
 
 
@@ -61,7 +62,7 @@ class Peers:
                 self._wait_for("told", range(1, self.count), self.patience.grace)
 
     def describe_failure(self) -> str:
-        """Why the run cannot go on, so that this process ends; waits a moment for the word of the one that failed.
+        """Why the run cannot go on, so that this process ends, empty if no other process is the cause; waits a moment to know.
 
         Meanwhile a signal to stop, which a launcher sends as soon as one process has ended, changes nothing.
         """
@@ -71,7 +72,7 @@ class Peers:
         while not self.failure and time.monotonic() < end:
             self._look()
             time.sleep(self.patience.beat / 50)
-        return self.failure or "another process of this run has ended"
+        return self.failure
 
     def leave(self) -> None:
         """Wait for all processes, however long one of them writes; process 0, which may keep the store, is the last to go."""
@@ -134,5 +135,5 @@ class Peers:
             )
         time.sleep(self.patience.grace)
         if not (self.ending or self.leaving):
-            print(f"process {self.rank}: error: {self.failure}; continue with --resume", file=sys.stderr, flush=True)
+            print(f"process {self.rank}: error: {self.failure}; {ADVICE}", file=sys.stderr, flush=True)
             os._exit(1)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trm_arc.common.errors import InputError, OwnError
+from trm_arc.common.errors import InputError, LostProcessError, OwnError
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output
 from trm_arc.common.text import first_words, printable
@@ -31,7 +31,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         # A wrong input is wrong for all processes of a machine, so only the first one prints it.
         if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
             print(f"{_prefix()}error: {printable(str(error))}", file=sys.stderr)
-        code = 2
+        code = 1 if isinstance(error, LostProcessError) else 2
     except MemoryError:
         print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
         code = 2
@@ -66,12 +66,9 @@ def _call(main: Callable[[Sequence[str]], int]) -> tuple[int, bool]:
 
 
 def _leave_process_group() -> bool:
-    """Leave the group, see `trm_arc.common.distributed`; a program that has not imported torch is in none."""
-    if sys.modules.get("torch") is None:
-        return False
-    from trm_arc.common.distributed import leave_process_group
-
-    return leave_process_group()
+    """Leave the group, see `trm_arc.common.distributed`; a program that has not imported it is in none."""
+    distributed = sys.modules.get("trm_arc.common.distributed")
+    return distributed is not None and distributed.leave_process_group()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -140,7 +140,8 @@ class Predictor:
                     what = f"not enough memory for a single view ({first_words(error)})"
                     raise OwnError(f"{what}; use a smaller model, or another --device") from None
             # Only now: the error would hold what the batch has taken.
-            self.batch_size = -(-min(self.batch_size, len(test_index)) // 2)
+            computed = self._size(canvas, len(test_index[piece]))  # with what a compiled network's batches are filled up with
+            self.batch_size = -(-min(self.batch_size, computed) // 2)
             free_memory()
             tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
         return answers, halting, steps

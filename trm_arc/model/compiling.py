@@ -19,6 +19,7 @@ import torch
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE
+from trm_arc.common.text import first_words
 from trm_arc.config import ModelConfig
 
 LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit is 8, and the ninth would end the run
@@ -88,7 +89,7 @@ def is_compile_error(error: RuntimeError) -> bool:
 
 def describe_compile_error(error: RuntimeError) -> str:
     """The compiler's error in one sentence."""
-    return f"PyTorch cannot compile here ({' '.join(str(error).split(chr(10) * 2)[0].split())})"
+    return f"PyTorch cannot compile here ({first_words(error)})"
 
 
 def reraise_compile_error(error: RuntimeError) -> None:

@@ -41,7 +41,7 @@ class Loader:
             if ahead:
                 ahead[1].cancel()
         self.ahead = step + 1, self.thread.submit(self._prepare, step + 1)
-        return Batch(*(part.to(self.device, non_blocking=True) for part in batch))
+        return Batch(*(part.to(self.device, non_blocking=self.device.type in PINNING) for part in batch))
 
     def _prepare(self, step: int) -> Batch:
         """A batch in host memory, pinned where that lets the copy run beside the device's work."""

@@ -115,6 +115,7 @@ def measure_stability(
     steps = torch._foreach_norm(torch._foreach_sub(_matrices(reasoner), before))
     ratios = torch.stack(steps) / torch.stack(torch._foreach_norm(before))
     none = torch.full_like(gradient_norm, math.nan)
+    gradient_norm = torch.where(gradient_norm.isfinite(), gradient_norm, none)  # a step that was skipped says nothing
     logit, entropy = attention or (none, none)
     rms = embedding(carry.batch.rows).square().mean().sqrt() * math.sqrt(reasoner.config.width)
     return Stability(*torch.stack([t.to(ratios) for t in (gradient_norm, logit, entropy, ratios.amax(), rms)]).cpu().tolist())

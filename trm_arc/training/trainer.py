@@ -204,7 +204,7 @@ class Trainer:
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
         start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
         at_least = sample_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
-        at_least = at_least.to(self.device.device, non_blocking=True)
+        at_least = at_least.to(self.device.device)
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
         carry = take_puzzles(self.carries[bucket] or first_carry(start, batch), batch)
@@ -268,9 +268,10 @@ class Trainer:
             self.scale.succeed()
             self.skipped_in_a_row = 0
         else:
+            known = self.scale.enabled and scale != self.scale.value  # the step before has already halved the scale
             self.scale.fail(scale)
             self.skipped += 1
-            self.skipped_in_a_row += 1
+            self.skipped_in_a_row += not known
 
     def _check_skips(self) -> None:
         if self.skipped_in_a_row >= self.options.skips:
