@@ -4,19 +4,23 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.forked import python
 from tests.helpers import ROOT, messages
+from trm_arc.common import distributed
 from trm_arc.common.device import find_device
-from trm_arc.common.distributed import unused_launch_settings
+from trm_arc.common.distributed import share_failure, unused_launch_settings
+from trm_arc.common.errors import LostProcessError
 
 says = messages(__name__)
 
 PROGRAM = """
 import os, signal, sys, time, torch
+from trm_arc.common import distributed
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError
@@ -129,3 +133,18 @@ def test_the_launcher_may_ask_for_the_cpu(asked: str, monkeypatch: pytest.Monkey
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setenv("ACCELERATE_USE_CPU", asked)
     assert find_device(precision="float32").device.type == ("cpu" if asked else "cuda")
+
+
+@pytest.mark.parametrize("failure", ["process 1 of 2 has ended", ""])
+def test_a_fault_of_an_exchange_is_another_one_s_only_if_that_is_known(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    peers = SimpleNamespace(describe_failure=lambda: failure, fail=told.append)
+    monkeypatch.setattr(distributed, "_peers", [peers])
+    error = RuntimeError("NCCL error in a file: unhandled cuda error\n\nmore")
+    if failure:
+        with pytest.raises(LostProcessError, match=failure):
+            share_failure(error)
+        assert not told
+    else:
+        share_failure(error)
+        assert told == ["RuntimeError: NCCL error in a file: unhandled cuda error"]

@@ -270,3 +270,12 @@ def test_a_number_is_named_once() -> None:
 def test_attention_may_be_sharp_where_the_loss_is_low() -> None:
     """maze-small at width 96 has logits of 130 and an entropy of 0.05 at a loss of 0.24, and goes on learning."""
     assert Watch(6).judge(Stability(0.6, 130.0, 0.05, 0.01, 0.02), 0.24) == []
+
+
+def test_a_step_that_was_skipped_is_not_judged() -> None:
+    trainer = small_trainer()
+    before = copy_matrices(trainer.reasoner)
+    trainer.train_step()
+    parts = trainer.reasoner, trainer.embedding, trainer.carries[0]
+    assert math.isnan(measure_stability(*parts, torch.tensor(math.inf), before).gradient_norm)
+    assert measure_stability(*parts, torch.tensor(2.0), before).gradient_norm == 2.0

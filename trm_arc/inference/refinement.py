@@ -150,7 +150,7 @@ def _first_states(reasoner: Reasoner, window: Sequence[int], dtype: torch.dtype,
 
 
 def _noise_source(reasoner: Reasoner, config: InferenceConfig, seeds: Sequence[int], device: torch.device) -> Source | None:
-    """What draws the noise of each row, which those of a first rollout have not."""
+    """What draws the noise of each row; rows of a first rollout have none."""
     if config.rollouts == 1:
         return None
     rows = [(s, r, k) for s in seeds for r in range(config.rollouts) for k in range(reasoner.config.latents)]

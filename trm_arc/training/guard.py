@@ -14,7 +14,7 @@ class Guard:
     """Copies of what a step is about to change.
 
     Args:
-        tensors: gives all tensors that may change; what the step adds to them, as the memory of an optimizer, begins at zero.
+        tensors: gives all tensors that may change; those that the step adds, such as an optimizer's memory, are put back to zero.
     """
 
     @torch.no_grad()

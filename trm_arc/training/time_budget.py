@@ -32,7 +32,7 @@ class TimeBudget:
         self.saving = self.evaluating = 0.0  # seconds of the last one
 
     def add(self, seconds: float, step: int | None = None, *, compiled: bool = False) -> None:
-        """Record how long a step (from 0) took; the last one if None.  What was `compiled` takes no measure of later ones."""
+        """Record how long a step (from 0) took; the last one if None.  One that was `compiled` tells nothing of later ones."""
         bucket, operations = self._work(self.trainer.step - 1 if step is None else step)
         if not compiled:
             self.rates[bucket].append(seconds / operations)

@@ -174,7 +174,8 @@ class Trainer:
             Metrics of the whole batch.
 
         Raises:
-            InputError: too many steps in a row whose loss is not finite, it cannot be compiled, or no memory for a single row.
+            NotFiniteError: too many steps in a row whose loss is not finite.
+            InputError: it cannot be compiled, or there is no memory for a single row.
         """
         began = time.perf_counter()
         bucket = self.examples.schedule.at(self.step)[0]
@@ -249,7 +250,7 @@ class Trainer:
         return taken
 
     def settle(self) -> None:
-        """Wait until it is known whether the last step was finite, and count it; its weights, and all else, are right before."""
+        """Wait until it is known whether the last step was finite, and count it; weights and all else are right without this."""
         outcome, self.outcome = self.outcome, None
         if outcome is None:
             return
