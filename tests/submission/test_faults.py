@@ -69,11 +69,15 @@ class Row(NamedTuple):
 
 
 def part_of(program: subprocess.Popen, word: str) -> psutil.Process:
-    """A program of the session with a word in its command line, as soon as there is one."""
+    """The program of the session that runs a module of this name, as soon as there is one.
+
+    A child has the command line of the session until it has become another program, and a session waits for that, so whole
+    arguments are compared: a folder's name may hold the word, too.
+    """
     while program.poll() is None:
         for child in psutil.Process(program.pid).children():
             with suppress(psutil.Error):
-                if any(word in argument for argument in child.cmdline()):
+                if {f"submission.{word}", f"trm_arc.{word}"} & set(child.cmdline()):
                     return child
     raise AssertionError(f"no {word}")
 
