@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from tests.helpers import small_trainer
 from trm_arc.config import load_preset
 from trm_arc.model.flops import count_training
-from trm_arc.training.cost import Rates, _Fused, _Kernels, count_step, mean_over_buckets, model_seconds
+from trm_arc.training.cost import Rates, _Fused, _Kernels, count_kept, count_step, mean_over_buckets, model_seconds
 
 N, M, K = 64, 32, 16
 META = torch.device("meta")
@@ -64,6 +64,7 @@ def test_every_preset_is_cheaper_fused_and_linear_in_rows(name: str) -> None:
     assert two.launches == one.launches
     assert two.products == pytest.approx(2 * one.products)
     assert two.kept == pytest.approx(2 * one.kept, rel=0.1)
+    assert count_kept(config, window, 64, torch.bfloat16) == one.kept
     card = Rates.of_data_sheet(989e12, 3.35e12)
     assert one.seconds(card, fused=True) < one.seconds(card, fused=False)
 

@@ -7,7 +7,7 @@ import torch
 
 from augment import Window
 from trm_arc.config import Config, ModelConfig
-from trm_arc.training.cost import count_step
+from trm_arc.training.cost import count_kept
 
 # A step takes more than the counted bytes: its gradients on their way (at most 11 percent in our presets, held by a test), and
 # about as much again is left for what is not counted, the space that kernels ask for and the rounding of torch's allocator.
@@ -49,7 +49,7 @@ def fit_rows(
         if free is None or any(fit.rows == rows for fit in fits.values()):  # a larger window fits
             fits[window] = RowFit(rows, rows)
             continue
-        kept = count_step(config, window, rows, dtype).kept / rows
+        kept = count_kept(config, window, rows, dtype) / rows
         with_margin, most = (int(min(rows, max(1, (space - reserved) / kept))) for space in (free / MARGIN, free))
         fits[window] = RowFit(_even(rows, with_margin), most)
     return [fits[window] for window in windows]

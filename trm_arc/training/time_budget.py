@@ -9,7 +9,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import show_duration
 from trm_arc.common.modes import BLOCK, NONE
 from trm_arc.model.flops import count_training
-from trm_arc.training.cost import Rates, count_step, model_seconds
+from trm_arc.training.cost import Rates, count_kept, model_seconds
 from trm_arc.training.memory import carried_bytes
 from trm_arc.training.trainer import Trainer
 
@@ -131,7 +131,7 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
     full = count_training(config.model, config.training, config.model.board_rows * config.model.board_columns)
     dtype, largest = trainer.device.dtype, max(examples.windows, key=lambda window: window.cells)
     carried = sum(carried_bytes(config.model, window, batch, dtype) for window in examples.windows)
-    kept = count_step(config, largest, batch, dtype).kept / batch
+    kept = count_kept(config, largest, batch, dtype) / batch
     pieces = ", ".join(map(str, sorted(set(trainer.pieces))))
     network = sum(p.numel() * p.element_size() for p in trainer.reasoner.parameters())
     table = trainer.embedding.table
