@@ -2,6 +2,8 @@
 
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +57,18 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
     return step
 
 
+def median_seconds(device: Device, work: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of some work of a device, the median of `repeats` times after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        synchronize(device.device)
+        began = time.perf_counter()
+        work()
+        synchronize(device.device)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
+
+
 def measure_peak(device: Device, repeats: int = 5) -> float:
     """The fastest product of two matrices that the device does in this precision, in operations a second.
 
@@ -70,14 +84,7 @@ def measure_peak(device: Device, repeats: int = 5) -> float:
     for m, k, n in shapes:
         # Random numbers: products of equal ones need less power, so that a card may run faster than it does in training.
         a, b = (torch.randn(shape, dtype=device.dtype, device=device.device, generator=generator) for shape in ((m, k), (n, k)))
-        times = []
-        for _ in range(repeats + 1):
-            synchronize(device.device)
-            began = time.perf_counter()
-            F.linear(a, b)
-            synchronize(device.device)
-            times.append(time.perf_counter() - began)
-        seconds = statistics.median(times[1:])
+        seconds = median_seconds(device, partial(F.linear, a, b), repeats)
         rates.append(2 * m * k * n / seconds)
         if seconds > FULL:  # a larger one would take a slow device seconds, and not be faster
             break

@@ -4,8 +4,6 @@ from them a modelled time.
 A step on the meta device runs no kernel and holds no numbers, so a step of 768 rows is counted in a second on any machine.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -20,11 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from trm_arc.common.device import Device, synchronize
+from trm_arc.common.device import Device
 from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples
 from trm_arc.model.attention import attend, prefer_kernels
+from trm_arc.model.flops import median_seconds
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.model.rotary import find_tables
 from trm_arc.training.halting import first_carry
@@ -74,8 +73,8 @@ class Rates(NamedTuple):
         wide = torch.rand((16 if few else 256) << 20, dtype=device.dtype, device=device.device)
         target = torch.empty_like(wide)
         with prefer_kernels(device.device):
-            attention = 4 * query.shape[2] * query.numel() / _median_seconds(device, lambda: attend(query, query, query))
-        memory = 2 * wide.nbytes / _median_seconds(device, lambda: torch.mul(wide, 2, out=target))
+            attention = 4 * query.shape[2] * query.numel() / median_seconds(device, lambda: attend(query, query, query))
+        memory = 2 * wide.nbytes / median_seconds(device, lambda: torch.mul(wide, 2, out=target))
         return cls(*(processes * rate for rate in (peak, peak, attention, memory)))
 
 
@@ -213,17 +212,6 @@ def _key(tensor: Tensor) -> int:
 def _bytes(tensor: Tensor) -> int:
     """Of a tensor, or of its storage, if that is smaller, as its values are repeated."""
     return min(tensor.nbytes, tensor.untyped_storage().nbytes())
-
-
-def _median_seconds(device: Device, work: Callable[[], object], repeats: int = 5) -> float:
-    times = []
-    for _ in range(repeats + 1):
-        synchronize(device.device)
-        began = time.perf_counter()
-        work()
-        synchronize(device.device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
 
 
 @lru_cache(maxsize=64)
