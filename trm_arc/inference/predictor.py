@@ -12,23 +12,15 @@ from augment import Plan, SampledPlan, Window
 from augment.kernels import FIRST_COLOUR, generator_seeds
 from trm_arc.common.device import Device, free_memory, is_out_of_memory
 from trm_arc.common.errors import OwnError
+from trm_arc.common.modes import AUTO, NONE
 from trm_arc.common.text import first_words
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import Callback, Refined, refine
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.attention import prefer_kernels
-from trm_arc.model.compiling import (
-    AUTO,
-    NONE,
-    CompileChoice,
-    choose_compile_mode,
-    compile_operators,
-    describe_compile_error,
-    is_compile_error,
-    reraise_compile_error,
-)
-from trm_arc.model.reasoner import Block, Reasoner
+from trm_arc.model.compiling import CompileChoice, choose_compile_mode, compile_operators, explain_fallback
+from trm_arc.model.reasoner import Reasoner
 
 
 def choose_compiled(config: InferenceConfig, device: Device) -> CompileChoice:
@@ -65,7 +57,7 @@ class Predictor:
         self.device, self.config, self.batch_size = device, config, max(1, config.batch_size // config.rollouts)
         self.compiled = choose_compiled(config, device)
         if self.compiled.mode:
-            self.reasoner.run_block = compile_operators(Block.forward)
+            self.reasoner.use_operators(compile_operators)
         self.sizes: dict[Window, int] = {}  # views of a batch on each canvas that blocks are compiled for
         self.at_once = 0  # views of all canvases together that are asked for at once, at most; 0: as many as the first time
         self.domain = tasks.domain
@@ -132,8 +124,6 @@ class Predictor:
                 continue
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
-                    if not (self.compiled.mode and is_compile_error(error)):
-                        raise
                     self._compile_nothing(error)
                     continue
                 if self.batch_size == 1:
@@ -146,13 +136,12 @@ class Predictor:
             tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
         return answers, halting, steps
 
-    def _compile_nothing(self, error: RuntimeError) -> None:
-        """Go on without the compiler, which has failed, if nobody asked for it."""
-        if not self.compiled.falls_back:
-            reraise_compile_error(error)
+    def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
+        """Go on without the compiler after its error; raises where `explain_fallback` does."""
+        sentence = explain_fallback(error, self.compiled.mode, falls_back=self.compiled.falls_back)
         self.compiled = CompileChoice()
-        self.reasoner.run_block = Block.forward
-        tqdm.write(f"{describe_compile_error(error)}: continuing without (--compile none)")
+        self.reasoner.use_operators()
+        tqdm.write(sentence)
 
     def _size(self, canvas: Window, views: int) -> int:
         """How many views are computed for a batch of so many; with a compiled network one number for each canvas, so that one

@@ -80,23 +80,27 @@ def find_missing(device: torch.device) -> str:
     return ""
 
 
-def is_compile_error(error: RuntimeError) -> bool:
-    """Whether an error is the compiler's."""
+def explain_fallback(error: RuntimeError | MemoryError, mode: str, *, falls_back: bool) -> str:
+    """The sentence with which a program goes on without the compiler, which has failed though nobody asked for it.
+
+    Args:
+        mode: what is compiled; nothing if empty.
+        falls_back: see `CompileChoice`.
+
+    Raises:
+        InputError: somebody asked for it.
+        RuntimeError: the error itself, which is not the compiler's.
+    """
+    if not mode:
+        raise error
     from torch._dynamo.exc import TorchDynamoException  # takes a second, so it is imported only here
 
-    return isinstance(error, TorchDynamoException)
-
-
-def describe_compile_error(error: RuntimeError) -> str:
-    """The compiler's error in one sentence."""
-    return f"PyTorch cannot compile here ({first_words(error)})"
-
-
-def reraise_compile_error(error: RuntimeError) -> None:
-    """Raise InputError with a sentence if an error is the compiler's."""
-    if is_compile_error(error):
-        advice = f"use --compile {NONE}, or install what it needs"
-        raise InputError(f"{describe_compile_error(error)}; {advice}", flag="--compile") from None
+    if not isinstance(error, TorchDynamoException):
+        raise error
+    problem = f"PyTorch cannot compile here ({first_words(error)})"
+    if not falls_back:
+        raise InputError(f"{problem}; use --compile {NONE}, or install what it needs", flag="--compile") from None
+    return f"{problem}: continuing without (--compile {NONE})"
 
 
 class _Clock:

@@ -183,12 +183,16 @@ class Reasoner(nn.Module):
         self.halt_bias = nn.Parameter(torch.empty(2))
         self.register_buffer("y_start", torch.empty(1 if config.shared_start else config.latents, config.width))
         self.register_buffer("z_start", torch.empty(config.states, config.latents, config.width))
-        self.run_block, self.run_noise = Block.forward, hash_normal  # or the same functions, compiled
+        self.use_operators()
         self.starts: dict[tuple[int, torch.dtype], tuple[Tensor, ...]] = {}
         self.start_versions: list[tuple[Tensor | None, int]] = [(None, 0)] * 2
         self.embedding_rows = 0  # of the separate table of task embeddings of this network; only for print
         self.task_embeddings: Tensor | None = None  # the table (rows, D) of an official checkpoint, for `to_official`
         self.reset(generator)
+
+    def use_operators(self, prepare: Callable[[Callable], Callable] = lambda function: function) -> None:
+        """Take the functions that all calls of the network share, as they are or prepared, such as compiled."""
+        self.run_block, self.run_noise = prepare(Block.forward), prepare(hash_normal)
 
     def __repr__(self) -> str:
         config, default = self.config, ModelConfig()

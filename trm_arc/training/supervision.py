@@ -97,5 +97,5 @@ def supervision_step(
 def compiled_step(reasoner: Reasoner, mode: str) -> Callable[..., tuple[Tensor, Carry, Metrics]]:
     """`supervision_step` in a compile mode: STEP, or BLOCK, which changes the model; or as it is."""
     if mode == BLOCK:
-        reasoner.run_block, reasoner.run_noise = map(compile_operators, (reasoner.run_block, reasoner.run_noise))
+        reasoner.use_operators(compile_operators)
     return compile_operators(supervision_step) if mode == STEP else supervision_step

@@ -18,18 +18,11 @@ from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples, step_seeds
 from trm_arc.model.attention import prefer_kernels
-from trm_arc.model.compiling import (
-    check_compile_mode,
-    compiling_seconds,
-    describe_compile_error,
-    even_pieces,
-    is_compile_error,
-    reraise_compile_error,
-)
+from trm_arc.model.compiling import check_compile_mode, compiling_seconds, even_pieces, explain_fallback
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
-from trm_arc.model.noise import hash_normal, make_source
-from trm_arc.model.reasoner import Block, Reasoner, State
+from trm_arc.model.noise import make_source
+from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.guard import Guard, Outcome, StepTiming
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
 from trm_arc.training.loader import Loader
@@ -293,10 +286,8 @@ class Trainer:
                     return self._accumulate_pieces(self.pieces[bucket], carry, start, at_least, seeds)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):  # asked first: a compiled kernel and its compiler run out of it, too
-                    if self.options.compile_mode and is_compile_error(error):
-                        self._compile_nothing(error)
-                        continue
-                    raise
+                    self._compile_nothing(error)
+                    continue
                 if self.pieces[bucket] == 1:
                     what = f"not enough memory for a single row ({first_words(error)})"
                     raise OwnError(f"{what}; lower --width, or use --canvas buckets") from None
@@ -307,15 +298,14 @@ class Trainer:
             rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
             tqdm.write(f"out of memory at step {self.step + 1}: continuing with {rows}; the batch size is unchanged")
 
-    def _compile_nothing(self, error: RuntimeError) -> None:
-        """Go on without the compiler, which has failed, if nobody asked for it."""
-        if not self.options.falls_back:
-            reraise_compile_error(error)
+    def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
+        """Go on without the compiler after its error; raises where `explain_fallback` does."""
+        sentence = explain_fallback(error, self.options.compile_mode, falls_back=self.options.falls_back)
         self.options = self.options._replace(compile_mode="", falls_back=False)
-        self.reasoner.run_block, self.reasoner.run_noise = Block.forward, hash_normal
+        self.reasoner.use_operators()
         self.supervision_step = supervision_step
         self.reasoner.zero_grad(set_to_none=True)
-        tqdm.write(f"{describe_compile_error(error)}: continuing without (--compile none)")
+        tqdm.write(sentence)
 
     def _accumulate_pieces(
         self, size: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
