@@ -90,14 +90,8 @@ class Adaptation:
         """The command line of `trm_arc.adapt`; the time that it has becomes text here alone, as another program reads it."""
         flags = ["--out", str(self.folder), "--start", self.settings.start, *self.settings.adaptation_flags]
         flags += ["--precision", self.settings.precision, "--device", "cpu" if "cpu" in devices else "auto"]
-        flags += [
-            "--compile",
-            self.settings.inference.compile,
-            "--log-every",
-            "5",
-            "--keep",
-            str(max(2, self.settings.pool_checkpoints)),
-        ]
+        flags += ["--compile", self.settings.inference.compile]
+        flags += ["--log-every", "5", "--keep", str(max(2, self.settings.pool_checkpoints))]
         if seconds < float("inf"):
             flags += ["--time-limit", f"{seconds:.1f}s", "--save-every", f"{min(600.0, max(5.0, seconds / 10)):.0f}s"]
         if list_checkpoints(self.folder):

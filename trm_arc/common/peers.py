@@ -124,7 +124,7 @@ class Peers:
         beat, silence = self.patience.beat, self.patience.silence
         before, silent = list(self.beats), [0.0] * self.count
         while not self.failure and max(silent) < silence:
-            time.sleep(self.patience.beat)
+            time.sleep(beat)
             silent = [0.0 if now > then else s + beat for now, then, s in zip(self.beats, before, silent, strict=True)]
             before = list(self.beats)
         if not self.failure:

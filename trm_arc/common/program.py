@@ -73,11 +73,8 @@ def _leave_process_group() -> bool:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error is torch's, and means that there is no memory left."""
-    if sys.modules.get("torch") is None:
-        return False
-    from trm_arc.common.device import is_out_of_memory
-
-    return is_out_of_memory(error)
+    device = sys.modules.get("trm_arc.common.device")  # which every program imports that uses torch
+    return device is not None and device.is_out_of_memory(error)
 
 
 def _prefix() -> str:

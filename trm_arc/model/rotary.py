@@ -1,7 +1,7 @@
 """Rotary position encodings: the cosine and sine of the rotation of every token of a window."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,22 +28,13 @@ def find_tables(config: ModelConfig, rows: int, columns: int, dtype: torch.dtype
 
 
 @lru_cache(maxsize=64)
-def _cached_tables(
-    positions: Literal["rotary-1d", "rotary-2d"],
-    prefix: int,
-    rows: int,
-    columns: int,
-    board_columns: int,
-    head_width: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tables:
+def _cached_tables(*arguments: Any) -> Tables:
     with torch.inference_mode(False):  # else training could not use what an evaluation has made
-        return _make_tables(positions, prefix, rows, columns, board_columns, head_width, dtype, device)
+        return _make_tables(*arguments)
 
 
 def _make_tables(
-    positions: str,
+    positions: Literal["rotary-1d", "rotary-2d"],
     prefix: int,
     rows: int,
     columns: int,

@@ -12,9 +12,7 @@ from trm_arc.training.cost import count_kept
 # A step takes more than the counted bytes: its gradients on their way (at most 11 percent in our presets, held by a test), and
 # about as much again is left for what is not counted, the space that kernels ask for and the rounding of torch's allocator.
 MARGIN = 1.25
-NETWORKS = (
-    7  # sizes of the network that steps take: gradients, two moments, two temporary ones, a sum of processes, a copy to compare
-)
+NETWORKS = 7  # its sizes that steps take: gradients, two moments, two temporary ones, a sum of processes, a copy to compare
 
 
 class RowFit(NamedTuple):
