@@ -9,6 +9,8 @@ from pathlib import Path
 import numba
 import pytest
 
+from augment.compiling import jit
+
 KERNEL = "from augment.compiling import jit\n\n\n@jit\ndef twice(value):\n    return 2 * value\n"
 
 
@@ -98,3 +100,11 @@ def test_a_full_disk_does_not_stop_a_kernel(load: Callable, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "replace", refuse)
     assert kernel(21) == 42
+
+
+def test_numbers_written_in_a_call_are_one_kind_of_argument() -> None:
+    called = jit(lambda value, factor: value * factor)
+    scope = {"called": called}
+    exec("def calls(value):\n    return called(value, 2) + called(value, factor=3) + called(value, value)", scope)  # noqa: S102
+    assert jit(scope["calls"])(7) == 14 + 21 + 49
+    assert len(called.compiled.signatures) == 1
