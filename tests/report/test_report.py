@@ -157,8 +157,7 @@ def test_what_there_is_no_room_for_is_counted_all_the_same(results: Results) -> 
 # --- in the browser
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1440, "dark")])
 def test_nothing_overflows(opened: Callable, page_text: str, width: int, scheme: str) -> None:
     page = opened(page_text, width, scheme)
     open_all(page)
@@ -174,8 +173,7 @@ def test_nothing_overflows(opened: Callable, page_text: str, width: int, scheme:
         assert beyond == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1440, "dark")])
 def test_accessible(opened: Callable, small_page_text: str, width: int, scheme: str) -> None:
     """axe finds nothing: names, roles, contrast, headings, landmarks."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra `test`) brings axe")
