@@ -47,6 +47,8 @@ def compile_kernel(function: Callable, **options: object) -> Callable:
         options: further ones of `numba.njit`.
     """
     kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    if numba.config.DISABLE_JIT:
+        return kernel  # the function itself
     find_code = kernel.get_call_template
     # A number written in a call is a type of its own to numba, which would compile what is called anew for each.
     kernel.get_call_template = lambda arguments, named: find_code(
