@@ -14,6 +14,7 @@ from pickle import UnpicklingError
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.types import unliteral
 
 
 class _Cache(FunctionCache):
@@ -46,6 +47,13 @@ def compile_kernel(function: Callable, **options: object) -> Callable:
         options: further ones of `numba.njit`.
     """
     kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    if numba.config.DISABLE_JIT:
+        return kernel  # the function itself
+    find_code = kernel.get_call_template
+    # A number written in a call is a type of its own to numba, which would compile what is called anew for each.
+    kernel.get_call_template = lambda arguments, named: find_code(
+        tuple(map(unliteral, arguments)), {name: unliteral(kind) for name, kind in named.items()}
+    )
     for find_place in (_check_home, _use_temporary_folder):
         try:
             find_place()

@@ -1,6 +1,5 @@
 """A page of answers as HTML that needs no other file, for notebooks."""
 
-import html
 from pathlib import Path
 
 from submission.reading import read_challenges
@@ -9,7 +8,7 @@ from trm_arc.common.files import read_json
 from trm_arc.data.task import Grid, TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks
 from trm_arc.inference.attempts import read_attempts
-from trm_arc.report.grids import render_html
+from trm_arc.report.grids import frame_grids
 
 
 def render_page(submission_path: str | Path, challenges_path: str | Path, count: int) -> str:
@@ -29,22 +28,22 @@ def render_page(submission_path: str | Path, challenges_path: str | Path, count:
         answers = {task.id: document[task.id] for task in tasks}
         attempts, _ = read_attempts(answers, tasks.test_counts, str(submission_path))
     except InputError as error:
-        return make_page(html.escape(str(error)), [])
+        return frame_grids(str(error))
     truths = _read_truths(Path(challenges_path))
     sections, solved = [], []
     for (task, number), pair in zip(tasks.tests, attempts, strict=True):
-        title = html.escape(task.id) + (f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else "")
+        title = task.id + (f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else "")
         truth = truths.get((task.id, number))
-        figures = render_html("input", task.test[number].input)
-        figures += "".join(render_html(f"attempt {place}", grid, truth) for place, grid in enumerate(pair, 1))
+        grids = [("input", task.test[number].input, None)]
+        grids += [(f"attempt {place}", grid, truth) for place, grid in enumerate(pair, 1)]
         if truth is not None:
             rank = ranks([[truth]], [pair])[0][0]
             solved.append(rank is not None)
             title += ": not solved" if rank is None else f": solved by attempt {rank + 1}"
-            figures += render_html("truth", truth)
-        sections.append(f"<section><h4>{title}</h4>{figures}</section>")
+            grids.append(("truth", truth, None))
+        sections.append((title, grids))
     score = f"; {sum(solved)} of the {len(solved)} shown with their truth are solved" if solved else ""
-    return make_page(f"{html.escape(Path(submission_path).name)}: the first {len(tasks)} tasks{score}", sections)
+    return frame_grids(f"{Path(submission_path).name}: the first {len(tasks)} tasks{score}", sections)
 
 
 def _read_truths(challenges: Path) -> dict[tuple[str, int], Grid]:
@@ -59,15 +58,3 @@ def _read_truths(challenges: Path) -> dict[tuple[str, int], Grid]:
     except (InputError, TypeError, ValueError):
         return {}
     return truths
-
-
-_PAPER = "background:#fff;color:#222;font:14px sans-serif;padding:8px"  # notebooks may be dark
-_STYLE = (
-    ".trm figure{display:inline-block;margin:0 16px 8px 0;vertical-align:top}.trm h4{margin:12px 0 4px}"
-    ".trm figcaption{color:#57606a;font-size:12px;margin-bottom:2px}.trm strong{color:#222}"
-)
-
-
-def make_page(heading: str, sections: list[str]) -> str:
-    """A page of a heading and sections, both HTML."""
-    return f'<div class="trm" style="{_PAPER}"><style>{_STYLE}</style><p>{heading}</p>{"".join(sections)}</div>'

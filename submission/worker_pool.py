@@ -50,7 +50,7 @@ from submission.retry_policy import (
 from submission.run_log import RunLog
 from submission.settings import Settings
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.modes import AUTO, NONE, WORTHWHILE
+from trm_arc.common.modes import NONE, is_too_short
 from trm_arc.data.task import TaskSet
 from trm_arc.inference.votes import Predictions
 
@@ -175,8 +175,9 @@ class WorkerPool:
             reserve: the seconds that must be left at the end.
         """
         self.settings, self.deadline, self.log, self.stopping, self.reserve = settings, deadline, log, stopping, reserve
-        short = settings.inference.compile == AUTO and (deadline.limit or math.inf) < WORTHWHILE
-        inference = replace(settings.inference, compile=NONE) if short else settings.inference
+        inference = settings.inference
+        if is_too_short(inference.compile, deadline.limit or math.inf):
+            inference = replace(inference, compile=NONE)
         self.init_message = InitMessage(tasks_to_json(tasks), "", settings.precision, inference)
         self.policy = RetryPolicy([])
         self.workers: list[WorkerProcess] = []

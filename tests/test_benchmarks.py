@@ -294,7 +294,7 @@ def test_a_lease_removes_its_own_pieces_alone(tmp_path: Path) -> None:
 def test_a_lease_that_is_cut_off_has_not_been_for_nothing(tmp_path: Path) -> None:
     """What is to be given back lies there from the first checkpoint on; a signal ends the training, too."""
     out = tmp_path / "out"
-    program = [sys.executable, "-m", "benchmarks.lease", *lease(out, "--", *LEASE)]
+    program = [*python(), "-m", "benchmarks.lease", *lease(out, "--", *LEASE)]
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         while not (out / "metrics.jsonl").is_file():
             assert running.poll() is None

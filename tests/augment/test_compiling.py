@@ -9,6 +9,8 @@ from pathlib import Path
 import numba
 import pytest
 
+from augment.compiling import jit
+
 KERNEL = "from augment.compiling import jit\n\n\n@jit\ndef twice(value):\n    return 2 * value\n"
 
 
@@ -98,3 +100,18 @@ def test_a_full_disk_does_not_stop_a_kernel(load: Callable, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "replace", refuse)
     assert kernel(21) == 42
+
+
+def test_numbers_written_in_a_call_are_one_kind_of_argument() -> None:
+    called = jit(lambda value, factor: value * factor)
+    scope = {"called": called}
+    exec("def calls(value):\n    return called(value, 2) + called(value, factor=3) + called(value, value)", scope)  # noqa: S102
+    assert jit(scope["calls"])(7) == 14 + 21 + 49
+    assert len(called.compiled.signatures) == 1
+
+
+def test_without_the_compiler_a_kernel_is_its_function(load: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    kernel = load()
+    assert (kernel(21), kernel.compiled.__name__) == (42, "twice")
+    assert not hasattr(kernel.compiled, "signatures")

@@ -124,7 +124,7 @@ def test_tasks_never_seen_are_answered_all_the_same(trained: Path, tmp_path: Pat
     """Larger than the window, unknown to the checkpoint, without solutions: a full submission comes out."""
     path = write_kaggle(tmp_path, make_tasks(3, 9, "new", largest=12), "new")
     (tmp_path / "new_solutions.json").unlink()
-    code, text, _ = command("evaluate", "--checkpoint", trained, "--data", path, "--out", tmp_path, "--views", 3)
+    code, text, _ = command("evaluate", "--checkpoint", trained, "--data", path, "--out", tmp_path, "--views", 3, "--no-report")
     assert code == 0
     assert says("3-of-3-tasks") in text
     assert "no score" in text
@@ -148,7 +148,7 @@ def test_the_mlp_mixer_says_what_it_cannot_hold(data: tuple[Path, Path], tmp_pat
     large = write_kaggle(tmp_path, make_tasks(1, 9, "large", largest=12), "large")
     code, _, error = command("evaluate", "--checkpoint", tmp_path / "run", "--data", large)
     assert (code, says("does-not-hold-large00") in error) == (2, True)
-    assert command("evaluate", "--checkpoint", tmp_path / "run", "--views", 2)[0] == 0
+    assert command("evaluate", "--checkpoint", tmp_path / "run", "--views", 2, "--no-report")[0] == 0
 
 
 def test_real_scorer_fixture(shared: Path, command: Callable) -> None:
@@ -507,7 +507,7 @@ def test_what_was_trained_on_is_not_scored(data: tuple[Path, Path], trained: Pat
     assert code == 2
     assert says("trained-on-test-answers") in error
     mixed = write_kaggle(tmp_path, TaskSet([*make_tasks(2, 1, "train"), *make_tasks(2, 8, "fresh")], "mixed"), "mixed")
-    arguments = ["--checkpoint", trained, "--data", mixed, "--out", tmp_path, "--views", 2]
+    arguments = ["--checkpoint", trained, "--data", mixed, "--out", tmp_path, "--views", 2, "--no-report"]
     assert command("evaluate", *arguments)[0] == 2
     code, text, _ = command("evaluate", *arguments, "--drop-leaks")
     assert code == 0
@@ -520,16 +520,16 @@ def test_what_was_trained_on_is_not_scored(data: tuple[Path, Path], trained: Pat
     path = write_kaggle(tmp_path, TaskSet([asked], "image"), "image")
     assert command("evaluate", "--checkpoint", trained, "--data", path, "--out", tmp_path)[0] == 2
     assert f"1 of 1 tasks of {path.name}: {asked.id}" in str(command.refused)
-    assert command("evaluate", "--checkpoint", trained, "--out", tmp_path, "--views", 2)[0] == 0
+    assert command("evaluate", "--checkpoint", trained, "--out", tmp_path, "--views", 2, "--no-report")[0] == 0
 
 
 def test_results_of_other_tasks_do_not_mix(trained: Path, tmp_path: Path, command: Callable) -> None:
     run_folder = tmp_path / "run"
     shutil.copytree(trained, run_folder)
-    assert command("evaluate", "--checkpoint", run_folder, "--views", 2)[0] == 0
+    assert command("evaluate", "--checkpoint", run_folder, "--views", 2, "--no-report")[0] == 0
     before = files_below(run_folder)
     path = write_kaggle(tmp_path, make_tasks(2, 11, "new"), "new")
-    code, _, error = command("evaluate", "--checkpoint", run_folder, "--data", path, "--views", 2)
+    code, _, error = command("evaluate", "--checkpoint", run_folder, "--data", path, "--views", 2, "--no-report")
     assert code == 0, error
     after = files_below(run_folder)
     assert {name: after[name] for name in before} == before

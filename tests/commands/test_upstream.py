@@ -504,10 +504,12 @@ def test_named_task_embeddings_are_kept_and_evaluated(
     assert checkpoint.config.training.halt_steps == 3
     assert checkpoint.config.training.halting == "exact"
     assert checkpoint.config.training.ema == 0
-    code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
+    code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2, "--no-report")
     assert code == 0, error
     assert says("new-to-this-checkpoint") not in text
     assert "wrote" in text
+    if separator == "_":
+        return
     document = to_document(make_tasks(2, 3, "eval"))
     (folder / "challenges.json").write_text(json.dumps(document))
     submission = ["--challenges", folder / "challenges.json", "--checkpoint", folder / "run", "--out", folder / "submission.json"]
@@ -549,7 +551,7 @@ def test_a_table_of_another_size_is_refused_or_averaged(upstream_files: tuple[Pa
     table = load_checkpoint(folder / "run").tensors["embedding.table"]
     assert torch.equal(table[0], load_checkpoint(folder / "run").tensors["mean"])
     torch.testing.assert_close(table, official(rows=7)[TABLE][1:].mean(dim=0, keepdim=True))  # row 0 is the original's padding
-    code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
+    code, text, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2, "--no-report")
     assert code == 0, error
     assert says("2-of-2-tasks") in text
 
@@ -605,7 +607,7 @@ def test_checkpoints_of_sudoku_and_mazes_answer_them(upstream_files: tuple[Path,
     assert torch.equal(checkpoint.tensors["embedding.table"], theirs[TABLE].float())
     puzzles = folder / "sudoku.csv"
     puzzles.write_text(f"question\n{'53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79'}\n")
-    code, printed, _ = command("evaluate", "--checkpoint", folder / "run", "--data", puzzles, "--device", "cpu")
+    code, printed, _ = command("evaluate", "--checkpoint", folder / "run", "--data", puzzles, "--device", "cpu", "--no-report")
     assert code == 0
     assert says("1-puzzles-of") in printed
     model = ModelConfig(width=16, heads=2, cycles=2, latent_steps=2, vocabulary=7, board_rows=9, board_columns=9)
@@ -625,6 +627,6 @@ def test_nothing_is_overwritten_unasked_and_leaks_can_be_told(upstream_files: tu
     code, text, error = command("upstream", *flags, "--overwrite", "--data", folder / "eval.json")
     assert code == 0, error
     assert says("its-training-data-is") not in text
-    code, _, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2)
+    code, _, error = command("evaluate", "--checkpoint", folder / "run", "--views", 2, "--no-report")
     assert code == 2, "it was told to have been trained on these very answers"
     assert "trained on" in error

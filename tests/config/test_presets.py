@@ -177,7 +177,7 @@ def test_a_run_writes_its_settings_and_another_takes_them(tasks: Path, tmp_path:
     code, _, error = command("train", *SETTINGS, "--data", "", "--evaluation-data", tasks, "--out", first, "--overwrite")
     assert code == 0, error
     assert load_preset(first / "settings.toml") == config.override({"seed": 0})
-    code, _, error = command("evaluate", "--checkpoint", second, "--views", 1, "--device", "cpu")
+    code, _, error = command("evaluate", "--checkpoint", second, "--views", 1, "--device", "cpu", "--no-report")
     assert code == 0, error
 
 

@@ -110,13 +110,13 @@ def test_the_public_files(name: str, shared: Path, command: Callable, tmp_path: 
     code, printed, error = command("train", *flags, *TINY, "--puzzles", 1000, "--steps", 3, "--out", tmp_path / "run")
     assert (code, "trained:" in printed) == (0, True), error
     assert says("learning-1-000-puzzles") in printed
-    code, printed, error = command("evaluate", "--checkpoint", tmp_path / "run", "--device", "cpu", "--views", 2)
+    code, printed, error = command("evaluate", "--checkpoint", tmp_path / "run", "--device", "cpu", "--views", 2, "--no-report")
     assert code == 0, error
     assert says("exact-the-expected-answer") in printed
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["puzzles"] == 4
     assert metrics["domain"] == ("maze-30x30" if "maze" in name else "sudoku-9x9")
-    flags = ["--data", name, "--data-folder", folder, "--puzzles", 2]
+    flags = ["--data", name, "--data-folder", folder, "--puzzles", 2, "--no-report"]
     assert command("evaluate", "--checkpoint", tmp_path / "run", *flags)[0] == 0
     assert (tmp_path / "run" / name / "predictions.csv").exists()
 

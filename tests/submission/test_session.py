@@ -214,7 +214,7 @@ def test_all_views_give_what_evaluate_gives(base: Path, challenges: Path, answer
     document, log = answer(challenges, checkpoints=(base,), precision="float64")  # other batches round otherwise
     out = base.parent / "evaluated"
     machine = ("--device", "cpu", "--precision", "float64")
-    code, _, error = command("evaluate", "--checkpoint", base, "--data", challenges, "--out", out, *machine)
+    code, _, error = command("evaluate", "--checkpoint", base, "--data", challenges, "--out", out, *machine, "--no-report")
     assert code == 0, error
     assert document == json.loads((out / "submission.json").read_text())
     assert log["result"]["views"] == 4 * 5
@@ -236,7 +236,7 @@ def test_adaptation_reads_no_hidden_output(base: Path, challenges: Path, tmp_pat
 
 
 def test_a_run_with_a_limit_adapts_and_votes(base: Path, challenges: Path, answer: Callable) -> None:
-    _, log = answer(challenges, limit=30, checkpoints=(base,), recipe="own")
+    _, log = answer(challenges, limit=20, checkpoints=(base,), recipe="own")
     text = told(log)
     assert says("probe-4-views") in text
     assert "of adaptation" in text
@@ -663,7 +663,7 @@ def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, t
     totals = []
     for flags in (("--checkpoint", base), ("--checkpoint", base, "--pool-checkpoints", 3), ("--checkpoint", base, base)):
         out = tmp_path / str(len(totals))
-        code, _, error = command("evaluate", *flags, *machine, "--out", out)
+        code, _, error = command("evaluate", *flags, *machine, "--out", out, "--no-report")
         assert code == 0, error
         answers = read_results(out / "predictions.json").answers
         totals.append(sum(c.votes for answered in answers for c in answered.candidates))

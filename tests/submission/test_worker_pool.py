@@ -120,6 +120,16 @@ def whole(count: int) -> list[tuple[int, int]]:
 # --- a device, or a checkpoint
 
 
+@pytest.mark.parametrize(
+    ("flag", "limit", "sent"),
+    [("auto", 1199.0, "none"), ("auto", 1200.0, "auto"), ("auto", None, "auto"), ("block", 60.0, "block")],
+)
+def test_a_short_session_compiles_nothing_unasked(flag: str, limit: float | None, sent: str, tmp_path: Path) -> None:
+    settings, deadline = Settings(out=tmp_path / "out.json", inference=InferenceConfig(compile=flag)), Deadline(limit)
+    made = WorkerPool(settings, make_tasks(1, 5), deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0)
+    assert made.init_message.inference.compile == sent
+
+
 def test_a_device_that_does_not_work_costs_no_checkpoint(base: Path, challenges: Path, answer: Callable) -> None:
     """Nor does it leave guesses alone where there is one checkpoint."""
     _, log = answer(challenges, checkpoints=(base / "checkpoint-00000006",), views=1, device="cuda:7")

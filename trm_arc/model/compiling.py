@@ -18,7 +18,7 @@ import torch
 
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
-from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE
+from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE, is_too_short
 from trm_arc.common.text import first_words
 from trm_arc.config import ModelConfig
 
@@ -61,7 +61,7 @@ def choose_compile_mode(flag: str, device: torch.device, before: str | None = No
         return CompileChoice()
     if missing := find_missing(device):
         return CompileChoice(note=f"nothing is compiled, as {missing}")
-    if before is None and seconds < WORTHWHILE:
+    if before is None and is_too_short(flag, seconds):
         return CompileChoice(note=f"nothing is compiled in less than {WORTHWHILE / 60:.0f} minutes")
     mode = before or BLOCK
     return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each window" if mode == BLOCK else "")

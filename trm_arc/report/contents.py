@@ -25,11 +25,11 @@ from trm_arc.evaluation.outcomes import (
 from trm_arc.evaluation.results import Results, TestResult
 from trm_arc.evaluation.score import Headline, rate_tests
 from trm_arc.evaluation.traces import Trace
+from trm_arc.report.grids import encode
 
 # Characters of a page, and test inputs in its table; those beyond are counted, but not listed.
 ROOM, MOST = 9_000_000, 2000
 _ROW = 1200  # characters of a test input besides its grids: its row of the table, names, votes
-_DIGITS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", np.uint8)
 _FACTS = {
     "checkpoint": "checkpoint",
     "step": "training step",
@@ -42,12 +42,6 @@ _FACTS = {
 _SEVERAL = ("checkpoints that vote", "rollouts of a view")  # shown if there are several
 # Upper ends of the classes of wrong cells and of ranks.
 _CELLS, _RANKS = (1, 5, 20), (2, 5, 10, 100)
-
-
-def encode(grid: Grid) -> str:
-    """A grid as text: a character a cell, rows between bars; `?` for a cell of no value."""
-    known = np.where(grid < len(_DIGITS), _DIGITS[np.minimum(grid, len(_DIGITS) - 1)], ord("?")).astype(np.uint8)
-    return "|".join(row.tobytes().decode() for row in known)
 
 
 def show_facts(results: Results) -> list[tuple[str, str]]:

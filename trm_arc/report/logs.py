@@ -133,22 +133,6 @@ def has_log(folder: Path) -> bool:
     return (folder / METRICS_FILE).is_file()
 
 
-def read_logs(folders: Sequence[Path]) -> list[RunLog]:
-    """The logs of runs, a folder that is named twice once, each under a name that no other has.
-
-    Raises:
-        InputError: one of them has no usable line.
-    """
-    folders = list(dict.fromkeys(folder.resolve() for folder in folders))
-    names = [folder.name for folder in folders]
-    for depth in range(2, 1 + max((len(folder.parts) for folder in folders), default=0)):
-        names = [
-            name if names.count(name) == 1 else "/".join(folder.parts[-depth:])
-            for name, folder in zip(names, folders, strict=True)
-        ]
-    return [read_log(folder, name) for folder, name in zip(folders, names, strict=True)]
-
-
 def read_log(folder: Path, name: str = "") -> RunLog:
     """The log of a run.
 

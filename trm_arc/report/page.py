@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace
 from trm_arc.report.contents import ROOM, Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
 from trm_arc.report.curves import Curves
+from trm_arc.report.grids import COLOURS, read_template
 from trm_arc.report.logs import AXES
-from trm_arc.report.terminal import RGB
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -57,7 +56,7 @@ def make_page(
         InputError: the template engine is missing.
     """
     template = _load_template()
-    program, style = "".join(map(_read, _PROGRAM)), _read("page.css")
+    program, style = "".join(map(read_template, _PROGRAM)), read_template("page.css")
     values: dict[str, Any] = {"title": title, "evaluation": results is not None, "facts": (), "data": {"tests": []}}
     values |= dict.fromkeys(("scores", "misses", "groups", "outcomes", "comparisons", "traces", "rows", "curves"), ())
     if results is not None:
@@ -65,7 +64,7 @@ def make_page(
     if training is not None:
         drawn = [{"key": curve.axis, "title": AXES[curve.axis], "svg": curve.svg} for curve in training.curves]
         values |= {"curves": drawn, "summary": training.summary}
-    values["data"]["colours"] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
+    values["data"]["colours"] = COLOURS
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
     return template.render(values, program=program, program_hash=digest, style=style)
 
@@ -109,7 +108,3 @@ def _load_template() -> "Template":
 
     loader = PackageLoader("trm_arc.report")
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True).get_template("page.html")
-
-
-def _read(name: str) -> str:
-    return (files("trm_arc.report") / "templates" / name).read_text(encoding="utf-8")

@@ -68,5 +68,6 @@ def describe_rows(windows: Sequence[Window], pieces: Sequence[int], rows: int) -
 
 
 def _even(rows: int, most: int) -> int:
-    """The size of as many equal pieces as are needed where each has at most `most` rows."""
+    """The size of as few pieces as there can be of at most `most` rows, about equal; compiled code, which needs them of one size,
+    makes more of them (`even_pieces`)."""
     return -(-rows // -(-rows // most))

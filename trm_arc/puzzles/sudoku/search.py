@@ -25,7 +25,6 @@ SLIP = 1.3  # where no clue can be moved, the next move may lead so much further
 NEAR = 1.15  # a difficulty is near where guesses + 1 is within this ratio of the target's
 HARDEST = -1.0  # the target of puzzles as hard as may be
 _SOLUTIONS = 150  # a clue with whose loss a puzzle gets more than this is not moved
-_WIDTH = 8  # of the ways to move a clue, so many are looked at
 _PATIENCE = 20_000  # guesses, after which a puzzle is dropped
 
 
