@@ -361,9 +361,11 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
     device = find_device(values.device, precision, why)
     seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
     compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
+    # On a CPU it hangs on how much there is to compute, which is known when the run is built.
+    later = before is None and values.compile == AUTO and device.device.type == "cpu"
     before = before or Options()
     options = Options(
-        compiled.mode,
+        AUTO if later else compiled.mode,
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before.half_embeddings if values.half_embeddings is None else values.half_embeddings,

@@ -22,6 +22,8 @@ from trm_arc.model.attention import prefer_kernels
 from trm_arc.model.compiling import CompileChoice, choose_compile_mode, compile_operators, explain_fallback
 from trm_arc.model.reasoner import Reasoner
 
+CPU_TOKENS = 2500  # at a time on one core: the tensors of a block stay in its cache, in batches large enough for the products
+
 
 def choose_compiled(config: InferenceConfig, device: Device) -> CompileChoice:
     """What is compiled to answer: nothing with patience, which makes batches smaller on the way, each a graph of its own."""
@@ -115,11 +117,11 @@ class Predictor:
         halting, steps = np.empty(len(test_index), np.float32), np.empty(len(test_index), np.int32)
         begin = 0
         while begin < len(test_index):
-            piece = slice(begin, begin + self.batch_size)
+            piece = slice(begin, begin + self._at_a_time(canvas))
             try:
                 refined = self._batch(test_index[piece], rows[piece], canvas)
                 answers[piece], halting[piece], steps[piece] = (part.cpu().numpy() for part in refined)
-                begin += self.batch_size
+                begin = piece.stop
                 progress(len(halting[piece]))
                 continue
             except (RuntimeError, MemoryError) as error:
@@ -135,6 +137,14 @@ class Predictor:
             free_memory()
             tqdm.write(f"out of memory: continuing with {self.batch_size} views at a time")
         return answers, halting, steps
+
+    def _at_a_time(self, canvas: Window) -> int:
+        """Views in a batch: as many as asked for, unless fewer are faster."""
+        if self.device.device.type != "cpu":
+            return self.batch_size
+        model = self.reasoner.config
+        tokens = (model.prefix + canvas.cells) * model.latents * self.config.rollouts
+        return min(self.batch_size, max(1, CPU_TOKENS * torch.get_num_threads() // tokens))
 
     def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
         """Go on without the compiler after its error; raises where `explain_fallback` does."""
@@ -152,7 +162,7 @@ class Predictor:
         if views > size:  # a canvas that was met by few views at first gets more room, in few steps
             share = math.ceil(self.at_once * np.mean([window == canvas for window in self.windows]))
             size = self.sizes[canvas] = max(views, 2 * size, share)
-        return max(views, min(size, self.batch_size))
+        return max(views, min(size, self._at_a_time(canvas)))
 
     def _batch(self, test_index: np.ndarray, rows: np.ndarray, canvas: Window) -> Refined:
         views = len(rows)

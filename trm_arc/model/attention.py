@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-SHORT = 256  # tokens
+SHORT = 128  # tokens
 CACHE = 4 << 20  # bytes of attention weights at a time in the backward pass: about what the cores' own caches hold
 # Kernels by CUDA's compute capability, the first that can do a call is taken; elsewhere PyTorch's own order holds.  PyTorch puts
 # FlashAttention-2 first on Hopper, too, where cuDNN's kernel is reported to be 1.7 to 2.3 times as fast.

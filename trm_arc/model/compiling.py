@@ -3,7 +3,7 @@
 A whole step is a graph of T (n + 1) network calls, compiled for a minute or two in each window and at each depth; it also fuses
 what lies between blocks.  A block is compiled in seconds.  LOG.md has the gains of both.
 
-By default blocks are compiled on an accelerator where there is a compiler, and nothing is compiled elsewhere.
+By default blocks are compiled where there is a compiler, on a CPU only for a training run that is long enough to gain by it.
 """
 
 import importlib.util
@@ -24,6 +24,7 @@ from trm_arc.config import ModelConfig
 
 LIMIT = 256  # windows x depths x with and without gradient; PyTorch's own limit is 8, and the ninth would end the run
 COMPILED = {"cuda", "xpu"}  # types of accelerators that torch.compile has code for, by Triton
+CPU_LEAST = 2e13  # FLOPs of a run in each window, about a minute of one core, from which on compiling for some seconds pays
 OLDEST = 7  # major compute capability that Triton has code for
 
 
@@ -45,30 +46,36 @@ class CompileChoice(NamedTuple):
         return device._replace(reason=f"{device.reason}; {self.note}") if self.note else device
 
 
-def choose_compile_mode(flag: str, device: torch.device, before: str | None = None, seconds: float = math.inf) -> CompileChoice:
+def choose_compile_mode(
+    flag: str, device: torch.device, before: str | None = None, seconds: float = math.inf, operations: float = 0.0
+) -> CompileChoice:
     """What to compile.
 
     Args:
         flag: STEP, BLOCK, NONE, or AUTO for what suits the device.
         before: the mode of the run that is continued; None if it begins.
         seconds: that the run has.
+        operations: of the run in a window, FLOPs, which count on a CPU.
     """
     if flag != AUTO:
         return CompileChoice("" if flag == NONE else flag)
     if before is not None and (not before or device.type == "cpu"):
         return CompileChoice(before)
-    if device.type == "cpu":
+    if device.type == "cpu" and operations < CPU_LEAST:
         return CompileChoice()
     if missing := find_missing(device):
         return CompileChoice(note=f"nothing is compiled, as {missing}")
-    if before is None and is_too_short(flag, seconds):
+    if before is None and device.type != "cpu" and is_too_short(flag, seconds):
         return CompileChoice(note=f"nothing is compiled in less than {WORTHWHILE / 60:.0f} minutes")
     mode = before or BLOCK
     return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each window" if mode == BLOCK else "")
 
 
 def find_missing(device: torch.device) -> str:
-    """What torch.compile lacks for an accelerator; empty if nothing."""
+    """What torch.compile lacks for a device; empty if nothing."""
+    if device.type == "cpu":
+        compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++"))
+        return "" if any(map(shutil.which, compilers)) else "there is no C++ compiler"
     if device.type not in COMPILED:
         return f"torch has no compiler for {device.type}"
     if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < OLDEST:

@@ -153,7 +153,8 @@ class Block(nn.Module):
             qk = _norm(qk)
         if rotary is not None:
             cos, sin = rotary  # (L, 1, 1, D / heads)
-            qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, dims=-1), sin)
+            first, second = qk.chunk(2, dim=-1)
+            qk = torch.addcmul(qk * cos, torch.cat((second, first), dim=-1), sin)  # torch.roll's gradient would not be vectorised
         query, key = qk.unbind(dim=2)
         mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
         mixed = mixed.transpose(1, 2).reshape(batch, length, width)

@@ -3,13 +3,18 @@
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
+
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.modes import AUTO
 from trm_arc.config import Config, ModelConfig, TrainingConfig
 from trm_arc.data.loading import load_training_tasks
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import TaskSet
+from trm_arc.model.compiling import choose_compile_mode
+from trm_arc.model.flops import count_training
 from trm_arc.training.options import Options
 from trm_arc.training.trainer import Trainer
 
@@ -65,6 +70,11 @@ def build_trainer(
         config = config.override({"batch_size": max(1, examples.distinct // sharers) * sharers})
         notes.append(f"batch size lowered to {config.training.batch_size}, as there are only {examples.distinct} examples")
     steps = total_steps(config.training, len(examples.pairs))
+    if options and options.compile_mode == AUTO:
+        share = np.mean([count_training(config.model, config.training, bucket.window.cells) for bucket in examples.buckets])
+        work = share * config.training.batch_size * steps / len(examples.buckets)
+        choice = choose_compile_mode(AUTO, device.device, operations=work)
+        device, options = choice.tell(device), options._replace(compile_mode=choice.mode, falls_back=choice.falls_back)
     trainer = Trainer(config, examples, device, steps, processes, options)
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
