@@ -1,5 +1,6 @@
 """The dev split: dev tasks follow from their ids, dev puzzles from their canonical forms, and nothing of them is trained on."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -102,9 +103,22 @@ def test_tasks_that_hold_an_answer_of_a_dev_task_are_left_out_too(tmp_path: Path
         training, evaluation, notes = load_training_tasks(run_of(data, tasks, evaluation_sides=sides), None)
         assert len(training) == 9
         assert "holder" not in training
-        assert says("three-and-the-holder") in notes[0]
+        assert notes[:2] == [says("three-left-out"), says("holder-left-out")]
         assert set(ids(evaluation)) <= set(DEV)
     assert says("three-of-twelve") in evaluation.note
+
+
+def test_generated_pairs_of_a_dev_task_are_left_out(tmp_path: Path, tasks: Path) -> None:
+    """A folder of lists, as RE-ARC has them, knows tasks by their ids alone."""
+    whole, lists = make_tasks(12, 3), tmp_path / "re_arc" / "tasks"
+    lists.mkdir(parents=True)
+    for name, test in (("made04", whole["made05"].test[0]), ("made05", whole["made06"].test[0])):
+        pair = {"input": test.input.tolist(), "output": test.output.tolist()}
+        (lists / f"{name}.json").write_text(json.dumps([pair, pair]))
+    shown, training, _ = images(run_of(lists.parent, tasks))
+    assert ids(training) == ["made05"]
+    assert whole["made06"].test[0].output.tobytes() in shown
+    assert whole["made05"].test[0].output.tobytes() not in shown
 
 
 def test_sides_of_evaluation_tasks(tasks: Path) -> None:
@@ -204,8 +218,8 @@ def test_puzzles_of_a_run(name: str, tmp_path: Path) -> None:
         few = load_training_tasks(replace(own, evaluation_puzzles=3, seed=9), None)[1]
         assert len(few) == 3
         assert np.isin(few.input_hashes(), dev.input_hashes()).all()
-        for share, side in ((1e-9, "no-dev-puzzle"), (1 - 1e-9, "no-training-puzzle")):
-            with pytest.raises(InputError, match=says(side)) as caught:
+        for share, sentence in ((1e-9, says("no-dev-puzzle")), (1 - 1e-9, says("no-training-puzzle"))):
+            with pytest.raises(InputError, match=sentence) as caught:
                 load_training_tasks(replace(own, dev_share=share), None)
             assert caught.value.flag == "--dev-share"
 

@@ -91,8 +91,8 @@ class ArcDomain(Domain):
             dev = self.load_evaluation(replace(config, smallest=0, evaluation_sides=""), folder)
             same = [task.id for task in training if task.id in dev]
             training, holders, _ = self.drop_leaks(training.without(same), dev)
-            also = f", and {len(holders)} tasks that hold an answer of one: {shorten(holders)}" if holders else ""
-            notes += [f"left out of training: {len(same)} dev tasks{also}"] if same or holders else []
+            notes += [f"left out of training, as dev tasks: {len(same)}"] if same else []
+            notes += [f"left out of training, as they hold an answer of a dev task: {shorten(holders)}"] if holders else []
         return training, notes
 
     def fit_settings(self, config: Config, given: Mapping[str, Any]) -> Config:
