@@ -10,7 +10,6 @@ from submission.vote_counter import is_decided, rounds
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least
 from trm_arc.common.program import run
-from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import Grid, TaskSet
 from trm_arc.evaluation.score import ranks
 from trm_arc.inference.answer import predict_tasks
@@ -84,8 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     require_least("views", values.views)
     checkpoint = load_checkpoint(values.checkpoint)
     training = checkpoint.config.training
-    tasks = load_tasks(training.evaluation_data, values.data_folder)
-    tasks = tasks.smallest(training.smallest) if training.smallest else tasks
+    tasks = checkpoint.domain.load_evaluation(training, values.data_folder)
     parts = predict_tasks(checkpoint, tasks, find_device(), views=values.views)
     most = np.bincount(np.concatenate([part.test_index for part in parts]), minlength=tasks.outputs)
     counted = count_rounds(parts, most)

@@ -15,6 +15,7 @@ from trm_arc.config.old_names import with_new_names
 VIEW_CANVASES = ("trained", "full", "fit", "buckets")  # of a view: as in training, the board, the tasks, by visible sizes
 # The groups of the settings: the name of the table in a file, and the title in `--help`.
 SECTIONS = {"data": "data", "model": "model", "optimizer": "optimizer", "loss": "loss and halting", "schedule": "schedule"}
+_RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")  # of sides
 _STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is in its range, and the range in words
@@ -160,6 +161,14 @@ class TrainingConfig:
         20, "generated pairs of a task to train on, drawn by the seed, of its arc-gen or a folder of RE-ARC; 0: all", _AT_LEAST_0
     )
     smallest: int = _data(0, "keep only so many evaluation tasks, those with the smallest canvas; 0: all", _AT_LEAST_0)
+    dev_share: float = _data(
+        0.0,
+        "draw this share of --evaluation-data, a training set, as dev tasks to answer, and leave them out of --data; 0: off",
+        _BELOW_1,
+    )
+    evaluation_sides: str = _data(
+        "", "keep only evaluation tasks whose largest visible grid has a side in this range, such as 11-15; empty: all"
+    )
     canvas: Literal["full", "fit", "buckets"] = _data(
         "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"
     )
@@ -240,6 +249,18 @@ class TrainingConfig:
                 "with --halt-steps 1 every sample stops, so q-learning learns nothing: use exact or never", flag="halting"
             )
         self.depths()
+        self.sides()
+
+    def sides(self) -> tuple[int, int] | None:
+        """The least and the greatest side of a task to answer; None: any."""
+        if not self.evaluation_sides.strip():
+            return None
+        match = _RANGE.fullmatch(self.evaluation_sides.strip())
+        least, greatest = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= least <= greatest <= BOARD:
+            problem = f"{self.evaluation_sides!r} is not a range of sides from 1 to {BOARD}: write 11-15"
+            raise InputError(problem, flag="evaluation_sides")
+        return least, greatest
 
     def depths(self) -> list[tuple[float, int, int]]:
         """The stages of the depth curriculum: (share of the steps at which it ends, T, n), in order."""

@@ -20,7 +20,7 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
     evaluation = domain.load_evaluation(config, folder)
     training, notes = domain.load_training(config, folder)
     notes += [evaluation.note] if evaluation.note else []
-    training, dropped = check_leakage(training, evaluation, drop=config.drop_leaks)
+    training, dropped = check_leakage(training, evaluation, drop=config.drop_leaks or config.dev_share > 0)
     if dropped:
         notes.append(domain.describe_dropped(dropped))
     return training, evaluation, notes

@@ -111,7 +111,7 @@ class PuzzleSet:
 
     def describe(self) -> str:
         """A description of what is to be answered."""
-        return f"{len(self):,} puzzles of {self.name} ({self.domain.name})" + f"\n{self.note}" * bool(self.note)
+        return f"{len(self):,} puzzles of {self.name} ({self.domain.name})" + f"; {self.note}" * bool(self.note)
 
     def describe_test(self, number: int) -> str:
         """What a puzzle is called, and how difficult it is."""

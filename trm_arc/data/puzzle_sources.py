@@ -15,6 +15,7 @@ from trm_arc.common.paths import path_variable, user_path
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.config import Config
+from trm_arc.data.dev_split import DevSplit
 from trm_arc.data.domains import Domain, Part, domain_by_name, list_kinds
 from trm_arc.data.puzzle_set import PuzzleSet, join_puzzles
 from trm_arc.data.sources import DATA_VARIABLE, data_roots, listed
@@ -104,7 +105,14 @@ def fit_to_data(config: Config, given: Mapping[str, Any], folder: Path | None) -
 
 
 def load_puzzles(
-    names: str, part: Part, folder: Path | None = None, *, count: int = 0, seed: int = 0, skip_bad: bool = False
+    names: str,
+    part: Part,
+    folder: Path | None = None,
+    *,
+    count: int = 0,
+    seed: int = 0,
+    skip_bad: bool = False,
+    split: DevSplit | None = None,
 ) -> PuzzleSet:
     """Load sets of puzzles as one.
 
@@ -115,21 +123,24 @@ def load_puzzles(
         count: number to keep or generate of each; 0: all of a file, 1,000 of a generated set.
         seed: of the draw from a file.
         skip_bad: leave out rows that are not puzzles.
+        split: the side of the dev split to keep; of its dev side, `count` are the same for every seed.
 
     Raises:
-        InputError: a set that cannot be found, read or generated.
+        InputError: a set that cannot be found, read or generated, or a split that leaves nothing of one.
     """
-    return join_puzzles([_load(name, part, folder, count, seed, skip_bad) for name in listed(names)])
+    return join_puzzles([_load(name, part, folder, count, seed, skip_bad, split) for name in listed(names)])
 
 
-def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool) -> PuzzleSet:
+def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool, split: DevSplit | None) -> PuzzleSet:
+    if _is_generated(name) and split is not None:
+        return split.take_puzzles(generate_set(name, part, split.made), count if split.dev else 0)
     if _is_generated(name):
         whole = generate_set(name, part, count if part == "train" else 0)
         if count > len(whole):
             raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
         return whole if not count else whole.take(np.arange(count))
     path = find_file(name, part, folder) if name in _PUBLIC else user_path(name)
-    return read_puzzles(path, name, count, seed, skip_bad=skip_bad)
+    return read_puzzles(path, name, count, seed, skip_bad=skip_bad, split=split)
 
 
 def find_file(name: str, part: Part, folder: Path | None) -> Path:

@@ -18,6 +18,7 @@ import numpy as np
 from augment.kernels import mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
+from trm_arc.data.dev_split import DevSplit
 from trm_arc.data.domains import domain_by_name, domain_of_board
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.table_rows import CHUNK, Chunk, stream_rows
@@ -65,6 +66,7 @@ def read_puzzles(
     seed: int = 0,
     *,
     skip_bad: bool = False,
+    split: DevSplit | None = None,
     domain: "BoardDomain | None" = None,
     chunk_size: int = CHUNK,
 ) -> PuzzleSet:
@@ -78,6 +80,7 @@ def read_puzzles(
         count: number of rows to keep, drawn by the seed alone; 0: all.
         seed: see above.
         skip_bad: leave out rows that are not puzzles, instead of refusing the file.
+        split: the side of the dev split to keep; of its dev side, `count` are those with the lowest numbers, whatever the seed.
         domain: of the puzzles; None: that of its first boards.
         chunk_size: rows that are read at a time; no result depends on it.
 
@@ -89,9 +92,11 @@ def read_puzzles(
         domain = domain or _domain_of_rows(path, chunk, bad)
         if domain is None:
             continue
-        kept = kept or _Keeper(domain, count, bad, chunk_size)
+        kept = kept or _Keeper(domain, count, bad, chunk_size, split)
         kept.add(_read_chunk(chunk, domain, seed, bad))
     if kept is None or not (puzzles := kept.finish()):
+        if split is not None and kept is not None and kept.split_rows:
+            raise split.none_left(name, kept.split_rows, "puzzle")
         why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
         raise InputError(f"no puzzles here{why}", file=path)
     left_out = f"left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
@@ -182,15 +187,21 @@ class _Keeper:
         count: how many to keep; 0: all.
         bad: what to do with rows that turn out to have no solution, or several.
         spare: rows beyond twice the count that are held before the worst are dropped.
+        split: the side of the dev split to keep; None: all.
     """
 
-    def __init__(self, domain: "BoardDomain", count: int, bad: BadRows, spare: int) -> None:
-        self.domain, self.count, self.bad, self.spare = domain, count, bad, spare
+    def __init__(self, domain: "BoardDomain", count: int, bad: BadRows, spare: int, split: DevSplit | None) -> None:
+        self.domain, self.count, self.bad, self.spare, self.split = domain, count, bad, spare, split
+        self.split_rows = 0  # that the split has looked at
         self.parts: list[_Puzzles] = []
         self.held, self.limit = 0, None
 
     def add(self, new: _Puzzles) -> None:
         """Add rows; those that cannot be kept are not solved."""
+        if self.split is not None:
+            numbers = self.split.number_boards(new.questions, self.domain)
+            self.split_rows += len(numbers)
+            new = _take(new._replace(keys=numbers) if self.split.dev else new, self.split.holds(numbers))
         if self.limit is not None:
             new = _take(new, new.keys < self.limit)
         new = self._solve(new)
@@ -210,7 +221,7 @@ class _Keeper:
     def _prune(self) -> None:
         whole = _join(self.parts)
         if self.count and len(whole.rows) > self.count:
-            whole = _take(whole, np.sort(np.argpartition(whole.keys, self.count - 1)[: self.count]))
+            whole = _take(whole, np.sort(np.argsort(whole.keys, kind="stable")[: self.count]))
             self.limit = whole.keys.max()
         self.parts, self.held = [whole], len(whole.rows)
 

@@ -198,7 +198,7 @@ class TaskSet:
 
     def describe(self) -> str:
         """A description of what is to be answered."""
-        return f"{len(self)} tasks, {self.outputs} test outputs of {self.name}" + f"\n{self.note}" * bool(self.note)
+        return f"{len(self)} tasks, {self.outputs} test outputs of {self.name}" + f"; {self.note}" * bool(self.note)
 
     def describe_test(self, number: int) -> str:
         """What a test input is called."""
@@ -225,6 +225,19 @@ class TaskSet:
     def without(self, ids: list[str]) -> "TaskSet":
         """The tasks that are not among `ids`."""
         return TaskSet((task for task in self.tasks if task.id not in set(ids)), self.name, self.note) if ids else self
+
+    def within(self, least: int, greatest: int) -> "TaskSet":
+        """The tasks whose `Task.side` is in a range, both ends included.
+
+        Raises:
+            InputError: there are none.
+        """
+        kept = [task for task in self.tasks if least <= task.side <= greatest]
+        if not kept:
+            sides = [task.side for task in self.tasks]
+            problem = f"no task of {self.name} has a side from {least} to {greatest}; they have {min(sides)} to {max(sides)}"
+            raise InputError(problem, flag="--evaluation-sides")
+        return TaskSet(kept, self.name, self.note)
 
     def smallest(self, count: int) -> "TaskSet":
         """The `count` tasks with the smallest bounding canvas: by `Task.side`, ties by id.  Outcomes do not matter.

@@ -1,5 +1,6 @@
 """The tasks that a checkpoint is evaluated on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from trm_arc.common.errors import require_least
@@ -36,7 +37,8 @@ def load_tests(
     domain.refuse_unused({name: value for name, value in asked.items() if value})
     require_least("puzzles", puzzles, 0)
     checkpoint.require_domain(domain, names)  # before any is generated
-    count = puzzles if puzzles is not None else 0 if data else training.evaluation_puzzles
-    skip_bad = skip_bad or (not data and training.skip_bad)
-    options = LoadOptions(count, training.seed, skip_bad, solutions, 0 if data else training.smallest)
-    return domain.load(names, "test", folder, options)
+    if data:
+        return domain.load(names, "test", folder, LoadOptions(puzzles or 0, training.seed, skip_bad, solutions))
+    count = training.evaluation_puzzles if puzzles is None else puzzles
+    own = replace(training, evaluation_puzzles=count, skip_bad=skip_bad or training.skip_bad)
+    return domain.load_evaluation(own, folder, solutions)

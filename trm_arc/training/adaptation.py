@@ -14,7 +14,16 @@ from trm_arc.model.checkpoint_files import domain_of_checkpoint
 
 WARM_UP = 100  # steps at most by the checkpoint's own settings, whose warm-up was for a long run from scratch
 # Settings for the checkpoint's own data, with their values for the tasks to adapt to.
-_FRESH = {"data": "", "leave_out": "", "drop_leaks": False, "arc_gen": False, "smallest": 0, "bucket_sides": "auto:6"}
+_FRESH = {
+    "data": "",
+    "leave_out": "",
+    "drop_leaks": False,
+    "arc_gen": False,
+    "smallest": 0,
+    "bucket_sides": "auto:6",
+    "dev_share": 0.0,
+    "evaluation_sides": "",
+}
 
 
 def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bool = True) -> Config:

@@ -19,6 +19,7 @@ from augment import PackedGrids, Window
 from augment.kernels import EMPTY
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config, TrainingConfig
+from trm_arc.data.dev_split import DevSplit
 
 if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
@@ -41,6 +42,8 @@ class LoadOptions:
         skip_bad: leave out rows that are not puzzles, and broken tasks, instead of refusing the set.
         solutions: a file of solutions; None: the one beside the tasks.
         smallest: number of tasks to keep, those with the smallest grids; 0: all.
+        sides: the least and the greatest side of a task to keep; None: any.
+        split: the side of the dev split to keep, of a training set; None: all.
         arc_gen: also read the generated pairs of tasks that have some.
         generated_pairs: number of generated pairs to keep of each task, drawn by the seed; 0: all.
     """
@@ -50,6 +53,8 @@ class LoadOptions:
     skip_bad: bool = False
     solutions: Path | None = None
     smallest: int = 0
+    sides: tuple[int, int] | None = None
+    split: DevSplit | None = None
     arc_gen: bool = False
     generated_pairs: int = 0
 
@@ -176,8 +181,9 @@ class Domain(ABC):
         """What a run trains on, before leaks are looked for, and sentences on what was left out."""
 
     def load_evaluation(self, config: TrainingConfig, folder: Path | None, solutions: Path | None = None) -> "AnySet":
-        """What a run is to answer."""
-        options = LoadOptions(config.evaluation_puzzles, config.seed, config.skip_bad, solutions, config.smallest)
+        """What a run is to answer: the dev side of a training set, or what is to be scored at the end."""
+        some, split = (config.evaluation_puzzles, config.seed, config.skip_bad), DevSplit.of(config, dev=True)
+        options = LoadOptions(*some, solutions, config.smallest, config.sides(), split)
         return self.load(config.evaluation_data, "test", folder, options)
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """ARC: tasks with demonstrations, grids of up to 30 x 30 colours, two attempts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from augment.symmetry import NAMES as SYMMETRY_NAMES
 from augment.transform import ROW_BYTES
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import Config, TrainingConfig
+from trm_arc.data.dev_split import DevSplit, require_training_data
 from trm_arc.data.domains import Domain, Drawing, Grouping, LoadOptions, Part, register_domain
 from trm_arc.data.leakage import are_trained, find_leaks
 from trm_arc.data.sources import listed, load_listed, load_tasks
@@ -64,11 +66,15 @@ class ArcDomain(Domain):
         """Several sets to train on, or one to answer."""
         if part == "train":
             return load_listed(names, folder, options)
+        if options.split:
+            require_training_data([names])
         tasks = load_tasks(names, folder, options.solutions, options)
+        tasks = _take_dev(tasks, options.split) if options.split else tasks
+        tasks = tasks.within(*options.sides) if options.sides else tasks
         return tasks.smallest(options.smallest) if options.smallest else tasks
 
     def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, list[str]]:
-        """All tasks of the sets but for those that the settings leave out."""
+        """All tasks of the sets but for those that the settings leave out, and those of the dev split."""
         options = LoadOptions(
             seed=config.seed, skip_bad=config.skip_bad, arc_gen=config.arc_gen, generated_pairs=config.generated_pairs
         )
@@ -80,7 +86,14 @@ class ArcDomain(Domain):
             where = training.name or "the training data, which is empty"
             raise InputError(f"{shorten(unknown)} is not in {where}", flag="leave_out")
         notes = [training.note] if training.note else []
-        return training.without(leave_out), notes + [f"left out {task_id}, as set" for task_id in leave_out]
+        training, notes = training.without(leave_out), notes + [f"left out {task_id}, as set" for task_id in leave_out]
+        if config.dev_share:  # whichever of the dev tasks this run answers
+            dev = self.load_evaluation(replace(config, smallest=0, evaluation_sides=""), folder)
+            same = [task.id for task in training if task.id in dev]
+            training, holders, _ = self.drop_leaks(training.without(same), dev)
+            notes += [f"left out of training, as dev tasks: {len(same)}"] if same else []
+            notes += [f"left out of training, as they hold an answer of a dev task: {shorten(holders)}"] if holders else []
+        return training, notes
 
     def fit_settings(self, config: Config, given: Mapping[str, Any]) -> Config:
         """The settings as they are: nothing follows from ARC tasks."""
@@ -153,6 +166,16 @@ class ArcDomain(Domain):
         if not isinstance(value, dict) or not value:
             raise InputError("an object of tasks by their ids is needed", file=file)
         return TaskSet((parse_task(task_id, task, file) for task_id, task in value.items()), name)
+
+
+def _take_dev(tasks: TaskSet, split: DevSplit) -> TaskSet:
+    """The dev tasks of a set; all need known answers, as nothing else is done with them than to score them."""
+    kept = split.take_tasks(tasks)
+    if unknown := [task.id for task in kept if any(pair.output is None for pair in task.test)]:
+        problem = f"{tasks.name} has no solutions for {shorten(unknown)}, so these dev tasks cannot be scored"
+        raise InputError(problem, flag="--dev-share")
+    note = split.describe(f"{len(kept)} of the {len(tasks)} tasks of {tasks.name}", "task", "an evaluation set")
+    return TaskSet(kept, split.rename(tasks.name), "; ".join(filter(None, (tasks.note, note))))
 
 
 def _format_task(task: Task) -> dict[str, list[dict[str, np.ndarray]]]:

@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,16 +27,18 @@ from augment.kernels import EMPTY, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.records import load_record
 from trm_arc.config import Config, TrainingConfig
+from trm_arc.data.dev_split import DevSplit, require_training_data
 from trm_arc.data.domains import NO_VALUE, Domain, Drawing, Grouping, LoadOptions, Part, place_of
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import load_puzzles, test_of
+from trm_arc.data.sources import listed
 
 if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
 # Settings that do not apply to boards of one size.
-_IDLE = ("smallest", "bucket_sides", "translate", "leave_out", "arc_gen", "generated_pairs")
+_IDLE = ("smallest", "evaluation_sides", "bucket_sides", "translate", "leave_out", "arc_gen", "generated_pairs")
 _MOST = 2**62  # of a number in a file
 
 
@@ -178,18 +180,29 @@ class BoardDomain(Domain):
     # --- loading and training
 
     def load(self, names: str, part: Part, folder: Path | None, options: LoadOptions) -> PuzzleSet:
-        """See `load_puzzles`."""
-        return load_puzzles(names, part, folder, count=options.count, seed=options.seed, skip_bad=options.skip_bad)
+        """See `load_puzzles`; with a split, of the training part."""
+        split, some = options.split, {"count": options.count, "seed": options.seed, "skip_bad": options.skip_bad}
+        if split is None:
+            return load_puzzles(names, part, folder, **some)
+        if not split.dev:
+            return load_puzzles(names, "train", folder, split=split, **some)
+        require_training_data(listed(names))
+        puzzles = load_puzzles(names, "train", folder, split=split, **some)
+        note = split.describe(f"{len(puzzles):,} of the training part of {puzzles.name}", "puzzle", "the test part")
+        return replace(puzzles, name=split.rename(puzzles.name), note="; ".join(filter(None, (puzzles.note, note))))
 
     def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple[PuzzleSet, list[str]]:
         """See `Domain.load_training`."""
-        puzzles = self.load(config.data, "train", folder, LoadOptions(config.puzzles, config.seed, config.skip_bad))
+        split = DevSplit.of(config, dev=False)
+        options = LoadOptions(config.puzzles, config.seed, config.skip_bad, split=split)
+        puzzles = self.load(config.data, "train", folder, options)
         return puzzles, [puzzles.note] if puzzles.note else []
 
     def fit_settings(self, config: Config, given: Mapping[str, Any]) -> Config:
         """The board, the tokens, and the data to answer."""
         if "data" in given and "evaluation_data" not in given:
-            config = config.override({"evaluation_data": test_of(config.training.data)})
+            data = config.training.data
+            config = config.override({"evaluation_data": data if config.training.dev_share else test_of(data)})
         rows, columns = self.shape
         needed = {"board_rows": rows, "board_columns": columns, "vocabulary": self.vocabulary, "canvas": "full"}
         for name, value in needed.items():
