@@ -202,7 +202,7 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
-_COMPILED = f"{BLOCK} on an accelerator with a compiler"
+_COMPILED = f"{BLOCK} where there is a compiler; on a CPU only in training, if that takes longer than some minutes"
 
 
 def add_compile_flag(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from augment import Window
 from benchmarks.gpu import read_case
 from tests.helpers import SMALL, make_tasks, messages, small_trainer
 from trm_arc.cli import choose_options, parse_train_flags
@@ -14,9 +15,10 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE
+from trm_arc.config import PRESETS
 from trm_arc.inference.answer import make_predictor, predict_tasks
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.predictor import Predictor, choose_compiled
+from trm_arc.inference.predictor import CPU_TOKENS, Predictor, choose_compiled
 from trm_arc.model import compiling
 from trm_arc.model.compiling import (
     CPU_LEAST,
@@ -28,6 +30,7 @@ from trm_arc.model.compiling import (
 )
 from trm_arc.model.reasoner import Block
 from trm_arc.training import loop
+from trm_arc.training.build import build_trainer
 from trm_arc.training.options import Options
 from trm_arc.training.state import inference_state
 from trm_arc.training.time_budget import TimeBudget
@@ -207,6 +210,29 @@ def test_a_canvas_met_by_few_views_gets_room_in_few_steps() -> None:
     assert predictor._size(window, 5) == 32
     predictor.compiled = CompileChoice()
     assert predictor._size(window, 5) == 5
+
+
+def test_views_at_a_time_fit_the_cache_of_a_cpu_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = fused_predictor(256)
+    window = predictor.windows[0]
+    tokens = predictor.reasoner.config.prefix + window.cells
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert predictor._at_a_time(window) == min(256, 2 * CPU_TOKENS // tokens) < 256
+    assert predictor._at_a_time(Window(90, 90)) == 1
+    predictor.device = predictor.device._replace(device=CUDA)
+    assert predictor._at_a_time(window) == 256
+
+
+def test_a_run_on_a_cpu_compiles_if_it_computes_enough() -> None:
+    tiny = {"data": "sudoku-4x4-easy", "evaluation_data": "sudoku-4x4-easy", "puzzles": 20, "evaluation_puzzles": 4}
+    board = {"board_rows": 4, "board_columns": 4, "vocabulary": 6, "width": 16, "heads": 2}
+    config = PRESETS["sudoku-small"].override(tiny | board)
+    for steps, mode in ((10, ""), (10**7, BLOCK)):
+        longer = config.override({"steps": steps})
+        trainer, _, notes = build_trainer(longer, None, find_device("cpu"), options=Options(compile_mode=AUTO))
+        assert (trainer.options.compile_mode, trainer.options.falls_back) == (mode, bool(mode))
+        assert notes[-1].endswith(says("every-block")) == bool(mode)
+    assert choose_compiled(InferenceConfig(), trainer.device).mode == ""
 
 
 @COMPILER

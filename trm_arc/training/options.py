@@ -14,7 +14,8 @@ class Options(NamedTuple):
     """How a run computes; none of these changes the result, except for rounding.
 
     Attributes:
-        compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.common.modes`; or nothing; AUTO is for `build_trainer` to decide.
+        compile_mode: what torch.compile compiles, STEP or BLOCK of `trm_arc.common.modes`; or nothing; AUTO is left to
+            `build_trainer`.
         accumulation: number of pieces that a process splits its rows into, to save memory.
         host_embeddings: keep the task embeddings in host memory.
         half_embeddings: keep the task embeddings in bfloat16.
