@@ -55,6 +55,14 @@ def test_runs_are_listed_round_by_round_and_told_apart_by_their_settings(tmp_pat
     assert not {rung.key for rung in list_rungs(read_ladder(longer), path)} & {rung.key for rung in rungs}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/ladders").iterdir()), ids=lambda path: path.stem)
+def test_the_ladders_of_the_project_ask_for_what_there_is(path: Path) -> None:
+    ladder = read_ladder(path)
+    rungs = list_rungs(ladder, path)
+    assert len({rung.digest for rung in rungs}) * ladder.seeds == len(rungs)  # every variant changes something
+    assert all(rung.config.training.dev_share > 0 for rung in rungs)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
