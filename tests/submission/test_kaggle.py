@@ -793,8 +793,10 @@ def test_notebooks_install_what_the_manifest_names(name: str, bundle: Path, inpu
     for place, change in {
         "z": {"kit": "0.0.9", "made": "2099-01-01"},
         "y": {"made": "2026-01-01"},
-        "a": {"kit": "0.10.0", "made": "2001-01-01"},
-        "b b/deep": {"kit": "0.10.0", "made": "2002-01-01"},
+        "a": {"kit": "0.10.0", "made": "2005-01-01"},
+        "b b/deep": {"kit": "0.10.0+cu12.1", "made": "2002-01-01"},
+        "rc": {"kit": "0.10.0rc2", "made": "2003-01-01"},
+        "dev": {"kit": "0.10.0.dev3+abc", "made": "2004-01-01"},
         "c": {"kit": "0.9.0"},
     }.items():
         shutil.copytree(bundle, inputs / place)
