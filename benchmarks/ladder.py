@@ -29,7 +29,7 @@ import threading
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -292,11 +292,11 @@ def climb(rungs: Sequence[Rung], runner: Runner, at_once: int) -> Iterator[Outco
     Raises:
         InputError: the folder has other results, or another ladder is at work in it.
     """
-    out = runner.out
-    with exclusive(out), stop_signals() as stopping, ThreadPoolExecutor(at_once) as pool:
-        known = {(outcome.digest, outcome.seed): outcome for outcome in read_outcomes(out)}
-        yield from (known[rung.key] for rung in rungs if rung.key in known)
-        pending = {pool.submit(runner.complete, rung) for rung in rungs if rung.key not in known}
+    with exclusive(runner.out), stop_signals() as stopping, ThreadPoolExecutor(at_once) as pool:
+        known = find_known(rungs, runner.out)
+        yield from known
+        keys = {outcome.key for outcome in known}
+        pending = {pool.submit(runner.complete, rung) for rung in rungs if rung.key not in keys}
         try:
             while pending and not stopping:
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -304,6 +304,12 @@ def climb(rungs: Sequence[Rung], runner: Runner, at_once: int) -> Iterator[Outco
         finally:  # also after an error, or where nobody asks for more
             runner.stop()
             pool.shutdown(cancel_futures=True)
+
+
+def find_known(rungs: Sequence[Rung], out: Path) -> list[Outcome]:
+    """The outcomes of those runs that are done, under the names that they have now."""
+    known = {outcome.key: outcome for outcome in read_outcomes(out)}
+    return [replace(known[rung.key], group=rung.group, variant=rung.variant) for rung in rungs if rung.key in known]
 
 
 def read_outcomes(out: Path) -> list[Outcome]:
@@ -335,11 +341,8 @@ def main(arguments: Sequence[str]) -> int:
     budget = f"{ladder.minutes:g} minutes" if ladder.minutes else f"{ladder.operations:g} FLOPs"
     head = f"{common.machine()}, one thread a run, {budget} of training each; intervals: 95 percent over seeds, paired."
     rungs = list_rungs(ladder, values.file)
-    outcomes: list[Outcome] = []
-    if values.table:
-        wanted = {rung.key for rung in rungs}
-        outcomes = [outcome for outcome in read_outcomes(out) if outcome.key in wanted]
-    else:
+    outcomes = find_known(rungs, out) if values.table else []
+    if not values.table:
         out.mkdir(parents=True, exist_ok=True)
         for outcome in climb(rungs, Runner(ladder, out), values.at_once):
             outcomes.append(outcome)
