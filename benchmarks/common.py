@@ -7,11 +7,15 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trm_arc.cli import Parser
-from trm_arc.common.files import to_json
+from trm_arc.common.errors import InputError
+from trm_arc.common.files import read_lines, to_json
+from trm_arc.common.records import load_record
 from trm_arc.common.streams import require_printed
+
+T = TypeVar("T")
 
 
 def machine() -> str:
@@ -35,6 +39,22 @@ def median_seconds(work: Callable[[], object], repeats: int) -> float:
 def peak_megabytes() -> float:
     """The most memory that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def read_results(kind: type[T], file: Path, what: str) -> list[T]:
+    """The results of earlier runs in a file of JSON lines, none if there is no such file.
+
+    Args:
+        kind: of each, a dataclass.
+        what: whose results they are, for an error.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        return [load_record(kind, line, file) for line in read_lines(file)]
+    except InputError as error:
+        raise InputError(f"holds other lines than results of {what}; name another file", file=file) from error
 
 
 def parser(name: str, description: str) -> Parser:

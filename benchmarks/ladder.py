@@ -30,7 +30,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count
+from itertools import accumulate, count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,8 +50,9 @@ from trm_arc.config import Config, load_preset, settings, write_preset
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.outcomes import SOLVED, score_tests
 from trm_arc.evaluation.results import find_results
-from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.model.checkpoint_files import list_checkpoints, read_step
 from trm_arc.training.build import build_trainer
+from trm_arc.training.options import METRICS_FILE
 
 RESULTS = "results.jsonl"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
@@ -209,7 +210,7 @@ class Runner:
         resumes = bool(list_checkpoints(folder)) if folder.is_dir() else False
         flags = ["--out", str(folder), "--save-every", "2m", "--resume" if resumes else "--overwrite"]
         if self.ladder.minutes:
-            lines = _lines(folder) if resumes else []
+            lines = _lines(folder)
             left = max(1.0, 60 * self.ladder.minutes - (lines[-1]["seconds"] if lines else 0))
             flags += ["--fit", "--time-limit", f"{left:.1f}s"]
         if not resumes:
@@ -224,14 +225,11 @@ class Runner:
 
     def _count_steps(self, rung: Rung, config: Config) -> int:
         """Steps that the operations suffice for."""
-        folder = Path(self.ladder.groups[rung.group].data_folder or ".")
+        named = self.ladder.groups[rung.group].data_folder
+        folder = Path(named) if named else None
         trainer, _, _ = build_trainer(fit_to_data(config, {}, folder), folder, find_device("cpu"))
-        total = 0.0
-        for step in count():
-            total += trainer.operations(trainer.examples.schedule.at(step)[0], trainer.depth(step))
-            if total > self.ladder.operations:
-                return max(1, step)
-        raise AssertionError
+        each = (trainer.operations(trainer.examples.schedule.at(step)[0], trainer.depth(step)) for step in count())
+        return max(1, sum(1 for _ in takewhile(lambda total: total <= self.ladder.operations, accumulate(each))))
 
     def _call(self, module: str, flags: list[str], rung: Rung) -> str:
         """Run a program, which ends with this one; the end of its output if it failed, else nothing."""
@@ -255,8 +253,8 @@ class Runner:
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
     """The metrics of the training steps up to the last save."""
-    saved = max((int(path.name.rsplit("-", 1)[1]) for path in list_checkpoints(folder)), default=0)
-    return [line for line in read_lines(folder / "metrics.jsonl") if "loss" in line and line["step"] <= saved]
+    saved = read_step(folder) or 0
+    return [line for line in read_lines(folder / METRICS_FILE) if "loss" in line and line["step"] <= saved]
 
 
 def _measure(rung: Rung, folder: Path, dev: Path) -> Outcome:
@@ -308,21 +306,8 @@ def climb(rungs: Sequence[Rung], runner: Runner, at_once: int) -> Iterator[Outco
 
 def find_known(rungs: Sequence[Rung], out: Path) -> list[Outcome]:
     """The outcomes of those runs that are done, under the names that they have now."""
-    known = {outcome.key: outcome for outcome in read_outcomes(out)}
+    known = {outcome.key: outcome for outcome in common.read_results(Outcome, out / RESULTS, "a ladder")}
     return [replace(known[rung.key], group=rung.group, variant=rung.variant) for rung in rungs if rung.key in known]
-
-
-def read_outcomes(out: Path) -> list[Outcome]:
-    """What is done in a folder.
-
-    Raises:
-        InputError: it holds something else.
-    """
-    file = out / RESULTS
-    try:
-        return [load_record(Outcome, line, file) for line in (read_lines(file) if file.exists() else [])]
-    except InputError as error:
-        raise InputError("holds other lines than results of a ladder; name another folder", file=file) from error
 
 
 def main(arguments: Sequence[str]) -> int:

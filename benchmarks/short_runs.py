@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.common import read_results
 from trm_arc.common.device import find_device
-from trm_arc.common.errors import InputError
-from trm_arc.common.files import append_line, read_lines, to_json
-from trm_arc.common.records import load_record
+from trm_arc.common.files import append_line, to_json
 from trm_arc.config import Config
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.puzzle_sources import fit_to_data
@@ -68,7 +67,7 @@ def run_all(cases: Sequence[Case], seeds: int, folder: Path | None, file: Path |
     Raises:
         InputError: data that is missing, or a file that holds something else.
     """
-    done = _read(file) if file else {}
+    done = {outcome.settings: outcome for outcome in read_results(Outcome, file, "short runs")} if file else {}
     outcomes = []
     for seed in range(seeds):
         for case in cases:
@@ -112,15 +111,6 @@ def _answer(trainer: Trainer, tasks: AnySet) -> tuple[float, float]:
         same = bool(candidates) and truth is not None and candidates[0].grid.shape == truth.shape
         cells.append(float(np.mean(candidates[0].grid == truth)) if same else 0.0)
     return statistics.fmean(right == 1.0 for right in cells), statistics.fmean(cells)
-
-
-def _read(file: Path) -> dict[str, Outcome]:
-    lines = read_lines(file) if file.exists() else []
-    try:
-        found = [load_record(Outcome, line, file) for line in lines]
-    except InputError as error:
-        raise InputError("holds other lines than results of short runs; name another file", file=file) from error
-    return {outcome.settings: outcome for outcome in found}
 
 
 def spread(values: Sequence[float | None], digits: int) -> str:

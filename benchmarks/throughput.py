@@ -17,7 +17,7 @@ from trm_arc.common.program import run
 from trm_arc.config import PRESETS
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.inference.predictor import CPU_TOKENS
+from trm_arc.inference.predictor import views_in_cache
 from trm_arc.inference.refinement import refine
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.training.build import build_trainer
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
             results[f"{case}, {name}, {threads} thread{'s' * (threads > 1)}"] = statistics.median(pace)
     torch.set_num_threads(1)
     for side in SIDES:
-        chosen = max(1, CPU_TOKENS // (PRESETS["demo"].model.prefix + side * side))
+        chosen = views_in_cache(PRESETS["demo"].model.prefix + side * side)
         batches = {"all at once": VIEWS, f"{chosen} at a time, as chosen": chosen, "4 at a time": 4}
         answers = {name: time_views("demo", {"width": 192, "heads": 6}, side, batch) for name, batch in batches.items()}
         paces = [[answer() for answer in answers.values()] for _ in range(values.repeats)]

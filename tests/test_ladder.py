@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from scipy.stats import ttest_rel
 
-from benchmarks.ladder import Group, Ladder, Runner, climb, list_rungs, read_ladder, read_outcomes
+from benchmarks.common import read_results
+from benchmarks.ladder import RESULTS, Group, Ladder, Runner, climb, list_rungs, read_ladder
 from benchmarks.ladder_table import TABLE, Outcome, difference, format_table, write_tables
 from tests.forked import python
 from tests.helpers import ROOT, messages
@@ -122,7 +123,7 @@ def test_each_run_is_made_once_with_the_steps_that_its_operations_allow(tmp_path
     assert done.steps == lines[-1]["step"] > 1
     assert done.loss == pytest.approx(sum(line["loss"] for line in lines[-3:]) / 3)
     assert says("trained-nothing") in failed.failed
-    assert read_outcomes(tmp_path) == [done]  # the failed one is tried again
+    assert read_results(Outcome, tmp_path / RESULTS, "a ladder") == [done]  # the failed one is tried again
     forbidden = Runner(ladder, tmp_path, ("false",))
     assert list(climb(rungs[:1], forbidden, 1)) == [done]
 
@@ -146,6 +147,6 @@ def test_a_killed_ladder_goes_on_with_what_is_left_of_the_time(tmp_path: Path) -
         assert process.wait(60) == (1 if number == signal.SIGTERM else -number)
         assert list_checkpoints(run)
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
-    [outcome] = read_outcomes(out)
+    [outcome] = read_results(Outcome, out / RESULTS, "a ladder")
     assert outcome == replace(outcome, failed="", asked=4)
     assert outcome.seconds < 60 * ladder.minutes

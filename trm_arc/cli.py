@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
+from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP, is_too_short
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
@@ -362,7 +362,7 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
     seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
     compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
     # On a CPU it hangs on how much there is to compute, which is known when the run is built.
-    later = before is None and values.compile == AUTO and device.device.type == "cpu"
+    later = before is None and values.compile == AUTO and device.device.type == "cpu" and not is_too_short(AUTO, seconds)
     before = before or Options()
     options = Options(
         AUTO if later else compiled.mode,

@@ -109,8 +109,11 @@ def test_where_there_is_none_a_sentence_says_so(device: str, lacks: dict, senten
 
 def test_a_short_run_is_not_compiled(card: Callable) -> None:
     card()
-    chosen = choose_compile_mode(AUTO, CUDA, seconds=WORTHWHILE - 1)
-    assert (chosen.mode, chosen.note) == ("", says("too-short"))
+    for device in (CUDA, CPU):
+        chosen = choose_compile_mode(AUTO, device, seconds=WORTHWHILE - 1, operations=CPU_LEAST)
+        assert (chosen.mode, chosen.note) == ("", says("too-short"))
+    for limit, mode in (("19m", ""), ("20m", AUTO)):  # AUTO: by what there is to compute
+        assert choose_options(parse_train_flags(["--device", "cpu", "--time-limit", limit]), None)[1].compile_mode == mode
 
 
 def test_flags_and_settings_choose(card: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,11 @@ from trm_arc.model.reasoner import Reasoner
 CPU_TOKENS = 2500  # at a time on one core: the tensors of a block stay in its cache, in batches large enough for the products
 
 
+def views_in_cache(tokens: int) -> int:
+    """Views of so many tokens each that a CPU answers fastest at a time."""
+    return max(1, CPU_TOKENS * torch.get_num_threads() // tokens)
+
+
 def choose_compiled(config: InferenceConfig, device: Device) -> CompileChoice:
     """What is compiled to answer: nothing with patience, which makes batches smaller on the way, each a graph of its own."""
     return choose_compile_mode(NONE if config.patience and config.compile == AUTO else config.compile, device.device)
@@ -144,7 +149,7 @@ class Predictor:
             return self.batch_size
         model = self.reasoner.config
         tokens = (model.prefix + canvas.cells) * model.latents * self.config.rollouts
-        return min(self.batch_size, max(1, CPU_TOKENS * torch.get_num_threads() // tokens))
+        return min(self.batch_size, views_in_cache(tokens))
 
     def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
         """Go on without the compiler after its error; raises where `explain_fallback` does."""

@@ -65,7 +65,7 @@ def choose_compile_mode(
         return CompileChoice()
     if missing := find_missing(device):
         return CompileChoice(note=f"nothing is compiled, as {missing}")
-    if before is None and device.type != "cpu" and is_too_short(flag, seconds):
+    if before is None and is_too_short(flag, seconds):
         return CompileChoice(note=f"nothing is compiled in less than {WORTHWHILE / 60:.0f} minutes")
     mode = before or BLOCK
     return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each window" if mode == BLOCK else "")
