@@ -258,9 +258,8 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def _measure(rung: Rung, folder: Path, dev: Path) -> Outcome:
-    lines = _lines(folder)
-    last, outcomes = lines[-3:], score_tests(find_results(dev))
-    loss, exact, norm = (statistics.fmean(line.get(name) or 0 for line in last) for name in ("loss", "exact", "gradient_norm"))
+    lines, outcomes = _lines(folder), score_tests(find_results(dev))
+    loss, exact_at_first, norm = (_mean_of_last(lines, name) for name in ("loss", "exact_at_first", "gradient_norm"))
     end = lines[-1]
     return Outcome(
         rung.group,
@@ -270,13 +269,18 @@ def _measure(rung: Rung, folder: Path, dev: Path) -> Outcome:
         solved=sum(one.outcome in SOLVED for one in outcomes),
         asked=len(outcomes),
         loss=loss,
-        exact=exact,
+        exact_at_first=exact_at_first,
         gradient_norm=norm,
         steps=end["step"],
         examples_per_second=end["step"] * rung.config.training.batch_size / max(1e-9, end["seconds"]),
         operations=sum(line["operations"] for line in lines),
         seconds=end["seconds"],
     )
+
+
+def _mean_of_last(lines: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Of the last three lines that hold a number."""
+    return statistics.fmean([line[name] for line in lines if line.get(name) is not None][-3:] or [0.0])
 
 
 def climb(rungs: Sequence[Rung], runner: Runner, at_once: int) -> Iterator[Outcome]:

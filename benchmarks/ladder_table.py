@@ -14,7 +14,7 @@ from trm_arc.report.ladder_chart import Bar, draw_ladder
 
 TABLE = "ladder.md"
 CONFIDENCE = 0.95
-_HEAD = "dev solved|dev %|against {0}|loss|against {0}|training exact %|examples/s|gradient norm|steps"
+_HEAD = "dev solved|dev %|against {0}|loss|against {0}|exact at first step %|examples/s|gradient norm|steps"
 Runs = Mapping[int, "Outcome"]  # by seed
 
 
@@ -27,7 +27,7 @@ class Outcome:
         solved: answers of the dev set that are right.
         asked: answers in all.
         loss: mean of the last lines of metrics.
-        exact: the same of the rows that halted.
+        exact_at_first: the same, of the answers of new puzzles after one supervision step.
         gradient_norm: the same.
         steps: of training.
         examples_per_second: in training.
@@ -43,7 +43,7 @@ class Outcome:
     solved: int = 0
     asked: int = 0
     loss: float = 0.0
-    exact: float = 0.0
+    exact_at_first: float = 0.0
     gradient_norm: float = 0.0
     steps: int = 0
     examples_per_second: float = 0.0
@@ -109,7 +109,7 @@ def _format_row(variant: str, runs: Runs, base: Runs) -> str:
         _show_difference(runs, base, "percent", 1),
         f"{_mean(runs, 'loss'):.3f}",
         _show_difference(runs, base, "loss", 3),
-        f"{100 * _mean(runs, 'exact'):.1f}",
+        f"{100 * _mean(runs, 'exact_at_first'):.1f}",
         f"{_mean(runs, 'examples_per_second'):,.1f}",
         f"{_mean(runs, 'gradient_norm'):.3f}",
         f"{_mean(runs, 'steps'):,.0f}",

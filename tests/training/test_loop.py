@@ -377,13 +377,13 @@ def test_a_repeated_signal_is_one_signal() -> None:
 
 
 def test_the_progress_line_fits_80_columns() -> None:
-    worst = {"loss": 1.234e-05, "exact": 1.0, "halting_steps": 16.0, "milliseconds_per_step": 86_400.0}
+    worst = {"loss": 1.234e-05, "exact_at_first": 1.0, "halting_steps": 16.0, "milliseconds_per_step": 86_400.0}
     for seconds in (0.0, 59 * 60 + 59, 23 * 3600 + 59 * 60, 99 * 86_400 + 23 * 3600):
         line = describe_progress(518_880, 518_880, seconds) + describe_metrics(worst, 9)
         assert len(line) < 80, line
     assert line == says("100-518k-518k-99")
     assert describe_progress(79, 518_880, 187_000.0) == "0% 79/518k, 2 d 3 h left"
-    assert describe_metrics(worst | {"exact": 0.0}, 0) == ", loss 1.23e-05 exact - halt - 86400 ms"
+    assert describe_metrics(worst, 0) == ", loss 1.23e-05 exact@1 100% halt - 86400 ms"
 
 
 def test_the_forecast_leaves_evaluations_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

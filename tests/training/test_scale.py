@@ -486,7 +486,7 @@ def test_evaluations_are_logged_and_the_best_is_kept(data: list[str], tmp_path: 
     assert scored[0]["pass@2 of outputs"] == scored[0]["pass@2 of outputs, pooled"]
     best = list_checkpoints(tmp_path / "best")
     assert len(best) == 1
-    needed = {"loss", "exact", "halting_steps", "learning_rate", "milliseconds_per_step", "examples_per_second", "share_of_peak"}
+    needed = {"exact_at_first", "loss", "exact", "halting_steps", "learning_rate", "milliseconds_per_step", "examples_per_second"}
     assert needed <= set(lines[0])
     assert text
 

@@ -26,7 +26,7 @@ from trm_arc.model.checkpoint_files import list_checkpoints, newest_checkpoint
 from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.build import total_steps
-from trm_arc.training.halting import decide, sample_minimum
+from trm_arc.training.halting import decide, sample_minimum, spread_steps
 from trm_arc.training.loss import log_stablemax, supervise
 from trm_arc.training.optim import AdamAtan2, MovingAverage, Optimizers
 from trm_arc.training.state import load_state, save_state
@@ -160,6 +160,27 @@ def test_schedule_warms_up_stays_and_decays() -> None:
     config = replace(SMALL.training, warmup_steps=4, decay_share=0.25)
     optimizers = Optimizers(torch.nn.Linear(2, 2), config, 20)
     assert [optimizers.schedule(step) for step in (1, 2, 4, 5, 15, 16, 18, 20)] == [0.25, 0.5, 1, 1, 1, 1, 0.6, 0.2]
+
+
+def test_staggered_rows_halt_in_different_steps() -> None:
+    """Without it all of them halt in every fourth step; the score after the first step is of new puzzles alone."""
+    begun, halted = {}, {}
+    for stagger in (False, True):
+        trainer = small_trainer(SMALL.override({"halting": "never", "halt_steps": 4, "stagger": stagger, "batch_size": 8}))
+        steps = [trainer.train_step() for _ in range(9)]
+        begun[stagger], halted[stagger] = ([int(getattr(step, name)) for step in steps] for name in ("begun", "halted"))
+        assert all(0 <= step.exact_at_first <= step.begun for step in steps)
+    assert begun == {False: [8, 0, 0, 0, 8, 0, 0, 0, 8], True: [8, 2, 2, 2, 2, 2, 2, 2, 2]}
+    assert halted == {False: [0, 0, 0, 8, 0, 0, 0, 8, 0], True: [2] * 9}
+    parts = [spread_steps(range(begin, begin + 3), 4, torch.device("cpu")) for begin in (0, 3)]
+    assert torch.cat(parts).tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_the_score_at_first_is_that_of_one_step() -> None:
+    """With one supervision step both scores are of the same rows."""
+    trainer = small_trainer(SMALL.override({"halt_steps": 1}))
+    step = trainer.train_step()
+    assert (step.begun, step.exact_at_first) == (step.halted, step.exact)
 
 
 def test_halting_rule() -> None:

@@ -223,6 +223,9 @@ class TrainingConfig:
     halt_exploration: float = _loss(
         0.1, "probability that a sample gets a minimum number of steps, drawn from 2 to the maximum", _SHARE
     )
+    stagger: bool = _loss(
+        False, "let the first samples count some steps as done, so that a batch always has samples at different steps"
+    )
 
     batch_size: int = _schedule(768, "samples in a batch", _AT_LEAST_1)
     epochs: int = _schedule(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 POINTS = 400  # of a curve
-_PERCENT, _SCORES = ("exact",), ""  # the panel of the scores is that of no measure
-_FROM_ZERO = ("exact", "learning_rate", "attention_entropy", _SCORES)
+_PERCENT, _SCORES = ("exact", "exact_at_first"), ""  # the panel of the scores is that of no measure
+_FROM_ZERO = ("exact", "exact_at_first", "learning_rate", "attention_entropy", _SCORES)
 _LOGARITHMIC = ("loss", "gradient_norm", "attention_logit", "update_ratio", "task_embedding_rms")  # where they span a decade
 _STEPS = (1, 2, 2.5, 5, 10)  # of ticks
 _DASHES, _MARKERS = ("-", "--", ":", "-."), "osD^vP"

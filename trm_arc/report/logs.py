@@ -18,6 +18,7 @@ MOST_SCORES = 12  # names of scores that a log can hold; a broken one might hold
 MEASURES = {
     "loss": "loss",
     "exact": "exact in training, %",
+    "exact_at_first": "exact after one step, %",
     "halting_steps": "steps to halt",
     "learning_rate": "learning rate",
     "gradient_norm": "gradient norm",

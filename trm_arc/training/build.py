@@ -106,6 +106,7 @@ def refuse_idle_settings(given: Collection[str], config: Config) -> None:
         ("attention_weight_decay", no_attention, "--mixer attention"),
         ("matrix_parts", no_attention and training.matrix_parts == "heads", "--mixer attention"),
         ("halt_exploration", training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
+        ("stagger", training.stagger and training.halt_steps == 1, "--halt-steps 2 or more"),
         ("bucket_sides", training.canvas != "buckets", "--canvas buckets"),
         ("epochs", training.steps > 0, "--steps 0"),
         ("decay_shape", training.decay_share == 0, "--decay-share above 0"),

@@ -48,10 +48,23 @@ def first_carry(start: State, batch: Batch) -> Carry:
     )
 
 
-def take_puzzles(carry: Carry, batch: Batch) -> Carry:
-    """Give the rows that halted the puzzles of `batch`; nothing waits for the device."""
+def take_puzzles(carry: Carry, batch: Batch, done: Tensor | None = None) -> Carry:
+    """Give the rows that halted the puzzles of `batch`; nothing waits for the device.
+
+    Args:
+        done: int32 (B,), steps that these rows count as done already; none where it is None.
+    """
     puzzles = (_choose(carry.halted, new, old) for new, old in zip(batch, carry.batch, strict=True))
-    return carry._replace(batch=Batch(*puzzles), steps=torch.where(carry.halted, 0, carry.steps))
+    return carry._replace(batch=Batch(*puzzles), steps=torch.where(carry.halted, 0 if done is None else done, carry.steps))
+
+
+def spread_steps(rows: range, halt_steps: int, device: torch.device) -> Tensor:
+    """Steps (B,) that the first puzzles of a run count as done, so that they halt in different steps, and later ones begin so.
+
+    Args:
+        rows: of the batch that are meant.
+    """
+    return torch.arange(rows.start, rows.stop, dtype=torch.int32, device=device) % halt_steps
 
 
 def restart(state: State, start: State, halted: Tensor) -> State:

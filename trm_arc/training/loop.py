@@ -188,11 +188,12 @@ def describe_metrics(line: Mapping[str, float], halted: int) -> str:
     """The end of the progress line.
 
     Args:
-        halted: rows that halted since the line before; exact and halt say nothing without any.
+        halted: rows that halted since the line before; halt says nothing without any.
     """
-    exact = f"{line['exact']:.0%}" if halted else "-"
+    # of new puzzles after one step: after their last step rows have been trained on them as often as they took steps
+    first = f"{line['exact_at_first']:.0%}" if "exact_at_first" in line else "-"
     steps = f"{line['halting_steps']:.1f}" if halted else "-"
-    return f", loss {line['loss']:.3g} exact {exact} halt {steps} {line['milliseconds_per_step']:.0f} ms"
+    return f", loss {line['loss']:.3g} exact@1 {first} halt {steps} {line['milliseconds_per_step']:.0f} ms"
 
 
 class _Log:
@@ -228,7 +229,7 @@ class _Log:
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]
-        rows = max(1.0, float(values["halted"].sum()))
+        rows, begun = max(1.0, float(values["halted"].sum())), float(values["begun"].sum())
         factor = trainer.optimizers.schedule(trainer.step)
         line = {
             "step": trainer.step,
@@ -245,6 +246,8 @@ class _Log:
             "share_of_peak": self.operations / seconds / self.peak,
             "skipped_steps": trainer.skipped,
         }
+        if begun:
+            line["exact_at_first"] = float(values["exact_at_first"].sum()) / begun
         self.since, self.operations, self.seconds = [], 0.0, trainer.seconds
         self.measured = describe_metrics(line, int(values["halted"].sum()))
         if trainer.stability is not None:  # of the main process

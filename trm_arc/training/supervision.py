@@ -16,14 +16,25 @@ from trm_arc.training.loss import continue_loss, supervise
 
 
 class Metrics(NamedTuple):
-    """Of one step, as scalars on the device: the mean loss, how many rows halted, and sums over those rows alone.  The metrics
-    of parts of a batch add up to those of the batch."""
+    """Of one step, as scalars on the device; those of the parts of a batch add up to those of the batch.
+
+    Attributes:
+        loss: mean over the rows.
+        halted: rows that halted; the next three are sums over them.
+        accuracy: shares of the cells that are right.
+        exact: answers that are exact.
+        steps: supervision steps done.
+        begun: rows whose puzzle was new.
+        exact_at_first: of those, answers that are exact after this one step.
+    """
 
     loss: Tensor
     halted: Tensor
     accuracy: Tensor
     exact: Tensor
     steps: Tensor
+    begun: Tensor
+    exact_at_first: Tensor
 
 
 def supervision_step(
@@ -90,6 +101,8 @@ def supervision_step(
             (losses.accuracy * halted).sum(),
             (losses.exact & halted).sum(),
             (steps * halted).sum(),
+            carry.halted.sum(),
+            (losses.exact & carry.halted).sum(),
         )
     return loss, Carry(kept or output.state, batch, steps, halted), metrics
 

@@ -24,7 +24,7 @@ from trm_arc.model.flops import count_training
 from trm_arc.model.noise import make_source
 from trm_arc.model.reasoner import Reasoner, State
 from trm_arc.training.guard import Guard, Outcome, StepTiming
-from trm_arc.training.halting import Carry, first_carry, sample_minimum, take_puzzles
+from trm_arc.training.halting import Carry, first_carry, sample_minimum, spread_steps, take_puzzles
 from trm_arc.training.loader import Loader
 from trm_arc.training.memory import fit_rows
 from trm_arc.training.optim import MovingAverage, Optimizers
@@ -201,7 +201,10 @@ class Trainer:
         at_least = at_least.to(self.device.device)
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
-        carry = take_puzzles(self.carries[bucket] or first_carry(start, batch), batch)
+        known, done = self.carries[bucket], None
+        if known is None and config.stagger:
+            done = spread_steps(range(part.start, part.stop), config.halt_steps, self.device.device)
+        carry = take_puzzles(known or first_carry(start, batch), batch, done)
         after, metrics, vector_gradient = self._accumulate(bucket, carry, start, at_least, seeds)
         metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
         self.steps = self.optimizers.steps = self.decision.steps or self.steps
