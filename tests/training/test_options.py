@@ -149,6 +149,15 @@ def test_depth_curriculum_follows_the_steps() -> None:
     assert all(np.isfinite(float(trainer.train_step().loss)) for _ in range(4))
 
 
+def test_halt_curriculum_follows_the_steps() -> None:
+    """Rows that halt together where the limit rises are staggered again."""
+    expected = {("1:0.2,2:0.5", False): [8] * 4 + [0, 8] * 3 + [0, 0, 0, 8] * 2 + [0, 0], ("1:0.2", True): [8] * 4 + [2] * 16}
+    for (curriculum, stagger), halted in expected.items():
+        changes = {"halting": "never", "halt_steps": 4, "batch_size": 8, "halt_curriculum": curriculum, "stagger": stagger}
+        trainer = small_trainer(SMALL.override(changes), steps=20)
+        assert [int(trainer.train_step().halted) for _ in range(20)] == halted
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
 def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
     """Random initial states are each view's own."""
@@ -172,6 +181,10 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
         ({"depth_curriculum": "1/2:0.6,2/2:0.3"}, says("depth-curriculum-shares-must")),
         ({"depth_curriculum": "1/2:1.0"}, says("depth-curriculum-shares-must")),
         ({"depth_curriculum": "4/4:0.3"}, says("deeper-than-the-models")),
+        ({"halt_curriculum": "1/2:0.3"}, says("halt-curriculum-form")),
+        ({"halt_curriculum": "2:0.3,1:0.3"}, says("depth-curriculum-shares-must")),
+        ({"halt_curriculum": "16:0.3"}, says("halt-curriculum-below")),
+        ({"halt_curriculum": "0:0.3"}, says("halt-curriculum-below")),
         ({"depth_curriculum": "1/2:0.3", "gradient_calls": 8}, says("depth-curriculum-until-0")),
         ({"depth_curriculum": "1/1:0.3", "states": 2}, says("depth-curriculum-until-0-3")),
         ({"halting": "q-learning", "halt_steps": 1}, says("halting-with-halt-steps")),
@@ -416,6 +429,8 @@ EVERY_OPTION = {
     "softmax": {"loss": "softmax"},
     "transform_tokens": {"transform_tokens": True, "prefix": 12},
     "depth_curriculum": {"depth_curriculum": "1/1:0.9"},
+    "halt_curriculum": {"halt_curriculum": "1:0.9"},
+    "stagger": {"stagger": True, "halting": "never", "halt_steps": 3},
     "noise": {"noise": 0.3},
     "random_start": {"random_start": True},
     "latents": {"latents": 2},

@@ -16,7 +16,8 @@ VIEW_CANVASES = ("trained", "full", "fit", "buckets")  # of a view: as in traini
 # The groups of the settings: the name of the table in a file, and the title in `--help`.
 SECTIONS = {"data": "data", "model": "model", "optimizer": "optimizer", "loss": "loss and halting", "schedule": "schedule"}
 _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")  # of sides
-_STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
+_DEPTH_STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
+_HALT_STAGE = re.compile(r"(\d+):(\d*\.?\d+)")
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is in its range, and the range in words
 _AT_LEAST_0: _Rule = (lambda value: value >= 0, "at least 0")
@@ -223,6 +224,9 @@ class TrainingConfig:
     halt_exploration: float = _loss(
         0.1, "probability that a sample gets a minimum number of steps, drawn from 2 to the maximum", _SHARE
     )
+    halt_curriculum: str = _loss(
+        "", "fewer supervision steps at first: N:SHARE, comma-separated; 1:0.5 means one step for the first half"
+    )
     stagger: bool = _loss(
         False, "let the first samples count some steps as done, so that a batch always has samples at different steps"
     )
@@ -252,6 +256,9 @@ class TrainingConfig:
                 "with --halt-steps 1 every sample stops, so q-learning learns nothing: use exact or never", flag="halting"
             )
         self.depths()
+        if any(not 1 <= limit < self.halt_steps for _, limit in self.halt_limits()):
+            problem = f"needs numbers from 1 to below halt_steps ({self.halt_steps}), got {self.halt_curriculum!r}"
+            raise InputError(problem, flag="halt_curriculum")
         self.sides()
 
     def sides(self) -> tuple[int, int] | None:
@@ -267,15 +274,23 @@ class TrainingConfig:
 
     def depths(self) -> list[tuple[float, int, int]]:
         """The stages of the depth curriculum: (share of the steps at which it ends, T, n), in order."""
-        stages = []
-        for stage in filter(None, (part.strip() for part in self.depth_curriculum.split(","))):
-            match = _STAGE.fullmatch(stage)
+        return self._stages("depth_curriculum", _DEPTH_STAGE, "T/n:SHARE, such as 1/2:0.3")
+
+    def halt_limits(self) -> list[tuple[float, int]]:
+        """The stages of fewer supervision steps: (share of the steps at which it ends, most supervision steps), in order."""
+        return self._stages("halt_curriculum", _HALT_STAGE, "N:SHARE, such as 1:0.5")
+
+    def _stages(self, name: str, form: re.Pattern[str], example: str) -> list[tuple]:
+        """The stages of a curriculum: the share of the steps at which each ends, and its numbers."""
+        text, stages = getattr(self, name), []
+        for stage in filter(None, (part.strip() for part in text.split(","))):
+            match = form.fullmatch(stage)
             if not match:
-                raise InputError(f"{stage!r} is not a stage: write T/n:SHARE, such as 1/2:0.3", flag="depth_curriculum")
-            stages.append((float(match[3]), int(match[1]), int(match[2])))
-        shares = [0.0, *(share for share, _, _ in stages), 1.0]
-        if any(a >= b for a, b in pairwise(shares)):
-            raise InputError(f"shares must rise between 0 and 1, got {self.depth_curriculum!r}", flag="depth_curriculum")
+                raise InputError(f"{stage!r} is not a stage: write {example}", flag=name)
+            *numbers, share = match.groups()
+            stages.append((float(share), *map(int, numbers)))
+        if any(a >= b for a, b in pairwise([0.0, *(share for share, *_ in stages), 1.0])):
+            raise InputError(f"shares must rise between 0 and 1, got {text!r}", flag=name)
         return stages
 
 

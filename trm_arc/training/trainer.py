@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.memory import available_memory
 from trm_arc.common.text import first_words
-from trm_arc.config import Config
+from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples, step_seeds
 from trm_arc.model.attention import prefer_kernels
@@ -142,9 +143,8 @@ class Trainer:
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
         self.carries: list[Carry | None] = [None] * len(examples.buckets)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
-        self.stages = config.training.depths()
-        self.step = 0
-        self.seconds = 0.0
+        self.stages, self.halt_stages = config.training.depths(), config.training.halt_limits()
+        self.step, self.seconds = 0, 0.0
         self.decision = StepRequest()  # of all processes, with the last step
         self.gradient_norm = torch.tensor(0.0)  # of the last step, on the device
         self.stability: Stability | None = None  # of the last step that was measured
@@ -190,7 +190,7 @@ class Trainer:
         Returns:
             As `train_step`.
         """
-        config, latents, began = self.config.training, self.config.model.latents, time.monotonic()
+        config, latents, began = self.training_at(self.step), self.config.model.latents, time.monotonic()
         compiled = compiling_seconds()
         whole, part = config.batch_size, self.shard
         for generator, seed in zip((self.host_generator, self.generator), step_seeds(config.seed, self.step), strict=True):
@@ -202,7 +202,7 @@ class Trainer:
         noisy = whole if self.config.model.noise else 0
         seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
         known, done = self.carries[bucket], None
-        if known is None and config.stagger:
+        if config.stagger and (known is None or self._has_new_limit(bucket)):
             done = spread_steps(range(part.start, part.stop), config.halt_steps, self.device.device)
         carry = take_puzzles(known or first_carry(start, batch), batch, done)
         after, metrics, vector_gradient = self._accumulate(bucket, carry, start, at_least, seeds)
@@ -313,7 +313,7 @@ class Trainer:
     def _accumulate_pieces(
         self, size: int, carry: Carry, start: State, at_least: Tensor, seeds: list[int]
     ) -> tuple[Carry, Metrics, Tensor]:
-        config, latents = self.config.training, self.config.model.latents
+        config, latents = self.training_at(self.step), self.config.model.latents
         rows = len(at_least)
         size = even_pieces(rows, size) if self.options.compile_mode else size
         done, metrics, gradients = [], [], []
@@ -382,6 +382,17 @@ class Trainer:
         step = self.step if step is None else step
         now = (stage for stage in self.stages if step < stage[0] * self.steps)
         return next(((cycles, latent_steps) for _, cycles, latent_steps in now), None)
+
+    def training_at(self, step: int) -> TrainingConfig:
+        """The settings of a step: with fewer supervision steps while the halt curriculum says so."""
+        limit = next((limit for share, limit in self.halt_stages if step < share * self.steps), 0)
+        return replace(self.config.training, halt_steps=limit, halt_curriculum="") if limit else self.config.training
+
+    def _has_new_limit(self, bucket: int) -> bool:
+        """Whether samples of a bucket may now do another number of supervision steps than when it was trained last."""
+        schedule, step = self.examples.schedule, self.step
+        before = next((at for at in range(step - 1, -1, -1) if schedule.at(at)[0] == bucket), step) if self.halt_stages else step
+        return self.training_at(before).halt_steps != self.training_at(step).halt_steps
 
     def operations(self, bucket: int, depth: tuple[int, int] | None) -> float:
         """FLOPs of a step of a bucket, of all processes, at a depth of recursion."""
