@@ -182,7 +182,7 @@ def test_answers_do_not_depend_on_the_batch(batch_size: int) -> None:
         ({"depth_curriculum": "1/2:1.0"}, says("depth-curriculum-shares-must")),
         ({"depth_curriculum": "4/4:0.3"}, says("deeper-than-the-models")),
         ({"halt_curriculum": "1/2:0.3"}, says("halt-curriculum-form")),
-        ({"halt_curriculum": "2:0.3,1:0.3"}, says("depth-curriculum-shares-must")),
+        ({"halt_curriculum": "2:0.3,1:0.3"}, says("halt-curriculum-shares")),
         ({"halt_curriculum": "16:0.3"}, says("halt-curriculum-below")),
         ({"halt_curriculum": "0:0.3"}, says("halt-curriculum-below")),
         ({"depth_curriculum": "1/2:0.3", "gradient_calls": 8}, says("depth-curriculum-until-0")),
