@@ -1,6 +1,7 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference
@@ -14,7 +15,7 @@ from trm_arc.common.text import printable, wants_colour
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
-from trm_arc.evaluation.results import Results
+from trm_arc.evaluation.results import ONE_STEP, Results
 from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
@@ -44,6 +45,11 @@ def make_parser() -> Parser:
     add_view_flags(parser, None)
     add_refinement_flags(parser)
     add_compile_flag(parser)
+    parser.add_argument(
+        "--one-step",
+        action="store_true",
+        help="also answer with one supervision step alone, and say what that scores",
+    )
     parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
     parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
@@ -65,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
     tasks = load_tests(checkpoint, values.data, values.data_folder, **asked)
     tasks = ensemble.check_tasks(tasks, drop_leaks=values.drop_leaks)
     views = tasks.domain.default_views if values.views is None else values.views
+    if values.one_step and (not tasks.has_solutions or (config.steps or checkpoint.config.training.halt_steps) == 1):
+        raise InputError("does nothing without solutions, or where there is one supervision step anyway", flag="--one-step")
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)
     processes = find_process_group(cpu=device.device.type == "cpu")
@@ -76,6 +84,9 @@ def main(arguments: Sequence[str]) -> int:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
         print(f"device: {choose_compiled(config, device).tell(device).reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
+    if values.one_step:
+        alone = ensemble.evaluate(tasks, device, replace(config, steps=1, patience=0), views=views, processes=processes)
+        results = results and replace(results, metadata={**results.metadata, ONE_STEP: alone.scores.headline()[0].rate.value})
     if results is not None:
         save(results, out)
         if values.show:
@@ -92,6 +103,9 @@ def save(results: Results, out: Path) -> None:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
         table = f"{results.metadata['supervision_steps']:.1f} supervision steps per rollout on average\n{table}"
+    if ONE_STEP in results.metadata:
+        name = results.scores.headline()[0].name
+        table = f"one supervision step alone: {100 * results.metadata[ONE_STEP]:.1f} % {name}\n{table}"
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)

@@ -562,6 +562,21 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
         assert reason in error
 
 
+def test_what_one_step_alone_would_score(trained: Path, command: Callable, tmp_path: Path) -> None:
+    """The same number as an evaluation with one step, beside the scores of all steps, which it leaves alone."""
+    scores = {}
+    for name, flags in {"all": [], "one": ["--steps", 1], "both": ["--one-step"]}.items():
+        code, printed, error = command("evaluate", "--checkpoint", trained, "--device", "cpu", "--out", tmp_path / name, *flags)
+        assert code == 0, error
+        scores[name] = json.loads((tmp_path / name / "metrics.json").read_text())
+    assert f"{100 * scores['one']['exact']['value']:.1f} % exact" in printed
+    assert scores["both"]["one_step_score"] == scores["one"]["exact"]["value"]
+    assert scores["both"]["exact"] == scores["all"]["exact"]
+    assert says("score-of-one-step") in (tmp_path / "both" / "report.html").read_text()
+    code, _, error = command("evaluate", "--checkpoint", trained, "--steps", 1, "--one-step", "--out", tmp_path)
+    assert (code, says("one-step-does-nothing") in error) == (2, True)
+
+
 # --- one puzzle
 
 

@@ -24,6 +24,7 @@ from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint_files import run_of
 
 FORMAT, VERSION = "trm_arc predictions", 2
+ONE_STEP = "one_step_score"  # in the metadata, from 0 to 1
 LISTED = 10  # candidates of a test input that are kept
 ADVICE = "write it again with `python -m trm_arc.evaluate`"
 
