@@ -1,6 +1,6 @@
 """Draw the dev scores of ladders against operations and hours, beside published systems, and write the tables of docs/results.md.
 
-    python -m benchmarks.cost_to_score --ladder benchmarks/ladders/sudoku.toml runs/sudoku --page docs/results.md
+    python -m benchmarks.cost_to_score --ladder benchmarks/ladders/sudoku.toml runs/sudoku
 
 Nothing is run: what is known of each ladder is read from its folder (`python -m benchmarks.ladder`), and what others have
 published from benchmarks/published.toml.  The page's picture (its name with .png) and what is between its marks are made anew.
@@ -174,8 +174,12 @@ def write_page(page: Path, every: Sequence[Done], published: Published) -> Path:
     """
     try:
         text = page.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", file=page) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=page) from None
+    except UnicodeDecodeError:
+        raise InputError("is not a text in UTF-8; name a page in Markdown", file=page) from None
+    if page.suffix == ".png":
+        raise InputError("has the name of its own picture; name a page in Markdown", file=page)
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
@@ -184,7 +188,7 @@ def write_page(page: Path, every: Sequence[Done], published: Published) -> Path:
     draw_costs(list_rows(every, published), TITLE, picture)
     tables = []
     for ladder, _, outcomes in every:
-        tables.append(f"{ladder.budget} of training each:")
+        tables.append(f"{ladder.budget} of training each, one CPU core a run; intervals: 95 percent over seeds, paired.")
         tables += [format_table(name, list(group.variants), outcomes) for name, group in ladder.groups.items()]
     made = [begin, f"![{ALT}]({picture.name})", "## Published systems", format_published(published), "## Ladders", *tables, end]
     write_atomic(page, (before + "\n\n".join(made) + after).encode())
@@ -196,7 +200,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmarks.cost_to_score", description=(__doc__ or "").split("\n\n")[0])
     ladder = "a ladder's file and the folder of its results; repeat it for several"
     parser.add_argument("--ladder", nargs=2, type=Path, metavar=("FILE", "OUT"), action="append", required=True, help=ladder)
-    parser.add_argument("--page", type=Path, required=True, help="the page to renew; its picture is beside it")
+    page = "the page to renew, its picture beside it (default: %(default)s)"
+    parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help=page)
     values = parser.parse(arguments)
     picture = write_page(values.page, [read_done(file, out) for file, out in values.ladder], read_published())
     print(printable(f"wrote {values.page} and {picture}"))

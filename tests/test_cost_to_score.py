@@ -86,10 +86,16 @@ def test_what_cannot_be_written_or_is_not_there_is_refused(page: Path, tmp_path:
     done = climb(SUDOKU, tmp_path / "sudoku")
     bare = tmp_path / "bare.md"
     bare.write_text("text")
+    picture = tmp_path / "page.png"
+    picture.write_bytes(b"\x89PNG")
+    misnamed = tmp_path / "text.png"
+    misnamed.write_text(page.read_text())
     for target, out, problem, file in (
         (page, tmp_path / "empty", says("no-result"), tmp_path / "empty"),
         (page, tmp_path / "none", says("no-result"), tmp_path / "none"),
         (bare, done, says("no-marks"), bare),
+        (picture, done, says("no-text"), picture),
+        (misnamed, done, says("own-picture"), misnamed),
         (tmp_path / "none.md", done, says("no-page"), tmp_path / "none.md"),
     ):
         with pytest.raises(InputError, match=problem) as caught:

@@ -23,7 +23,7 @@ def test_scores_of_runs_are_drawn_against_both_costs(tmp_path: Path) -> None:
     [drawn] = render_costs(logs)
     assert (drawn.axis, list(drawn.pictures)) == ("cost", ["curves-cost.svg", "curves-cost.png"])
     assert {"a", "b", "exact answers", "right cells", "1e11"} <= texts(drawn.svg)  # b's 40 lines take 1.2e11
-    assert {"hours of training, one device", "operations of training, FLOP", "0.1"} <= texts(drawn.svg)
+    assert {"hours of training", "operations of training, FLOP", "0.1"} <= texts(drawn.svg)
     assert render_costs(logs) == [drawn]
     assert render_costs(logs, pictures=False)[0].pictures == {}
 
@@ -36,7 +36,7 @@ def test_what_is_no_curve_or_costs_nothing_is_left_out(tmp_path: Path) -> None:
     timed = [{"step": step, "seconds": 2.0 * step, "exact answers": 0.1} for step in (10, 20)]
     [drawn] = render_costs([read_log(write(tmp_path / "timed", timed))])
     assert not any("operations" in str(text) for text in texts(drawn.svg))
-    assert "hours of training, one device" in texts(drawn.svg)
+    assert "hours of training" in texts(drawn.svg)
 
 
 def test_the_picture_of_ladders_is_equal_for_equal_costs(tmp_path: Path) -> None:

@@ -457,12 +457,12 @@ def test_evaluations_are_points_of_the_scores_of_their_run(results: Results, tmp
     lines = [{"step": step, "seconds": 2.0 * step, "loss": 1.0, "operations": 1e9} for step in (10, 20, 30)]
     (tmp_path / "x").mkdir()
     (tmp_path / "x/metrics.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
-    for name, step, views in (("late", 30, 80), ("early", 15, 80), ("one", 20, 1), ("unknown", None, 80)):
+    for name, step, views in (("late", 30, 80), ("early", 15, 80), ("one", 20, 1), ("unknown", None, 80), ("beyond", 31, 80)):
         made = Results({"checkpoint": "x", "data": "a", "step": step, "views": views}, results.tasks, results.answers)
         write_results(tmp_path / "x" / name / "predictions.json", made)
-    subjects = [find_subject(tmp_path / "x" / name) for name in ("late", "early", "one", "unknown")]
+    subjects = [find_subject(tmp_path / "x" / name) for name in ("late", "early", "one", "unknown", "beyond")]
     [log] = list_logs(subjects)
-    assert (log.name, list(log.scores)) == ("x", ["pass@2 of outputs, 80 views", "pass@2 of outputs, 1 view"])
+    assert (log.name, list(log.scores)) == (str(tmp_path / "x"), ["pass@2 of outputs, 80 views", "pass@2 of outputs, 1 view"])
     progress, values = log.scores["pass@2 of outputs, 80 views"]
     assert [column.tolist() for column in progress] == [[15, 30], [30, 60], [1.5e9, 3e9]]
     assert values.tolist() == [results.scores.means()["pass@2 of outputs"]] * 2

@@ -1,5 +1,6 @@
 """Cost to score: scores against the operations and the hours of the training that they took, both axes logarithmic."""
 
+import io
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_AXES = {"operations": "operations of training, FLOP", "hours": "hours of training, one device"}  # of `Cost`
+_AXES = {"operations": "operations of training, FLOP", "hours": "hours of training"}  # of `Cost`
 COST = "cost"  # the key of the figure among the curves of a page
 _BOUND = 0.6  # of a value: how far the arrow of an upper bound reaches
 
@@ -84,7 +85,16 @@ def draw_costs(rows: Sequence[CostRow], title: str, file: Path) -> None:
                 _finish(panel, axis, row.title if panel is panels[0] else "")
             names, lines = zip(*handles, strict=True)  # those of both panels are alike
             add_legend(aside, lines, names, most=60, loc="center left", borderaxespad=0, labelspacing=0.25)
-        write_atomic(file, render_figure(figure, "costs")["costs.png"])
+        write_atomic(file, _shrink(render_figure(figure, "costs")["costs.png"]))
+
+
+def _shrink(picture: bytes) -> bytes:
+    """A PNG with few colours, which takes a third of the bytes in a repository."""
+    from PIL import Image  # is part of matplotlib
+
+    written = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(64).save(written, "png", optimize=True)
+    return written.getvalue()
 
 
 def _plot_group(panel: "Axes", axis: str, name: str, costs: Sequence[Cost], colour: str) -> Handles:

@@ -156,9 +156,13 @@ def add_scores(log: RunLog, lines: Sequence[Mapping[str, object]]) -> RunLog:
     """A log with scores of evaluations that were made apart from training, as if they stood in it.
 
     Args:
-        lines: with a step and a score; others are passed over.
+        lines: with a step and a score; others are passed over, and those of a step beyond the log, whose cost nobody knows.
     """
-    stepped = sorted((line for line in lines if _says_something(line)), key=lambda line: _number(line, "step"))
+    last = log.progress.steps.max(initial=0)
+    stepped = sorted(
+        (line for line in lines if _says_something(line) and _number(line, "step") <= last),
+        key=lambda line: _number(line, "step"),
+    )
     return replace(log, scores=log.scores | _read_scores(stepped, log.progress))
 
 

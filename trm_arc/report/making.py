@@ -192,8 +192,9 @@ def list_logs(subjects: Sequence[Subject]) -> list[RunLog]:
     for subject in subjects:
         if subject.run and subject.log:
             run = subject.run.resolve()
-            # Of several evaluations of a run none is its name.
-            logs[run] = replace(subject.log, name=printable(run.name)) if run in logs else subject.log
+            folder = subject.folder if subject.folder.resolve() == run else subject.folder.parent
+            named = replace(subject.log, name=printable(str(folder) if folder.name else run.name))
+            logs[run] = named if run in logs else subject.log  # of several evaluations of a run none gives it its name
             scores.setdefault(run, []).extend(_score(one, several) for one in answered if one is subject.results)
     return [add_scores(log, scores[run]) for run, log in logs.items()]
 
