@@ -96,6 +96,11 @@ class Ladder:
         if wrong := [name for name in names if not re.fullmatch(r"\w[\w.-]*", name)]:
             raise ValueError(f"{wrong[0]!r} would not do as the name of a folder: letters, digits, _, - and . do")
 
+    @property
+    def budget(self) -> str:
+        """Of each run, in words."""
+        return f"{self.minutes:g} minutes" if self.minutes else f"{self.operations:g} FLOPs"
+
 
 class Rung(NamedTuple):
     """One run to make: a variant with a seed; `digest` is of all that decides on its result, but for the seed."""
@@ -327,8 +332,7 @@ def main(arguments: Sequence[str]) -> int:
     require_least("at_once", values.at_once, 1)
     ladder, out = read_ladder(values.file), values.out or Path("runs") / values.file.stem
     groups = {name: list(group.variants) for name, group in ladder.groups.items()}
-    budget = f"{ladder.minutes:g} minutes" if ladder.minutes else f"{ladder.operations:g} FLOPs"
-    head = f"{common.machine()}, one thread a run, {budget} of training each; intervals: 95 percent over seeds, paired."
+    head = f"{common.machine()}, one thread a run, {ladder.budget} of training each; intervals: 95 percent over seeds, paired."
     rungs = list_rungs(ladder, values.file)
     outcomes = find_known(rungs, out) if values.table else []
     if not values.table:

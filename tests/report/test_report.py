@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ def make_whole_page(results: Results, folder: Path) -> str:
     """A page with all that a page may have."""
     log = [{"step": s, "seconds": s, "loss": 2 / s, "exact": s / 40, "halting_steps": 3, "learning_rate": 1e-4, "operations": 1e9}
            for s in range(1, 30)]  # fmt: skip
-    log.append({"step": 29, "seconds": 29, "pass@2 of outputs": 0.4})
+    log += [{"step": step, "seconds": step, "pass@2 of outputs": step / 60} for step in (15, 29)]
     (folder / "metrics.jsonl").write_bytes(b"\n".join(map(orjson.dumps, log)))
     contents = Contents(results)
     subject = Subject("runs/x", folder, results, folder, read_log(folder), form(results, contents.names[:2]))
@@ -281,9 +282,9 @@ def test_an_answer_forms(opened: Callable, page_text: str) -> None:
     assert slider.input_value() == "3"
 
 
-def test_curves_along_three_axes(opened: Callable, page_text: str) -> None:
+def test_curves_along_three_axes_and_the_cost_of_scores(opened: Callable, page_text: str) -> None:
     page = opened(page_text)
-    for value in ("operations", "time", "steps"):
+    for value in ("operations", "time", "cost", "steps"):
         page.check(f"input[name=axis][value={value}]")
         assert page.locator("figure.curves:visible").count() == 1
         assert page.locator(f"figure.curves[data-axis={value}] svg[role=img]").is_visible()
@@ -450,6 +451,25 @@ def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path
     subject = find_subject(Path("runs/x"))  # a run that has logged nothing is no reason to go without its evaluation
     assert subject.log is None
     assert says("no-curves-of-training") in subject.note
+
+
+def test_evaluations_are_points_of_the_scores_of_their_run(results: Results, tmp_path: Path) -> None:
+    lines = [{"step": step, "seconds": 2.0 * step, "loss": 1.0, "operations": 1e9} for step in (10, 20, 30)]
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/metrics.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    for name, step, views in (("late", 30, 80), ("early", 15, 80), ("one", 20, 1), ("unknown", None, 80), ("beyond", 31, 80)):
+        made = Results({"checkpoint": "x", "data": "a", "step": step, "views": views}, results.tasks, results.answers)
+        write_results(tmp_path / "x" / name / "predictions.json", made)
+    subjects = [find_subject(tmp_path / "x" / name) for name in ("late", "early", "one", "unknown", "beyond")]
+    [log] = list_logs(subjects)
+    assert (log.name, list(log.scores)) == (str(tmp_path / "x"), ["pass@2 of outputs, 80 views", "pass@2 of outputs, 1 view"])
+    progress, values = log.scores["pass@2 of outputs, 80 views"]
+    assert [column.tolist() for column in progress] == [[15, 30], [30, 60], [1.5e9, 3e9]]
+    assert values.tolist() == [results.scores.means()["pass@2 of outputs"]] * 2
+    elsewhere = replace(subjects[1].results, metadata={"data": "b", "step": 15, "rollouts": 4, "views": 2})
+    [log] = list_logs([subjects[0], replace(subjects[1], results=elsewhere)])
+    names = ["pass@2 of outputs, a, 80 views", "pass@2 of outputs, b, 2 views, 4 rollouts"]
+    assert sorted(log.scores) == sorted(names)
 
 
 def test_the_checkpoint_that_answered_is_watched_or_none(trained: Path, tmp_path: Path, command: Callable) -> None:

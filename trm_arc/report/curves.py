@@ -82,17 +82,14 @@ def _render(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
     furthest = max(_furthest(log, axis) for log in known)
     divisor, unit = unit_of(axis, furthest)
     measures = [measure for measure in MEASURES if any(np.isfinite(log.measures[measure]).any() for log in known)]
-    scores = list(dict.fromkeys(name for log in logs for name in log.scores))
+    scores = list_scores(logs)
     rows = math.ceil(len(measures) / 2) + bool(scores)
     with make_figure(6.4, 0.35 + 1.9 * rows) as figure:
         for panel, measure in zip(_panels(figure, len(measures), bool(scores)), [*measures, _SCORES], strict=False):
             _plot_panel(panel, logs, axis, divisor, measure)
             _finish(panel, measure, axis, furthest / divisor)
         figure.axes[-1].set_xlabel(f"{AXES[axis]}, {unit}" if axis != "steps" else AXES[axis])
-        if legend := _legend_of(logs, known, scores):
-            figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(legend) / 2))
-            names, lines = zip(*legend, strict=True)
-            add_legend(figure, lines, names, loc="outside lower center", ncols=2, handlelength=3)
+        place_legend(figure, logs, known, scores)
         title, description = _describe(known, axis, [*(MEASURES[measure] for measure in measures), *scores])
         rendered = render_figure(figure, f"curves-{axis}") if pictures else {}
         return Curves(axis, title, description, rendered, inline_svg(figure, title, description))
@@ -112,23 +109,42 @@ def _panels(figure: "Figure", measures: int, scores: bool) -> list["Axes"]:
     return [figure.add_subplot(place) for place in [*places, *[grid[rows - 1, :]] * scores]]
 
 
+def list_scores(logs: Sequence[RunLog]) -> list[str]:
+    """The names of the scores of runs, each once."""
+    return list(dict.fromkeys(name for log in logs for name in log.scores))
+
+
 def _run_style(run: int) -> dict[str, Any]:
     """Of a run's lines; where the colours have all been used, they are repeated with dashes."""
     return {"color": COLOURS[run % len(COLOURS)], "linestyle": _DASHES[run // len(COLOURS) % len(_DASHES)]}
 
 
-def _line_style(logs: Sequence[RunLog], run: int, scores: Sequence[str], score: str) -> dict[str, Any]:
-    """Of a score's line: the colour is the run's where there are several, else the score's."""
+def line_style(logs: Sequence[RunLog], run: int, scores: Sequence[str], score: str) -> dict[str, Any]:
+    """The look of a score's line: the colour is the run's where there are several, else the score's."""
     number = scores.index(score)
     look = {"linestyle": _DASHES[number % len(_DASHES)], "marker": _MARKERS[number % len(_MARKERS)]}
     return look | {"color": COLOURS[(run if len(logs) > 1 else number) % len(COLOURS)]}
+
+
+def place_legend(figure: "Figure", logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence[str]) -> None:
+    """Put the legend, if one is needed, below the panels of a figure, which grows by it.
+
+    Args:
+        logs: all runs, by which colours are given.
+        known: those that are drawn.
+        scores: all, by which dashes are given.
+    """
+    if legend := _legend_of(logs, known, scores):
+        figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(legend) / 2))
+        names, lines = zip(*legend, strict=True)
+        add_legend(figure, lines, names, loc="outside lower center", ncols=2, handlelength=3)
 
 
 def _legend_of(logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str, "Line2D"]]:
     """Names and lines, for two columns: runs where there are several, and scores."""
     from matplotlib.lines import Line2D
 
-    looks = [_line_style(logs, 0, scores, score) | ({"color": "#000000"} if len(logs) > 1 else {}) for score in scores]
+    looks = [line_style(logs, 0, scores, score) | ({"color": "#000000"} if len(logs) > 1 else {}) for score in scores]
     lines = [(score, Line2D([], [], **look)) for score, look in zip(scores, looks, strict=True)]
     if len(logs) == 1:
         return lines
@@ -140,18 +156,25 @@ def _legend_of(logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence
 
 def _plot_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float, measure: str) -> None:
     """Draw a measure of all runs, or their scores."""
-    scores = list(dict.fromkeys(name for log in logs for name in log.scores))
+    scores = list_scores(logs)
     for run, log in enumerate(logs):
         if measure != _SCORES:
             factor = 100 if measure in _PERCENT else 1
-            _plot_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], _run_style(run))
+            plot_line(panel, getattr(log.progress, axis) / divisor, factor * log.measures[measure], _run_style(run))
             continue
         for name, score in log.scores.items():
-            look = _line_style(logs, run, scores, name)
-            _plot_line(panel, getattr(score.progress, axis) / divisor, 100 * score.values, look)
+            look = line_style(logs, run, scores, name)
+            plot_line(panel, getattr(score.progress, axis) / divisor, 100 * score.values, look)
 
 
-def _plot_line(panel: "Axes", x: np.ndarray, y: np.ndarray, look: Mapping[str, Any]) -> None:
+def plot_line(panel: "Axes", x: np.ndarray, y: np.ndarray, look: Mapping[str, Any]) -> None:
+    """Draw what is known of a line.
+
+    Args:
+        x: (n,).
+        y: (n,).
+        look: as of matplotlib's lines.
+    """
     known = np.isfinite(x) & np.isfinite(y)
     x, y = thin(x[known], y[known])
     alone = {"marker": "o"} if len(x) == 1 else {}  # a line of one point is invisible
@@ -171,16 +194,16 @@ def _finish(panel: "Axes", measure: str, axis: str, furthest: float) -> None:
         scale_log(panel.yaxis)
     else:
         panel.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
-        panel.yaxis.set_major_formatter(FuncFormatter(_format_tick))
+        panel.yaxis.set_major_formatter(FuncFormatter(format_tick))
     if measure in _FROM_ZERO:
         low, high = panel.get_ylim()
         panel.set_ylim(min(low, -0.04 * high))  # a little below 0, so that a line at 0 is seen whole
     panel.set_xlim(-0.02 * furthest, 1.02 * furthest)
     panel.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=axis == "steps"))
-    panel.xaxis.set_major_formatter(EngFormatter(sep="") if axis == "steps" else FuncFormatter(_format_tick))
+    panel.xaxis.set_major_formatter(EngFormatter(sep="") if axis == "steps" else FuncFormatter(format_tick))
 
 
-def _format_tick(value: float, _place: int) -> str:
+def format_tick(value: float, _place: int) -> str:
     """ "0.25", "2.5e-5": as short as can be."""
     if value == 0 or 0.001 <= abs(value) < 1e5:
         return f"{value:.4g}"

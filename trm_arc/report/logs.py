@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,6 +151,20 @@ def read_log(folder: Path, name: str = "") -> RunLog:
         state = "holds no usable line" if has_log(folder) else "no such file"
         raise InputError(f"{state}; name the folder of a run that has logged metrics", file=folder / METRICS_FILE)
     return RunLog(printable(name or folder.resolve().name), progress, measures, scores)
+
+
+def add_scores(log: RunLog, lines: Sequence[Mapping[str, object]]) -> RunLog:
+    """A log with scores of evaluations that were made apart from training, as if they stood in it.
+
+    Args:
+        lines: with a step and a score; others are passed over, and those of a step beyond the log, whose cost nobody knows.
+    """
+    last = log.progress.steps.max(initial=0)
+    stepped = sorted(
+        (line for line in lines if _says_something(line) and _number(line, "step") <= last),
+        key=lambda line: _number(line, "step"),
+    )
+    return replace(log, scores=log.scores | _read_scores(stepped, log.progress))
 
 
 def _number(line: Mapping[str, object], key: str) -> float:

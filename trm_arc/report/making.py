@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
@@ -15,8 +16,9 @@ from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_re
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import list_checkpoints, read_step, run_of
+from trm_arc.report.cost_chart import render_costs
 from trm_arc.report.curves import render_curves
-from trm_arc.report.logs import RunLog, format_summary, has_log, read_log
+from trm_arc.report.logs import RunLog, add_scores, format_summary, has_log, read_log
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
@@ -163,7 +165,7 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     """
     require_template_engine()
     logs = list_logs((first, *others))
-    curves = render_curves(logs, pictures=pictures is not None) if logs else []
+    curves = [curve for render in (render_curves, render_costs) for curve in render(logs, pictures=pictures is not None)]
     training = Training(curves, format_summary(logs)) if curves else None
     rivals = {other.name: other.results for other in others if other.results is not None} if first.results is not None else {}
     title = first.name if first.results is None else f"{first.name}: {printable(first.results.tasks.name)}"
@@ -183,9 +185,31 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
 
 
 def list_logs(subjects: Sequence[Subject]) -> list[RunLog]:
-    """The logs of the runs that subjects are of, each once."""
-    logs = {subject.run.resolve(): subject.log for subject in subjects[::-1] if subject.run and subject.log}
-    return list(logs.values())[::-1]
+    """The logs of the runs that subjects are of, each once, with the scores of all evaluations of its checkpoints."""
+    answered = [subject.results for subject in subjects if subject.results and subject.results.tasks.has_solutions]
+    several = len({str(results.metadata.get("data")) for results in answered}) > 1
+    logs, scores = {}, {}
+    for subject in subjects:
+        if subject.run and subject.log:
+            run = subject.run.resolve()
+            folder = subject.folder if subject.folder.resolve() == run else subject.folder.parent
+            named = replace(subject.log, name=printable(str(folder) if folder.name else run.name))
+            logs[run] = named if run in logs else subject.log  # of several evaluations of a run none gives it its name
+            scores.setdefault(run, []).extend(_score(one, several) for one in answered if one is subject.results)
+    return [add_scores(log, scores[run]) for run, log in logs.items()]
+
+
+def _score(results: Results, several: bool) -> dict[str, Any]:
+    """The score that says most of an evaluation, as a line of metrics has it.
+
+    Args:
+        several: there are others of other data, from which its name tells it apart.
+    """
+    measure, value = next(iter(results.scores.means().items()))
+    counts = {key: results.metadata.get(key, 1) for key in ("views", "rollouts", "checkpoints")}
+    told = [f"{count} {key if count != 1 else key[:-1]}" for key, count in counts.items() if key == "views" or count != 1]
+    name = ", ".join([measure, *[str(results.metadata.get("data"))] * several, *told])
+    return {"step": results.metadata.get("step"), name: value}
 
 
 def remove_pictures(folder: Path) -> None:

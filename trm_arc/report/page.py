@@ -12,6 +12,7 @@ from trm_arc.evaluation.outcomes import Outcome
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace
 from trm_arc.report.contents import ROOM, Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
+from trm_arc.report.cost_chart import COST
 from trm_arc.report.curves import Curves
 from trm_arc.report.grids import COLOURS, read_template
 from trm_arc.report.logs import AXES
@@ -27,7 +28,7 @@ class Training:
     """The training of the runs on a page.
 
     Attributes:
-        curves: of each axis.
+        curves: of each axis, and the cost of scores.
         summary: columns and rows of a table of the runs.
     """
 
@@ -62,7 +63,8 @@ def make_page(
     if results is not None:
         values |= _evaluation_values(Contents(results, room), traces, others or {})
     if training is not None:
-        drawn = [{"key": curve.axis, "title": AXES[curve.axis], "svg": curve.svg} for curve in training.curves]
+        titles = AXES | {COST: "cost to score"}
+        drawn = [{"key": curve.axis, "title": titles[curve.axis], "svg": curve.svg} for curve in training.curves]
         values |= {"curves": drawn, "summary": training.summary}
     values["data"]["colours"] = COLOURS
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()

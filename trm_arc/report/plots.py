@@ -93,16 +93,17 @@ def make_figure(width: float, height: float) -> Iterator["Figure"]:
         yield Figure(figsize=(width, height))
 
 
-def add_legend(place: "Axes | Figure", handles: Sequence[Any], labels: Sequence[str], **options: Any) -> "Legend":
+def add_legend(place: "Axes | Figure", handles: Sequence[Any], labels: Sequence[str], most: int = 40, **options: Any) -> "Legend":
     """A legend of untrusted names.
 
     Args:
+        most: characters of a name.
         options: as of matplotlib's legend.
     """
     # matplotlib leaves names out that begin with an underscore, so they are set when the legend is made.
     legend = place.legend(handles, ["name"] * len(handles), **options)
     for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set_text(printable(label, 40))
+        text.set_text(printable(label, most))
     return legend
 
 
