@@ -46,7 +46,7 @@ from trm_arc.common.program import run
 from trm_arc.common.records import load_record
 from trm_arc.common.signals import stop_signals
 from trm_arc.common.streams import require_printed
-from trm_arc.config import Config, load_preset, settings, write_preset
+from trm_arc.config import Config, load_preset, write_preset
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.outcomes import SOLVED, score_tests
 from trm_arc.evaluation.results import find_results
@@ -146,19 +146,21 @@ def list_rungs(ladder: Ladder, file: Path) -> list[Rung]:
     Raises:
         InputError: no such preset or setting.
     """
-    rungs, known = [], {setting.name for setting in settings()}
+    rungs, default = [], Config().values()
     for name, group in ladder.groups.items():
         for variant, changes in group.variants.items():
             values = {**group.settings, **changes}
             try:
-                if unknown := values.keys() - known:
-                    raise InputError(f"{min(unknown)} is not a setting{did_you_mean(min(unknown), known)}")
+                if unknown := values.keys() - default.keys():
+                    raise InputError(f"{min(unknown)} is not a setting{did_you_mean(min(unknown), default)}")
                 config = load_preset(group.preset).override(values)
             except InputError as error:
                 raise InputError(
                     f"{error.flag}: {error.problem}" if error.flag else str(error), file=file, place=f"{name}.{variant}"
                 ) from None
-            told = [config.to_dict(), group.data_folder, group.train, group.evaluate, ladder.minutes, ladder.operations]
+            # without defaults, so that a new setting, which is off, leaves what is known
+            chosen = {key: value for key, value in config.values().items() if value != default[key]}
+            told = [chosen, group.data_folder, group.train, group.evaluate, ladder.minutes, ladder.operations]
             digest = hashlib.sha256(to_json(told)).hexdigest()[:8]
             rungs += [Rung(name, variant, seed, config, digest) for seed in range(ladder.seeds)]
     return sorted(rungs, key=lambda rung: rung.seed)  # stable
@@ -273,9 +275,9 @@ def _measure(rung: Rung, folder: Path, dev: Path) -> Outcome:
         rung.digest,
         solved=sum(one.outcome in SOLVED for one in outcomes),
         asked=len(outcomes),
-        loss=loss,
+        loss=loss or 0.0,
         exact_at_first=exact_at_first,
-        gradient_norm=norm,
+        gradient_norm=norm or 0.0,
         steps=end["step"],
         examples_per_second=end["step"] * rung.config.training.batch_size / max(1e-9, end["seconds"]),
         operations=sum(line["operations"] for line in lines),
@@ -283,9 +285,10 @@ def _measure(rung: Rung, folder: Path, dev: Path) -> Outcome:
     )
 
 
-def _mean_of_last(lines: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Of the last three lines that hold a number."""
-    return statistics.fmean([line[name] for line in lines if line.get(name) is not None][-3:] or [0.0])
+def _mean_of_last(lines: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Of the last three lines that hold a number; None if there is none."""
+    last = [line[name] for line in lines if line.get(name) is not None][-3:]
+    return statistics.fmean(last) if last else None
 
 
 def climb(rungs: Sequence[Rung], runner: Runner, at_once: int) -> Iterator[Outcome]:

@@ -27,7 +27,7 @@ class Outcome:
         solved: answers of the dev set that are right.
         asked: answers in all.
         loss: mean of the last lines of metrics.
-        exact_at_first: the same, of the answers of new puzzles after one supervision step.
+        exact_at_first: the same, of the answers of new puzzles after one supervision step; None: not logged.
         gradient_norm: the same.
         steps: of training.
         examples_per_second: in training.
@@ -43,7 +43,7 @@ class Outcome:
     solved: int = 0
     asked: int = 0
     loss: float = 0.0
-    exact_at_first: float = 0.0
+    exact_at_first: float | None = None
     gradient_norm: float = 0.0
     steps: int = 0
     examples_per_second: float = 0.0
@@ -109,7 +109,7 @@ def _format_row(variant: str, runs: Runs, base: Runs) -> str:
         _show_difference(runs, base, "percent", 1),
         f"{_mean(runs, 'loss'):.3f}",
         _show_difference(runs, base, "loss", 3),
-        f"{100 * _mean(runs, 'exact_at_first'):.1f}",
+        "-" if any(o.exact_at_first is None for o in runs.values()) else f"{100 * _mean(runs, 'exact_at_first'):.1f}",
         f"{_mean(runs, 'examples_per_second'):,.1f}",
         f"{_mean(runs, 'gradient_norm'):.3f}",
         f"{_mean(runs, 'steps'):,.0f}",
