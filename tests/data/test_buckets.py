@@ -122,6 +122,17 @@ def test_turns_are_fair_at_every_moment(pairs: list[int]) -> None:
     assert first[1] == second[1] + quotas[first[0]]
 
 
+def test_small_squares_get_more_steps_by_the_exponent() -> None:
+    """With 1 each pair costs as many cells, with 2 the small ones come first."""
+    for exponent in (0.0, 1.0, 2.0):
+        config = BUCKETS.override({"bucket_exponent": exponent})
+        examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval"), config)
+        weights = np.array([len(bucket.pairs) / bucket.window.cells**exponent for bucket in examples.buckets])
+        steps = np.bincount([examples.schedule.at(step)[0] for step in range(1000)])
+        assert len(steps) > 1
+        np.testing.assert_allclose(steps / 1000, weights / weights.sum(), atol=1e-3)
+
+
 def test_chosen_sides_waste_the_fewest_cells() -> None:
     generator = np.random.default_rng(0)
     needs = generator.integers(3, 12, 200)

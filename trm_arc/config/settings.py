@@ -149,8 +149,7 @@ class TrainingConfig:
 
     data: str = _data("arc1-training,concept", "task sets to train on with all their outputs: names or paths, comma-separated")
     evaluation_data: str = _data(
-        "arc1-evaluation",
-        "task set to answer, of which only demonstrations are trained on; of puzzles, the test part of a set",
+        "arc1-evaluation", "task set to answer, of which only demonstrations are trained on; of puzzles, the test part of a set"
     )
     puzzles: int = _data(1000, "Sudoku and mazes: training puzzles to sample from each file, or to generate; 0: all", _AT_LEAST_0)
     evaluation_puzzles: int = _data(
@@ -174,6 +173,9 @@ class TrainingConfig:
         "full", "full: whole board; fit: smallest square for all evaluation tasks; buckets: each pair on the smallest square"
     )
     bucket_sides: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
+    bucket_exponent: float = _data(
+        0.0, "steps of a square in proportion to its pairs / cells ** X; 0: all pairs equally often", _AT_LEAST_0
+    )
     augmentations: int = _data(1000, "transforms sampled for a task, besides the identity", _AT_LEAST_0)
     translate: bool = _data(True, "place grids at random positions of the canvas in training")
     leave_out: str = _data("", "ids of training tasks to leave out, comma-separated")
@@ -227,9 +229,7 @@ class TrainingConfig:
     halt_curriculum: str = _loss(
         "", "fewer supervision steps at first: N:SHARE, comma-separated; 1:0.5 means one step for the first half"
     )
-    stagger: bool = _loss(
-        False, "let the first samples count some steps as done, so that a batch always has samples at different steps"
-    )
+    stagger: bool = _loss(False, "let the first samples count some steps as done, so that those of a batch differ in their steps")
 
     batch_size: int = _schedule(768, "samples in a batch", _AT_LEAST_1)
     epochs: int = _schedule(

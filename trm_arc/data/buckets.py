@@ -4,6 +4,7 @@ A pair of grids belongs to the smallest bucket that holds both and their end-of-
 active samples of its own, and a step trains one bucket; the buckets are interleaved in proportion to their pairs.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,21 +79,21 @@ def sort_into_buckets(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -
     return buckets
 
 
-def make_schedule(pairs: list[int]) -> BucketSchedule:
-    """A schedule in proportion to the buckets' pairs, each as evenly spread as possible.
+def make_schedule(weights: Sequence[float]) -> BucketSchedule:
+    """A schedule in proportion to the buckets' weights, such as their pairs, each as evenly spread as possible.
 
     Args:
-        pairs: how many each bucket has; a bucket's share is rounded to a thousandth, and is never 0.
+        weights: of each bucket; its share is rounded to a thousandth, and is never 0.
     """
-    shares = np.array(pairs) / sum(pairs)
-    length = 1 if len(pairs) == 1 else PATTERN
+    shares = np.array(weights) / sum(weights)
+    length = 1 if len(weights) == 1 else PATTERN
     quotas = np.maximum(1, np.floor(shares * length)).astype(np.int64)
     while quotas.sum() != length:
         behind = shares * length - quotas
         quotas[np.argmax(behind) if quotas.sum() < length else np.argmin(np.where(quotas > 1, behind, np.inf))] += (
             1 if quotas.sum() < length else -1
         )
-    before = np.zeros((length + 1, len(pairs)), np.int64)
+    before = np.zeros((length + 1, len(weights)), np.int64)
     buckets = np.zeros(length, np.int64)
     for step in range(length):
         # the bucket that is furthest behind its share, of those with steps left

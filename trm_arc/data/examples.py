@@ -171,7 +171,7 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
             pairs,
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             buckets,
-            make_schedule([len(bucket.pairs) for bucket in buckets]),
+            make_schedule([len(bucket.pairs) / bucket.window.cells**config.bucket_exponent for bucket in buckets]),
             np.array([task_key(task.id) for task in tasks], np.uint64),
             plan,
             plan,

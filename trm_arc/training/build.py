@@ -108,6 +108,7 @@ def refuse_idle_settings(given: Collection[str], config: Config) -> None:
         ("halt_exploration", training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
         ("stagger", training.stagger and training.halt_steps == 1, "--halt-steps 2 or more"),
         ("bucket_sides", training.canvas != "buckets", "--canvas buckets"),
+        ("bucket_exponent", training.canvas != "buckets", "--canvas buckets"),
         ("epochs", training.steps > 0, "--steps 0"),
         ("decay_shape", training.decay_share == 0, "--decay-share above 0"),
         ("carry_best", model.carry_best and one_latent, "--latents 2 or more"),

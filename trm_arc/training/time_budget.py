@@ -118,11 +118,12 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
         rates: of all processes.
     """
     config, examples = trainer.config, trainer.examples
-    rows, batch = len(examples.pairs), config.training.batch_size
+    batch = config.training.batch_size
     area = examples.grids.shapes[examples.pairs].max(axis=1).prod(axis=1)  # the cells that both grids of a pair need
-    lines, mean = ["bucket    pairs   share   wasted cells   GFLOP an example"], 0.0
-    for bucket in examples.buckets:
-        share, cells = len(bucket.pairs) / rows, bucket.window.cells
+    turns = examples.schedule.before[-1]
+    lines, mean = ["bucket    pairs   steps   wasted cells   GFLOP an example"], 0.0
+    for bucket, share in zip(examples.buckets, turns / turns.sum(), strict=True):
+        cells = bucket.window.cells
         operations = count_training(config.model, config.training, cells)
         mean += share * operations
         wasted = 1 - area[bucket.pairs].mean() / cells
