@@ -125,7 +125,7 @@ def test_turns_are_fair_at_every_moment(pairs: list[int]) -> None:
 def test_small_squares_get_more_steps_by_the_exponent() -> None:
     """With 1 each pair costs as many cells, with 2 the small ones come first."""
     for exponent in (0.0, 1.0, 2.0):
-        config = BUCKETS.override({"bucket_exponent": exponent})
+        config = BUCKETS.override({"bucket_exponent": exponent, "bucket_sides": "auto:2"})
         examples, _ = prepare_examples(make_tasks(6, 1, "train"), make_tasks(3, 2, "eval"), config)
         weights = np.array([len(bucket.pairs) / bucket.window.cells**exponent for bucket in examples.buckets])
         steps = np.bincount([examples.schedule.at(step)[0] for step in range(1000)])
