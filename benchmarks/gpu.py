@@ -310,7 +310,7 @@ class Record:
         self.skipped.append(what)
         return False
 
-    def add(self, name: str, value: Any, many: bool = False) -> None:
+    def add(self, name: str, value: Any, *, many: bool = False) -> None:
         """Keep an answer."""
         self.values[name] = [*self.values.get(name, []), value] if many else value
         self.write()

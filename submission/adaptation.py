@@ -87,7 +87,7 @@ class Adaptation:
         return self.folder if there else None
 
     def _flags(self, devices: list[str], seconds: float) -> list[str]:
-        """The command line of `trm_arc.adapt`; the time that it has becomes text here alone, as another program reads it."""
+        """The command line of `trm_arc.adapt`; the time that it has becomes text, as another program reads it."""
         flags = ["--out", str(self.folder), "--start", self.settings.start, *self.settings.adaptation_flags]
         flags += ["--precision", self.settings.precision, "--device", "cpu" if "cpu" in devices else "auto"]
         flags += ["--compile", self.settings.inference.compile]

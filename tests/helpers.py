@@ -85,7 +85,7 @@ def make_tasks(count: int, seed: int, name: str = "made", largest: int = 5) -> T
     )
 
 
-def to_document(tasks: TaskSet, outputs: bool = False) -> dict:
+def to_document(tasks: TaskSet, *, outputs: bool = False) -> dict:
     """A challenges document as Kaggle's; with the test outputs inside, a combined one."""
 
     def pair(p: Pair, output: bool) -> dict:

@@ -59,7 +59,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def card(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let CUDA's devices, Triton and a C compiler be there or not."""
 
-    def set_up(capability: int = 9, triton: bool = True, compiler: bool = True) -> None:
+    def set_up(capability: int = 9, *, triton: bool = True, compiler: bool = True) -> None:
         monkeypatch.delenv("CC", raising=False)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (capability, 0))
         monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: name if triton else None)

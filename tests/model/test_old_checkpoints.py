@@ -68,7 +68,7 @@ def test_settings_and_tensors_of_an_old_checkpoint(name: str) -> None:
     assert checkpoint.config == read_config(FOLDER / name) == Config().override(BOTH | EXPECTED[name])
     assert checkpoint.step == 3
     for average in (False, True):
-        weights = checkpoint.reasoner(average).state_dict()
+        weights = checkpoint.reasoner(average=average).state_dict()
         assert all(torch.isfinite(value).all() for value in weights.values())
         saved = checkpoint.part("average" if average else "model")
         assert saved

@@ -13,7 +13,7 @@ from submission.manifest import KERNEL, MANIFEST, METADATA, NOTEBOOKS
 from trm_arc.common.errors import InputError
 
 
-def make(out: Path, wheel: str = "kit.whl", overwrite: bool = False, meanwhile: Callable[[], object] = bool) -> None:
+def make(out: Path, wheel: str = "kit.whl", *, overwrite: bool = False, meanwhile: Callable[[], object] = bool) -> None:
     """Make a bundle of a wheel alone; `meanwhile` happens while the wheel is built."""
 
     def build(folder: Path) -> str:

@@ -121,7 +121,7 @@ def _refuse_duplicates(path: Path, pairs: list[tuple[str, object]]) -> dict[str,
     return dict(pairs)
 
 
-def to_json(value: object, pretty: bool = False) -> bytes:
+def to_json(value: object, *, pretty: bool = False) -> bytes:
     """JSON bytes of plain values and NumPy arrays and scalars, with a line end."""
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(value, option=options | orjson.OPT_INDENT_2 if pretty else options)

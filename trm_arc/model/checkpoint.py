@@ -131,7 +131,7 @@ class Checkpoint:
         """The tensors whose names start with `prefix` and a dot, without it."""
         return {name.removeprefix(f"{prefix}."): t for name, t in self.tensors.items() if name.startswith(f"{prefix}.")}
 
-    def reasoner(self, average: bool = True) -> Reasoner:
+    def reasoner(self, *, average: bool = True) -> Reasoner:
         """The model, with the averaged weights if there are any and `average` holds."""
         reasoner = Reasoner(self.config.model, torch.Generator())
         reasoner.embedding_rows = len(self.tensors.get("embedding.table", ()))

@@ -9,14 +9,13 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.common.modes import STEP
 from trm_arc.config import Config
+from trm_arc.config.old_names import HEADER
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
 
 FILES = "checkpoint.json", "tensors.safetensors"  # of a checkpoint, see trm_arc.model.checkpoint
 EXPORT = Path("export") / "export.json"  # of a run, see trm_arc.model.export
 _NAME = re.compile(r"checkpoint-(\d{8})")
-# Names that earlier versions wrote, and the current ones.
-_OLD_NAMES = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}
 
 
 def checkpoint_name(step: int) -> str:
@@ -91,4 +90,4 @@ def rename_fields(header: dict[str, Any]) -> dict[str, Any]:
     """A header under the current names."""
     if header.get("compiled") is True:  # of the first checkpoints, which compiled whole steps or nothing
         header = {"compile_mode": STEP} | header
-    return {_OLD_NAMES.get(name, name): value for name, value in header.items() if name != "compiled"}
+    return {HEADER.get(name, name): value for name, value in header.items() if name != "compiled"}

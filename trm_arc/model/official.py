@@ -257,7 +257,7 @@ def _drop_values(found: object) -> object:
 class _Loader(yaml.SafeLoader):
     """YAML's safe values, without a name given twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:  # noqa: FBT002 - as in yaml
         """Refuse what PyYAML silently ignores."""
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {str(name) for name in names if names.count(name) > 1}

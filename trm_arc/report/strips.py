@@ -37,7 +37,7 @@ class BoardDrawer:
     def __init__(self, domain: Domain, question: Grid, truth: Grid | None) -> None:
         self.domain, self.question, self.truth = domain, question, truth
 
-    def draw(self, axes: "Axes", grid: Grid, title: str, marks: bool = True) -> None:
+    def draw(self, axes: "Axes", grid: Grid, title: str, *, marks: bool = True) -> None:
         """Draw a board.
 
         Args:

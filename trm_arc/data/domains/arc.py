@@ -41,9 +41,7 @@ class ArcDomain(Domain):
     unused = dict.fromkeys(("puzzles", "evaluation_puzzles"), "does nothing for ARC tasks")
     drawing = Drawing("colours")
 
-    def paint(self, *arguments: object, **options: object) -> np.ndarray:
-        """See `augment.paint`."""
-        return paint(*arguments, **options)
+    paint = staticmethod(paint)
 
     def hash_undone(self, canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Domain.hash_undone`; a canvas without a marked grid holds no answer."""
