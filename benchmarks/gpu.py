@@ -32,7 +32,7 @@ from trm_arc.common.program import run
 from trm_arc.config import Config, load_preset
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import domain_of_set, fit_to_data
+from trm_arc.data.puzzle_sources import fit_to_data, generator_of_set
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
@@ -160,8 +160,8 @@ def make_examples(config: Config, small: bool) -> tuple[Config, Any]:
     else:
         tasks = _make_tasks(40 if small else 400, 9 if small else 30)
         return config, prepare_examples(TaskSet([], "none"), tasks, config)[0]
-    domain, easy = domain_of_set(kind)
-    made = domain.generate(64, 0, easy, None, lambda _done: None)
+    domain, make = generator_of_set(kind)
+    made = make(64, 0, None, lambda _done: None)
     puzzles = PuzzleSet(kind, domain, *made, np.arange(1, 65))
     config = fit_to_data(config, {}, None)
     return config, domain.prepare(puzzles, puzzles, config)[0]

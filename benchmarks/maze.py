@@ -12,6 +12,7 @@ from trm_arc.common.program import run
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.puzzles.maze.generate import generate
 from trm_arc.puzzles.maze.rules import FREE, GOAL, START, WALL, canonical, is_solution, label
+from trm_arc.puzzles.maze.unique import generate_unique
 
 
 def read_real(folder: Path) -> np.ndarray:
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     made = generate(values.mazes, 30, 0, threads=values.threads)
     seconds = time.perf_counter() - began
     results: dict[str, object] = {"seconds to generate": seconds, "generated mazes/s": values.mazes / seconds}
+    began = time.perf_counter()
+    unique = generate_unique(values.mazes, 30, 0)
+    results["generated unique mazes/s"] = values.mazes / (time.perf_counter() - began)
     many = [np.tile(part, (-(-20_000 // values.mazes), 1, 1)) for part in (made.questions, made.answers)]
     for name, work in {
         "labels/s": lambda: label(many[0]),
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         "canonical forms/s": lambda: canonical(many[0]),
     }.items():
         results[name] = len(many[0]) / common.median_seconds(work, 5)
-    sets = {"generated": made.questions} | real
+    sets = {"generated": made.questions, "unique": unique.questions} | real
     for of, questions in sets.items():
         results |= {f"{name}, {of}": row for name, row in describe(questions).items()}
     common.report(results, values.json)

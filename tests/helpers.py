@@ -23,7 +23,7 @@ from trm_arc.config import Config
 from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import domain_of_set
+from trm_arc.data.puzzle_sources import generator_of_set
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluation.results import Results, make_results
 from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
@@ -108,8 +108,8 @@ def write_kaggle(folder: Path, tasks: TaskSet, stem: str) -> Path:
 
 def make_puzzles(name: str, count: int, seed: int) -> PuzzleSet:
     """New puzzles of a kind that is made here, as `sudoku-4x4-easy`."""
-    domain, easy = domain_of_set(name)
-    made = domain.generate(count, seed, easy, None, lambda _done: None)
+    domain, make = generator_of_set(name)
+    made = make(count, seed, None, lambda _done: None)
     return PuzzleSet(name, domain, *made, np.arange(1, count + 1))
 
 

@@ -451,6 +451,25 @@ def maze_is_solution(question: np.ndarray, answer: np.ndarray) -> bool:
     return maze_distances(np.where(answer == 1, 0, answer), start).get(goal) == moves == (answer == 4).sum() + 1
 
 
+def perfect_maze(rooms: int, generator: np.random.Generator) -> np.ndarray:
+    """Walls and free cells (2 rooms + 1 each way), as Maze-Unique has them: on to any new room, else back."""
+    maze = np.zeros((2 * rooms + 1, 2 * rooms + 1), np.uint8)
+    way = [tuple(generator.integers(rooms, size=2).tolist())]
+    seen = set(way)
+    while way:
+        row, column = way[-1]
+        maze[2 * row + 1, 2 * column + 1] = 1
+        around = ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1))
+        new = [room for room in around if 0 <= min(room) <= max(room) < rooms and room not in seen]
+        if new:
+            way.append(new[generator.integers(len(new))])
+            seen.add(way[-1])
+            maze[row + way[-1][0] + 1, column + way[-1][1] + 1] = 1
+        else:
+            way.pop()
+    return maze
+
+
 def maze_canonical(maze: np.ndarray) -> np.ndarray:
     """The smallest image of the same shape."""
     images = [symmetry(maze, number) for number in range(8)]

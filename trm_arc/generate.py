@@ -13,7 +13,7 @@ from trm_arc.common.program import run
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.data.puzzle_set import PuzzleSet
-from trm_arc.data.puzzle_sources import GENERATED_NAMES, domain_of_set
+from trm_arc.data.puzzle_sources import GENERATED_NAMES, generator_of_set
 from trm_arc.data.table import read_puzzles, write_puzzles
 
 
@@ -23,8 +23,9 @@ def make_parser() -> Parser:
         prog="python -m trm_arc.generate",
         usage="%(prog)s KIND --out FILE [options]",
         description="Generate Sudoku with one solution, or mazes, all different up to symmetry, as CSV with answers and ratings. "
-        "Every clue of a Sudoku is needed; those of 9 x 9 are as hard as Sudoku-Extreme's. Mazes are as long as Maze-Hard's. "
-        "With -easy after the name, and always at 4 x 4, Sudoku need no guessing, and mazes are half as long.",
+        "Every clue of a Sudoku is needed; those of 9 x 9 are as hard as Sudoku-Extreme's. Mazes are as long as Maze-Hard's; "
+        "those of maze-unique have one path. With -easy after the name, and always at 4 x 4, Sudoku need no guessing; with "
+        "-easy, paths are half as long.",
     )
     parser.add_argument("kind", metavar="KIND", help=f"{GENERATED_NAMES}; each also with -easy after it")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     values = make_parser().parse(arguments)
     require_least("count", values.count)
     require_least("seed", values.seed, 0, 63)
-    domain, easy = domain_of_set(values.kind)
+    domain, make = generator_of_set(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"{others[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
     with make_progress_bar(values.count, "puzzle", shown=is_terminal(sys.stderr)) as bar:
-        made = domain.generate(values.count, values.seed, easy, known, lambda done: bar.update(done - bar.n))
+        made = make(values.count, values.seed, known, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(values.kind, domain, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)
     ratings = puzzles.ratings

@@ -264,14 +264,46 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         sources.domain_of_data("sudoku-7x7", None)
 
 
-def test_made_sets_are_kept_and_disjoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_mazes_with_one_path(command: Callable, tmp_path: Path) -> None:
+    for name in ("maze-unique", "maze-unique-easy", "maze-unique-30x30", "maze-hard,maze-unique"):
+        assert sources.domain_of_data(name) is domain_by_name("maze-30x30")
+    assert sources.domain_of_data("maze-unique-9x9-easy") is domain_by_name("maze-9x9")
+    full, short = (make_puzzles(name, 3, 0).questions for name in ("maze-unique-30x30", "maze-unique"))
+    np.testing.assert_array_equal(full, short)
+    for name, reason in [
+        ("sudoku-unique-9x9", says("leave-unique-out")),
+        ("maze-unique-8x8", says("one-path-side")),
+        ("maze-unique-9x10", says("maze-unique-9x10-no-such")),
+        ("maze-uniqe", says("maze-uniqe-no-such")),
+    ]:
+        code, _, error = command("train", "--preset", "maze-small", "--data", name, "--out", tmp_path / "run")
+        assert (code, reason in error) == (2, True), error
+
+
+def test_a_run_on_mazes_with_one_path(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained and scored by name; the training puzzles are none of those that are scored."""
     monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
-    train, test = (sources.load_puzzles("maze-7x7-easy", part) for part in ("train", "test"))
+    monkeypatch.setattr(type(domain_by_name("maze-9x9")), "default_count", 20)
+    flags = ["--preset", "maze-small", "--data", "maze-unique-9x9", "--puzzles", 24, "--evaluation-puzzles", 8, *TINY]
+    code, printed, error = command("train", *flags, "--out", tmp_path / "run")
+    assert code == 0, error
+    assert says("answering-8-of-maze-unique") in printed
+    code, _, error = command("evaluate", "--checkpoint", tmp_path / "run", "--puzzles", 8, "--no-report", "--device", "cpu")
+    assert code == 0, error
+    answered = read_puzzles(tmp_path / "run" / "predictions.csv", "answered")
+    np.testing.assert_array_equal(answered.questions, sources.load_puzzles("maze-unique-9x9", "test", count=8).questions)
+
+
+@pytest.mark.parametrize("name", ["maze-7x7-easy", "maze-unique-10x10"])
+def test_made_sets_are_kept_and_disjoint(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sources.CACHE_VARIABLE, str(tmp_path / "cache"))
+    train, test = (sources.load_puzzles(name, part) for part in ("train", "test"))
     assert (len(train), len(test)) == (1000, 1000)
     assert not np.isin(train.input_hashes(), test.input_hashes()).any()
     assert len(list((tmp_path / "cache").iterdir())) == 2
     monkeypatch.setattr(type(train.domain), "generate", None)
-    again = sources.load_puzzles("maze-7x7-easy", "test", count=5)
+    monkeypatch.setattr(type(train.domain), "_generate_unique", None)
+    again = sources.load_puzzles(name, "test", count=5)
     np.testing.assert_array_equal(again.questions, test.questions[:5])
 
 

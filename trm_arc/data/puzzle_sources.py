@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,9 @@ from trm_arc.data.table import domain_of_file, read_puzzles, write_puzzles
 from trm_arc.data.table_rows import SUFFIXES
 
 if TYPE_CHECKING:
-    from trm_arc.data.domains.board import BoardDomain
+    from trm_arc.data.domains.board import BoardDomain, Made, Progress
+
+    Generator = Callable[[int, int, np.ndarray | None, Progress], Made]
 
 EDITION = 1  # of generated sets; a changed generator gets another number
 CACHE_VARIABLE = "TRM_ARC_CACHE"
@@ -34,10 +36,11 @@ _PUBLIC = {
     "sudoku-extreme": ("sudoku-9x9", ("sudoku-extreme", "sudoku_extreme")),
     "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
 }
-_GENERATED = re.compile(r"(([a-z_]+)-(\d+)x(\d+))(-easy)?")
+_GENERATED = re.compile(r"([a-z_]+)(-unique)?-(\d+)x(\d+)(-easy)?")
+_WITHOUT_SIZE = re.compile(r"maze-unique(?=(-easy)?$)")  # 30 x 30, as the published set of that name
 # Seeds of generated sets: a set of a name is the same for everyone, whatever --seed a run has.
 _SEEDS: dict[str, int] = {"train": 1, "test": 2}
-GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN"
+GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN, maze-unique, maze-unique-NxN"
 
 
 def domain_of_data(names: str, folder: Path | None = None) -> Domain:
@@ -60,8 +63,8 @@ def domain_of_data(names: str, folder: Path | None = None) -> Domain:
 def _domain_of_source(name: str) -> Domain:
     if name in _PUBLIC:
         return domain_by_name(_PUBLIC[name][0])
-    if _is_generated(name):
-        return domain_of_set(name)[0]
+    if _match_generated(name):
+        return generator_of_set(name)[0]
     if name.lower().endswith(SUFFIXES):
         return domain_of_file(user_path(name))
     if name.lower().startswith(tuple(list_kinds())) and not user_path(name).exists():
@@ -69,26 +72,29 @@ def _domain_of_source(name: str) -> Domain:
     return domain_by_name("arc")
 
 
-def _is_generated(name: str) -> bool:
-    match = _GENERATED.fullmatch(name)
-    return match is not None and match[2] in list_kinds()
+def _match_generated(name: str) -> re.Match[str] | None:
+    match = _GENERATED.fullmatch(_WITHOUT_SIZE.sub("maze-unique-30x30", name))
+    return match if match and match[1] in list_kinds() else None
 
 
-def domain_of_set(name: str) -> tuple["BoardDomain", bool]:
-    """The domain of a set that is generated here, and whether it is an easy one.
+def generator_of_set(name: str) -> tuple["BoardDomain", "Generator"]:
+    """The domain of a set that is generated here, and what makes its puzzles.
 
     Args:
-        name: as `sudoku-6x6` or `maze-10x10-easy`.
+        name: as `sudoku-6x6`, `maze-10x10-easy` or `maze-unique`.
+
+    Returns:
+        The domain; and a function of how many puzzles, a seed, questions to leave out, and what is called with the number made.
 
     Raises:
         InputError: there is no such set.
     """
-    match = _GENERATED.fullmatch(name)
-    if not _is_generated(name) or match[3] != match[4]:
+    match = _match_generated(name)
+    if match is None or match[3] != match[4]:
         raise InputError(f"{name}: no such kind; there are {GENERATED_NAMES}, each also with -easy after it")
-    domain = domain_by_name(match[1])
-    domain.check_generated()
-    return domain, bool(match[5])
+    domain, easy = domain_by_name(f"{match[1]}-{match[3]}x{match[4]}"), bool(match[5])
+    make = domain.choose_generator(unique=bool(match[2]))
+    return domain, lambda count, seed, exclude, progress: make(count, seed, easy, exclude, progress)
 
 
 def fit_to_data(config: Config, given: Mapping[str, Any], folder: Path | None) -> Config:
@@ -132,9 +138,9 @@ def load_puzzles(
 
 
 def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, skip_bad: bool, split: DevSplit | None) -> PuzzleSet:
-    if _is_generated(name) and split is not None:
+    if _match_generated(name) and split is not None:
         return split.take_puzzles(generate_set(name, part, split.made), count if split.dev else 0)
-    if _is_generated(name):
+    if _match_generated(name):
         whole = generate_set(name, part, count if part == "train" else 0)
         if count > len(whole):
             raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
@@ -188,14 +194,14 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     """A set that is generated here: the same everywhere, train and test different up to symmetry; kept in a cache folder.
 
     Args:
-        name: as `sudoku-6x6` or `maze-10x10-easy`.
+        name: as `sudoku-6x6`, `maze-10x10-easy` or `maze-unique`.
         part: "test" is always the same; "train" differs from it.
         count: how many; 0: 1,000, and 300 to be scored on of 4 x 4, of which there are few.
 
     Raises:
         InputError: there are not that many.
     """
-    domain, easy = domain_of_set(name)
+    domain, make = generator_of_set(name)
     count = count or (domain.default_count if part == "test" else DEFAULT_COUNT)
     folder, file = cache_folder(), f"{name}-{part}-{count}-{EDITION}.csv.gz"
     path = Path() if folder is None else folder / file
@@ -206,7 +212,7 @@ def generate_set(name: str, part: Part, count: int = 0) -> PuzzleSet:
     if not shown:  # there is no progress bar, and it may take minutes
         print(f"generating {count:,} puzzles of {name} {part}{kept}", file=sys.stderr, flush=True)
     with make_progress_bar(count, "puzzle", label=f"generating {file}", shown=shown, leave=False) as bar:
-        made = domain.generate(count, _SEEDS[part], easy, exclude, lambda done: bar.update(done - bar.n))
+        made = make(count, _SEEDS[part], exclude, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(f"{name} {part}", domain, *made, np.arange(1, len(made[0]) + 1))
     try:
         if folder is None:

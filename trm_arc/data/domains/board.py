@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trm_arc.data.examples import Examples
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
+Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # questions, answers and ratings
 # Settings that do not apply to boards of one size.
 _IDLE = ("smallest", "evaluation_sides", "bucket_sides", "translate", "leave_out", "arc_gen", "generated_pairs")
 _MOST = 2**62  # of a number in a file
@@ -109,6 +110,17 @@ class BoardDomain(Domain):
 
     def check_generated(self) -> None:
         """Raise InputError if no puzzles of this size are generated here."""
+
+    def choose_generator(self, *, unique: bool) -> Callable[[int, int, bool, np.ndarray | None, Progress], Made]:
+        """What makes the sets `KIND-NxN`, which is `generate`, or those called `KIND-unique-NxN`, and takes the same arguments.
+
+        Raises:
+            InputError: no such puzzles are generated here.
+        """
+        if unique:
+            raise InputError(f"{self.name}: there are no two kinds of generated sets; leave -unique out")
+        self.check_generated()
+        return self.generate
 
     def sample(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Transforms uint8 (n, row_bytes) of keys (uint64 (n,)) and numbers (int64 (n,)); number 0 is the identity."""

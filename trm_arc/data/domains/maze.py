@@ -1,11 +1,13 @@
 """Mazes: the shortest path from S to G."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from augment import BOARD, dihedral_table
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import Drawing, register_domain
-from trm_arc.data.domains.board import BoardDomain, Progress
+from trm_arc.data.domains.board import BoardDomain, Made, Progress
 from trm_arc.puzzles.maze import generate as maze_generate
 from trm_arc.puzzles.maze import rules as maze
 from trm_arc.puzzles.maze.kernels import SIDE
@@ -64,6 +66,19 @@ class MazeDomain(BoardDomain):
         least = maze_generate.default_moves(self.shape[0])
         least = -(-least // 2) if easy else least
         made = maze_generate.generate(count, self.shape[0], seed, least_moves=least, exclude=exclude, progress=progress)
+        return made.questions, made.answers, made.moves
+
+    def choose_generator(self, *, unique: bool) -> Callable[[int, int, bool, np.ndarray | None, Progress], Made]:
+        """See `BoardDomain.choose_generator`; unique mazes have one path from S to G."""
+        if not unique:
+            return super().choose_generator(unique=False)
+        maze_generate.check_unique_side(self.shape[0])
+        return self._generate_unique
+
+    def _generate_unique(self, count: int, seed: int, easy: bool, exclude: np.ndarray | None, progress: Progress) -> Made:
+        from trm_arc.puzzles.maze.unique import generate_unique  # imports scipy's graphs, which takes 0.4 s
+
+        made = generate_unique(count, self.shape[0], seed, easy=easy, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.moves
 
 

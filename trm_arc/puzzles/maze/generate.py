@@ -23,6 +23,7 @@ from trm_arc.puzzles.maze import kernels
 from trm_arc.puzzles.maze.rules import FREE, PATH, SIDE, canonical, label
 
 LEAST_SIDE = 5
+LEAST_UNIQUE_SIDE = 9  # of mazes with one path: 3 x 3 rooms give only 192 of them, before S and G are chosen
 LEAST_MOVES = 109  # of Maze-Hard, at 30 x 30
 DRAWS, MOST_REPEATS = 20_000_000, 1_000  # of `generate`
 _DRAWS_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a thread notices that it may stop
@@ -79,25 +80,59 @@ def generate(
     """
     least_moves = default_moves(side) if least_moves is None else least_moves
     _check(count, side, seed, least_moves, threads)
-    known = _canonical_bytes(exclude, side) if exclude is not None and len(exclude) else set()
-    questions, made, repeats = np.empty((min(count, most_repeats), side, side), np.uint8), 0, 0
+    kind = f"of side {side} with at least {least_moves} moves"
     with closing(_search_all(count, side, seed, least_moves, draws, threads or len(os.sched_getaffinity(0)))) as mazes:
-        while made < count:
-            if made == len(questions):  # so that a number which is never reached takes no memory
-                questions = np.resize(questions, (min(count, 2 * made), side, side))
-            questions[made] = next(mazes)
-            key = canonical(questions[made : made + 1]).tobytes()
-            if key not in known:
-                known.add(key)
-                made, repeats = made + 1, 0
-                if progress is not None:
-                    progress(made)
-            elif (repeats := repeats + 1) == most_repeats:
-                raise InputError(
-                    f"after {made} of {count} mazes of side {side} with at least {least_moves} moves, {most_repeats:,} in a row "
-                    f"were known already; ask for fewer mazes, or for fewer moves"
-                )
+        return take_new(mazes, count, side, kind, exclude, progress, most_repeats, compared=side)
+
+
+def take_new(
+    mazes: Iterator[np.ndarray],
+    count: int,
+    side: int,
+    kind: str,
+    exclude: np.ndarray | None,
+    progress: Callable[[int], object] | None,
+    most_repeats: int,
+    *,
+    compared: int,
+) -> Generated:
+    """The first `count` mazes that are new up to turning and mirroring, with their answers.
+
+    Args:
+        mazes: without end, uint8 (side, side) each.
+        kind: of mazes, for the error.
+        exclude: mazes uint8 (n, side, side) that are known from the beginning.
+        most_repeats: known mazes in a row, before all count as known.
+        compared: rows and columns that are compared, from the first.
+
+    Raises:
+        InputError: so many mazes in a row were known already.
+        ValueError: `exclude` holds no mazes of that side.
+    """
+    known = _canonical_bytes(exclude, side, compared) if exclude is not None and len(exclude) else set()
+    questions, made, repeats = np.empty((min(count, most_repeats), side, side), np.uint8), 0, 0
+    while made < count:
+        if made == len(questions):  # so that a number which is never reached takes no memory
+            questions = np.resize(questions, (min(count, 2 * made), side, side))
+        questions[made] = next(mazes)
+        key = canonical(questions[made : made + 1, :compared, :compared]).tobytes()
+        if key not in known:
+            known.add(key)
+            made, repeats = made + 1, 0
+            if progress is not None:
+                progress(made)
+        elif (repeats := repeats + 1) == most_repeats:
+            raise InputError(
+                f"after {made} of {count} mazes {kind}, {most_repeats:,} in a row were known already; ask for fewer mazes, "
+                f"for fewer moves, for a larger side or with another seed"
+            )
     return Generated(questions, *label(questions))
+
+
+def check_unique_side(side: int) -> None:
+    """Raise InputError if no mazes with one path are generated at a side."""
+    if not LEAST_UNIQUE_SIDE <= side <= SIDE:
+        raise InputError(f"mazes with one path have a side of {LEAST_UNIQUE_SIDE} to {SIDE}, got {side}")
 
 
 def _check(count: int, side: int, seed: int, least_moves: int, threads: int | None) -> None:
@@ -112,10 +147,11 @@ def _check(count: int, side: int, seed: int, least_moves: int, threads: int | No
         raise InputError(f"S and G of a maze of side {side} are never {least_moves} moves apart; ask for fewer")
 
 
-def _canonical_bytes(mazes: np.ndarray, side: int) -> set[bytes]:
+def _canonical_bytes(mazes: np.ndarray, side: int, compared: int) -> set[bytes]:
     if mazes.shape[1:] != (side, side):
         raise ValueError(f"mazes to exclude have to be of shape (n, {side}, {side}), got {mazes.shape}")
-    return {maze.tobytes() for maze in canonical(np.where(mazes == PATH, np.uint8(FREE), mazes))}
+    questions = np.where(mazes == PATH, np.uint8(FREE), mazes)[:, :compared, :compared]
+    return {maze.tobytes() for maze in canonical(questions)}
 
 
 def _search_all(count: int, side: int, seed: int, least_moves: int, draws: int, threads: int) -> Iterator[np.ndarray]:
