@@ -125,7 +125,7 @@ class ArcDomain(Domain):
         what = f"those and {others} tasks of {training.name}" if others else "those alone"
         windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
         joined = [task.id for task in training if task.id in evaluation and (task.generated or not task.test)]
-        also = f"\ngenerated pairs join {shorten(joined)} of the tasks to answer" if joined else ""
+        also = f"\ngenerated pairs added to tasks to answer: {shorten(joined)}" if joined else ""
         windows = f"{'windows' if len(examples.buckets) > 1 else 'window'} {windows}"
         return (
             f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their "
