@@ -29,7 +29,7 @@ _DRAWS_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a 
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
+class GeneratedMazes:
     """Mazes with their answers: uint8 (n, side, side) each, and S-to-G moves, int64 (n,)."""
 
     questions: np.ndarray
@@ -57,7 +57,7 @@ def generate(
     progress: Callable[[int], object] | None = None,
     draws: int = DRAWS,
     most_repeats: int = MOST_REPEATS,
-) -> Generated:
+) -> GeneratedMazes:
     """Generate mazes, no two of them equal up to turning and mirroring.
 
     Maze number k is drawn from a stream that (seed, k) begins; the first `count` of them that are new are taken.  So the same
@@ -97,7 +97,7 @@ def generate(
                     f"after {made} of {count} mazes of side {side} with at least {least_moves} moves, {most_repeats:,} in a row "
                     f"were known already; ask for fewer mazes, or for fewer moves"
                 )
-    return Generated(questions, *label(questions))
+    return GeneratedMazes(questions, *label(questions))
 
 
 def _check(count: int, side: int, seed: int, least_moves: int, threads: int | None) -> None:
