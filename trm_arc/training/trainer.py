@@ -292,14 +292,15 @@ class Trainer:
                     self._compile_nothing(error)
                     continue
                 if self.pieces[bucket] == 1:
-                    what = f"not enough memory for a single row ({first_words(error)})"
+                    what = f"not enough memory for a single sample ({first_words(error)})"
                     raise OwnError(f"{what}; lower --width, or use --canvas buckets") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
-            rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
-            tqdm.write(f"out of memory at step {self.step + 1}: continuing with {rows}; the batch size is unchanged")
+            count, canvas = self.pieces[bucket], " x ".join(map(str, self.examples.buckets[bucket].window))
+            samples = f"{count} sample{'s' * (count != 1)} of {canvas} at a time"
+            tqdm.write(f"out of memory at step {self.step + 1}: continuing with {samples}; the batch size is unchanged")
 
     def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
         """Go on without the compiler after its error; raises where `explain_fallback` does."""
