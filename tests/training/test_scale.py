@@ -341,8 +341,8 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
         a, b = plain.train_step(), tight.train_step()
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
     printed = capsys.readouterr().out
-    assert printed.count("out of memory at step 1: continuing with 4 samples of 5 x 5 at a time") == 1
-    assert printed.count("continuing with 2 samples of 5 x 5 at a time; the batch size is unchanged") == 1
+    assert printed.count("out of memory at step 1: samples at a time lowered to 4 of 5 x 5") == 1
+    assert printed.count("samples at a time lowered to 2 of 5 x 5; the batch size is unchanged") == 1
     everything(plain, tmp_path / "plain")
     everything(tight, tmp_path / "tight")
     assert_close(tmp_path / "plain", tmp_path / "tight")

@@ -298,9 +298,8 @@ class Trainer:
             self.reasoner.zero_grad(set_to_none=True)
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
-            count, canvas = self.pieces[bucket], " x ".join(map(str, self.examples.buckets[bucket].window))
-            samples = f"{count} sample{'s' * (count != 1)} of {canvas} at a time"
-            tqdm.write(f"out of memory at step {self.step + 1}: continuing with {samples}; the batch size is unchanged")
+            size = f"{self.pieces[bucket]} of {' x '.join(map(str, self.examples.buckets[bucket].window))}"
+            tqdm.write(f"out of memory at step {self.step + 1}: samples at a time lowered to {size}; the batch size is unchanged")
 
     def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
         """Go on without the compiler after its error; raises where `explain_fallback` does."""
