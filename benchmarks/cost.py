@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     if values.json:
         common.report({name: cost._asdict() for name, cost in costs.items()}, as_json=True)
         return 0
-    titles = ["preset", "steps x rows", "kernels", "TFLOP", "elementwise GB", "MiB kept a row"]
+    titles = ["preset", "steps x samples", "kernels", "TFLOP", "elementwise GB", "MiB kept a sample"]
     titles += [f"{card}: ms a step, share; run" for card in CARDS]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for name, cost in costs.items():

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     parser = common.parser("train_step", __doc__ or "")
     parser.add_argument("--data-folder", type=Path, help="folder with the ARC-AGI-1 and ConceptARC files")
-    parser.add_argument("--batch", type=int, default=8, help="rows of a step")
+    parser.add_argument("--batch", type=int, default=8, help="samples of a step")
     parser.add_argument("--repeats", type=int, default=3, help="steps of each bucket, of which the median counts")
     only = "time the steps of these presets, and nothing else"
     parser.add_argument("--presets", nargs="+", choices=tuple(PRESETS), metavar="NAME", help=only)

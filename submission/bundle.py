@@ -183,7 +183,7 @@ def build_wheel(folder: Path) -> str:
         built = sorted(Path(name).glob("*.whl"))
         if done.returncode or not built:
             words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            why = words[-1] if words else "pip said nothing"
+            why = words[-1] if words else "pip printed no message"
             raise InputError(f"the wheel cannot be built: {why}; `pip install pip 'setuptools>={_BUILDER}'` may help")
         shutil.move(built[0], folder / built[0].name)
     return built[0].name

@@ -21,8 +21,8 @@ class BundleOptions:
         data: task sets, by name or path.
         id: USER/SLUG on Kaggle; None for a placeholder.
         title: of the data set.
-        competition: that the notebook takes part in: the last part of its address on Kaggle.
-        machine: for the notebook, by Kaggle's name.
+        competition: the one that the notebook is for: the last part of its address on Kaggle.
+        machine: of the notebook, by Kaggle's name.
         whole: keep all of the checkpoints.
         overwrite: replace a bundle that is there.
         data_folder: where to look for named task sets first.

@@ -36,7 +36,7 @@ def make_parser() -> Parser:
     def add(name: str, what: str, description: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=what, description=description)
 
-    within = "Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."
+    within = "Answer a challenges file: adapt, predict under many views, vote; within a time limit, even if something fails."
     entry = add("predict", "answer a challenges file", within)
     entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
     _add_predict_flags(entry, "no limit")
@@ -145,10 +145,15 @@ def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     flag("--id", metavar="USER/SLUG", help="your user name on Kaggle, and the data set's name")
     flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
     flag(
-        "--competition", default=COMPETITION, metavar="SLUG", help="that the notebook takes part in, as in its address on Kaggle"
+        "--competition",
+        default=COMPETITION,
+        metavar="SLUG",
+        help="the notebook's competition, as in its address on Kaggle",
     )
     flag(
-        "--machine", default=MACHINE, help="for the notebook, by Kaggle's name, such as NvidiaL4 (four of them) or NvidiaTeslaT4"
+        "--machine",
+        default=MACHINE,
+        help="Kaggle's name of the notebook's machine, such as NvidiaL4 (four) or NvidiaTeslaT4",
     )
     whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
     flag("--whole", action="store_true", help=whole)

@@ -1,4 +1,4 @@
-"""Answer a challenges file: adapt, predict under many views, vote; within a time limit, whatever happens."""
+"""Answer a challenges file: adapt, predict under many views, vote; within a time limit, even if something fails."""
 
 from pathlib import Path
 

@@ -159,7 +159,7 @@ def _read_folder(path: Path, reading: Deadline) -> Challenges:
         else:
             document[file.stem] = None if isinstance(value, InputError) else value
     if passed:
-        notes.append(f"{path}: passed over what is no task to answer: {shorten(passed)}")
+        notes.append(f"{path}: skipped, not a task to answer: {shorten(passed)}")
     return _read_tasks(document, path, notes, reading)
 
 

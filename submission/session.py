@@ -133,7 +133,7 @@ class Session:
             log.warn(f"the last answers could not be written: {older}" if self.written else NOTHING)
             return
         if self.out != self.settings.out:
-            log.warn(f"{self.settings.out} could not be written last: it holds older answers, or none")
+            log.warn(f"{self.settings.out} could not be updated at the end: it holds older answers, or none")
         tasks = f"{self.out} (checked): {len(self.challenges.order)} tasks"
         if self.is_answered:
             log.info(f"wrote {tasks}, two attempts for each test input")

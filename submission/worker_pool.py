@@ -133,7 +133,7 @@ class WorkerProcess:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STALL)
         except Exception as error:  # whatever it sent, it can no longer be used
-            self.log.write(f"answered what cannot be read: {error}\n".encode())
+            self.log.write(f"sent an answer that cannot be read: {error}\n".encode())
         end(self.process)
         return None
 
@@ -356,7 +356,7 @@ class WorkerPool:
                 case Retry(item, why):
                     self.waiting.append(item)
                     if why:
-                        self._warn_once(f"the worker on {item.tried[-1].device} leaves work to other devices: {why}")
+                        self._warn_once(f"work is moved from {item.tried[-1].device} to other devices: {why}")
                 case RejectCheckpoint(item, why):
                     self.refused[item.checkpoint] = why
                     if len(item.views):

@@ -202,12 +202,10 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
-_COMPILED = f"{BLOCK} where there is a compiler; on a CPU only in training, if that takes longer than some minutes"
-
-
 def add_compile_flag(parser: argparse.ArgumentParser) -> None:
     """Add the flag for what is compiled to answer; see `chosen_inference`."""
-    fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {AUTO}: {_COMPILED}"
+    auto = f"{AUTO}: {BLOCK} on an accelerator with a compiler"
+    fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {auto}"
     parser.add_argument("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
 
 
@@ -297,8 +295,9 @@ def add_run_flags(parser: Parser) -> None:
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
     flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
     what = {"nargs": "?", "const": STEP, "choices": (AUTO, STEP, BLOCK, NONE), "metavar": f"{AUTO}|{STEP}|{BLOCK}|{NONE}"}
-    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; meant by the flag alone)"
-    flag("--compile", **what, default=AUTO, help=f"{fuse}; {AUTO}: {_COMPILED}")
+    fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the value if the flag has none)"
+    auto = f"{AUTO}: {BLOCK} where there is a compiler; for training on a CPU long runs only"
+    flag("--compile", **what, default=AUTO, help=f"{fuse}; {auto}")
 
 
 def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:

@@ -23,7 +23,7 @@ def make_parser() -> Parser:
         description="Print tasks or puzzles as colour blocks, or as digits without colour, and a run's answers to them.",
         usage="%(prog)s TASK [TASK ...] [options]",
     )
-    task = "a task's id, or its JSON file; of puzzles a row number, or a Sudoku or maze as for trm_arc.solve"
+    task = "a task's id, or its JSON file; for puzzles: a row number, or a Sudoku or maze as for trm_arc.solve"
     parser.add_argument("tasks", metavar="TASK", nargs="+", help=task)
     named = "a run's folder, or its predictions.json: show its answers, its votes and the cells it got wrong"
     parser.add_argument("--run", type=Path, dest="run_folder", metavar="RUN", help=named)

@@ -72,7 +72,7 @@ def _rehearse(evaluation: Path, settings: Settings, seconds: float, predict: Cal
         code = predict(str(path), replace(settings, checkpoints=tuple(readable), out=out), Deadline(seconds))
     if truth.has_solutions:
         attempts, _ = read_attempts(read_json(out), truth.test_counts, str(out))
-        say(f"the score of the rehearsal; {time} say little about a full run\n")
+        say(f"the score of the rehearsal; a run of {time} does not predict the score of a full run\n")
         say(score_table(ranks(truth.solutions, attempts), PASS_AT) + "\n")
     else:
         say("no score: there is no solutions file")

@@ -1,4 +1,4 @@
-"""Values that nothing can hold, and folders that this user may not look into, are refused in one sentence."""
+"""Values out of range, and folders that this user may not look into, are refused in one sentence."""
 
 import os
 import shutil

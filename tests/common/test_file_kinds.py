@@ -44,7 +44,7 @@ KINDS = {
     "UTF-16 text;": '{"a": 1}'.encode("utf-16-be"),
     "UTF-32": '{"a": 1}'.encode("utf-32"),
     "UTF-32 text": '{"a": 1}'.encode("utf-32-be"),
-    "zero bytes alone": bytes(100),
+    "only zero bytes": bytes(100),
     "web page": b"\n<!DOCTYPE html>\n<html></html>",
     "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
     "JSON lines": b'{"a": 1}\n{"a": 2}\n',

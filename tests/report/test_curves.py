@@ -15,7 +15,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
 from trm_arc.report import plots
 from trm_arc.report.curves import POINTS, render_curves, thin
-from trm_arc.report.logs import RunLog, format_operations, has_log, read_log, summarise, summary_table
+from trm_arc.report.logs import MetricsLog, format_operations, has_log, read_log, summarise, summary_table
 from trm_arc.report.plots import write_pictures
 
 says = messages(__name__)
@@ -48,7 +48,7 @@ def run(folder: Path, count: int = 12, slope: float = 0.1) -> Path:
     return write(folder, lines)
 
 
-def read_logs(folders: list[Path]) -> list[RunLog]:
+def read_logs(folders: list[Path]) -> list[MetricsLog]:
     return [read_log(folder, folder.name) for folder in folders]
 
 

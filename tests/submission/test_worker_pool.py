@@ -245,11 +245,11 @@ def test_deaths_in_a_row_end_the_work(pool: Callable) -> None:
 
 
 FAULTS = {
-    "garbage": ("connection.send_bytes(b'not JSON')", "answered what cannot be read"),
-    "field": ("say(item=order['item'], second=0.01)", "answered what cannot be read"),
+    "garbage": ("connection.send_bytes(b'not JSON')", "sent an answer that cannot be read"),
+    "field": ("say(item=order['item'], second=0.01)", "sent an answer that cannot be read"),
     "tensors": (
         "connection.send_bytes(json.dumps(dict(item=1, seconds=1)).encode() + b'\\n none')",
-        "answered what cannot be read",
+        "sent an answer that cannot be read",
     ),
     "size": (r"os.write(connection.fileno(), b'\x7f\xff\xff\xff')", "ended with code"),
     "half": ("half()\ntime.sleep(60)", "stopped in the middle"),

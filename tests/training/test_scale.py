@@ -341,8 +341,8 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
         a, b = plain.train_step(), tight.train_step()
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
     printed = capsys.readouterr().out
-    assert printed.count("out of memory at step 1: continuing with 4 rows of 5 x 5 at a time") == 1
-    assert printed.count("continuing with 2 rows of 5 x 5 at a time; the batch size is unchanged") == 1
+    assert printed.count("out of memory at step 1: samples at a time lowered to 4 of 5 x 5") == 1
+    assert printed.count("samples at a time lowered to 2 of 5 x 5; the batch size is unchanged") == 1
     everything(plain, tmp_path / "plain")
     everything(tight, tmp_path / "tight")
     assert_close(tmp_path / "plain", tmp_path / "tight")
@@ -463,7 +463,7 @@ def test_task_embeddings_elsewhere_or_in_half_precision(options: Options, tmp_pa
 def test_dry_run_tells_the_plan_and_writes_nothing(data: list[str], tmp_path: Path, command: Callable) -> None:
     code, text, error = command("train", *FLAGS, *data, "--steps", 50, "--dry-run", "--out", tmp_path / "run")
     assert code == 0, error
-    for words in ("bucket    pairs   steps", says("times-fewer-than-on"), "task embeddings", says("steps-50-of-8")):
+    for words in ("canvas    pairs   steps", says("times-fewer-than-on"), "task embeddings", says("steps-50-of-8")):
         assert words in text
     assert not (tmp_path / "run").exists()
     full = ("--canvas", "full", "--dry-run", "--out", tmp_path / "run")

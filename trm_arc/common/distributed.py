@@ -55,7 +55,9 @@ class ProcessGroup:
             InputError: they cannot be shared evenly.
         """
         if rows % self.count:
-            raise InputError(f"{rows} rows cannot be shared evenly by {self.count} processes; use a multiple", flag="batch_size")
+            raise InputError(
+                f"{rows} samples cannot be shared evenly by {self.count} processes; use a multiple", flag="batch_size"
+            )
         share = rows // self.count
         return slice(self.rank * share, (self.rank + 1) * share)
 

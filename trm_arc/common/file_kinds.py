@@ -47,7 +47,7 @@ def describe_kind(start: bytes) -> str | None:
     if start[_TAR:].startswith(b"ustar"):
         return "a tar archive; unpack it, and name what was in it"
     if start and not start.strip(b"\0"):
-        return "zero bytes alone, as a disk that was full leaves; copy or make the file again"
+        return "a file that contains only zero bytes, as after a write to a full disk; copy or create it again"
     encoding = json.detect_encoding(start[:4])  # also without a byte-order mark
     if b"\0" in start[:4] and start[:64].decode(encoding, "ignore").isascii():
         return f"{encoding[:6].upper()} text; save it as UTF-8"

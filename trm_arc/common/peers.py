@@ -130,8 +130,8 @@ class Peers:
         if not self.failure:
             lost = 0 if silent[self.rank] >= silence else silent.index(max(silent))  # process 0 keeps the store of the beats
             self.failure = (
-                f"process {lost} of {self.count} has shown no sign of life for {silence:.0f} s: it was stopped, or its machine "
-                "is gone; end it"
+                f"process {lost} of {self.count} has not responded for {silence:.0f} s: it was stopped, or its machine "
+                "failed; end it"
             )
         time.sleep(self.patience.grace)
         if not (self.ending or self.leaving):

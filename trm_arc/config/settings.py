@@ -149,7 +149,7 @@ class TrainingConfig:
 
     data: str = _data("arc1-training,concept", "task sets to train on with all their outputs: names or paths, comma-separated")
     evaluation_data: str = _data(
-        "arc1-evaluation", "task set to answer, of which only demonstrations are trained on; of puzzles, the test part of a set"
+        "arc1-evaluation", "task set to answer, of which only demonstrations are trained on; for puzzles: the test part of a set"
     )
     puzzles: int = _data(1000, "Sudoku and mazes: training puzzles to sample from each file, or to generate; 0: all", _AT_LEAST_0)
     evaluation_puzzles: int = _data(

@@ -72,7 +72,7 @@ def sort_into_buckets(owners: np.ndarray, needs: np.ndarray, sides: list[int]) -
         pairs = np.flatnonzero(chosen == number)
         if not len(pairs):
             raise InputError(
-                f"no pair needs the window of {side} x {side}; leave it out, or use --bucket-sides auto", flag="bucket_sides"
+                f"no pair needs the canvas of {side} x {side}; leave it out, or use --bucket-sides auto", flag="bucket_sides"
             )
         tasks, counts = np.unique(owners[pairs], return_counts=True)
         buckets.append(SizeBucket(Window(side, side), tasks, pairs, np.concatenate([[0], np.cumsum(counts)])))
@@ -129,7 +129,7 @@ def parse_sides(text: str, needs: np.ndarray, board: int) -> list[int]:
         raise InputError(f"sides must be from 1 to the board's {board}, got {text}", flag="bucket_sides")
     if sides[-1] < largest:
         raise InputError(
-            f"the largest pair needs a window of {largest} x {largest}, got {text}: add {largest}", flag="bucket_sides"
+            f"the largest pair needs a canvas of {largest} x {largest}, got {text}: add {largest}", flag="bucket_sides"
         )
     return sides
 

@@ -107,6 +107,6 @@ def require_training_data(names: list[str]) -> None:
     for name in names:
         if _SCORED.search(PurePath(name).name.lower()):
             raise InputError(
-                f"dev tasks and puzzles are drawn from training data, and {name} is for the last score; name a training set",
+                f"dev tasks and puzzles are drawn from training data, and {name} is an evaluation set; name a training set",
                 flag="--evaluation-data",
             )

@@ -197,7 +197,7 @@ def _choose_window(evaluation: TaskSet, settings: Config) -> Window:
     window = Window(side, side) if settings.training.canvas == "fit" else board
     if model.mixer == "mlp" and window != board:
         raise InputError(
-            f"the MLP mixer has a weight for every position of its board of {tuple(board)}, so the window must be that "
+            f"the MLP mixer has a weight for every position of its board of {tuple(board)}, so the canvas must be that "
             f"board, not {tuple(window)}: use --canvas full, or set --board-rows and --board-columns to {side}",
             flag="canvas",
         )

@@ -16,12 +16,12 @@ OTHERS = {"datasets", "models", "notebooks"}  # beside `competitions`, the folde
 
 # What shows that a file is the competition's own, the strongest sign first.
 _SIGNS = (
-    "it lies below competitions/",
-    f"it lies in a folder called {PRIZE}*",
-    "it does not lie below datasets/, models/ or notebooks/",
-    f"{SAMPLE} lies beside it",
+    "it is in competitions/",
+    f"it is in a folder called {PRIZE}*",
+    "it is not in datasets/, models/ or notebooks/",
+    f"{SAMPLE} is beside it",
     "it is of the latest year",
-    "it lies less deep",
+    "it is nearer to the root",
 )
 
 

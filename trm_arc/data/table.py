@@ -99,7 +99,7 @@ def read_puzzles(
             raise split.none_left(name, kept.split_rows, "puzzle")
         why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
         raise InputError(f"no puzzles here{why}", file=path)
-    left_out = f"left out {bad.count} bad rows, the first is {bad.first}" if bad.count else ""
+    left_out = f"left out {bad.count} bad row{'s' * (bad.count != 1)}, the first is {bad.first}" if bad.count else ""
     rated = f"{bad.ratings} ratings are not whole numbers from 0 to {_HIGHEST:,}; the solver's are used" if bad.ratings else ""
     note = "; ".join(filter(None, (left_out, rated)))
     note = f"{name}: {note}" if note else ""

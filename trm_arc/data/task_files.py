@@ -91,8 +91,8 @@ class _Reader:
             why = f" ({len(self.bad)} are bad, the first: {self.bad[0]})" if self.bad else ""
             raise InputError(f"no tasks here{why}", file=where)
         left_out = f"left out {_count(len(self.bad), 'bad task')}, the first: {self.bad[0]}" if self.bad else ""
-        twice = f"kept once what is there several times: {shorten(self.twice)}" if self.twice else ""
-        passed = f"passed over what is no task: {shorten(self.passed)}" if self.passed else ""
+        twice = f"{_count(len(self.twice), 'duplicate task')}, kept once: {shorten(self.twice)}" if self.twice else ""
+        passed = f"skipped, not a task: {shorten(self.passed)}" if self.passed else ""
         count = sum(len(task.generated) + len(task.train) * (not task.test) for task in self.tasks.values())
         most = f", at most {self.options.generated_pairs} of each" if self.options.generated_pairs else ""
         generated = f"{_count(count, 'generated pair')} of {_count(self.generated, 'list')}{most}" if count else ""
@@ -200,7 +200,7 @@ def _split_list(values: list[object], path: Path, meet: Callable[[InputError], N
 def read_folder(path: Path, name: str, options: LoadOptions | None = None) -> TaskSet:
     """Read a folder with one JSON a task, subfolders included.
 
-    What is no task is passed over and named in the set's note, a task that is there twice is kept once.
+    What is not a task is skipped and named in the set's note, a duplicate task is kept once.
 
     Raises:
         InputError: there are none, or one is broken and such tasks are not to be left out.

@@ -71,9 +71,9 @@ class Metadata:
         if self.accumulation < 1 or self.length < 0:
             raise InputError(f"accumulation {self.accumulation} or length {self.length} is too small")
         if min(self.rows_at_a_time, default=1) < 1 or len(self.rows_at_a_time) not in (0, len(self.windows)):
-            raise InputError(f"rows at a time, above 0, are needed for each window, got {[*self.rows_at_a_time]}")
+            raise InputError(f"samples at a time, above 0, are needed for each canvas, got {[*self.rows_at_a_time]}")
         if not self.windows or not all(1 <= side <= BOARD for window in self.windows for side in window):
-            raise InputError(f"windows of 1 to {BOARD} rows and columns are needed, got {[*map(tuple, self.windows)]}")
+            raise InputError(f"canvases of 1 to {BOARD} rows and columns are needed, got {[*map(tuple, self.windows)]}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision}")
 

@@ -68,7 +68,7 @@ def choose_compile_mode(
     if before is None and is_too_short(flag, seconds):
         return CompileChoice(note=f"nothing is compiled in less than {WORTHWHILE / 60:.0f} minutes")
     mode = before or BLOCK
-    return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each window" if mode == BLOCK else "")
+    return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each canvas" if mode == BLOCK else "")
 
 
 def find_missing(device: torch.device) -> str:

@@ -160,7 +160,7 @@ def load_whole(folder: Path) -> tuple[Checkpoint, list[str]]:
         except InputError as error:
             errors.append(error)
             continue
-        return checkpoint, [f"passed over, for the older {checkpoint.where}: {error}" for error in errors]
+        return checkpoint, [f"damaged checkpoint skipped, using the older {checkpoint.where}: {error}" for error in errors]
     if not errors:
         return load_checkpoint(folder), []  # which says what is missing
     raise errors[0]

@@ -155,7 +155,7 @@ def describe_source(source: Mapping[str, Tensor] | Path | str) -> str:
     return "state dict" if isinstance(source, Mapping) else str(source)
 
 
-class Settings(NamedTuple):
+class OfficialSettings(NamedTuple):
     """Architecture settings of the original code, and where they come from, for errors."""
 
     values: dict[str, Any]
@@ -205,7 +205,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
+def read_settings(config: Mapping[str, Any] | Path | str) -> OfficialSettings:
     """The original's architecture settings, references within them resolved.
 
     Args:
@@ -238,7 +238,7 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> Settings:
     for name, only in _ONLY.items():
         if settings.get(name, only) != only:
             raise InputError(f"{name} {_shown(settings[name])} is not supported, only {only}", file=where)
-    return Settings(settings, where)
+    return OfficialSettings(settings, where)
 
 
 def _drop_values(found: object) -> object:

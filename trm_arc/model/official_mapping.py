@@ -11,7 +11,7 @@ from torch import Tensor
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.model.integrity import is_finite
-from trm_arc.model.official import TABLE, Settings, describe_source, read_official, read_settings
+from trm_arc.model.official import TABLE, OfficialSettings, describe_source, read_official, read_settings
 from trm_arc.model.reasoner import NORM_EPSILON, Reasoner
 from trm_arc.model.rotary import ROTARY_BASE
 
@@ -64,7 +64,7 @@ def load_official(source: Mapping[str, Tensor] | Path | str, config: Mapping[str
     return build_reasoner(read_official(source), read_settings(config), describe_source(source))
 
 
-def build_reasoner(tensors: Mapping[str, Tensor], settings: Settings, where: str) -> Reasoner:
+def build_reasoner(tensors: Mapping[str, Tensor], settings: OfficialSettings, where: str) -> Reasoner:
     """A reasoner from what `read_official` and `read_settings` gave; see `load_official`."""
     model = official_config(settings, tensors)
     reasoner = Reasoner(model, torch.Generator())
@@ -151,7 +151,7 @@ def _parts(config: ModelConfig) -> list[_Part]:
     return parts
 
 
-def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelConfig:
+def official_config(settings: OfficialSettings, tensors: Mapping[str, Tensor]) -> ModelConfig:
     """Our settings for a checkpoint of the original code.
 
     The setting `name` says which variant it is; without it, the tensors do.
@@ -201,7 +201,7 @@ def official_config(settings: Settings, tensors: Mapping[str, Tensor]) -> ModelC
         raise InputError(str(error), file=where) from None
 
 
-def _module(settings: Settings, tensors: Mapping[str, Tensor]) -> tuple[set[str], str]:
+def _module(settings: OfficialSettings, tensors: Mapping[str, Tensor]) -> tuple[set[str], str]:
     """Names of the initial states, and the networks: of the module that is named, or as the tensors have them."""
     module, _ = _named(settings)
     if module in _MODULES:
@@ -211,14 +211,14 @@ def _module(settings: Settings, tensors: Mapping[str, Tensor]) -> tuple[set[str]
     return starts or {"H_init", "L_init"}, levels or "L"
 
 
-def _named(settings: Settings) -> tuple[str, str]:
+def _named(settings: OfficialSettings) -> tuple[str, str]:
     """The module and the class of `name`, as `recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1` has them, or empty."""
     name = settings.values.get("name")
     named = re.search(r"(\w+)@(\w+)", name) if isinstance(name, str) else None
     return (named[1], named[2]) if named else ("", "")
 
 
-def _prefix(settings: Settings, levels: str) -> int:
+def _prefix(settings: OfficialSettings, levels: str) -> int:
     """Slots before the board: as set, or by the default of the class, which `name` or else the tensors determine."""
     _, kind = _named(settings)
     if "puzzle_emb_len" not in settings.values and kind and kind not in _CLASSES:
@@ -226,7 +226,7 @@ def _prefix(settings: Settings, levels: str) -> int:
     return settings.integer("puzzle_emb_len", _PREFIX if levels == "L" else 0) or 1
 
 
-def _layers(settings: Settings, tensors: Mapping[str, Tensor], levels: str) -> int:
+def _layers(settings: OfficialSettings, tensors: Mapping[str, Tensor], levels: str) -> int:
     """Blocks of a network: as set, or as many as there are."""
     counts = {level: settings.integer(f"{level}_layers") for level in levels if f"{level}_layers" in settings.values}
     for level in levels:
@@ -237,7 +237,7 @@ def _layers(settings: Settings, tensors: Mapping[str, Tensor], levels: str) -> i
     return max(counts.values())
 
 
-def _vocabulary(settings: Settings, tensors: Mapping[str, Tensor]) -> int:
+def _vocabulary(settings: OfficialSettings, tensors: Mapping[str, Tensor]) -> int:
     embedding = tensors["embed_tokens.embedding_weight"]
     if embedding.ndim != 2:
         raise InputError(f"embed_tokens.embedding_weight must be a matrix, got {tuple(embedding.shape)}", file=settings.where)
@@ -247,7 +247,7 @@ def _vocabulary(settings: Settings, tensors: Mapping[str, Tensor]) -> int:
     return stated
 
 
-def _side(settings: Settings, tensors: Mapping[str, Tensor], prefix: int, vocabulary: int) -> int:
+def _side(settings: OfficialSettings, tensors: Mapping[str, Tensor], prefix: int, vocabulary: int) -> int:
     """The side of the board: of seq_len tokens, or as many as the MLP mixer has weights for, or by the vocabulary."""
     mixing = next((t for name, t in tensors.items() if name.endswith("mlp_t.gate_up_proj.weight") and t.ndim == 2), None)
     known = _BOARDS.get(vocabulary) if mixing is None else max(mixing.shape[1] - prefix, 0)
@@ -262,14 +262,14 @@ def _side(settings: Settings, tensors: Mapping[str, Tensor], prefix: int, vocabu
     return side
 
 
-def official_training(settings: Settings, base: TrainingConfig) -> dict[str, Any]:
+def official_training(settings: OfficialSettings, base: TrainingConfig) -> dict[str, Any]:
     """The original's settings of loss and halting, as values of `TrainingConfig`; what they leave out is as in `base`.
 
     Raises:
         InputError: a value that is not known.
     """
     loss = settings.values.get("loss")
-    inner = Settings(dict(loss) if isinstance(loss, Mapping) else {}, settings.where)
+    inner = OfficialSettings(dict(loss) if isinstance(loss, Mapping) else {}, settings.where)
     kind = inner.choice("loss_type", _LOSSES, "stablemax_cross_entropy")
     # HRM's classes have no such switch, nor prefix tokens: they always learn the value of continuing.
     module, _ = _named(settings)

@@ -199,7 +199,7 @@ class Reasoner(nn.Module):
         config, default = self.config, ModelConfig()
         network = sum(p.numel() for p in self.parameters())
         rows = self.embedding_rows
-        table = f"{rows * config.width:,} parameters, {rows:,} rows" if rows else "none attached"
+        table = f"{rows * config.width:,} parameters, {rows:,} row{'s' * (rows != 1)}" if rows else "none attached"
         changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(default, f.name)]
         depth = f"T {config.cycles}, n {config.latent_steps}"
         lines = (

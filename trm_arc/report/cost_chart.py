@@ -10,7 +10,7 @@ import numpy as np
 
 from trm_arc.common.files import write_atomic
 from trm_arc.report.curves import Curves, format_tick, line_style, list_scores, place_legend, plot_line
-from trm_arc.report.logs import RunLog
+from trm_arc.report.logs import MetricsLog
 from trm_arc.report.plots import COLOURS, add_legend, inline_svg, make_figure, render_figure, scale_log
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _finish(panel: "Axes", axis: str, title: str) -> None:
     panel.xaxis.set_major_formatter(format_tick)
 
 
-def render_costs(logs: Sequence[RunLog], *, pictures: bool = True) -> list[Curves]:
+def render_costs(logs: Sequence[MetricsLog], *, pictures: bool = True) -> list[Curves]:
     """Draw the scores of runs against what each took.
 
     Args:
@@ -164,7 +164,7 @@ def render_costs(logs: Sequence[RunLog], *, pictures: bool = True) -> list[Curve
         return [Curves(COST, title, described, rendered, inline_svg(figure, title, described))]
 
 
-def _list_lines(logs: Sequence[RunLog], axis: str) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
+def _list_lines(logs: Sequence[MetricsLog], axis: str) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
     """Number of the run, name of the score, costs and percentages; without what is unknown or cost nothing."""
     lines = []
     for run, log in enumerate(logs):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trm_arc.report.logs import AXES, MEASURES, RunLog, format_number, format_step, summarise, unit_of
+from trm_arc.report.logs import AXES, MEASURES, MetricsLog, format_number, format_step, summarise, unit_of
 from trm_arc.report.plots import COLOURS, add_legend, inline_svg, make_figure, render_figure, scale_log
 from trm_arc.training.stability import LIMITS
 
@@ -61,7 +61,7 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, 
     return places, means
 
 
-def render_curves(logs: Sequence[RunLog], axes: Sequence[str] = tuple(AXES), *, pictures: bool = True) -> list[Curves]:
+def render_curves(logs: Sequence[MetricsLog], axes: Sequence[str] = tuple(AXES), *, pictures: bool = True) -> list[Curves]:
     """Draw the curves of runs over each axis of which something is known.
 
     Args:
@@ -73,11 +73,11 @@ def render_curves(logs: Sequence[RunLog], axes: Sequence[str] = tuple(AXES), *, 
     return [_render(logs, axis, pictures) for axis in axes if any(_furthest(log, axis) > 0 for log in logs)]
 
 
-def _furthest(log: RunLog, axis: str) -> float:
+def _furthest(log: MetricsLog, axis: str) -> float:
     return getattr(summarise(log), "seconds" if axis == "time" else axis)
 
 
-def _render(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
+def _render(logs: Sequence[MetricsLog], axis: str, pictures: bool) -> Curves:
     known = [log for log in logs if _furthest(log, axis) > 0]  # the others keep their colours, which are equal in all figures
     furthest = max(_furthest(log, axis) for log in known)
     divisor, unit = unit_of(axis, furthest)
@@ -95,7 +95,7 @@ def _render(logs: Sequence[RunLog], axis: str, pictures: bool) -> Curves:
         return Curves(axis, title, description, rendered, inline_svg(figure, title, description))
 
 
-def _describe(logs: Sequence[RunLog], axis: str, shown: Sequence[str]) -> tuple[str, str]:
+def _describe(logs: Sequence[MetricsLog], axis: str, shown: Sequence[str]) -> tuple[str, str]:
     title = f"Training curves over {AXES[axis]}"
     runs = "; ".join(f"{log.name}, {format_number(summarise(log).steps, format_step)} steps" for log in logs)
     return title, f"{title}: {', '.join(shown)}. Runs: {runs}."
@@ -109,7 +109,7 @@ def _panels(figure: "Figure", measures: int, scores: bool) -> list["Axes"]:
     return [figure.add_subplot(place) for place in [*places, *[grid[rows - 1, :]] * scores]]
 
 
-def list_scores(logs: Sequence[RunLog]) -> list[str]:
+def list_scores(logs: Sequence[MetricsLog]) -> list[str]:
     """The names of the scores of runs, each once."""
     return list(dict.fromkeys(name for log in logs for name in log.scores))
 
@@ -119,14 +119,14 @@ def _run_style(run: int) -> dict[str, Any]:
     return {"color": COLOURS[run % len(COLOURS)], "linestyle": _DASHES[run // len(COLOURS) % len(_DASHES)]}
 
 
-def line_style(logs: Sequence[RunLog], run: int, scores: Sequence[str], score: str) -> dict[str, Any]:
+def line_style(logs: Sequence[MetricsLog], run: int, scores: Sequence[str], score: str) -> dict[str, Any]:
     """The look of a score's line: the colour is the run's where there are several, else the score's."""
     number = scores.index(score)
     look = {"linestyle": _DASHES[number % len(_DASHES)], "marker": _MARKERS[number % len(_MARKERS)]}
     return look | {"color": COLOURS[(run if len(logs) > 1 else number) % len(COLOURS)]}
 
 
-def place_legend(figure: "Figure", logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence[str]) -> None:
+def place_legend(figure: "Figure", logs: Sequence[MetricsLog], known: Sequence[MetricsLog], scores: Sequence[str]) -> None:
     """Put the legend, if one is needed, below the panels of a figure, which grows by it.
 
     Args:
@@ -140,7 +140,7 @@ def place_legend(figure: "Figure", logs: Sequence[RunLog], known: Sequence[RunLo
         add_legend(figure, lines, names, loc="outside lower center", ncols=2, handlelength=3)
 
 
-def _legend_of(logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence[str]) -> list[tuple[str, "Line2D"]]:
+def _legend_of(logs: Sequence[MetricsLog], known: Sequence[MetricsLog], scores: Sequence[str]) -> list[tuple[str, "Line2D"]]:
     """Names and lines, for two columns: runs where there are several, and scores."""
     from matplotlib.lines import Line2D
 
@@ -154,7 +154,7 @@ def _legend_of(logs: Sequence[RunLog], known: Sequence[RunLog], scores: Sequence
     return runs + (blank * (rows - len(runs)) + lines + blank * (rows - len(lines)) if lines else [])
 
 
-def _plot_panel(panel: "Axes", logs: Sequence[RunLog], axis: str, divisor: float, measure: str) -> None:
+def _plot_panel(panel: "Axes", logs: Sequence[MetricsLog], axis: str, divisor: float, measure: str) -> None:
     """Draw a measure of all runs, or their scores."""
     scores = list_scores(logs)
     for run, log in enumerate(logs):

@@ -73,7 +73,7 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class RunLog:
+class MetricsLog:
     """What a run logged.
 
     Attributes:
@@ -134,7 +134,7 @@ def has_log(folder: Path) -> bool:
     return (folder / METRICS_FILE).is_file()
 
 
-def read_log(folder: Path, name: str = "") -> RunLog:
+def read_log(folder: Path, name: str = "") -> MetricsLog:
     """The log of a run.
 
     Raises:
@@ -150,10 +150,10 @@ def read_log(folder: Path, name: str = "") -> RunLog:
     if not scores and not any(np.isfinite(values).any() for values in measures.values()):
         state = "holds no usable line" if has_log(folder) else "no such file"
         raise InputError(f"{state}; name the folder of a run that has logged metrics", file=folder / METRICS_FILE)
-    return RunLog(printable(name or folder.resolve().name), progress, measures, scores)
+    return MetricsLog(printable(name or folder.resolve().name), progress, measures, scores)
 
 
-def add_scores(log: RunLog, lines: Sequence[Mapping[str, object]]) -> RunLog:
+def add_scores(log: MetricsLog, lines: Sequence[Mapping[str, object]]) -> MetricsLog:
     """A log with scores of evaluations that were made apart from training, as if they stood in it.
 
     Args:
@@ -217,7 +217,7 @@ def _interpolate(at: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.nd
     return np.interp(at, np.append(0, steps[known]), np.append(0, values[known]))
 
 
-def summarise(log: RunLog) -> Summary:
+def summarise(log: MetricsLog) -> Summary:
     """The last numbers of a run, and the best of its scores."""
     scores = []
     for name, (progress, values) in log.scores.items():
@@ -248,7 +248,7 @@ def unit_of(axis: str, most: float) -> tuple[float, str]:
     return 1000.0**power, f"{_PREFIXES[power]}FLOP"
 
 
-def summary_table(logs: Sequence[RunLog]) -> str:
+def summary_table(logs: Sequence[MetricsLog]) -> str:
     """Runs in short, as text for a terminal, within 80 columns."""
     lines = [f"{'run':26}{'steps':>10}{'wall-clock':>14}{'operations':>12}{'loss':>9}{'exact':>9}"]
     for summary in map(summarise, logs):
@@ -262,7 +262,7 @@ def summary_table(logs: Sequence[RunLog]) -> str:
     return "\n".join(lines)
 
 
-def format_summary(logs: Sequence[RunLog]) -> dict[str, Any]:
+def format_summary(logs: Sequence[MetricsLog]) -> dict[str, Any]:
     """Runs in short, as the columns and rows of a table."""
     summaries = [summarise(log) for log in logs]
     names = list(dict.fromkeys(score.name for summary in summaries for score in summary.scores))

@@ -18,7 +18,7 @@ from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import list_checkpoints, read_step, run_of
 from trm_arc.report.cost_chart import render_costs
 from trm_arc.report.curves import render_curves
-from trm_arc.report.logs import RunLog, add_scores, format_summary, has_log, read_log
+from trm_arc.report.logs import MetricsLog, add_scores, format_summary, has_log, read_log
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
@@ -45,7 +45,7 @@ class Subject:
     folder: Path
     results: Results | None
     run: Path | None = None
-    log: RunLog | None = None
+    log: MetricsLog | None = None
     traces: Sequence[Trace] = ()
     note: str = ""
 
@@ -184,7 +184,7 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     return write_pictures(drawn, pictures)
 
 
-def list_logs(subjects: Sequence[Subject]) -> list[RunLog]:
+def list_logs(subjects: Sequence[Subject]) -> list[MetricsLog]:
     """The logs of the runs that subjects are of, each once, with the scores of all evaluations of its checkpoints."""
     answered = [subject.results for subject in subjects if subject.results and subject.results.tasks.has_solutions]
     several = len({str(results.metadata.get("data")) for results in answered}) > 1

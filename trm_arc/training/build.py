@@ -62,7 +62,7 @@ def build_trainer(
     if config.training.batch_size > examples.distinct:
         if not fitting:
             raise InputError(
-                f"{config.training.batch_size} rows are more than the {examples.distinct} examples of this run, its "
+                f"a batch of {config.training.batch_size} samples is more than the {examples.distinct} examples of this run, its "
                 "pairs under their transforms; lower it, or use more --augmentations",
                 flag="batch_size",
             )
@@ -77,7 +77,7 @@ def build_trainer(
         device, options = choice.tell(device), options._replace(compile_mode=choice.mode, falls_back=choice.falls_back)
     trainer = Trainer(config, examples, device, steps, processes, options)
     if left_out:
-        notes.append(f"left out {len(left_out)} training tasks that do not fit the window")
+        notes.append(f"left out {len(left_out)} training tasks that do not fit the canvas")
     notes += [
         evaluation.domain.describe_training(training, evaluation, examples),
         repr(trainer.reasoner),
@@ -105,7 +105,7 @@ def refuse_idle_settings(given: Collection[str], config: Config) -> None:
         *((name, matrices != "normuon", "--matrix-optimizer normuon") for name in _NORMUON),
         ("attention_weight_decay", no_attention, "--mixer attention"),
         ("matrix_parts", no_attention and training.matrix_parts == "heads", "--mixer attention"),
-        ("halt_exploration", training.halting == "never" or training.halt_steps == 1, "rows that may stop early"),
+        ("halt_exploration", training.halting == "never" or training.halt_steps == 1, "samples that may stop early"),
         ("stagger", training.stagger and training.halt_steps == 1, "--halt-steps 2 or more"),
         ("bucket_sides", training.canvas != "buckets", "--canvas buckets"),
         ("bucket_exponent", training.canvas != "buckets", "--canvas buckets"),

@@ -52,7 +52,7 @@ def _by_side(tensors: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     return host, device
 
 
-class Outcome(NamedTuple):
+class StepOutcome(NamedTuple):
     """A step whose outcome the host does not know yet.
 
     Attributes:

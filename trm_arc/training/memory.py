@@ -64,7 +64,9 @@ def describe_rows(windows: Sequence[Window], pieces: Sequence[int], rows: int) -
     fewer = [
         f"{piece} of {window.rows} x {window.columns}" for window, piece in zip(windows, pieces, strict=True) if piece < rows
     ]
-    return f"rows at a time: {', '.join(fewer)}, as there is no memory for {rows}; the batch size is unchanged" if fewer else ""
+    return (
+        f"samples at a time: {', '.join(fewer)}, as there is no memory for {rows}; the batch size is unchanged" if fewer else ""
+    )
 
 
 def _even(rows: int, most: int) -> int:

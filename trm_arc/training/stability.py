@@ -46,7 +46,9 @@ LIMITS = {  # docs/training.md has what healthy runs and broken ones have
     # Our presets have 0.23 and more after 60 steps; arc1-parallel without its query-key norm had 0.10 and 0.11 (two seeds).
     "attention_entropy": Limit(0.15, False, "attention collapses to single tokens", _CALMER, early=True),
     # Five times the largest of our presets, which is that of Muon at 0.02.
-    "update_ratio": Limit(0.1, True, "ten steps replace a whole matrix", "a lower --matrix-learning-rate or --learning-rate"),
+    "update_ratio": Limit(
+        0.1, True, "an update is over 10 % of the weights", "a lower --matrix-learning-rate or --learning-rate"
+    ),
     # From here on, what a state holds is a twentieth of what its block sees at the task's token.
     "task_embedding_rms": Limit(
         20.0, True, "task embeddings are much larger than the state", "a lower --task-embedding-learning-rate"

@@ -121,7 +121,7 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
     batch = config.training.batch_size
     area = examples.grids.shapes[examples.pairs].max(axis=1).prod(axis=1)  # the cells that both grids of a pair need
     turns = examples.schedule.before[-1]
-    lines, mean = ["bucket    pairs   steps   wasted cells   GFLOP an example"], 0.0
+    lines, mean = ["canvas    pairs   steps   wasted cells   GFLOP an example"], 0.0
     for bucket, share in zip(examples.buckets, turns / turns.sum(), strict=True):
         cells = bucket.window.cells
         operations = count_training(config.model, config.training, cells)
@@ -144,9 +144,9 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
         f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
         f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
         f"memory: active samples {_megabytes(carried)}",
-        f"memory: {_megabytes(kept)} kept for the backward pass of each row of {largest.rows} x {largest.columns}",
-        f"rows at a time, by the memory that is free: {pieces} of {trainer.whole}",
-        f"steps: {trainer.steps:,} of {batch} rows, {total / 1e15:,.1f} PFLOP in all",
+        f"memory: {_megabytes(kept)} kept for the backward pass of each sample of {largest.rows} x {largest.columns}",
+        f"samples at a time, by the memory that is free: {pieces} of {trainer.whole}",
+        f"steps: {trainer.steps:,} of {batch} samples, {total / 1e15:,.1f} PFLOP in all",
         f"time, modelled from counted operations and bytes and this device's rates (products: {rates.peak / 1e12:,.2f} TFLOP/s):",
     ]
     modelled = model_seconds(config, examples, rates, dtype)

@@ -24,7 +24,7 @@ from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.noise import make_source
 from trm_arc.model.reasoner import Reasoner, State
-from trm_arc.training.guard import Guard, Outcome, StepTiming
+from trm_arc.training.guard import Guard, StepOutcome, StepTiming
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, spread_steps, take_puzzles
 from trm_arc.training.loader import Loader
 from trm_arc.training.memory import fit_rows
@@ -152,7 +152,7 @@ class Trainer:
         self.skipped_in_a_row = 0
         self.bad: tuple[int, Batch] | None = None  # the last step that was skipped, with its puzzles
         self.late = device.device.type != "cpu"  # whether a step's outcome is read in the next one, so that nothing waits
-        self.outcome: Outcome | None = None  # of the last step, not read yet
+        self.outcome: StepOutcome | None = None  # of the last step, not read yet
         self.timings: list[StepTiming] = []  # of steps that were read late
         self.ended = 0.0  # when the last of them had ended, by `time.monotonic`
 
@@ -225,7 +225,7 @@ class Trainer:
             guard = Guard(self._weights)
             self._move(rows, vector_gradient, gradients, finite)
             guard.keep_if(finite)
-            self.outcome = Outcome(self.step, began, Later(finite), scale, carry.batch, guard, compiled)
+            self.outcome = StepOutcome(self.step, began, Later(finite), scale, carry.batch, guard, compiled)
             if self.step >= self.steps:
                 self.settle()
         elif bool(finite):
@@ -292,14 +292,14 @@ class Trainer:
                     self._compile_nothing(error)
                     continue
                 if self.pieces[bucket] == 1:
-                    what = f"not enough memory for a single row ({first_words(error)})"
+                    what = f"not enough memory for a single sample ({first_words(error)})"
                     raise OwnError(f"{what}; lower --width, or use --canvas buckets") from None
             # Only now: the error would hold what the step has kept for its backward pass.
             self.reasoner.zero_grad(set_to_none=True)
             self.pieces[bucket] = -(-self.pieces[bucket] // 2)
             free_memory()
-            rows = f"{self.pieces[bucket]} rows of {' x '.join(map(str, self.examples.buckets[bucket].window))} at a time"
-            tqdm.write(f"out of memory at step {self.step + 1}: continuing with {rows}; the batch size is unchanged")
+            size = f"{self.pieces[bucket]} of {' x '.join(map(str, self.examples.buckets[bucket].window))}"
+            tqdm.write(f"out of memory at step {self.step + 1}: samples at a time lowered to {size}; the batch size is unchanged")
 
     def _compile_nothing(self, error: RuntimeError | MemoryError) -> None:
         """Go on without the compiler after its error; raises where `explain_fallback` does."""

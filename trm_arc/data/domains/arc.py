@@ -121,13 +121,13 @@ class ArcDomain(Domain):
         """See `Domain.describe_training`."""
         others = len(examples.entries) - len(evaluation)
         what = f"those and {others} tasks of {training.name}" if others else "those alone"
-        windows = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
+        sizes = ", ".join(f"{window.rows} x {window.columns}" for window in examples.windows)
         joined = [task.id for task in training if task.id in evaluation and (task.generated or not task.test)]
-        also = f"\ngenerated pairs join {shorten(joined)} of the tasks to answer" if joined else ""
-        windows = f"{'windows' if len(examples.buckets) > 1 else 'window'} {windows}"
+        also = f"\ngenerated pairs added to tasks to answer: {shorten(joined)}" if joined else ""
+        canvases = f"{'canvases' if len(examples.buckets) > 1 else 'canvas'} {sizes}"
         return (
             f"answering {len(evaluation)} tasks ({evaluation.outputs} test outputs) of {evaluation.name} by their "
-            f"demonstrations\ntraining on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {windows}{also}"
+            f"demonstrations\ntraining on {what}: {len(examples.pairs)} pairs, {len(examples.plan)} transforms, {canvases}{also}"
         )
 
     def group_tests(self, tasks: TaskSet) -> list[Grouping]:

@@ -30,7 +30,7 @@ _DRAWS_A_CALL = 100_000  # of the kernel, about a tenth of a second: how soon a 
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
+class GeneratedMazes:
     """Mazes with their answers: uint8 (n, side, side) each, and S-to-G moves, int64 (n,)."""
 
     questions: np.ndarray
@@ -58,7 +58,7 @@ def generate(
     progress: Callable[[int], object] | None = None,
     draws: int = DRAWS,
     most_repeats: int = MOST_REPEATS,
-) -> Generated:
+) -> GeneratedMazes:
     """Generate mazes, no two of them equal up to turning and mirroring.
 
     Maze number k is drawn from a stream that (seed, k) begins; the first `count` of them that are new are taken.  So the same
@@ -95,7 +95,7 @@ def take_new(
     most_repeats: int,
     *,
     compared: int,
-) -> Generated:
+) -> GeneratedMazes:
     """The first `count` mazes that are new up to turning and mirroring, with their answers.
 
     Args:
@@ -126,7 +126,7 @@ def take_new(
                 f"after {made} of {count} mazes {kind}, {most_repeats:,} in a row were known already; ask for fewer mazes, "
                 f"for fewer moves, for a larger side or with another seed"
             )
-    return Generated(questions, *label(questions))
+    return GeneratedMazes(questions, *label(questions))
 
 
 def check_unique_side(side: int) -> None:

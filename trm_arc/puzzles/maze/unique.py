@@ -14,7 +14,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import depth_first_order, shortest_path
 
 from trm_arc.common.errors import require_least
-from trm_arc.puzzles.maze.generate import MOST_REPEATS, Generated, check_unique_side, take_new
+from trm_arc.puzzles.maze.generate import MOST_REPEATS, GeneratedMazes, check_unique_side, take_new
 from trm_arc.puzzles.maze.rules import FREE, GOAL, START, WALL
 
 _LEAST_MOVES, _MOST_MOVES, _FREE_CELLS = 100, 140, 391  # of Maze-Unique, at 30 x 30
@@ -36,7 +36,7 @@ def generate_unique(
     exclude: np.ndarray | None = None,
     progress: Callable[[int], object] | None = None,
     most_repeats: int = MOST_REPEATS,
-) -> Generated:
+) -> GeneratedMazes:
     """Generate perfect mazes, no two of them equal up to turning and mirroring.
 
     Maze number k is drawn from a stream that (seed, k) begins; the first `count` of them that are new are taken.  So fewer mazes

@@ -24,7 +24,7 @@ THOUSAND = 1000
 
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedSudoku:
     """Puzzles of `generate`.
 
     Attributes:
@@ -55,7 +55,7 @@ def _sample_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.
     return np.array(sorted(targets, key=lambda target: (target < HARD, target if target >= HARD else -target))), clues
 
 
-def _make(boxes: Boxes, seed: int, block: int, kind: str) -> Generated:
+def _make(boxes: Boxes, seed: int, block: int, kind: str) -> GeneratedSudoku:
     targets, clues = _sample_targets(boxes, seed, block, kind)
     boards = np.zeros((2, BLOCK, boxes.side**2), np.uint8)
     guesses = np.zeros(BLOCK, np.int64)
@@ -63,10 +63,10 @@ def _make(boxes: Boxes, seed: int, block: int, kind: str) -> Generated:
     make_block(room, boxes.side, seed, block, targets, clues, boards[0], boards[1], guesses)
     boards = boards.reshape(2, BLOCK, boxes.side, boxes.side)
     order = np.random.default_rng([seed, 1, block]).permutation(BLOCK)
-    return Generated(boards[0][order], boards[1][order], guesses[order])
+    return GeneratedSudoku(boards[0][order], boards[1][order], guesses[order])
 
 
-def _make_blocks(boxes: Boxes, seed: int, first: int, count: int, kind: str, threads: int) -> Iterator[Generated]:
+def _make_blocks(boxes: Boxes, seed: int, first: int, count: int, kind: str, threads: int) -> Iterator[GeneratedSudoku]:
     """Blocks in order, made by threads: the kernels hold no lock."""
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(lambda block: _make(boxes, seed, block, kind), range(first, first + count))
@@ -82,7 +82,7 @@ def generate(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
     tries: int = TRIES,
-) -> Generated:
+) -> GeneratedSudoku:
     """Generate puzzles with one solution each, all different up to the symmetries of Sudoku.
 
     Easy puzzles need no guess of `solve`; 0.39 to 0.47 of their cells are clues, which need not all be needed.  Of hard ones no
@@ -130,7 +130,7 @@ def generate(
             if progress is not None:
                 progress(len(kept))
     shape = (count, boxes.side, boxes.side)
-    return Generated(
+    return GeneratedSudoku(
         np.array([row[0] for row in kept], np.uint8).reshape(shape),
         np.array([row[1] for row in kept], np.uint8).reshape(shape),
         np.array([row[2] for row in kept], np.int64),
