@@ -371,4 +371,4 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
         values.max_skips,
         compiled.falls_back,
     )
-    return compiled.tell(device), options
+    return compiled.annotate(device), options

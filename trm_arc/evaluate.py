@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         print(printable(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}"))
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
-        print(f"device: {choose_compiled(config, device).tell(device).reason}")
+        print(f"device: {choose_compiled(config, device).annotate(device).reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if values.one_step:
         alone = ensemble.evaluate(tasks, device, replace(config, steps=1, patience=0), views=views, processes=processes)
@@ -109,7 +109,7 @@ def save(results: Results, out: Path) -> None:
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)
-    finally:  # the scores are told even if nothing can be written
+    finally:  # the scores are printed even if nothing can be written
         print(table)
     print(written)
 

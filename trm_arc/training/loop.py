@@ -123,7 +123,7 @@ class _Loop:
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
 
     def _save(self) -> None:
-        self.trainer.settle()
+        self.trainer.finish_step()
         before = time.monotonic()
         save_state(self.trainer, self.out, self.config.keep, self.stale)
         self.stale, self.saved = (), time.monotonic()
@@ -225,7 +225,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
-        trainer.settle()  # what follows waits for the device in any case
+        trainer.finish_step()  # what follows waits for the device in any case
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]
