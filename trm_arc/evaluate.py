@@ -21,7 +21,7 @@ from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
-from trm_arc.report.drawing import show_answers
+from trm_arc.report.drawing import draw_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 
 
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     if results is not None:
         save(results, out)
         if values.show:
-            print_styled(f"\n{show_answers(results, wants_colour())}\n")
+            print_styled(f"\n{draw_answers(results, wants_colour())}\n")
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.common.signals import stop_signals
@@ -181,7 +181,7 @@ def describe_progress(step: int, steps: int, seconds: float) -> str:
         seconds: of training that are left, evaluations apart.
     """
     done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
-    return f"{100 * step // steps}% {done}/{total}, {show_duration(seconds)} left"
+    return f"{100 * step // steps}% {done}/{total}, {format_duration(seconds)} left"
 
 
 def describe_metrics(line: Mapping[str, float], halted: int) -> str:
