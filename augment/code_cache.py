@@ -50,7 +50,7 @@ def compile_kernel(function: Callable, **options: object) -> Callable:
     if numba.config.DISABLE_JIT:
         return kernel  # the function itself
     find_code = kernel.get_call_template
-    # A number written in a call is a type of its own to numba, which would compile what is called anew for each.
+    # A number written in a call is a type of its own to numba, which would compile what is called again for each.
     kernel.get_call_template = lambda arguments, named: find_code(
         tuple(map(unliteral, arguments)), {name: unliteral(kind) for name, kind in named.items()}
     )

@@ -106,9 +106,9 @@ def _format_row(variant: str, runs: Runs, base: Runs) -> str:
         variant,
         f"{', '.join(str(runs[seed].solved) for seed in sorted(runs))} of {next(iter(runs.values())).asked}",
         f"{_mean(runs, 'percent'):.1f}",
-        _show_difference(runs, base, "percent", 1),
+        _format_difference(runs, base, "percent", 1),
         f"{_mean(runs, 'loss'):.3f}",
-        _show_difference(runs, base, "loss", 3),
+        _format_difference(runs, base, "loss", 3),
         "-" if any(o.exact_at_first is None for o in runs.values()) else f"{100 * _mean(runs, 'exact_at_first'):.1f}",
         f"{_mean(runs, 'examples_per_second'):,.1f}",
         f"{_mean(runs, 'gradient_norm'):.3f}",
@@ -121,7 +121,7 @@ def _mean(runs: Runs, what: str) -> float:
     return statistics.fmean(getattr(outcome, what) for outcome in runs.values())
 
 
-def _show_difference(runs: Runs, base: Runs, what: str, digits: int) -> str:
+def _format_difference(runs: Runs, base: Runs, what: str, digits: int) -> str:
     mean, half = difference(*({seed: getattr(o, what) for seed, o in some.items()} for some in (runs, base)))
     if math.isnan(mean):
         return "-"

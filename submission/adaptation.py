@@ -14,7 +14,7 @@ from submission.run_log import RunLog
 from submission.settings import Settings
 from submission.worker_pool import WorkerPool
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import load_preset
@@ -149,7 +149,7 @@ class Adaptation:
     def _report(self, deadline: Deadline) -> None:
         if time.monotonic() - self.reported > REPORT:
             self.reported = time.monotonic()
-            until = "" if deadline.limit is None else f", {show_duration(max(deadline.left, 0))} left"
+            until = "" if deadline.limit is None else f", {format_duration(max(deadline.left, 0))} left"
             self.log.info(f"adapting{self._describe()}{until}")
 
 

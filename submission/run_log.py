@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.text import printable
 
@@ -56,5 +56,5 @@ class RunLog:
     def _add(self, what: str, more: dict[str, bool], mark: str, stream: TextIO | None) -> None:
         spent, what = self.deadline.spent, printable(what)
         self.content["events"].append({"seconds": round(spent, 2), "what": what, **more})
-        say(f"[{show_duration(spent):>12}] {mark}{what}", stream)
+        say(f"[{format_duration(spent):>12}] {mark}{what}", stream)
         self.save()

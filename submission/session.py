@@ -31,7 +31,7 @@ from submission.signals import ignore_signals, stop_or_hang_up
 from submission.vote_counter import VoteCounter, is_decided, mix_sizes, rounds, warm_up
 from submission.worker_pool import StoppedError, WorkerPool
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
 from trm_arc.common.text import printable
@@ -129,7 +129,7 @@ class Session:
         log.content["result"]["peak_megabytes"] = [round(size) for size in memory]
         log.info(f"{views} views of {self.test_inputs} test inputs" + (f"; {silent} have only guesses" if silent else ""))
         if not self.current:
-            older = f"{self.out} holds older answers, written {show_duration(self.written)} after the start"
+            older = f"{self.out} holds older answers, written {format_duration(self.written)} after the start"
             log.warn(f"the last answers could not be written: {older}" if self.written else NOTHING)
             return
         if self.out != self.settings.out:
@@ -245,10 +245,10 @@ class Session:
             share = min(VIEWS_MOST, max(VIEWS_LEAST, needed / max(left, 1e-9)))
         seconds = (1 - share) * left
         if seconds < 3 * self.pool.startup:
-            what = f"no adaptation: the {show_duration(max(left, 0))} that are left are too short"
+            what = f"no adaptation: the {format_duration(max(left, 0))} that are left are too short"
             self.log.plan(what, left=left, startup=self.pool.startup)
             return 0.0
-        what = f"{show_duration(seconds)} of adaptation, {show_duration(left - seconds)} for up to {views or 'all'} views"
+        what = f"{format_duration(seconds)} of adaptation, {format_duration(left - seconds)} for up to {views or 'all'} views"
         self.log.plan(
             what,
             left=left,
@@ -269,7 +269,7 @@ class Session:
         active, saved = np.arange(self.test_inputs), 0
         if self.deadline.limit is not None:
             left = max(0.0, self.deadline.left - self.reserve())
-            self.log.plan(f"{show_duration(left)} for up to {most.sum()} views", left=left)
+            self.log.plan(f"{format_duration(left)} for up to {most.sum()} views", left=left)
         for begin, end in rounds(int(most.max())):
             asked = members
             while asked:

@@ -136,7 +136,7 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without
     for name, section, kind, help_text in settings():
         if name in without:
             continue
-        described = f"{help_text} (default: {_show_default(defaults[name])})" if preset else help_text
+        described = f"{help_text} (default: {_format_default(defaults[name])})" if preset else help_text
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": described.replace("%", "%%")}
         if get_origin(kind) is Literal:
             options |= {"choices": get_args(kind)}
@@ -150,7 +150,7 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
-def _show_default(value: object) -> object:
+def _format_default(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value == "" else value
@@ -371,4 +371,4 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
         values.max_skips,
         compiled.falls_back,
     )
-    return compiled.tell(device), options
+    return compiled.annotate(device), options

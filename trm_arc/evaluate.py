@@ -21,7 +21,7 @@ from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
-from trm_arc.report.drawing import show_answers
+from trm_arc.report.drawing import draw_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         print(printable(f"{named[0]}, step {checkpoint.step}: {tasks.describe()}"))
         if len(ensemble.paths) > 1:
             print(f"pooled votes of {len(ensemble.paths)} checkpoints")
-        print(f"device: {choose_compiled(config, device).tell(device).reason}")
+        print(f"device: {choose_compiled(config, device).annotate(device).reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if values.one_step:
         alone = ensemble.evaluate(tasks, device, replace(config, steps=1, patience=0), views=views, processes=processes)
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     if results is not None:
         save(results, out)
         if values.show:
-            print_styled(f"\n{show_answers(results, wants_colour())}\n")
+            print_styled(f"\n{draw_answers(results, wants_colour())}\n")
         if not values.no_report:
             write_page(results, out, run_folder, checkpoint, device)
     return 0
@@ -109,7 +109,7 @@ def save(results: Results, out: Path) -> None:
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)
-    finally:  # the scores are told even if nothing can be written
+    finally:  # the scores are printed even if nothing can be written
         print(table)
     print(written)
 

@@ -13,7 +13,7 @@ from trm_arc.data.lookup import Match, TaskFinder
 from trm_arc.data.puzzle_text import mark_puzzles
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.select import select_results
-from trm_arc.report.drawing import draw_puzzle, draw_task, fill, head, show_answers
+from trm_arc.report.drawing import draw_answers, draw_puzzle, draw_task, fill, head
 
 
 def make_parser() -> Parser:
@@ -67,7 +67,7 @@ def format_match(match: Match, results: Results | None, notes: Sequence[str], *,
         title = f"{tasks.name}: {tasks.domain.name}"  # the answer's headline has the rest
     else:
         parts.append(draw_puzzle(tasks, 0, colour))
-    answers = [show_answers(results, colour, tables=True)] if results else []
+    answers = [draw_answers(results, colour, tables=True)] if results else []
     return "\n".join([head(title, colour), *parts, *answers])
 
 

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     refuse_foreign(folder, (RESULT, *PICTURES), RESULT, "points")
     device = find_device(values.device, values.precision)
     print(printable(f"{path}, step {checkpoint.step}: {puzzles.describe()}"))
-    print(f"device: {choose_compile_mode(config.compile, device.device).tell(device).reason}")
+    print(f"device: {choose_compile_mode(config.compile, device.device).annotate(device).reason}")
     points = Sweep(checkpoint, puzzles, device).run(config)
     document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]

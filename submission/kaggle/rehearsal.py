@@ -13,7 +13,7 @@ from submission.reading import read_challenges, tasks_to_json
 from submission.run_log import say
 from submission.settings import Settings
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data.sources import load_tasks
@@ -64,7 +64,7 @@ def _rehearse(evaluation: Path, settings: Settings, seconds: float, predict: Cal
             say(f"no rehearsal: {error}")
             return 0
     tasks = asked.without([task.id for task in known if task.id not in truth])
-    out, time = rehearsal_file(settings.out), show_duration(seconds)
+    out, time = rehearsal_file(settings.out), format_duration(seconds)
     with tempfile.TemporaryDirectory(prefix="trm_arc-") as folder:
         path = Path(folder) / EVALUATION
         write_atomic(path, to_json(tasks_to_json(tasks)))

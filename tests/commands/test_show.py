@@ -213,7 +213,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
     assert text.count("!") == 4
     assert "     2      8  20.0%     0.75  4 x 4    right" in text
     assert wide(text) <= 80
-    question = sudoku.domain.show(sudoku.questions[1])
+    question = sudoku.domain.format_text(sudoku.questions[1])
     assert "row 2, " in command("show", question, "--run", sudoku_run)[1], "a puzzle is known again"
     code, _, error = command("show", 77, "--run", sudoku_run)
     assert code == 2
@@ -223,7 +223,7 @@ def test_puzzles_are_shown_with_answers(sudoku_run: Path, sudoku: PuzzleSet, com
 
 
 def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet, sudoku_run: Path, command: Callable) -> None:
-    question = sudoku.domain.show(sudoku.questions[0])
+    question = sudoku.domain.format_text(sudoku.questions[0])
     code, text, error = command("show", question)
     assert code == 0, error
     assert "sudoku-4x4, 0 guesses\nquestion        solution\n" in text
@@ -233,7 +233,7 @@ def test_puzzles_are_shown_with_their_solution(tmp_path: Path, sudoku: PuzzleSet
     assert says("maze-5x5-5-moves") in text
     assert says("has-no-answer-to") in text.replace("\n", " ")
     table = tmp_path / "table.csv"
-    table.write_text(f"question,answer\n{question},{sudoku.domain.show(sudoku.answers[0])}\n")
+    table.write_text(f"question,answer\n{question},{sudoku.domain.format_text(sudoku.answers[0])}\n")
     assert says("table-csv-row-1") in command("show", 1, "--data", table)[1].replace("\n", " ")
     code, _, error = command("show", table)
     assert (code, says("holds-many-puzzles-name") in error) == (2, True)

@@ -85,12 +85,12 @@ def test_a_sudoku_is_read_in_every_way_that_people_write_it(way: str, tmp_path: 
     (tmp_path / "puzzle.txt").write_text(WAYS[way], encoding="utf-8", newline="")
     for text in (WAYS[way], str(tmp_path / "puzzle.txt")):
         domain, board = read_question(text)
-        assert (domain.name, domain.show(board)) == ("sudoku-9x9", QUESTION)
+        assert (domain.name, domain.format_text(board)) == ("sudoku-9x9", QUESTION)
 
 
 def test_a_row_of_blanks_is_no_border() -> None:
     domain, board = read_question("\n".join(["1--------", *["---------"] * 8]))
-    assert (domain.name, domain.show(board)) == ("sudoku-9x9", "1" + "." * 80)
+    assert (domain.name, domain.format_text(board)) == ("sudoku-9x9", "1" + "." * 80)
 
 
 def test_numbers_above_9_are_the_letters_of_large_boards() -> None:
@@ -98,13 +98,13 @@ def test_numbers_above_9_are_the_letters_of_large_boards() -> None:
     letters = "".join(".123456789ABCDEFG"[cell] for row in rows for cell in row)
     for text in ("\n".join(" ".join(map(str, row)) for row in rows), str(rows), letters, letters.lower()):
         domain, board = read_question(text)
-        assert (domain.name, domain.show(board)) == ("sudoku-16x16", letters)
+        assert (domain.name, domain.format_text(board)) == ("sudoku-16x16", letters)
 
 
 def test_comments_and_marks_in_a_maze(tmp_path: Path) -> None:
     (tmp_path / "maze.txt").write_bytes(b"\xef\xbb\xbf# from a book\r\nS\r\n# # #\r\n# # #\r\n#   #\r\n  #G#\r\n")
     domain, board = read_question(str(tmp_path / "maze.txt"))
-    assert (domain.name, domain.show(board)) == ("maze-5x5", "S    # # ## # ##   #  #G#")
+    assert (domain.name, domain.format_text(board)) == ("maze-5x5", "S    # # ## # ##   #  #G#")
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,10 @@ def test_sets_are_read_as_written(files: Path, sudoku: PuzzleSet, tmp_path: Path
 
 def test_answers_that_a_file_lacks_are_solved_for(tmp_path: Path) -> None:
     puzzles = read_puzzles(write_rows(tmp_path / "q.csv", [(QUESTION,), (QUESTION.replace(".", "0"),)], "question"), "q")
-    assert [puzzles.domain.show(board) for board in puzzles.answers] == [ANSWER] * 2
+    assert [puzzles.domain.format_text(board) for board in puzzles.answers] == [ANSWER] * 2
     assert (puzzles.questions[0] == puzzles.questions[1]).all()
     mazes = read_puzzles(write_rows(tmp_path / "m.csv", [(MAZE,)], "question"), "m")
-    assert mazes.domain.show(mazes.answers[0]) == PATH
+    assert mazes.domain.format_text(mazes.answers[0]) == PATH
     assert mazes.ratings.tolist() == [8]
 
 
@@ -619,13 +619,13 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
         (tmp_path / "puzzle.txt").write_text(text)
         for source in (text, str(tmp_path / "puzzle.txt")):
             domain, question = read_question(source)
-            assert (domain.name, domain.show(question)) == ("sudoku-9x9", QUESTION)
+            assert (domain.name, domain.format_text(question)) == ("sudoku-9x9", QUESTION)
     open_row = "     \n# ###\n#S#G#\n# # #\n#   #\n"
     assert read_question(open_row)[0].name == read_question(open_row.replace("\n", " \n"))[0].name == "maze-5x5"
     (tmp_path / "maze.txt").write_text("S\n# # #\n# # #\n#   #\n  #G#\n")
     domain, question = read_question(str(tmp_path / "maze.txt"))
     assert domain.name == "maze-5x5"
-    assert domain.show(question) == "S    # # ## # ##   #  #G#"
+    assert domain.format_text(question) == "S    # # ## # ##   #  #G#"
 
 
 def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
@@ -639,7 +639,7 @@ def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
 
 
 def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Callable) -> None:
-    question = sudoku.domain.show(sudoku.questions[30])
+    question = sudoku.domain.format_text(sudoku.questions[30])
     flags = ["--checkpoint", trained, "--device", "cpu"]
     code, printed, error = command("solve", question, *flags, "--show-steps", "--rollouts", 2)
     assert code == 1, error

@@ -54,7 +54,7 @@ def test_tables_of_sudoku_are_read(name: str, tmp_path: Path) -> None:
     for path in (tmp_path / name, tmp_path / f"{name}.gz"):
         assert domain_of_data(str(path)).name == "sudoku-9x9"
         puzzles = read_puzzles(path, name)
-        show = puzzles.domain.show
+        show = puzzles.domain.format_text
         assert [(show(question), show(answer)) for question, answer in puzzles] == [(DOTS, ANSWER)]
         assert puzzles.ratings.tolist() == [4 if "rating" in TABLES[name] else 0]
         assert puzzles.note == ""
@@ -75,7 +75,7 @@ def test_blanks_are_cells_of_mazes(content: str, tmp_path: Path) -> None:
     (tmp_path / "maze.txt").write_text(content)
     assert domain_of_data(str(tmp_path / "maze.txt")).name == "maze-5x5"
     puzzles = read_puzzles(tmp_path / "maze.txt", "maze")
-    assert puzzles.domain.show(puzzles.questions[0]) == MAZE
+    assert puzzles.domain.format_text(puzzles.questions[0]) == MAZE
     assert puzzles.ratings.tolist() == [7]
 
 

@@ -311,7 +311,7 @@ def test_the_table_has_a_row_a_test(tmp_path: Path) -> None:
     assert list(rows[0]) == ["row", "question", "answer", "prediction", "exact", "valid", "votes", "halting"]
     assert [int(row["exact"]) for row in rows] == results.scores.exact.astype(int).tolist()
     assert [int(row["valid"]) for row in rows] == results.scores.valid.astype(int).tolist()
-    show = results.tasks.domain.show
+    show = results.tasks.domain.format_text
     assert [row["prediction"] for row in rows] == [show(boards[0]) if boards else "" for boards in results.attempts]
     arc, _, _ = random_arc(1, known=0.5)
     write_csv(tmp_path / "b.csv", arc)

@@ -103,7 +103,7 @@ def test_where_there_is_none_a_sentence_says_so(device: str, lacks: dict, senten
             continue  # compiled or not, it rounds in its own way
         chosen = choose_compile_mode(AUTO, where, before, operations=CPU_LEAST)
         assert (chosen.mode, chosen.falls_back) == ("", False)
-        told = chosen.tell(Device(where, torch.float32, "found")).reason
+        told = chosen.annotate(Device(where, torch.float32, "found")).reason
         assert told == f"found; {says('nothing-is-compiled')} {sentence}"
 
 
@@ -322,4 +322,4 @@ def test_a_plan_of_time_does_not_know_of_it(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_cpu_says_nothing_of_it() -> None:
     device = find_device("cpu")
-    assert choose_compile_mode(AUTO, device.device).tell(device) == device
+    assert choose_compile_mode(AUTO, device.device).annotate(device) == device

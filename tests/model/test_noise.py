@@ -10,7 +10,7 @@ from trm_arc.inference import refinement
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import refine
 from trm_arc.model import noise
-from trm_arc.model.noise import draw_normal, hash_uniform, keys_of, make_source, mix, next_pass, take_rows
+from trm_arc.model.noise import hash_uniform, keys_of, make_source, mix, next_pass, sample_normal, take_rows
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.training import trainer as trainers
 from trm_arc.training.options import Options
@@ -45,7 +45,7 @@ def test_numbers_are_hashes_of_seed_call_and_place() -> None:
 def test_they_are_normal_and_independent() -> None:
     """Moments, tails, and correlations of rows, calls and neighbours, each within four deviations of what is due."""
     count, source = 200_000, hashed_source([0, 1, 2**62])
-    rows = [draw_normal(source, call, (count,), torch.float64)[row] for call in (0, 1, 400) for row in range(3)]
+    rows = [sample_normal(source, call, (count,), torch.float64)[row] for call in (0, 1, 400) for row in range(3)]
     for row in rows:
         assert abs(float(row.mean())) < 4 / count**0.5
         assert abs(float(row.var()) - 1) < 4 * (2 / count) ** 0.5
@@ -59,15 +59,15 @@ def test_they_are_normal_and_independent() -> None:
 
 def test_a_row_is_the_same_in_any_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = [3, None, 1, 2**63 - 1, 5]
-    whole = draw_normal(hashed_source(seeds), 2, (4, 6), torch.float32, 0.5)
+    whole = sample_normal(hashed_source(seeds), 2, (4, 6), torch.float32, 0.5)
     assert not whole[1].any()
     assert whole[0].any()
     monkeypatch.setattr(noise, "PIECE", 30)  # one row at a time
-    parts = [draw_normal(hashed_source(some), 2, (4, 6), torch.float32, 0.5) for some in (seeds[:2], seeds[2:])]
+    parts = [sample_normal(hashed_source(some), 2, (4, 6), torch.float32, 0.5) for some in (seeds[:2], seeds[2:])]
     assert torch.equal(whole, torch.cat(parts))
     kept = torch.tensor([True, False, True, False, True])
-    assert torch.equal(whole[kept], draw_normal(take_rows(hashed_source(seeds), kept), 2, (4, 6), torch.float32, 0.5))
-    again = draw_normal(next_pass(hashed_source(seeds)), 2, (4, 6), torch.float32, 0.5)
+    assert torch.equal(whole[kept], sample_normal(take_rows(hashed_source(seeds), kept), 2, (4, 6), torch.float32, 0.5))
+    again = sample_normal(next_pass(hashed_source(seeds)), 2, (4, 6), torch.float32, 0.5)
     assert not (again[kept] == whole[kept]).any()
     assert not again[1].any()
 

@@ -133,7 +133,7 @@ def test_the_time_of_a_step_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += 0.5  # of the host itself, which the device works through
         trainer.train_step()
         if step % 7 == 0:
-            trainer.settle()
+            trainer.finish_step()
             now[0] += 50  # a save, during which the device has nothing to do
         for done, seconds, compiled in trainer.take_timings():
             seen[trainer.examples.schedule.at(done)[0]].add(round(seconds, 6))
@@ -147,14 +147,14 @@ def test_a_step_that_the_device_is_still_at_counts_against_the_time(monkeypatch:
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
     budget = TimeBudget(trainer, SimpleNamespace(left=35.0))
     trainer.train_step()
-    trainer.settle()
+    trainer.finish_step()
     for _ in range(2):
         budget.add(10.0, 0)
     assert not budget.is_over()  # two more steps take 20 seconds
     trainer.train_step()
     budget.saving = 6.0
     assert budget.is_over()  # 30 with the one at work, and a save
-    trainer.settle()
+    trainer.finish_step()
     assert not budget.is_over()
 
 

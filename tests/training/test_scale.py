@@ -19,7 +19,7 @@ from torch._inductor.exc import InductorError
 from tests.forked import python
 from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks, messages, small_trainer, write_kaggle
 from trm_arc.common.distributed import ProcessGroup
-from trm_arc.common.durations import parse_duration, parse_size, show_duration
+from trm_arc.common.durations import format_duration, parse_duration, parse_size
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.results import read_results
 from trm_arc.model.checkpoint import load_checkpoint
@@ -207,7 +207,7 @@ def test_the_time_limit_ends_a_run(data: list[str], tmp_path: Path, command: Cal
 def test_times_and_sizes_as_people_write_them() -> None:
     assert [parse_duration(t) for t in ("11h30m", "90s", "1.5h", "45m", "20")] == [41_400, 90, 5400, 2700, 20]
     assert [parse_size(t) for t in ("15MiB", "20MB", "100 KiB", "7B")] == [15 * 2**20, 20_000_000, 102_400, 7]
-    assert [show_duration(t) for t in (5, 65, 3700, 100_000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 3 h"]
+    assert [format_duration(t) for t in (5, 65, 3700, 100_000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 3 h"]
     for text in ("", "0s", "-3s", "3 weeks", "h"):
         with pytest.raises(InputError, match=says("is-not-a-duration")):
             parse_duration(text)

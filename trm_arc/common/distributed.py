@@ -140,6 +140,6 @@ def find_process_group(*, cpu: bool, patience: Patience = Patience()) -> Process
 
 
 def unused_launch_settings() -> str:
-    """A sentence on what `accelerate launch` was told and a run does not use; empty if there is nothing."""
+    """A sentence on the options of `accelerate launch` that a run does not use; empty if there is nothing."""
     given = [flag for flag, name, idle in _LAUNCH if os.environ.get(name, idle).lower() not in (idle, "false", "0")]
     return f"accelerate launch: {', '.join(given)} does nothing here; the run has flags of its own" if given else ""

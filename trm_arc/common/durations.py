@@ -63,7 +63,7 @@ def parse_size(text: str) -> int:
     return int(size)
 
 
-def show_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """ "2 d 3 h", "3 h 20 min", "5 min 7 s" or "12 s"."""
     whole = round(seconds)
     for large, small, size in (("d", "h", 86_400), ("h", "min", 3600), ("min", "s", 60)):

@@ -55,11 +55,11 @@ class Peers:
     def fail(self, why: str) -> None:
         """Tell the others that this process has failed; the first that does so is the one that they name."""
         self.ending = True
-        with suppress(RuntimeError):  # the store is gone: nobody is left to be told
+        with suppress(RuntimeError):  # the store is gone: no process is left to be informed
             if self.store.add(f"{_FAILED}/count", 1) == 1:
                 self.store.set(_FAILED, f"process {self.rank} of {self.count} failed: {printable(why)}")
             if self.rank == 0:  # it may keep the store, so the others read it first
-                self._wait_for("told", range(1, self.count), self.patience.grace)
+                self._wait_for("informed", range(1, self.count), self.patience.grace)
 
     def describe_failure(self) -> str:
         """Why the run cannot go on, so that this process ends, empty if no other process is the cause; waits a moment to know.
@@ -104,7 +104,7 @@ class Peers:
             self.beats[self.rank] += 1
             if self.store.check([_FAILED]):
                 self.failure = self.store.get(_FAILED).decode()
-                self.store.set(f"trm_arc/told/{self.rank}", "")
+                self.store.set(f"trm_arc/informed/{self.rank}", "")
             elif ended := [other for other in others if self._has_ended(other)]:
                 self.failure = f"process {ended[0]} of {self.count} has ended: it was killed, or ran out of memory"
         except RuntimeError:  # the store is gone

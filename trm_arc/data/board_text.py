@@ -45,7 +45,7 @@ def _is_square(length: int) -> bool:
 
 
 def join_board(lines: list[str]) -> str:
-    """The cells of one Sudoku, row by row; if none can be told, all characters that may be cells."""
+    """The cells of one Sudoku, row by row; if none can be recognised, all characters that may be cells."""
     lines = [line.split("#")[0] for line in lines]
     boards = list(_read_ways(lines))
     return next((board for board in boards if len(board) in SIZES), boards[-1])

@@ -1,7 +1,7 @@
-"""Kaggle's files in a notebook's inputs: found under every layout, and told apart where several have one name.
+"""Kaggle's files in a notebook's inputs: found under every layout, and distinguished where several have one name.
 
 Kaggle lays inputs out in several ways (`competitions/SLUG/`, `SLUG/`, `datasets/USER/SLUG/`, ...), and anybody's data set may
-hold copies, so files are searched for by name, and the competition's own are told by where they lie and what lies beside them.
+hold copies, so files are searched for by name, and the competition's own are recognised by their place and what is beside them.
 """
 
 import os

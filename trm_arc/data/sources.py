@@ -25,7 +25,7 @@ _PLACES = {
     "concept": ("arc-agi_concept_challenges.json", "ConceptARC/corpus"),
 }
 SOURCE_NAMES = tuple(_PLACES)
-# Kaggle's own file names are the same in every year, so a file is told by its number of tasks.  In a competition's folder, one
+# Kaggle's own file names are the same in every year, so a file is known by its number of tasks.  In a competition's folder, one
 # with another number is that competition's: of ARC-AGI-1 in the first, of ARC-AGI-2 since.
 _KAGGLE_TASKS = {"arc1-training": 400, "arc1-evaluation": 400, "arc2-training": 1000, "arc2-evaluation": 120}
 _FIRST_PRIZE, _SECOND_PRIZE = "arc-prize-2024", "arc-prize-2025"
@@ -134,7 +134,7 @@ def _load_candidate(name: str, path: Path, options: LoadOptions | None, *, is_na
         is_named: whether the user named the folder that it is in.
 
     Raises:
-        InputError: it cannot be read, or what it holds is not told by its tasks.  Somebody's copy is passed over instead.
+        InputError: it cannot be read, or its tasks do not show which set it is.  Somebody's copy is skipped instead.
     """
     if name not in _KAGGLE_TASKS or path.name != _kaggle_file(name):
         return (read_folder if path.is_dir() else read_file)(path, name, options)
@@ -160,11 +160,11 @@ def _load_candidate(name: str, path: Path, options: LoadOptions | None, *, is_na
 def _held_set(path: Path, count: int) -> str | None:
     """The name of the set that a file of Kaggle's with `count` tasks holds; None if nothing tells."""
     named = [name for name in _KAGGLE_TASKS if _kaggle_file(name) == path.name]
-    told = [name for name in named if _KAGGLE_TASKS[name] == count]
-    if not told and _is_competition(path):
+    sets = [name for name in named if _KAGGLE_TASKS[name] == count]
+    if not sets and _is_competition(path):
         edition = "arc1" if path.absolute().parent.name == _FIRST_PRIZE else "arc2"
-        told = [name for name in named if name.startswith(edition)]
-    return told[0] if told else None
+        sets = [name for name in named if name.startswith(edition)]
+    return sets[0] if sets else None
 
 
 def _named_folder(folder: Path | None) -> Path | None:

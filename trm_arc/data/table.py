@@ -249,7 +249,7 @@ def write_puzzles(path: Path, puzzles: PuzzleSet) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    show, ratings = puzzles.domain.show, puzzles.ratings.tolist()
+    show, ratings = puzzles.domain.format_text, puzzles.ratings.tolist()
     rows = ((puzzles.name, show(q), show(a), rating) for (q, a), rating in zip(puzzles, ratings, strict=True))
     write_rows(path, ("source", "question", "answer", "rating"), rows)
 

@@ -64,13 +64,13 @@ class _Reader:
 
     def _parse(self, task_id: str, value: object, file: Path) -> Task:
         if _is_pair_list(value):
-            return Task(task_id, parse_pairs(self._draw(task_id, value), file, task_id, "generated"), ())
+            return Task(task_id, parse_pairs(self._sample(task_id, value), file, task_id, "generated"), ())
         task = parse_task(task_id, value, file)
         if not self.options.arc_gen or not value.get(GENERATED):
             return task
-        return replace(task, generated=parse_pairs(self._draw(task_id, value[GENERATED]), file, task_id, GENERATED))
+        return replace(task, generated=parse_pairs(self._sample(task_id, value[GENERATED]), file, task_id, GENERATED))
 
-    def _draw(self, task_id: str, pairs: object) -> object:
+    def _sample(self, task_id: str, pairs: object) -> object:
         """As many of a list of generated pairs as are asked for, by seed and id."""
         count = self.options.generated_pairs
         if not isinstance(pairs, list):

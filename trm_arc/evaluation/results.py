@@ -245,9 +245,9 @@ def write_csv(path: Path, results: Results) -> None:
         grids = results.attempts[number][: domain.attempts]
         exact = truth is not None and any(np.array_equal(grid, truth) for grid in grids)
         best = result.candidates[0] if result.candidates else Candidate(question, 0, 0.0)
-        given = [*map(domain.show, grids), *[""] * (len(attempts) - len(grids))]
+        given = [*map(domain.format_text, grids), *[""] * (len(attempts) - len(grids))]
         numbers = (int(exact), int(exact or valid[number]), best.votes, f"{best.halting:.4f}")
-        table.append((*row, domain.show(question), "" if truth is None else domain.show(truth), *given, *numbers))
+        table.append((*row, domain.format_text(question), "" if truth is None else domain.format_text(truth), *given, *numbers))
     write_rows(path, header, table)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from augment.kernels import generator_seeds
 from trm_arc.inference.config import InferenceConfig
-from trm_arc.model.noise import Source, draw_normal, make_source, take_rows
+from trm_arc.model.noise import Source, make_source, sample_normal, take_rows
 from trm_arc.model.reasoner import HALT, Reasoner, State
 
 
@@ -168,6 +168,6 @@ def _add_noise(state: State, noise: Source | None, deviation: float, step: int) 
         return state
     parts = state.z or (state.y,)
     calls = range(step * len(parts), (step + 1) * len(parts))
-    drawn = [draw_normal(noise, call, part.shape[1:], part.dtype, deviation) for call, part in zip(calls, parts, strict=True)]
+    drawn = [sample_normal(noise, call, part.shape[1:], part.dtype, deviation) for call, part in zip(calls, parts, strict=True)]
     noisy = tuple(part + more for part, more in zip(parts, drawn, strict=True))
     return State(state.y, noisy) if state.z else State(noisy[0], ())

@@ -41,7 +41,7 @@ class CompileChoice(NamedTuple):
     falls_back: bool = False
     note: str = ""
 
-    def tell(self, device: Device) -> Device:
+    def annotate(self, device: Device) -> Device:
         """The device, with the note in its reason."""
         return device._replace(reason=f"{device.reason}; {self.note}") if self.note else device
 

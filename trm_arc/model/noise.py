@@ -41,7 +41,7 @@ def next_pass(source: Source | None) -> Source | None:
     return source ^ (1 << 62) if isinstance(source, Tensor) else source
 
 
-def draw_normal(
+def sample_normal(
     source: Source, call: int, shape: Sequence[int], dtype: torch.dtype, deviation: float = 1.0, hashed: Hashed | None = None
 ) -> Tensor:
     """Normal numbers (B, *shape).

@@ -171,7 +171,7 @@ class OfficialSettings(NamedTuple):
         """A whole number from 0 to a million."""
         value = self._value(name, default)
         if type(value) is not int or not 0 <= value <= 10**6:
-            raise InputError(f"{name} must be a whole number from 0 to a million, got {_shown(value)}", file=self.where)
+            raise InputError(f"{name} must be a whole number from 0 to a million, got {_format_value(value)}", file=self.where)
         return value
 
     def number(self, name: str, default: float = _REQUIRED) -> float:
@@ -182,25 +182,25 @@ class OfficialSettings(NamedTuple):
         except (ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise InputError(f"{name} must be a number, got {_shown(value)}", file=self.where)
+            raise InputError(f"{name} must be a number, got {_format_value(value)}", file=self.where)
         return number
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
         value = self._value(name, default)
         if type(value) is not bool:
-            raise InputError(f"{name} must be true or false, got {_shown(value)}", file=self.where)
+            raise InputError(f"{name} must be true or false, got {_format_value(value)}", file=self.where)
         return value
 
     def choice(self, name: str, options: Collection[str], default: str = _REQUIRED) -> str:
         """One of some words."""
         value = self._value(name, default)
         if not isinstance(value, str) or value not in options:
-            raise InputError(f"{name} {_shown(value)} is not supported, only {', '.join(options)}", file=self.where)
+            raise InputError(f"{name} {_format_value(value)} is not supported, only {', '.join(options)}", file=self.where)
         return value
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**50 else "a huge number"
     return text if len(text) <= 60 else f"{text[:60]}..."
 
@@ -237,7 +237,7 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> OfficialSettings:
         raise InputError(f"unknown settings: {shorten(unknown)}; {advice}", file=where)
     for name, only in _ONLY.items():
         if settings.get(name, only) != only:
-            raise InputError(f"{name} {_shown(settings[name])} is not supported, only {only}", file=where)
+            raise InputError(f"{name} {_format_value(settings[name])} is not supported, only {only}", file=where)
     return OfficialSettings(settings, where)
 
 

@@ -31,7 +31,7 @@ from augment.kernels import FIRST_COLOUR
 from trm_arc.config import ModelConfig
 from trm_arc.model.attention import attend
 from trm_arc.model.convolution import convolve
-from trm_arc.model.noise import Source, draw_normal, hash_normal, hash_uniform, keys_of
+from trm_arc.model.noise import Source, hash_normal, hash_uniform, keys_of, sample_normal
 from trm_arc.model.rotary import find_tables
 
 NORM_EPSILON = 1e-5
@@ -242,7 +242,7 @@ class Reasoner(nn.Module):
         config, wide = self.config, torch.promote_types(dtype, torch.float32)
         shape = (batch * config.latents, config.prefix + rows * columns, config.width)
 
-        def draw(number: int) -> Tensor:
+        def sample(number: int) -> Tensor:
             assert generator is not None, "random initial states need a generator"
             if isinstance(generator, Tensor):
                 uniform = hash_uniform(keys_of(generator, number), [config.latents, *shape[1:]]).view(shape)
@@ -252,8 +252,8 @@ class Reasoner(nn.Module):
         if not config.random_start:
             y, *z = (part.expand(shape) for part in self._fixed_starts(shape[0], dtype))
             return State(y, tuple(z))
-        y = _repeat_start(self.y_start, shape[0], dtype).expand(shape) if config.shared_start else draw(0)
-        return State(y, tuple(draw(number + 1) for number in range(len(self.z_start))))
+        y = _repeat_start(self.y_start, shape[0], dtype).expand(shape) if config.shared_start else sample(0)
+        return State(y, tuple(sample(number + 1) for number in range(len(self.z_start))))
 
     def _fixed_starts(self, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The initial y and z of `count` rows, (count, 1, D) each, made once until the weights are loaded or moved."""
@@ -301,7 +301,7 @@ class Reasoner(nn.Module):
             if config.damping < 1:
                 h = torch.lerp(old, h, config.damping)
             if config.noise and noise is not None:
-                h = h + config.noise * draw_normal(noise, number, h.shape[1:], dtype, hashed=self.run_noise)
+                h = h + config.noise * sample_normal(noise, number, h.shape[1:], dtype, hashed=self.run_noise)
             return h
 
         cycles, latent_steps = depth or (config.cycles, config.latent_steps)

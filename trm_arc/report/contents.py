@@ -44,7 +44,7 @@ _SEVERAL = ("checkpoints that vote", "rollouts of a view")  # shown if there are
 _CELLS, _RANKS = (1, 5, 20), (2, 5, 10, 100)
 
 
-def show_facts(results: Results) -> list[tuple[str, str]]:
+def format_facts(results: Results) -> list[tuple[str, str]]:
     """How the answers were made: names and values."""
     facts = [(title, results.metadata[key]) for key, title in _FACTS.items() if key in results.metadata]
     if isinstance(alone := results.metadata.get(ONE_STEP), float):
@@ -53,7 +53,7 @@ def show_facts(results: Results) -> list[tuple[str, str]]:
     return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]
 
 
-def show_scores(results: Results, tests: Sequence[TestOutcome]) -> list[Headline]:
+def list_headlines(results: Results, tests: Sequence[TestOutcome]) -> list[Headline]:
     """The scores that matter most; none where no solutions are known."""
     if not results.tasks.has_solutions:
         return []
@@ -62,12 +62,12 @@ def show_scores(results: Results, tests: Sequence[TestOutcome]) -> list[Headline
     return [*results.scores.headline(), Headline("in the pool", rate_tests(solved, results.tasks.owners), meaning)]
 
 
-def show_outcomes(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
+def list_outcomes(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
     """Every outcome that occurred: key, title, count."""
     return [{"key": key, "title": OUTCOME_TITLES[Outcome(key)], "count": n} for key, n in count_outcomes(tests).items()]
 
 
-def show_misses(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
+def list_misses(tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
     """Every kind of miss that occurred: key, title, count, and the counts of its classes of wrong cells or ranks."""
     shown = []
     for key, count in count_faults(tests).items():
@@ -92,7 +92,7 @@ def _classes(numbers: Sequence[int | None], ends: Sequence[int], unit: str) -> l
     return [(names[at] + units[at], counts[at]) for at in range(len(names)) if counts[at]]
 
 
-def show_groups(results: Results, groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
+def list_groups(results: Results, groupings: Sequence[Grouping], tests: Sequence[TestOutcome]) -> list[dict[str, Any]]:
     """Every grouping of test inputs: its name, and number, name, size and rate of each class."""
     shown = []
     for grouping in groupings:

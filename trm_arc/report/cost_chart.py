@@ -106,8 +106,8 @@ def _plot_group(panel: "Axes", axis: str, name: str, costs: Sequence[Cost], colo
         look = {"color": colour, "marker": marker, "markersize": size, "linestyle": "none", "elinewidth": 0.8}
         look |= {"markerfacecolor": "white"} if role == "first" else {}  # seen on top of others
         drawn = panel.errorbar(getattr(cost, axis), cost.score, yerr=spread, **look)
-        told = "others" if role == "others" else f"{role}: {cost.name}, {cost.score:.1f}"
-        handles[f"{name}; {told}"] = drawn.lines[0]
+        label = "others" if role == "others" else f"{role}: {cost.name}, {cost.score:.1f}"
+        handles[f"{name}; {label}"] = drawn.lines[0]
     return list(handles.items())[::-1]
 
 

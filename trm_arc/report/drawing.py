@@ -23,7 +23,7 @@ _OUTCOMES = {
 }
 
 
-def show_answers(results: Results, colour: bool, *, tables: bool = False) -> str:
+def draw_answers(results: Results, colour: bool, *, tables: bool = False) -> str:
     """Every test input with what was answered and, where known, the truth; cells that differ from it are marked.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines
 from trm_arc.common.text import printable
@@ -252,7 +252,7 @@ def summary_table(logs: Sequence[MetricsLog]) -> str:
     """Runs in short, as text for a terminal, within 80 columns."""
     lines = [f"{'run':26}{'steps':>10}{'wall-clock':>14}{'operations':>12}{'loss':>9}{'exact':>9}"]
     for summary in map(summarise, logs):
-        steps, seconds = format_number(summary.steps, format_step), format_number(summary.seconds, show_duration)
+        steps, seconds = format_number(summary.steps, format_step), format_number(summary.seconds, format_duration)
         numbers = f"{steps:>10}{seconds:>14}{format_number(summary.operations, format_operations):>12}"
         ends = f"{format_number(summary.loss, '{:.3g}'.format):>9}{format_number(summary.exact, '{:.1%}'.format):>9}"
         lines.append(f"{printable(summary.name, 25):26}{numbers}{ends}")
@@ -268,7 +268,7 @@ def format_summary(logs: Sequence[MetricsLog]) -> dict[str, Any]:
     names = list(dict.fromkeys(score.name for summary in summaries for score in summary.scores))
     rows = []
     for summary in summaries:
-        numbers = (summary.steps, format_step), (summary.seconds, show_duration), (summary.operations, format_operations)
+        numbers = (summary.steps, format_step), (summary.seconds, format_duration), (summary.operations, format_operations)
         last = (summary.loss, "{:.3g}".format), (summary.exact, "{:.1%}".format)
         scores = {score.name: f"{score.best:.1%} at step {format_step(score.best_step)}" for score in summary.scores}
         shown = [format_number(value, form) for value, form in (*numbers, *last)]

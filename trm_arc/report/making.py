@@ -207,8 +207,8 @@ def _score(results: Results, several: bool) -> dict[str, Any]:
     """
     measure, value = next(iter(results.scores.means().items()))
     counts = {key: results.metadata.get(key, 1) for key in ("views", "rollouts", "checkpoints")}
-    told = [f"{count} {key if count != 1 else key[:-1]}" for key, count in counts.items() if key == "views" or count != 1]
-    name = ", ".join([measure, *[str(results.metadata.get("data"))] * several, *told])
+    numbers = [f"{count} {key if count != 1 else key[:-1]}" for key, count in counts.items() if key == "views" or count != 1]
+    name = ", ".join([measure, *[str(results.metadata.get("data"))] * several, *numbers])
     return {"step": results.metadata.get("step"), name: value}
 
 

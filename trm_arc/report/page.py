@@ -11,7 +11,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.evaluation.outcomes import Outcome
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace
-from trm_arc.report.contents import ROOM, Contents, show_facts, show_groups, show_misses, show_outcomes, show_scores
+from trm_arc.report.contents import ROOM, Contents, format_facts, list_groups, list_headlines, list_misses, list_outcomes
 from trm_arc.report.cost_chart import COST
 from trm_arc.report.curves import Curves
 from trm_arc.report.grids import COLOURS, read_template
@@ -78,11 +78,11 @@ def _evaluation_values(contents: Contents, traces: Sequence[Trace], others: Mapp
         "unit": "puzzles" if domain.shape else "test outputs",
         "orientations": bool(domain.orientations),
         "attempts": domain.attempts,
-        "facts": show_facts(results),
-        "scores": show_scores(results, tests),
-        "outcomes": show_outcomes(tests),
-        "misses": show_misses(tests),
-        "groups": show_groups(results, contents.groupings, tests),
+        "facts": format_facts(results),
+        "scores": list_headlines(results, tests),
+        "outcomes": list_outcomes(tests),
+        "misses": list_misses(tests),
+        "groups": list_groups(results, contents.groupings, tests),
         "test_count": len(tests),
         "known": sum(test.outcome is not Outcome.UNKNOWN for test in tests),
         "rows": contents.rows(),

@@ -47,5 +47,5 @@ class SolutionDrawer:
             verdict = f"wrong: {domain.answer_fault(self.question, board)}; {int((board != self.truth).sum())} cells differ"
         votes = f", {candidate.votes} of {views} views" if views > 1 else ""
         summary = f"{verdict} ({candidate.halting:.0%} sure{votes})"
-        line = f"{domain.show(board)}\n" if board.size < LINE else ""
+        line = f"{domain.format_text(board)}\n" if board.size < LINE else ""
         return f"{flow(titled)}\n{line}{summary}"

@@ -90,7 +90,7 @@ class BoardDrawer:
             if value:
                 clue = self.question[row, column] > 0
                 look = {"color": "black" if clue else "#0b57d0", "fontweight": "bold" if clue else "normal"}
-                text = self.domain.show(np.array([value]))
+                text = self.domain.format_text(np.array([value]))
                 axes.text(column, row, text, ha="center", va="center_baseline", fontsize=54 / side, **look)
 
     def _mark(self, axes: "Axes", grid: Grid) -> None:

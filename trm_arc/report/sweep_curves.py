@@ -9,7 +9,7 @@ from trm_arc.report.plots import add_legend, has_matplotlib, make_figure, render
 PICTURES = ("sweep.svg", "sweep.png")
 _LABELS = {
     "steps": "more steps",
-    "patience": "more steps, until an answer has settled",
+    "patience": "more steps, until an answer no longer changes",
     "rollouts": "noisy rollouts, the halting head picks",
     "views": "views under symmetries, which vote",
 }

@@ -74,7 +74,7 @@ def build_trainer(
         share = np.mean([count_training(config.model, config.training, bucket.window.cells) for bucket in examples.buckets])
         work = share * config.training.batch_size * steps / len(examples.buckets)
         choice = choose_compile_mode(AUTO, device.device, operations=work)
-        device, options = choice.tell(device), options._replace(compile_mode=choice.mode, falls_back=choice.falls_back)
+        device, options = choice.annotate(device), options._replace(compile_mode=choice.mode, falls_back=choice.falls_back)
     trainer = Trainer(config, examples, device, steps, processes, options)
     if left_out:
         notes.append(f"left out {len(left_out)} training tasks that do not fit the canvas")

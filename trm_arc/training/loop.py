@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import append_line, to_json
 from trm_arc.common.signals import stop_signals
@@ -123,7 +123,7 @@ class _Loop:
         return StepRequest(bool(self.stopping) or over, due or budget.wants_save(), length)
 
     def _save(self) -> None:
-        self.trainer.settle()
+        self.trainer.finish_step()
         before = time.monotonic()
         save_state(self.trainer, self.out, self.config.keep, self.stale)
         self.stale, self.saved = (), time.monotonic()
@@ -181,7 +181,7 @@ def describe_progress(step: int, steps: int, seconds: float) -> str:
         seconds: of training that are left, evaluations apart.
     """
     done, total = (f"{count // 1000}k" if count >= 100_000 else str(count) for count in (step, steps))
-    return f"{100 * step // steps}% {done}/{total}, {show_duration(seconds)} left"
+    return f"{100 * step // steps}% {done}/{total}, {format_duration(seconds)} left"
 
 
 def describe_metrics(line: Mapping[str, float], halted: int) -> str:
@@ -225,7 +225,7 @@ class _Log:
     def write(self) -> None:
         """Write a line for the steps since the last one."""
         trainer, training = self.trainer, self.trainer.config.training
-        trainer.settle()  # what follows waits for the device in any case
+        trainer.finish_step()  # what follows waits for the device in any case
         values = {name: torch.stack([getattr(m, name) for m in self.since]).cpu().double() for name in Metrics._fields}
         count, seconds = len(self.since), max(trainer.seconds - self.seconds, 1e-9)
         finite = values["loss"][values["loss"].isfinite()]

@@ -26,7 +26,7 @@ def full_state(trainer: Trainer, *, with_active: bool = True) -> Checkpoint:
     Args:
         with_active: whether to have them.
     """
-    trainer.settle()
+    trainer.finish_step()
     state = inference_state(trainer)
     tensors = state.tensors | {f"optimizer.{name}": t for name, t in trainer.optimizers.tensors().items()}
     active = tuple(number for number, carry in enumerate(trainer.carries) if carry is not None and with_active)

@@ -6,7 +6,7 @@ from collections import deque
 from statistics import median_low
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.durations import show_duration
+from trm_arc.common.durations import format_duration
 from trm_arc.common.modes import BLOCK, NONE
 from trm_arc.model.flops import count_training
 from trm_arc.training.cost import Rates, count_kept, model_seconds
@@ -152,7 +152,7 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
     modelled = model_seconds(config, examples, rates, dtype)
     for mode, seconds in zip((NONE, BLOCK), modelled, strict=True):
         share = batch * mean / seconds / rates.peak
-        lines.append(f"    --compile {mode:5}  {show_duration(trainer.steps * seconds)} ({share:.0%} of that rate)")
+        lines.append(f"    --compile {mode:5}  {format_duration(trainer.steps * seconds)} ({share:.0%} of that rate)")
     return "\n".join(lines)
 
 

@@ -24,12 +24,12 @@ from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.noise import make_source
 from trm_arc.model.reasoner import Reasoner, State
-from trm_arc.training.guard import Guard, StepOutcome, StepTiming
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, spread_steps, take_puzzles
 from trm_arc.training.loader import Loader
 from trm_arc.training.memory import fit_rows
 from trm_arc.training.optim import MovingAverage, Optimizers
 from trm_arc.training.options import Options
+from trm_arc.training.rollback import Rollback, StepOutcome, StepTiming
 from trm_arc.training.stability import Stability, copy_matrices, measure_stability
 from trm_arc.training.supervision import Metrics, compiled_step, supervision_step
 
@@ -212,7 +212,7 @@ class Trainer:
         self.gradient_norm = norm = torch.nn.utils.get_total_norm(gradients)
         finite = torch.isfinite(metrics.loss + norm + vector_gradient.abs().sum())
         scale = self.scale.value
-        self.settle()  # the step before has ended long ago; only now, as this step's gradients had its scale
+        self.finish_step()  # the step before has ended long ago; only now, as this step's gradients had its scale
         self._check_skips()
         self.step += 1
         if self.config.training.gradient_clip:
@@ -222,12 +222,12 @@ class Trainer:
         restarted = after._replace(halted=after.halted | ~torch.isfinite(metrics.loss))
         if self.late:
             self.carries[bucket] = restarted
-            guard = Guard(self._weights)
+            rollback = Rollback(self._weights)
             self._move(rows, vector_gradient, gradients, finite)
-            guard.keep_if(finite)
-            self.outcome = StepOutcome(self.step, began, Later(finite), scale, carry.batch, guard, compiled)
+            rollback.undo_unless(finite)
+            self.outcome = StepOutcome(self.step, began, Later(finite), scale, carry.batch, rollback, compiled)
             if self.step >= self.steps:
-                self.settle()
+                self.finish_step()
         elif bool(finite):
             self.carries[bucket] = after
             self._move(rows, vector_gradient, gradients)
@@ -245,7 +245,7 @@ class Trainer:
         taken, self.timings = self.timings, []
         return taken
 
-    def settle(self) -> None:
+    def finish_step(self) -> None:
         """Wait until it is known whether the last step was finite, and count it; weights and all else are right without this."""
         outcome, self.outcome = self.outcome, None
         if outcome is None:
@@ -255,7 +255,7 @@ class Trainer:
         self.timings.append(StepTiming(outcome.step - 1, now - max(outcome.began, self.ended), compiled))
         self.ended = now
         if not finite:
-            outcome.guard.put_back_counts()
+            outcome.rollback.undo_counts()
             self.bad = outcome.step, outcome.batch
         self._count(finite, outcome.scale)
 

@@ -238,7 +238,7 @@ class Domain(ABC):
         """The groupings of the test inputs of a set, for tables."""
 
     @abstractmethod
-    def show(self, grid: np.ndarray) -> str:
+    def format_text(self, grid: np.ndarray) -> str:
         """A grid in characters."""
 
     @abstractmethod

@@ -143,7 +143,7 @@ class ArcDomain(Domain):
             groupings.append(_compact("concept", CONCEPTS, of_concept))
         return groupings
 
-    def show(self, grid: np.ndarray) -> str:
+    def format_text(self, grid: np.ndarray) -> str:
         """Digits row by row, with `|` between rows."""
         return "|".join("".join(map(str, row)) for row in grid.tolist())
 

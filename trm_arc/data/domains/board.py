@@ -180,7 +180,7 @@ class BoardDomain(Domain):
         values = _decoder(self.characters)[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)]
         return values.reshape(-1, *self.shape)
 
-    def show(self, board: np.ndarray) -> str:
+    def format_text(self, board: np.ndarray) -> str:
         """A board in characters, row by row, as files have it; `?` for a cell of no value."""
         return "".join(self.characters[value] if value < self.values else "?" for value in board.reshape(-1).tolist())
 
@@ -306,7 +306,7 @@ class BoardDomain(Domain):
 
     def format_grid(self, grid: np.ndarray) -> str:
         """A board in characters."""
-        return self.show(grid)
+        return self.format_text(grid)
 
     def parse_grid(self, value: object) -> np.ndarray:
         """See `Domain.parse_grid`."""
@@ -317,7 +317,7 @@ class BoardDomain(Domain):
 
     def format_set(self, tasks: PuzzleSet) -> dict[str, Any]:
         """Questions, answers, ratings and rows, a list of each."""
-        boards = {name: list(map(self.show, getattr(tasks, name))) for name in ("questions", "answers")}
+        boards = {name: list(map(self.format_text, getattr(tasks, name))) for name in ("questions", "answers")}
         return boards | {"ratings": tasks.ratings, "rows": tasks.rows}
 
     def parse_set(self, value: object, name: str, file: Path) -> PuzzleSet:

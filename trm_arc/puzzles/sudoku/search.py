@@ -10,7 +10,7 @@ import numpy as np
 
 from augment.compiling import jit
 from augment.kernels import mix
-from trm_arc.puzzles.sudoku.solve import NO_LIMIT, count_bits, fill_words, layout, make_room, read_solution, search, settle
+from trm_arc.puzzles.sudoku.solve import NO_LIMIT, count_bits, fill_words, layout, make_room, propagate, read_solution, search
 
 IMAGES = 3  # of a puzzle, over which its difficulty is averaged
 STARTS = 30  # minimal puzzles, the nearest of which a climb to a hard one begins with
@@ -138,10 +138,10 @@ def fill_grid(room, side, grid):
         one = digits & -digits
         stack[1] = stack[0]
         _strike_cell(stack[0], table, side, at, ~one & ((1 << side) - 1))
-        if not settle(stack[0], table, side, everything, room.scratch):
+        if not propagate(stack[0], table, side, everything, room.scratch):
             stack[0] = stack[1]
             _strike_cell(stack[0], table, side, at, one)
-            if not settle(stack[0], table, side, everything, room.scratch):
+            if not propagate(stack[0], table, side, everything, room.scratch):
                 fill_words(grid, table, side, stack[0])
 
 

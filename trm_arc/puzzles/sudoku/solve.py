@@ -205,7 +205,7 @@ def _write_line(words, at, each, side, ones, high, hidden, scratch, line):
 
 
 @_inlined
-def _settle_square(words, table, side, number, scratch):
+def _propagate_square(words, table, side, number, scratch):
     """Deduce within one square.
 
     Returns -1 at a contradiction, otherwise a bit for each square to look at for what changed.
@@ -247,13 +247,13 @@ def _settle_square(words, table, side, number, scratch):
 
 
 @jit
-def settle(words, table, side, waiting, scratch):
+def propagate(words, table, side, waiting, scratch):
     """Deduce until no square yields more, or a contradiction (False).  `waiting` has a bit for each square to look at."""
     while waiting:
         number = 0
         while not (waiting >> number) & 1:
             number += 1
-        again = _settle_square(words, table, side, number, scratch)
+        again = _propagate_square(words, table, side, number, scratch)
         if again < 0:
             return False
         waiting = (waiting & ~(1 << number)) | again
@@ -345,7 +345,7 @@ def search(stack, table, side, limit, most, found, scratch):  # noqa: C901 (call
     while depth >= 0:
         words = stack[depth]
         number = -1
-        alive = settle(words, table, side, stack[depth, -1], scratch)
+        alive = propagate(words, table, side, stack[depth, -1], scratch)
         if alive:
             number, line, box, digit = _choose(words, table, side, scratch)
             alive = number != -2

@@ -10,7 +10,7 @@ from trm_arc.common.device import Later
 from trm_arc.data.batch import Batch
 
 
-class Guard:
+class Rollback:
     """Copies of what a step is about to change.
 
     Args:
@@ -28,7 +28,7 @@ class Guard:
                 torch._foreach_copy_([self.before[id(tensor)] for tensor in side], side)
 
     @torch.no_grad()
-    def keep_if(self, finite: Tensor) -> None:
+    def undo_unless(self, finite: Tensor) -> None:
         """Put back what the device holds unless `finite`, which only the device knows so far."""
         for tensor in _by_side(self.tensors())[1]:
             before = self.before.get(id(tensor))
@@ -36,7 +36,7 @@ class Guard:
         self.before = {key: copy for key, copy in self.before.items() if copy.device.type == "cpu" and not copy.ndim}
 
     @torch.no_grad()
-    def put_back_counts(self) -> None:
+    def undo_counts(self) -> None:
         """Put back what the host holds: the step counts of optimizers."""
         for tensor in _by_side(self.tensors())[0]:
             before = self.before.get(id(tensor))
@@ -61,7 +61,7 @@ class StepOutcome(NamedTuple):
         finite: whether loss and gradient were.
         scale: of its loss.
         batch: its puzzles.
-        guard: what it may have changed.
+        rollback: undoes what it may have changed.
         compiled: seconds that the compiler had taken when it was begun.
     """
 
@@ -70,7 +70,7 @@ class StepOutcome(NamedTuple):
     finite: Later
     scale: float
     batch: Batch
-    guard: Guard
+    rollback: Rollback
     compiled: float
 
 
