@@ -51,6 +51,7 @@ from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.outcomes import SOLVED, score_tests
 from trm_arc.evaluation.results import find_results
 from trm_arc.model.checkpoint_files import list_checkpoints, read_step
+from trm_arc.report.logs import format_operations
 from trm_arc.training.build import build_trainer
 from trm_arc.training.options import METRICS_FILE
 
@@ -99,7 +100,7 @@ class Ladder:
     @property
     def budget(self) -> str:
         """Of each run, in words."""
-        return f"{self.minutes:g} minutes" if self.minutes else f"{self.operations:g} FLOPs"
+        return f"{self.minutes:g} minutes" if self.minutes else f"{format_operations(self.operations)}"
 
 
 class Rung(NamedTuple):

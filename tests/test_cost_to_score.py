@@ -75,7 +75,7 @@ def test_a_page_is_renewed_between_its_marks(page: Path, tmp_path: Path, capsys:
     assert text.startswith(f"before\n\n{BEGIN}\n\n![")
     assert text.endswith(f"\n\n{END}\nafter\n")
     assert "old" not in text
-    assert "| width-128 | 1, 2 of 50 | 3.0 |" in text
+    assert "| width-256 | 1, 2 of 50 | 3.0 |" in text
     picture = page.with_suffix(".png").read_bytes()
     main(arguments)
     assert (page.read_text(), page.with_suffix(".png").read_bytes()) == (text, picture)

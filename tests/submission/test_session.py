@@ -528,7 +528,7 @@ def test_a_disk_that_is_full_for_a_moment(session: Session, full: Callable, tmp_
     full("/out/")
     assert session.run()
     assert f"wrote {tmp_path / 'submission.json'} (checked)" in told(session.log.content)
-    assert f"{tmp_path / 'out' / 'submission.json'} could not be written" in told(session.log.content)
+    assert f"{tmp_path / 'out' / 'submission.json'} could not be updated" in told(session.log.content)
 
 
 def test_answers_that_are_not_written_last_are_told(session: Session, full: Callable, tmp_path: Path) -> None:

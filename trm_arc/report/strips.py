@@ -138,7 +138,7 @@ def _draw_strip(one: Trace, drawer: BoardDrawer, name: str) -> dict[str, bytes]:
     across = math.ceil(len(boards) / rows)
     with make_figure(1.25 * across, 1.5 * rows) as figure:
         for number, (grid, title, marks) in enumerate(boards):
-            drawer.draw(figure.add_subplot(rows, across, number + 1), grid, title, marks)
+            drawer.draw(figure.add_subplot(rows, across, number + 1), grid, title, marks=marks)
         return render_figure(figure, name)
 
 
