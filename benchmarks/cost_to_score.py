@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.ladder import Ladder, Rung, find_known, list_rungs, read_ladder
-from benchmarks.ladder_table import Outcome, format_table
+from benchmarks.ladder_table import INTERVALS, Outcome, format_table
 from trm_arc.cli import Parser
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
@@ -188,7 +188,7 @@ def write_page(page: Path, every: Sequence[Done], published: Published) -> Path:
     draw_costs(list_rows(every, published), TITLE, picture)
     tables = []
     for ladder, _, outcomes in every:
-        tables.append(f"{ladder.budget} of training each, one CPU core a run; intervals: 95 percent over seeds, paired.")
+        tables.append(f"{ladder.budget} of training each, one CPU core a run; {INTERVALS}")
         tables += [format_table(name, list(group.variants), outcomes) for name, group in ladder.groups.items()]
     made = [begin, f"![{ALT}]({picture.name})", "## Published systems", format_published(published), "## Ladders", *tables, end]
     write_atomic(page, (before + "\n\n".join(made) + after).encode())

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from benchmarks import common
-from benchmarks.ladder_table import Outcome, write_tables
+from benchmarks.ladder_table import INTERVALS, Outcome, write_tables
 from trm_arc.cli import Parser
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, did_you_mean, require_least
@@ -100,7 +100,7 @@ class Ladder:
     @property
     def budget(self) -> str:
         """Of each run, in words."""
-        return f"{self.minutes:g} minutes" if self.minutes else f"{format_operations(self.operations)}"
+        return f"{self.minutes:g} minutes" if self.minutes else format_operations(self.operations)
 
 
 class Rung(NamedTuple):
@@ -336,7 +336,7 @@ def main(arguments: Sequence[str]) -> int:
     require_least("at_once", values.at_once, 1)
     ladder, out = read_ladder(values.file), values.out or Path("runs") / values.file.stem
     groups = {name: list(group.variants) for name, group in ladder.groups.items()}
-    head = f"{common.machine()}, one thread a run, {ladder.budget} of training each; intervals: 95 percent over seeds, paired."
+    head = f"{common.machine()}, one thread a run, {ladder.budget} of training each; {INTERVALS}"
     rungs = list_rungs(ladder, values.file)
     outcomes = find_known(rungs, out) if values.table else []
     if not values.table:

@@ -14,6 +14,7 @@ from trm_arc.report.ladder_chart import Bar, draw_ladder
 
 TABLE = "ladder.md"
 CONFIDENCE = 0.95
+INTERVALS = "intervals: 95 percent over seeds, paired."
 _HEAD = "dev solved|dev %|against {0}|loss|against {0}|exact at first step %|examples/s|gradient norm|steps"
 Runs = Mapping[int, "Outcome"]  # by seed
 

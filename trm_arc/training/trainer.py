@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from trm_arc.model.embedding import TaskEmbedding
 from trm_arc.model.flops import count_training
 from trm_arc.model.noise import make_source
 from trm_arc.model.reasoner import Reasoner, State
+from trm_arc.training.curriculum import halting_stages, stage_at
 from trm_arc.training.halting import Carry, first_carry, sample_minimum, spread_steps, take_puzzles
 from trm_arc.training.loader import Loader
 from trm_arc.training.memory import fit_rows
@@ -143,7 +143,7 @@ class Trainer:
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
         self.carries: list[Carry | None] = [None] * len(examples.buckets)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
-        self.stages, self.halt_stages = config.training.depths(), config.training.halt_limits()
+        self.stages, self.halt_stages = config.training.depths(), halting_stages(config.training)
         self.step, self.seconds = 0, 0.0
         self.decision = StepRequest()  # of all processes, with the last step
         self.gradient_norm = torch.tensor(0.0)  # of the last step, on the device
@@ -379,14 +379,12 @@ class Trainer:
 
     def depth(self, step: int | None = None) -> tuple[int, int] | None:
         """T and n of a step, or of the next one, by the depth curriculum; None for the model's own."""
-        step = self.step if step is None else step
-        now = (stage for stage in self.stages if step < stage[0] * self.steps)
-        return next(((cycles, latent_steps) for _, cycles, latent_steps in now), None)
+        return stage_at(self.stages, self.step if step is None else step, self.steps) or None
 
     def training_at(self, step: int) -> TrainingConfig:
         """The settings of a step: with fewer supervision steps while the halt curriculum says so."""
-        limit = next((limit for share, limit in self.halt_stages if step < share * self.steps), 0)
-        return replace(self.config.training, halt_steps=limit, halt_curriculum="") if limit else self.config.training
+        (config,) = stage_at(self.halt_stages, step, self.steps) or (self.config.training,)
+        return config
 
     def _has_new_limit(self, bucket: int) -> bool:
         """Whether samples of a bucket may now do another number of supervision steps than when it was trained last."""

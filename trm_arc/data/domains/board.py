@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], object]  # called with the number of puzzles made so far
 Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # questions, answers and ratings
+Generate = Callable[[int, int, bool, np.ndarray | None, Progress], Made]  # as `BoardDomain.generate`
 # Settings that do not apply to boards of one size.
 _IDLE = ("smallest", "evaluation_sides", "bucket_sides", "translate", "leave_out", "arc_gen", "generated_pairs")
 _MOST = 2**62  # of a number in a file
@@ -111,7 +112,7 @@ class BoardDomain(Domain):
     def check_generated(self) -> None:
         """Raise InputError if no puzzles of this size are generated here."""
 
-    def choose_generator(self, *, unique: bool) -> Callable[[int, int, bool, np.ndarray | None, Progress], Made]:
+    def choose_generator(self, *, unique: bool) -> Generate:
         """What makes the sets `KIND-NxN`, which is `generate`, or those called `KIND-unique-NxN`, and takes the same arguments.
 
         Raises:

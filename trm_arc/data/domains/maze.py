@@ -1,13 +1,11 @@
 """Mazes: the shortest path from S to G."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from augment import BOARD, dihedral_table
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import Drawing, register_domain
-from trm_arc.data.domains.board import BoardDomain, Made, Progress
+from trm_arc.data.domains.board import BoardDomain, Generate, Made, Progress
 from trm_arc.puzzles.maze import generate as maze_generate
 from trm_arc.puzzles.maze import rules as maze
 from trm_arc.puzzles.maze.kernels import SIDE
@@ -68,7 +66,7 @@ class MazeDomain(BoardDomain):
         made = maze_generate.generate(count, self.shape[0], seed, least_moves=least, exclude=exclude, progress=progress)
         return made.questions, made.answers, made.moves
 
-    def choose_generator(self, *, unique: bool) -> Callable[[int, int, bool, np.ndarray | None, Progress], Made]:
+    def choose_generator(self, *, unique: bool) -> Generate:
         """See `BoardDomain.choose_generator`; unique mazes have one path from S to G."""
         if not unique:
             return super().choose_generator(unique=False)
