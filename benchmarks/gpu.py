@@ -231,7 +231,7 @@ def time_views(case: str, device: Device, rates: Rates, *, small: bool) -> ViewT
         predictor.predict(tests[here], views[here])
         synchronize(device.device)
         times.append(time.perf_counter() - began)
-    operations = config.training.halt_steps * count_forward(config.model, side**2) * (len(tests) - batch)
+    operations = config.training.steps_of_answer * count_forward(config.model, side**2) * (len(tests) - batch)
     return ViewTiming(case, len(tests) - batch, *times, share=operations / times[1] / rates.peak)
 
 

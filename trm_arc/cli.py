@@ -171,7 +171,7 @@ def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
     default = "" if views else " (default: 1000 for ARC, 1 for Sudoku and mazes)"
     flag("--views", type=int, default=views, help=f"maximum number of augmented views of a test input per checkpoint{default}")
     flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
-    flag("--steps", type=int, help="supervision steps (default: as many as in training)")
+    flag("--steps", type=int, help="supervision steps (default: the answer_steps of the run)")
     batch = "rollouts of views at a time; halved when memory runs out"
     flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
     canvas = "canvas of a view: as in training, the whole board, the smallest square for all tasks, or by the visible sizes"

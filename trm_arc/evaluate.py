@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     tasks = load_tests(checkpoint, values.data, values.data_folder, **asked)
     tasks = ensemble.check_tasks(tasks, drop_leaks=values.drop_leaks)
     views = tasks.domain.default_views if values.views is None else values.views
-    if values.one_step and (not tasks.has_solutions or (config.steps or checkpoint.config.training.halt_steps) == 1):
+    if values.one_step and (not tasks.has_solutions or (config.steps or checkpoint.config.training.steps_of_answer) == 1):
         raise InputError("does nothing without solutions, or where there is one supervision step anyway", flag="--one-step")
     out = values.out or (run_folder if values.data is None else run_folder / Path(values.data).stem)
     device = find_device(values.device, values.precision)

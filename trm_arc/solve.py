@@ -34,7 +34,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
-    parser.add_argument("--steps", type=int, help="supervision steps (default: as many as in training)")
+    parser.add_argument("--steps", type=int, help="supervision steps (default: the answer_steps of the run)")
     parser.add_argument("--views", type=int, default=1, help="number of symmetries under which the puzzle is answered; they vote")
     parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")
     add_refinement_flags(parser)

@@ -146,6 +146,15 @@ def test_the_last_frame_of_a_step_is_the_answer_of_so_many_steps(changes: dict, 
     assert trace_refinement(checkpoint, TASKS, [2], ["c"] * 3, CPU, InferenceConfig(steps=3, rollouts=rollouts))[0].name == "c"
 
 
+@pytest.mark.parametrize(("settings", "steps"), [({"halt_steps": 2}, 2), ({"halt_steps": 2, "answer_steps": 3}, 3)])
+def test_an_answer_takes_as_many_steps_as_the_run_says(settings: dict, steps: int) -> None:
+    checkpoint = make_checkpoint(TASKS, settings)
+    (trace,) = trace_refinement(checkpoint, TASKS, [2], ["a", "b", "c"], CPU, InferenceConfig())
+    assert {frame.step for frame in trace.frames} == set(range(1, steps + 1))
+    assert predicted(checkpoint, TASKS, 2) == predicted(checkpoint, TASKS, 2, steps=steps)
+    assert predicted(checkpoint, TASKS, 2, steps=1) != predicted(checkpoint, TASKS, 2)
+
+
 @pytest.mark.parametrize("changes", [{}, {"latents": 2}, {"states": 0, "latent_steps": 0}])
 @pytest.mark.parametrize("rollouts", [1, 2])
 def test_a_callback_changes_nothing(changes: dict, rollouts: int) -> None:

@@ -4,20 +4,18 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, partial
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 from augment import BOARD, COLOURS
 from trm_arc.common.errors import InputError
 from trm_arc.common.records import check_record, load_record
 from trm_arc.config.old_names import with_new_names
+from trm_arc.config.stages import DEPTHS, LIMITS, parse_stages
 
 VIEW_CANVASES = ("trained", "full", "fit", "buckets")  # of a view: as in training, the board, the tasks, by visible sizes
 # The groups of the settings: the name of the table in a file, and the title in `--help`.
 SECTIONS = {"data": "data", "model": "model", "optimizer": "optimizer", "loss": "loss and halting", "schedule": "schedule"}
 _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")  # of sides
-_DEPTH_STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
-_HALT_STAGE = re.compile(r"(\d+):(\d*\.?\d+)")
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is in its range, and the range in words
 _AT_LEAST_0: _Rule = (lambda value: value >= 0, "at least 0")
@@ -222,7 +220,8 @@ class TrainingConfig:
         "exact", "stop a sample when its answer seems exact (TRM), by Q-learning (HRM), or never before the last step"
     )
     halting_loss_weight: float = _loss(0.5, "weight of the halting loss", _AT_LEAST_0)
-    halt_steps: int = _loss(16, "maximum number of supervision steps; evaluation always runs them all", _AT_LEAST_1)
+    halt_steps: int = _loss(16, "maximum number of supervision steps of a sample in training", _AT_LEAST_1)
+    answer_steps: int = _loss(0, "supervision steps of an answer, all of which are done; 0: as many as halt_steps", _AT_LEAST_0)
     halt_exploration: float = _loss(
         0.1, "probability that a sample gets a minimum number of steps, drawn from 2 to the maximum", _SHARE
     )
@@ -261,6 +260,11 @@ class TrainingConfig:
             raise InputError(problem, flag="halt_curriculum")
         self.sides()
 
+    @property
+    def steps_of_answer(self) -> int:
+        """Supervision steps of an answer, unless a command asks for others."""
+        return self.answer_steps or self.halt_steps
+
     def sides(self) -> tuple[int, int] | None:
         """The least and the greatest side of a task to answer; None: any."""
         if not self.evaluation_sides.strip():
@@ -274,24 +278,11 @@ class TrainingConfig:
 
     def depths(self) -> list[tuple[float, int, int]]:
         """The stages of the depth curriculum: (share of the steps at which it ends, T, n), in order."""
-        return self._stages("depth_curriculum", _DEPTH_STAGE, "T/n:SHARE, such as 1/2:0.3")
+        return parse_stages(self.depth_curriculum, DEPTHS, "depth_curriculum")
 
     def halt_limits(self) -> list[tuple[float, int]]:
         """The stages of fewer supervision steps: (share of the steps at which it ends, most supervision steps), in order."""
-        return self._stages("halt_curriculum", _HALT_STAGE, "N:SHARE, such as 1:0.5")
-
-    def _stages(self, name: str, form: re.Pattern[str], example: str) -> list[tuple]:
-        """The stages of a curriculum: the share of the steps at which each ends, and its numbers."""
-        text, stages = getattr(self, name), []
-        for stage in filter(None, (part.strip() for part in text.split(","))):
-            match = form.fullmatch(stage)
-            if not match:
-                raise InputError(f"{stage!r} is not a stage: write {example}", flag=name)
-            *numbers, share = match.groups()
-            stages.append((float(share), *map(int, numbers)))
-        if any(a >= b for a, b in pairwise([0.0, *(share for share, *_ in stages), 1.0])):
-            raise InputError(f"shares must rise between 0 and 1, got {text!r}", flag=name)
-        return stages
+        return parse_stages(self.halt_curriculum, LIMITS, "halt_curriculum")
 
 
 @dataclass(frozen=True, kw_only=True)

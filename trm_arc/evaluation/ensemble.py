@@ -83,7 +83,7 @@ class Ensemble:
             "checkpoints": len(self.paths),
             "data": tasks.name,
             "views": views,
-            "steps": config.steps or self.first.config.training.halt_steps,
+            "steps": config.steps or self.first.config.training.steps_of_answer,
             "canvas": config.canvas,
             "rollouts": config.rollouts,
             "noise": config.noise,

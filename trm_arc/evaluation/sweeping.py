@@ -97,7 +97,7 @@ class Sweep:
     def run(self, tried: SweepConfig) -> list[Point]:
         """All points."""
         print(HEADER)
-        steps = self.checkpoint.config.training.halt_steps
+        steps = self.checkpoint.config.training.steps_of_answer
         base = InferenceConfig(steps=steps, batch_size=tried.batch_size, compile=tried.compile)
         points = []
         for patience in (0, tried.patience) if tried.patience else (0,):

@@ -127,7 +127,7 @@ def make_predictor(
         InputError: a checkpoint of another kind of puzzle, or a canvas that its model cannot have.
     """
     tasks = tasks.without_solutions()
-    config = replace(config, steps=config.steps or checkpoint.config.training.halt_steps)
+    config = replace(config, steps=config.steps or checkpoint.config.training.steps_of_answer)
     checkpoint.require_domain(tasks.domain, tasks.name)
     check_vocabulary(checkpoint.config.model, tasks.domain)
     windows, larger = choose_canvases(checkpoint, tasks, config.canvas)

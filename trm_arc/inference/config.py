@@ -11,7 +11,7 @@ class InferenceConfig:
     """How a view of a test input is answered.
 
     Attributes:
-        steps: supervision steps at most; None: as many as in training.
+        steps: supervision steps at most; None: the `steps_of_answer` of the checkpoint.
         batch_size: rollouts of views at a time; halved when the memory is not enough.
         canvas: of a view: as in training, the whole board, the smallest square that holds all tasks, or by the visible sizes.
         rollouts: noisy attempts at a view, of which the one with the highest halting probability counts; the first has no noise.
