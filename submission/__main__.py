@@ -1,4 +1,4 @@
-"""The competition entry as commands: python -m submission predict | check | score | bundle | verify | kaggle | pretrain
+"""The competition entry as commands: python -m submission predict | check | score | merge | bundle | verify | kaggle | pretrain
 
 What needs torch, or takes long to import, is imported only where it is used: on a busy machine, torch takes as long as a short
 time limit, and neither the first guesses nor the program that watches the clock need it.
@@ -18,8 +18,8 @@ from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
 from submission.manifest import verify
 from submission.predict import predict
-from submission.reading import write_guesses
-from submission.settings import DEFAULT_FILE, find_deadline
+from submission.reading import read_challenges, write_guesses
+from submission.settings import DEFAULT_FILE, find_deadline, submission_file
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
@@ -59,10 +59,15 @@ def main(
 
             return require_printed(check(values.submission, values.challenges or str(inputs.find_test()), values.data_folder))
         case "score":
-            from submission.checking import score_submission
+            from submission.checking import score_submissions
 
-            scored = score_submission(values.submission, values.solutions, values.data_folder, as_json=values.json)
+            scored = score_submissions(values.submission, values.solutions, values.data_folder, as_json=values.json)
             return require_printed(scored)
+        case "merge":
+            from submission.merging import merge
+
+            asked = read_challenges(values.challenges, values.data_folder) if values.challenges else None
+            return merge(values.files, submission_file(values.out), values.rule, values.weights or (), asked)
         case "bundle":
             from submission.bundle import bundle
 

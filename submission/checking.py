@@ -1,7 +1,11 @@
 """A finished submission: its faults, and its score where the solutions are known."""
 
 import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from submission.reading import read_challenges
 from trm_arc.common.errors import InputError
@@ -11,9 +15,11 @@ from trm_arc.common.text import printable
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, parse_grid
 from trm_arc.data.task_files import read_document
-from trm_arc.evaluation.score import ranks, score, score_table
+from trm_arc.evaluation.compare import compare_solved
+from trm_arc.evaluation.score import pass_at, ranks, rate_tests, score, score_table
 from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts
 
+_ANY = "one of them or more"
 PASS_AT = (1, 2)  # a submission has two attempts, so it can be scored by pass@1 and pass@2 only
 
 
@@ -38,16 +44,46 @@ def check(submission: Path, challenges: str, data_folder: Path | None = None) ->
     return 0
 
 
-def score_submission(submission: Path, solutions: str, data_folder: Path | None = None, *, as_json: bool = False) -> int:
-    """Score a submission against a solutions file, or against any task set, by name or path, whose solutions are known."""
-    truths = _read_solutions(solutions, data_folder)
+def score_submissions(submissions: Sequence[Path], solutions: str, folder: Path | None = None, *, as_json: bool = False) -> int:
+    """Score submissions against a solutions file, or against any task set, by name or path, whose solutions are known.
+
+    Of several, print a line each, and what the last one, such as a merge of the others, gains.
+    """
+    truths = _read_solutions(solutions, folder)
     expected = {task_id: len(grids) for task_id, grids in truths.items()}
-    attempts, broken = read_attempts(read_json(submission), expected, str(submission))
-    if broken:
-        print(printable(f"{submission}: {broken} attempts are not grids and count as wrong; see `check`"), file=sys.stderr)
-    places = ranks(list(truths.values()), attempts)
-    print(to_json(score(places, PASS_AT), pretty=True).decode().rstrip("\n") if as_json else score_table(places, PASS_AT))
+    answers, places = {}, {}
+    for path in submissions:
+        answers[path], broken = read_attempts(read_json(path), expected, str(path))
+        if broken:
+            print(printable(f"{path}: attempts that are not grids and count as wrong: {broken}; see `check`"), file=sys.stderr)
+        places[path] = ranks(list(truths.values()), answers[path])
+    if as_json:
+        scores = {str(path): score(placed, PASS_AT) for path, placed in places.items()}
+        print(to_json(scores if len(scores) > 1 else scores.popitem()[1], pretty=True).decode().rstrip("\n"))
+    elif len(places) == 1:
+        print(score_table(*places.values(), PASS_AT))
+    else:
+        print(_compare(expected, answers, places))
     return 0
+
+
+def _compare(expected: dict[str, int], answers: dict[Path, list[list[Grid]]], places: dict[Path, list[list[int | None]]]) -> str:
+    """Several submissions as text for a terminal: the score of each, and what the last one gains."""
+    owners = [task_id for task_id, count in expected.items() for _ in range(count)]
+    solved = {path: np.array([place is not None for task in placed for place in task]) for path, placed in places.items()}
+    names = {path: printable(str(path)) for path in places}
+    width = max(map(len, [_ANY, *names.values()]))
+    lines = ["pass@2 per test output (the ARC Prize score), and pass@1:"]
+    for path, placed in places.items():
+        (first, _), (second, _) = pass_at(placed, 1), pass_at(placed, 2)
+        lines.append(f"  {names[path]:{width}}  {second}; {100 * first.value:.1f} %")
+    lines.append(f"  {_ANY:{width}}  {rate_tests(np.any(list(solved.values()), axis=0), owners)}")
+    *others, last = places
+    for path in others:
+        same = sum(np.array_equal(a[0], b[0]) for a, b in zip(answers[path], answers[last], strict=True))
+        compared = compare_solved(solved[path], solved[last], owners, owners, same, "task")
+        lines += textwrap.wrap(f"{names[last]} against {names[path]}: {compared.conclude()}", 78, subsequent_indent="  ")
+    return "\n".join(lines)
 
 
 def _read_solutions(source: str, data_folder: Path | None) -> dict[str, list[Grid]]:

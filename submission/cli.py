@@ -7,7 +7,7 @@ from pathlib import Path
 
 from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
-from submission.settings import DEFAULT_FILE, Settings, submission_file
+from submission.settings import DEFAULT_FILE, MERGE_RULES, Settings, submission_file
 from trm_arc.cli import (
     Parser,
     add_compile_flag,
@@ -29,7 +29,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="python -m submission",
         usage="%(prog)s COMMAND [options]",
-        description="Make, check and score a submission.json; make a bundle and run in Kaggle notebooks.",
+        description="Make, check, score and merge submissions; make a bundle and run in Kaggle notebooks.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
@@ -47,11 +47,28 @@ def make_parser() -> Parser:
     entry.add_argument("--submission", type=Path, required=True, help="the file to check")
     add_data_flag(entry)
 
-    entry = add("score", "score a submission", "Score a submission against known solutions.")
-    entry.add_argument("--submission", type=Path, required=True, help="the file to score")
+    against = "Score a submission against known solutions; of several, each, and what the last one gains on the others."
+    entry = add("score", "score a submission, or compare several", against)
+    entry.add_argument("--submission", type=Path, nargs="+", required=True, help="the file to score, or several")
     known = "Kaggle's solutions file, or a task set with solutions, by name or path"
     entry.add_argument("--solutions", required=True, help=known)
     entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_data_flag(entry)
+
+    two = "Make one submission of the answers of several systems: two attempts for each test input."
+    entry = add("merge", "merge several submissions into one", two)
+    entry.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="a submission.json, or an evaluation's predictions.json"
+    )
+    entry.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    rules = (
+        "agree: a first attempt counts 2, a second one 1, and equal answers add up; votes: shares of the votes add up; "
+        "first: first attempts in the order of the files, then second ones (default: votes if all files have them, else agree)"
+    )
+    entry.add_argument("--rule", choices=MERGE_RULES, metavar="RULE", help=rules)
+    entry.add_argument("--weights", type=float, nargs="+", metavar="X", help="what each file counts (default: 1)")
+    filled = "the tasks, by which attempts that are missing are filled up (default: those of the first file)"
+    entry.add_argument("--challenges", help=filled)
     add_data_flag(entry)
 
     parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest; and the notebook to push."

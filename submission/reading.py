@@ -1,6 +1,7 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,15 +52,27 @@ class Challenges:
             InputError: it would be invalid.
         """
         answered = to_submission(self.tasks, ranked) | self.guessed
-        document = {task_id: answered[task_id] for task_id in self.order}
-        try:
-            data = to_json(document)
-        except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's json module writes unchanged
-            data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
-        faults = find_faults(json.loads(data), self.counts, self.tasks.name)
-        if faults:
-            raise InputError(f"invalid submission: {faults[0]}")
-        return data
+        return encode_submission({task_id: answered[task_id] for task_id in self.order}, self.counts, self.tasks.name)
+
+
+def encode_submission(document: dict[str, list[dict[str, Grid]]], counts: Mapping[str, int], name: str) -> bytes:
+    """A submission as JSON, checked.
+
+    Args:
+        counts: task ids and their numbers of test inputs.
+        name: what these are, for the error.
+
+    Raises:
+        InputError: it would be invalid.
+    """
+    try:
+        data = to_json(document)
+    except TypeError:  # a lone surrogate in an id, which orjson refuses and Python's json module writes unchanged
+        data = json.dumps(document, default=lambda grid: grid.tolist()).encode()
+    faults = find_faults(json.loads(data), counts, name)
+    if faults:
+        raise InputError(f"invalid submission: {faults[0]}")
+    return data
 
 
 def read_challenges(source: str, folder: Path | None = None, deadline: Deadline | None = None) -> Challenges:

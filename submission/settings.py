@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,19 @@ from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import find_target
 from trm_arc.common.modes import PRECISIONS
+from trm_arc.data.guesses import ATTEMPTS
 from trm_arc.inference.config import InferenceConfig
 
 WORKER = (sys.executable, "-m", "submission.child", "submission.worker")
 ADAPTER = (sys.executable, "-m", "submission.child", "trm_arc.adapt")
 DEFAULT_FILE = Path("submission.json")
+
+# Of a merge, what an answer counts, by its place among those of its system, from 0, and its share of the votes there.
+MERGE_RULES: dict[str, Callable[[int, float], float]] = {
+    "agree": lambda place, votes: max(0, len(ATTEMPTS) - place),  # a first attempt 2, a second one 1
+    "votes": lambda place, votes: votes,
+    "first": lambda place, votes: 0,  # the first attempts in the order of the systems, then the second ones
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ Test inputs of one task are not independent, so the test for noise counts tasks.
 """
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -99,23 +100,44 @@ def compare(first: Results, second: Results) -> Comparison:
     if not shared:
         raise InputError(f"{first.tasks.name} and {second.tasks.name} share no test input whose right answer is known")
     before, after = (np.array([side[key][1] for key in shared], bool) for side in (here, there))
-    names = [here[key][0] for key in shared]
+    names, owners = ([here[key][n] for key in shared] for n in (0, 3))
+    same = sum(here[key][2] == there[key][2] for key in shared)
+    return compare_solved(before, after, names, owners, same, first.tasks.domain.unit)
+
+
+def compare_solved(
+    before: np.ndarray,
+    after: np.ndarray,
+    names: Sequence[str],
+    owners: Sequence[str | None],
+    same_answers: int,
+    unit: str,
+) -> Comparison:
+    """Compare two systems by what they solve.
+
+    Args:
+        before: bool (n,), whether the first solves each test input.
+        after: the same of the second.
+        names: of the test inputs.
+        owners: the task of each; None where it stands for itself.
+        same_answers: how many have the same first answer in both.
+        unit: what is asked several test inputs.
+    """
     gained = [name for name, was, now in zip(names, before, after, strict=True) if now and not was]
     lost = [name for name, was, now in zip(names, before, after, strict=True) if was and not now]
-    owners = [here[key][3] for key in shared]
     _, of_task = np.unique([owner or str(n) for n, owner in enumerate(owners)], return_inverse=True)
     gains = np.bincount(of_task, after.astype(int) - before)  # of each task
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
     return Comparison(
-        len(shared),
+        len(before),
         rate_tests(before, owners),
         rate_tests(after, owners),
         gained,
         lost,
         int((before & after).sum()),
         int((~before & ~after).sum()),
-        sum(here[key][2] == there[key][2] for key in shared),
-        first.tasks.domain.unit,
+        same_answers,
+        unit,
         better,
         worse,
         mcnemar(better, worse),
