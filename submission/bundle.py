@@ -21,24 +21,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import trm_arc
-from augment import COLOURS
 from submission.bundle_options import DATA, BundleOptions
 from submission.manifest import EDITABLE, FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint, read_manifest
 from submission.reading import tasks_to_json
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.folders import find_foreign, new_folder, not_replaced
-from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, listed, load_tasks
-from trm_arc.model.checkpoint import Checkpoint, save_checkpoint
+from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, load_tasks
+from trm_arc.model.checkpoint import save_checkpoint
 from trm_arc.model.export import load_newest
+from trm_arc.model.sharing import slim
 from trm_arc.training.adaptation import require_arc
 
 MODELS = "models"
@@ -120,27 +117,6 @@ def _add_notebook(folder: Path, data_set: str, options: BundleOptions) -> None:
         "model_sources": [],
     }
     write_atomic(folder / KERNEL, to_json(metadata, pretty=True))
-
-
-def slim(checkpoint: Checkpoint) -> Checkpoint:
-    """What predicting and adapting to unseen tasks need of a checkpoint: the averaged weights, the mean task embedding, and which
-    answers were trained on.  The embeddings of its own tasks, the optimizers' states and the active samples are left out."""
-    weights = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
-    mean = checkpoint.mean_embedding()
-    tensors = weights | {
-        "embedding.table": mean[None].clone(),
-        "mean": mean,
-        "plan.table": torch.tensor([[0, *range(COLOURS)]], dtype=torch.uint8),
-        "plan.starts": torch.tensor([0, 1]),
-        "counts": checkpoint.tensors["counts"],
-        "trained": checkpoint.tensors["trained"],
-    }
-    tasks = [(f"(mean of the embeddings of {len(checkpoint.tasks)} tasks)", "")]
-    metadata = replace(checkpoint.metadata, active_samples=())
-    training = checkpoint.config.training
-    data = ",".join(Path(name).name for name in listed(training.data))  # the folders of this machine have no meaning elsewhere
-    config = checkpoint.config.override({"data": data, "evaluation_data": Path(training.evaluation_data).name})
-    return Checkpoint(config, checkpoint.step, tasks, tensors, metadata, checkpoint.where)
 
 
 def source_tree() -> Path:

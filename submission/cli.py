@@ -9,6 +9,7 @@ from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, MERGE_RULES, Settings, submission_file
 from trm_arc.cli import (
+    ModelName,
     Parser,
     add_compile_flag,
     add_data_flag,
@@ -132,7 +133,7 @@ def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -
 def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> None:
     """The flags of `predict`, but for what to answer."""
     flag = entry.add_argument
-    flag("--checkpoint", type=Path, nargs="+", help="a checkpoint or a run's folder; several vote together")
+    add_view_flags(entry, ARC.default_views, "with `kaggle`, those of the attached bundles")
     flag("--out", type=Path, default=DEFAULT_FILE, help="the file to write")
     flag("--time-limit", metavar="TIME", help=f"finish within this time, such as 11h30m or 5m (default: {default_time})")
     flag("--deadline", metavar="MOMENT", help="finish by this time, such as 17:45 or 2026-11-22T17:45")
@@ -146,7 +147,6 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
         help="initial value of the task embeddings: the mean of the trained ones, or 0",
     )
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
-    add_view_flags(entry, ARC.default_views)
     add_compile_flag(entry)
     settle = "skip further views of a test input once its two best answers lead by this many standard deviations"
     flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot change)")
@@ -156,7 +156,7 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
 
 def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     flag = entry.add_argument
-    flag("--checkpoint", type=Path, nargs="+", default=[], help="checkpoints or runs to include; all of them vote")
+    flag("--checkpoint", type=ModelName, nargs="+", default=[], help="checkpoints or runs to include; all of them vote")
     flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     flag("--data", nargs="+", default=[], metavar="SET", help="task sets to include, by name or path")
     flag("--id", metavar="USER/SLUG", help="your user name on Kaggle, and the data set's name")

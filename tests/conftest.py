@@ -13,7 +13,7 @@ from hypothesis import settings
 from submission import __main__ as submission
 from tests.forked import python
 from tests.helpers import ROOT, SETTINGS, SHARED, make_tasks, write_kaggle
-from trm_arc import adapt, evaluate, generate, show, solve, sweep, train, upstream
+from trm_arc import adapt, evaluate, generate, publish, show, solve, sweep, train, upstream
 from trm_arc.common.errors import InputError
 from trm_arc.common.program import run
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE
@@ -62,7 +62,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     Its `refused` is the error that ended the last call, None where there was none.
     """
     of_puzzles = {"generate": generate, "solve": solve, "sweep": sweep}
-    others = {"adapt": adapt, "evaluate": evaluate, "upstream": upstream, "submission": submission}
+    others = {"adapt": adapt, "evaluate": evaluate, "publish": publish, "upstream": upstream, "submission": submission}
     modules = {"train": train, "show": show, "report": report} | of_puzzles | others
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:

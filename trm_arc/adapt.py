@@ -8,6 +8,7 @@ from pathlib import Path
 from trm_arc.cli import (
     Parser,
     add_machine_flags,
+    add_model_flag,
     add_run_flags,
     add_settings,
     choose_options,
@@ -37,7 +38,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="python -m trm_arc.adapt", description=description, epilog=epilog)
     flag = parser.add_argument
     flag("--challenges", help="tasks to adapt to: a challenges file, or any task set by name or path")
-    flag("--checkpoint", type=Path, help="the trained model: a checkpoint or a run's folder (default: none, from scratch)")
+    add_model_flag(parser, "none, from scratch")
     flag("--recipe", choices=tuple(RECIPES), default="own", metavar="NAME", help="how to adapt, see below")
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: settings to start from, one of those below or a .toml file")
     flag(

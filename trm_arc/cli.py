@@ -22,6 +22,7 @@ from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_pr
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, InferenceConfig
+from trm_arc.model.hub import PREFIX, fetch
 from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
+NEWEST = f"the newest below {RUNS}/"
+
+
+class ModelName(str):
+    """The type of a flag that names a checkpoint, a run's folder, or a model of the Hub: parsed to the path where it is."""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -40,7 +46,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         return "\n".join(line if len(line) <= width else fill(line, width, indent) for line in text.splitlines())
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+        return action.help if action.default in (None, False, "") else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,12 +86,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def _complete(value: Any, flag: str) -> Any:
-    """The value of a flag with `~` replaced in paths; whole numbers that no array can hold are refused."""
+    """The value of a flag: `~` in a path is replaced, a model of the Hub fetched, a number that no array can hold refused."""
     if isinstance(value, list):
         return [_complete(one, flag) for one in value]
     if isinstance(value, int):
         require_least(flag, value, -(2**63), bits=63)
-    return user_path(value) if isinstance(value, Path) else value
+    if isinstance(value, ModelName) and value.startswith(PREFIX):
+        model = fetch(value)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(model, file=sys.stderr)
+        return model.path
+    return user_path(value) if isinstance(value, Path | ModelName) else value
 
 
 def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
@@ -161,13 +172,28 @@ def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
     return {setting.name: getattr(values, setting.name) for setting in settings() if setting.name in values}
 
 
-def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
+def add_model_flag(parser: argparse.ArgumentParser, default: str = NEWEST, *, several: bool = False) -> None:
+    """Add the flag --checkpoint.
+
+    Args:
+        default: what is taken without it, for the help.
+        several: whether it takes several, which vote together.
+    """
+    help_text = (
+        f"a checkpoint, a run's folder or hf://OWNER/NAME{'; several vote together' if several else ''} (default: {default})"
+    )
+    parser.add_argument("--checkpoint", type=ModelName, nargs="+" if several else None, help=help_text)
+
+
+def add_view_flags(parser: argparse.ArgumentParser, views: int | None, checkpoint: str = NEWEST) -> None:
     """Add flags for the views of test inputs, and for the checkpoints that vote; see `chosen_inference`.
 
     Args:
         views: the default number; None: by the kind of puzzle.
+        checkpoint: what is taken without --checkpoint, for the help.
     """
     flag = parser.add_argument
+    add_model_flag(parser, checkpoint, several=True)
     default = "" if views else " (default: 1000 for ARC, 1 for Sudoku and mazes)"
     flag("--views", type=int, default=views, help=f"maximum number of augmented views of a test input per checkpoint{default}")
     flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")

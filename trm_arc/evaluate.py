@@ -21,6 +21,7 @@ from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
+from trm_arc.model.hub import folder_for_results
 from trm_arc.report.drawing import draw_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 
@@ -32,8 +33,7 @@ def make_parser() -> Parser:
         description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, "
         "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks also submission.json.",
     )
-    named = "a checkpoint or a run's folder; several vote together (default: the newest below runs/)"
-    parser.add_argument("--checkpoint", type=Path, nargs="+", help=named)
+    add_view_flags(parser, None)
     parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
     parser.add_argument("--solutions", type=Path, help="solutions file, if it is not beside the challenges file")
     parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
@@ -42,7 +42,6 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
     parser.add_argument("--skip-bad", action="store_true", help="leave out broken tasks, or rows that are not puzzles")
-    add_view_flags(parser, None)
     add_refinement_flags(parser)
     add_compile_flag(parser)
     parser.add_argument(
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         require_least(name, getattr(values, name))
     named = values.checkpoint or [newest_checkpoint(RUNS)]
     ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
-    checkpoint, run_folder = ensemble.first, run_of(named[0])
+    checkpoint, run_folder = ensemble.first, folder_for_results(run_of(named[0]), RUNS)
     if config.canvas != DEFAULT.canvas and checkpoint.domain.shape is not None:
         raise InputError(f"does nothing for {checkpoint.domain.plural}, which fill their board", flag="--canvas")
     asked = {"solutions": values.solutions, "puzzles": values.puzzles, "skip_bad": values.skip_bad}

@@ -2,11 +2,18 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from trm_arc.cli import RUNS, Parser, add_compile_flag, add_device_flags, add_refinement_flags, chosen_inference
+from trm_arc.cli import (
+    RUNS,
+    Parser,
+    add_compile_flag,
+    add_device_flags,
+    add_model_flag,
+    add_refinement_flags,
+    chosen_inference,
+)
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.output import print_styled
@@ -33,7 +40,7 @@ def make_parser() -> Parser:
         "maze of # and blanks, S and G"
     )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
-    parser.add_argument("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
+    add_model_flag(parser)
     parser.add_argument("--steps", type=int, help="supervision steps (default: the answer_steps of the run)")
     parser.add_argument("--views", type=int, default=1, help="number of symmetries under which the puzzle is answered; they vote")
     parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags
+from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags, add_model_flag
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
@@ -17,6 +17,7 @@ from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.model.checkpoint_files import newest_checkpoint, run_of
 from trm_arc.model.compiling import choose_compile_mode
 from trm_arc.model.export import load_newest
+from trm_arc.model.hub import folder_for_results
 from trm_arc.report.plots import MISSING
 from trm_arc.report.sweep_curves import PICTURES, draw_sweep
 
@@ -31,7 +32,7 @@ def make_parser() -> Parser:
         "Rollouts and views use as many steps as in training.",
     )
     flag, default = parser.add_argument, SweepConfig()
-    flag("--checkpoint", type=Path, help="a checkpoint or a run's folder (default: the newest below runs/)")
+    add_model_flag(parser)
     flag("--data", help="puzzles to answer: a name or path (default: those that the run is scored on)")
     flag("--puzzles", type=int, default=200, metavar="N", help="answer N of them (0: all)")
     flag("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("answers ARC tasks; this is for Sudoku and mazes", file=path)
     puzzles = load_tests(checkpoint, values.data, values.data_folder, puzzles=values.puzzles, skip_bad=values.skip_bad)
     puzzles = check_not_trained_on(checkpoint, puzzles, drop=False)
-    folder = values.out or run_of(path)
+    folder = values.out or folder_for_results(run_of(path), RUNS)
     check_writable(folder, (RESULT, *PICTURES))
     refuse_foreign(folder, (RESULT, *PICTURES), RESULT, "points")
     device = find_device(values.device, values.precision)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from augment import Window
-from trm_arc.cli import RUNS, Parser, add_data_flag
+from trm_arc.cli import RUNS, ModelName, Parser, add_data_flag
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import exclusive
@@ -46,8 +46,8 @@ def make_parser() -> Parser:
         description="Convert a checkpoint of the original TRM or HRM code to one of this kit, for evaluate and submission.",
     )
     flag = parser.add_argument
-    what = "the checkpoint (torch.save or safetensors), or a folder with only one; only its tensors are read"
-    flag("file", type=Path, metavar="FILE|FOLDER", help=what)
+    what = "the checkpoint (torch.save or safetensors), or a folder or hf://OWNER/NAME with only one; only its tensors are read"
+    flag("file", type=ModelName, metavar="FILE|FOLDER", help=what)
     beside = f"(YAML or JSON; default: {' or '.join(SETTINGS_FILES)} beside it)"
     flag("--config", type=Path, metavar="F", help=f"its architecture settings, or those of its whole run {beside}")
     flag("--out", type=Path, default=RUNS / "original", metavar="DIR", help="folder for the converted checkpoint")

@@ -23,7 +23,6 @@ import trm_arc
 from augment import Transform
 from submission import page
 from submission.bundle import bundle as make_bundle
-from submission.bundle import slim
 from submission.bundle_options import BundleOptions
 from submission.kaggle.answering import RERUN
 from submission.kaggle.inputs import Inputs
@@ -44,6 +43,7 @@ from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import tally
 from trm_arc.model.checkpoint import load_checkpoint, save_checkpoint
 from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.model.sharing import slim
 
 says = messages(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.cli import Parser, add_device_flags
+from trm_arc.cli import ModelName, Parser, add_device_flags
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import REPORT_FILE, check_writable
@@ -31,7 +31,7 @@ def make_parser() -> Parser:
     parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
     trace = "show refinement traces: ids of tasks, or rows of puzzles (without any: the first test input of each outcome)"
     parser.add_argument("--trace", nargs="*", metavar="ID", help=trace)
-    parser.add_argument("--checkpoint", type=Path, help="the model of --trace (default: the one that gave the answers)")
+    parser.add_argument("--checkpoint", type=ModelName, help="the model of --trace (default: the one that gave the answers)")
     parser.add_argument("--no-pictures", action="store_true", help="write only the page, no SVG, PNG and GIF files")
     add_device_flags(parser)
     return parser
