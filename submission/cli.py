@@ -9,7 +9,6 @@ from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, MERGE_RULES, Settings, submission_file
 from trm_arc.cli import (
-    ModelName,
     Parser,
     add_compile_flag,
     add_data_flag,
@@ -21,6 +20,7 @@ from trm_arc.cli import (
 )
 from trm_arc.config import RECIPES
 from trm_arc.data.domains.arc import ARC
+from trm_arc.model.locate import ModelName
 
 LIMIT, REHEARSAL = "11h30m", "10m"  # of a Kaggle notebook, which is ended after 12 hours, and of its rehearsal
 

@@ -12,7 +12,6 @@ from submission.settings import MERGE_RULES
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, write_atomic
 from trm_arc.common.text import printable
-from trm_arc.data.domains.arc import ARC
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.task import Grid, grid_key
 from trm_arc.evaluation.results import FORMAT, read_results
@@ -47,7 +46,7 @@ def read_source(path: Path) -> Source:
     document = read_json(path)
     if isinstance(document, dict) and document.get("format") == FORMAT:
         results = read_results(path)
-        if results.tasks.domain is not ARC:
+        if not results.tasks.domain.submits:
             problem = f"predictions of {results.tasks.domain.plural}; only those of ARC tasks make a submission"
             raise InputError(problem, file=path)
         voted = [[(c.grid, c.votes / max(1, sum(test.views))) for c in test.candidates] for test in results.answers]

@@ -1,6 +1,6 @@
 """trm_arc: train the Tiny Recursive Model on ARC puzzles, answer them under many views, vote, score.
 
-    from trm_arc import Reasoner, TaskSet, load_tasks
+    from trm_arc import Reasoner, TaskSet, load, load_tasks
 
 Commands: python -m trm_arc.train, python -m trm_arc.evaluate; and python -m submission for the competition entry.
 """
@@ -31,11 +31,14 @@ _HOME = {
     "Config": "config",
     "InputError": "common.errors",
     "ModelConfig": "config",
+    "Network": "inference.network",
     "Pair": "data.task",
     "Reasoner": "model.reasoner",
     "Task": "data.task",
     "TaskSet": "data.task",
+    "Solution": "inference.network",
     "TrainingConfig": "config",
+    "load": "inference.network",
     "load_tasks": "data.sources",
 }
 

@@ -22,7 +22,7 @@ from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_pr
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, InferenceConfig
-from trm_arc.model.hub import PREFIX, fetch
+from trm_arc.model.locate import ModelName, locate
 from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
 NEWEST = f"the newest below {RUNS}/"
-
-
-class ModelName(str):
-    """The type of a flag that names a checkpoint, a run's folder, or a model of the Hub: parsed to the path where it is."""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -91,12 +87,9 @@ def _complete(value: Any, flag: str) -> Any:
         return [_complete(one, flag) for one in value]
     if isinstance(value, int):
         require_least(flag, value, -(2**63), bits=63)
-    if isinstance(value, ModelName) and value.startswith(PREFIX):
-        model = fetch(value)
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(model, file=sys.stderr)
-        return model.path
-    return user_path(value) if isinstance(value, Path | ModelName) else value
+    if isinstance(value, ModelName):
+        return locate(value, _say)
+    return user_path(value) if isinstance(value, Path) else value
 
 
 def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
@@ -117,20 +110,20 @@ def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]
         flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
         new = new_flag(flag)
         if flag not in known and new in known:
-            _say_renamed(flag, new)
+            _say(f"{flag} is now {new}")
             flag = new
         last = flag or last
         action = known.get(last)
         if (equals or not flag) and action and action.choices and value not in action.choices and new_value(last, value):
-            _say_renamed(f"{last} {value}", f"{last} {new_value(last, value)}")
+            _say(f"{last} {value} is now {last} {new_value(last, value)}")
             value = new_value(last, value)
         renamed.append(f"{flag}{equals}{value}")
     return renamed
 
 
-def _say_renamed(old: str, new: str) -> None:
+def _say(line: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes is enough
-        print(f"{old} is now {new}", file=sys.stderr)
+        print(line, file=sys.stderr)
 
 
 def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without: Sequence[str] = ()) -> None:

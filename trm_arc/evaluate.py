@@ -21,7 +21,7 @@ from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
-from trm_arc.model.hub import folder_for_results
+from trm_arc.model.locate import folder_for_results
 from trm_arc.report.drawing import draw_answers
 from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
 

@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-import numpy as np
-
 from trm_arc.cli import (
+    NEWEST,
     RUNS,
     Parser,
     add_compile_flag,
@@ -21,10 +20,9 @@ from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
-from trm_arc.inference.answer import make_predictor
-from trm_arc.inference.votes import tally
-from trm_arc.model.checkpoint_files import newest_checkpoint
+from trm_arc.inference.answer import answer_first, make_predictor
 from trm_arc.model.export import load_newest
+from trm_arc.model.locate import find_for
 from trm_arc.report.solving import SolutionDrawer
 
 
@@ -40,7 +38,7 @@ def make_parser() -> Parser:
         "maze of # and blanks, S and G"
     )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
-    add_model_flag(parser)
+    add_model_flag(parser, f"{NEWEST} that answers such puzzles, else a network of the kit")
     parser.add_argument("--steps", type=int, help="supervision steps (default: the answer_steps of the run)")
     parser.add_argument("--views", type=int, default=1, help="number of symmetries under which the puzzle is answered; they vote")
     parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")
@@ -62,10 +60,9 @@ def main(arguments: Sequence[str]) -> int:
     if values.show_steps and (values.views > 1 or values.patience):
         raise InputError("shows one view to its last step; leave out --views and --patience", flag="--show-steps")
     puzzles = read_puzzle(values.puzzle)
-    checkpoint = load_newest(values.checkpoint or newest_checkpoint(RUNS))
-    if values.checkpoint is None and checkpoint.domain is not puzzles.domain:
-        answers = f"answers {checkpoint.domain.title}, and the puzzle is {puzzles.domain.title}"
-        raise InputError(f"the newest run {answers}; name another with --checkpoint", file=checkpoint.where)
+    checkpoint = load_newest(values.checkpoint or find_for(puzzles.domain, RUNS))
+    if values.checkpoint is None:
+        print(f"answered by {checkpoint.where}", file=sys.stderr)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, config)
     if predictor.compiled.note:
@@ -73,10 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     drawer = SolutionDrawer(puzzles, colour=wants_colour())
     if values.show_steps:
         predictor.callback = drawer.draw_step
-    views = np.arange(min(values.views, int(predictor.view_counts[0])))
-    ranked = tally(predictor.predict(np.zeros_like(views), views), 1, 1, puzzles.domain)[0]
-    print_styled(drawer.draw_answer(ranked[0], len(views)))
-    return require_printed(0 if puzzles.domain.are_solutions(puzzles.questions, ranked[0].grid[None])[0] else 1)
+    best, views = answer_first(predictor, values.views)
+    print_styled(drawer.draw_answer(best, views))
+    return require_printed(0 if puzzles.domain.are_solutions(puzzles.questions, best.grid[None])[0] else 1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.model.checkpoint_files import newest_checkpoint, run_of
 from trm_arc.model.compiling import choose_compile_mode
 from trm_arc.model.export import load_newest
-from trm_arc.model.hub import folder_for_results
+from trm_arc.model.locate import folder_for_results
 from trm_arc.report.plots import MISSING
 from trm_arc.report.sweep_curves import PICTURES, draw_sweep
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from augment import Window
-from trm_arc.cli import RUNS, ModelName, Parser, add_data_flag
+from trm_arc.cli import RUNS, Parser, add_data_flag
 from trm_arc.common.device import PRECISIONS
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import exclusive
@@ -21,6 +21,7 @@ from trm_arc.data.leakage import trained_hashes
 from trm_arc.data.puzzle_sources import load_puzzles
 from trm_arc.data.sources import load_listed, load_tasks
 from trm_arc.model.checkpoint import Checkpoint, Metadata, save_checkpoint
+from trm_arc.model.locate import ModelName
 from trm_arc.model.official import (
     IDENTIFIERS_FILE,
     SETTINGS_FILES,

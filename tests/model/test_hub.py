@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT, messages
-from trm_arc.model.hub import folder_for_results
+from trm_arc.model.locate import folder_for_results
 
 says = messages(__name__)
 COMMIT = "0123456789" * 4

@@ -18,7 +18,7 @@ from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.inference.config import DEFAULT, InferenceConfig
 from trm_arc.inference.predictor import Predictor
-from trm_arc.inference.votes import Predictions, list_views
+from trm_arc.inference.votes import Candidate, Predictions, list_views, tally
 from trm_arc.model.checkpoint import Checkpoint, check_rows
 
 MOST_VIEWS = 2**20  # of a puzzle; its symmetries are sampled when they are needed
@@ -134,6 +134,16 @@ def make_predictor(
     embeddings = find_view_embeddings(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
     return Predictor(reasoner, embeddings.vectors, tasks, embeddings.plan, windows, larger, device, config), embeddings.unseen
+
+
+def answer_first(predictor: Predictor, views: int) -> tuple[Candidate, int]:
+    """The answer to the first test input that most views give, and the number of views.
+
+    Args:
+        views: at most.
+    """
+    asked = np.arange(min(views, int(predictor.view_counts[0])))
+    return tally(predictor.predict(np.zeros_like(asked), asked), 1, 1, predictor.domain)[0][0], len(asked)
 
 
 def predict_tasks(

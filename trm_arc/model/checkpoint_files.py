@@ -33,16 +33,27 @@ def pool_checkpoints(paths: Sequence[Path], count: int) -> list[Path]:
     return [one for path in paths for one in (list_checkpoints(path)[::-1][:count] or [path])]
 
 
-def newest_checkpoint(runs: Path) -> Path:
+def newest_checkpoint(runs: Path, domain: Domain | None = None) -> Path:
     """The checkpoint saved last, of all runs below `runs`.
+
+    Args:
+        domain: the kind of puzzle that it answers; None: any.
 
     Raises:
         InputError: there is none.
     """
-    found = [path for folder in [runs, *runs.glob("*")] for path in list_checkpoints(folder)]
+    found = [path for folder in [runs, *runs.glob("*")] for path in list_checkpoints(folder) if _answers(path, domain)]
     if not found:
         raise InputError("no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint", file=runs)
     return max(found, key=lambda path: ((path / FILES[0]).stat().st_mtime_ns if (path / FILES[0]).exists() else 0, path.name))
+
+
+def _answers(path: Path, domain: Domain | None) -> bool:
+    """Whether a checkpoint answers a kind of puzzle; one that cannot be read is taken to answer any."""
+    try:
+        return domain is None or domain_of_checkpoint(path) is domain
+    except InputError:
+        return True
 
 
 def _peek(path: Path, part: str) -> Any:

@@ -74,10 +74,10 @@ def fetch(name: str) -> HubModel:
     raise InputError(problem, file=name)
 
 
-def folder_for_results(run: Path, runs: Path) -> Path:
-    """Where results of a model belong: its run's folder; of a model in the Hub's cache, one of its name below `runs`."""
-    cached = next((folder.name for folder in (run, *run.parents) if folder.name.startswith(_CACHED)), None)
-    return runs / cached.split("--")[-1] if cached else run
+def name_of_cached(path: Path) -> str:
+    """The name of the model in whose part of the cache a path is; empty if it is not in the cache."""
+    cached = (folder.name for folder in (path, *path.parents) if folder.name.startswith(_CACHED))
+    return next(cached, "").split("--")[-1]
 
 
 def _read_licence(card: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_arc.cli import ModelName, Parser, add_device_flags
+from trm_arc.cli import Parser, add_device_flags
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import REPORT_FILE, check_writable
@@ -14,6 +14,7 @@ from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import choose_tests
 from trm_arc.model.export import load_newest
+from trm_arc.model.locate import ModelName
 from trm_arc.report.logs import summary_table
 from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_traces, write_report
 
