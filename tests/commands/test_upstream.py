@@ -250,6 +250,7 @@ def test_settings_that_do_not_fit_are_named(changes: dict, message: str, setting
         ({"halt_exploration_prob": "x"}, says("halt-exploration-prob-must")),
         ({"no_ACT_continue": "False"}, says("no-act-continue-must")),
         ({"loss": {"loss_type": ["a"]}}, says("loss-type-a-is")),
+        ({"loss": "losses@ACTLossHead"}, says("loss-must-hold")),
         ({"forward_dtype": "banana"}, says("forward-dtype-banana-is")),
     ],
 )
@@ -329,7 +330,7 @@ def test_yaml_of_others_is_read_in_little_time(settings: Path, tmp_path: Path) -
     lists = "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9 if n else '123456789')}]\n" for n in range(12))  # 9**12 digits
     arch = SETTINGS.replace("hidden_size: 16", "hidden_size: *a11").replace("\n", "\n  ")
     (tmp_path / "bomb.yaml").write_text(f"x:\n{lists}arch:\n  {arch}")
-    with pytest.raises(InputError, match=says("hidden-size-must-be")) as caught:
+    with pytest.raises(InputError, match=says("hidden-size-got-lists")) as caught:
         load_official(official(), tmp_path / "bomb.yaml")
     assert len(str(caught.value)) < 300
 
@@ -620,6 +621,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
         ([*names[:-1], "eval01|||t9|||0123456789"], says("name-6-t9-and")),
         ([*names[:-1], "eval01|||t1|||0123456788"], says("are-no-symmetry-and")),
         (["<blank>", *"abcdef"], says("names-none-of-the")),
+        ([*names[:-1], names[1]], says("name-6-is-there-twice")),
     ]:
         (folder / "odd.json").write_text(json.dumps(value))
         code, _, error = command("upstream", *flags, "--identifiers", folder / "odd.json")
