@@ -96,10 +96,11 @@ def test_a_sudoku_is_read_in_every_way_that_people_write_it(way: str, tmp_path: 
         assert (domain.name, domain.format_text(board)) == ("sudoku-9x9", QUESTION)
 
 
-def test_an_empty_row_in_a_drawing_is_a_row() -> None:
+@pytest.mark.parametrize("side", "|│║")
+def test_an_empty_row_in_a_drawing_is_a_row(side: str) -> None:
     rows = [f"|{row[:3]}|{row[3:6]}|{row[6:]}|".replace(".", " ") for row in ROWS]
     rows[4] = "|   |   |   |"
-    domain, board = read_question("\n".join(["+---+---+---+", *rows, "+---+---+---+"]))
+    domain, board = read_question("\n".join(["+---+---+---+", *rows, "+---+---+---+"]).replace("|", side))
     assert domain.format_text(board) == "".join([*ROWS[:4], "." * 9, *ROWS[5:]])
 
 

@@ -11,6 +11,7 @@ BLANKS = "0*_xX-\u00b7"  # what a blank is written as, besides a full stop
 _VALUES = "." + "123456789ABCDEFG"
 _SEPARATORS = re.compile(r"[,;\t]")
 _FRAME = "|\u00a6+" + "".join(map(chr, range(0x2500, 0x2580)))  # the last are box drawings
+_SIDES = set(" |\u00a6\u2502\u2503\u2551")  # of the lines of a row
 _BORDER = set(f"{_FRAME} -=*:~_")
 _AROUND = " []()'\"`"
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\r"))
@@ -74,7 +75,7 @@ def _read_ways(lines: list[str]) -> Iterator[str]:
     cells = [[_cell(field) for field in re.split(f"[{re.escape(_FRAME)}]", line.strip().strip(_FRAME))] for line in rows]
     if all(len(row) > 3 and None not in row for row in cells):
         yield "".join(cell for row in cells for cell in row)
-    if board := _read_fixed([line for line in lines if is_row(line) or set(line) == {" ", "|"}]):
+    if board := _read_fixed([line for line in lines if is_row(line) or (set(line) <= _SIDES and " " in line and line.strip())]):
         yield board
     tokens = re.split(r"[\s,;|]+", " ".join(rows).strip())
     if len(rows) == 1 and (boards := [token.strip(_AROUND) for token in tokens if len(token.strip(_AROUND)) in SIZES]):
