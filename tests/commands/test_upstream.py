@@ -129,7 +129,7 @@ def test_a_file_is_read_as_what_it_is_whatever_its_name(settings: Path, tmp_path
     for name, data, message in [
         ("page.pt", b"<html>", says("is-a-web-page")),
         ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\n", says("git-lfs-pointer")),
-        ("words.pt", b"hello", says("probably-not-a-pytorch")),
+        ("words.pt", b"hello", says("not-a-checkpoint-of-torch")),
     ]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(InputError, match=message) as caught:

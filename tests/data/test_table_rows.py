@@ -121,7 +121,7 @@ def test_digits_from_0_on_are_not_blanks_where_there_are_letters(tmp_path: Path)
     digits = "0123456789ABCDEF"
     answer = "".join(digits[(4 * row + row // 4 + column) % 16] for row in range(16) for column in range(16))
     (tmp_path / "x.csv").write_text(f"question\n...{answer[3:]}\n")
-    with pytest.raises(InputError, match="row 2, column 13 holds none of"):
+    with pytest.raises(InputError, match=says("row-2-column-13")):
         read_puzzles(tmp_path / "x.csv", "x")
 
 

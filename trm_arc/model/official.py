@@ -87,7 +87,7 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
     prefix = firsts[0].removesuffix(_FIRST)
     tensors = {str(name).removeprefix(prefix): t for name, t in found.items()}
     if len(tensors) < len(found):
-        twice = [str(name) for name in found if str(name).startswith(prefix) and str(name).removeprefix(prefix) in found]
+        twice = [str(name) for name in found if f"{prefix}{name}" in found]
         raise InputError(f"tensors with and without the prefix {prefix}: {shorten(twice)}; keep one of each", file=where)
     return {name: _widen(t) for name, t in tensors.items() if not _NOT_KEPT.fullmatch(name)}
 
@@ -110,8 +110,9 @@ def _read_file(path: Path) -> object:
     if not start:
         raise InputError("the file is empty; copy or download it again", file=path)
     is_safetensors = start[8:9] == b"{"  # after the length of the header
-    if not is_safetensors and not start.startswith(_TORCH) and (kind := describe_kind(start)):
-        raise InputError(f"is {kind}", file=path)
+    if not is_safetensors and not start.startswith(_TORCH):
+        kind = describe_kind(start)
+        raise InputError(f"is {kind}" if kind else "not a checkpoint of torch.save or safetensors, or damaged", file=path)
     try:
         if is_safetensors:
             return load_file(path)
@@ -119,8 +120,6 @@ def _read_file(path: Path) -> object:
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        if not start.startswith(_TORCH):
-            raise InputError("probably not a PyTorch checkpoint, or damaged", file=path) from None
         kind = re.search(r"GLOBAL ([\w.]+) was not", str(error))
         found = f" (found: {kind[1]})" if kind else ""
         problem = f"holds more than tensors, or is damaged; nothing in it was executed; {_SAVE_STATE_DICT}{found}"
