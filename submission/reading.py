@@ -132,7 +132,11 @@ def _reading_time(deadline: Deadline) -> Deadline:
 
 def _read_tasks(document: object, path: Path, notes: list[str], reading: Deadline) -> Challenges:
     notes = list(notes)
-    document = dict(split_document(document, path, lambda error: notes.append(f"{error}; left out")))
+    found = split_document(document, path, lambda error: notes.append(f"{error}; left out"))
+    document = dict(found[::-1])  # of two with one id, the first
+    if twice := sorted({task_id for task_id, value in found if value is not document[task_id]}):
+        notes.append(f"{path}: more than one task has the id {shorten(twice)}; the first is answered")
+    document = {task_id: document[task_id] for task_id, _ in found}
     if not document:
         raise InputError(f"no tasks here ({notes[0]})", file=path)
     tasks, guessed = [], {}

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,13 +61,19 @@ def begin(inputs: Inputs, challenges: str | None, out: Path) -> Notebook:
     """
     test, why = (user_path(challenges), "named by --challenges") if challenges else inputs.choose_test()
     scored, out, tasks = is_scored(), submission_file(out), 0
-    say(f"{'the scored run' if scored else 'an interactive session'}: {test} ({why})")
+    say(f"{'the scored run' if scored else 'an interactive session'}: {printable(str(test))} ({printable(why)})")
     try:
         tasks = write_guesses(test, out)
     except InputError as error:
         if not scored:
             raise
         say(f"WARNING: {error}", sys.stderr)  # `predict` may find another place
+        if challenges:
+            with suppress(InputError):
+                attached, why = inputs.choose_test()
+                tasks = write_guesses(attached, out)
+                test = attached
+                say(f"answering {printable(str(test))} instead ({printable(why)})")
     return Notebook(inputs, test, out, tasks, scored)
 
 

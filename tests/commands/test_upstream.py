@@ -119,6 +119,47 @@ def test_files_of_every_kind(settings: Path, tmp_path: Path) -> None:
             assert all(torch.equal(found[key], t) for key, t in expected.items())
 
 
+def test_a_file_is_read_as_what_it_is_whatever_its_name(settings: Path, tmp_path: Path) -> None:
+    torch.save(official(), tmp_path / "model.safetensors")
+    save_file(official(), tmp_path / "step_1.ckpt")
+    expected = load_official(official(), settings).state_dict()
+    for file in ("model.safetensors", "step_1.ckpt"):
+        found = load_official(tmp_path / file, settings).state_dict()
+        assert all(torch.equal(found[key], t) for key, t in expected.items())
+    for name, data, message in [
+        ("page.pt", b"<html>", says("is-a-web-page")),
+        ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\n", says("git-lfs-pointer")),
+        ("words.pt", b"hello", says("not-a-checkpoint-of-torch")),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match=message) as caught:
+            load_official(tmp_path / name, settings)
+        assert caught.value.file == tmp_path / name
+    os.mkfifo(tmp_path / "pipe.pt")
+    for name, message in (("pipe.pt", "is a named pipe"), (".", says("is-a-folder"))):
+        with pytest.raises(InputError, match=message):
+            load_official(tmp_path / name, settings)
+
+
+def test_of_several_models_none_is_guessed(settings: Path) -> None:
+    one, other = official(), {name: t + 1 for name, t in official().items()}
+    prefixed = {f"model.inner.{name}": t for name, t in other.items()}
+    for source in ({"model": one, "ema": other}, prefixed | one, one | prefixed):
+        with pytest.raises(InputError, match=says("several-models")):
+            load_official(source, settings)
+    with pytest.raises(InputError, match=says("with-and-without")) as caught:
+        load_official(prefixed | {"H_init": one["H_init"]}, settings)
+    assert "H_init" in str(caught.value)
+    assert load_official({"model": one, "optimizer": {"state": other["H_init"]}}, settings).config.width == 16
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+def test_numbers_of_8_bits_are_read_exactly(dtype: torch.dtype, settings: Path) -> None:
+    small = {name: t.to(dtype) for name, t in official().items()}
+    back = to_official(load_official(small, settings))
+    assert all(torch.equal(back[name], t.float()) for name, t in small.items())
+
+
 def test_half_precision_states_are_read_exactly(settings: Path) -> None:
     tensors = official()
     tensors["H_init"] = tensors["H_init"].bfloat16()  # the original keeps its initial states in the forward precision
@@ -164,7 +205,7 @@ def test_tensors_that_do_not_fit_are_named(settings: Path, tmp_path: Path) -> No
         (without("embed_tokens.embedding_weight"), says("no-checkpoint-of-trm")),
         (tmp_path / "nothing.pt", says("no-such-file")),
         (tmp_path / "cut.pt", "truncated, damaged"),
-        (tmp_path / "empty.pt", "truncated, damaged"),
+        (tmp_path / "empty.pt", "the file is empty"),
     ]:
         with pytest.raises(InputError, match=message):
             load_official(source, settings)
@@ -209,6 +250,7 @@ def test_settings_that_do_not_fit_are_named(changes: dict, message: str, setting
         ({"halt_exploration_prob": "x"}, says("halt-exploration-prob-must")),
         ({"no_ACT_continue": "False"}, says("no-act-continue-must")),
         ({"loss": {"loss_type": ["a"]}}, says("loss-type-a-is")),
+        ({"loss": "losses@ACTLossHead"}, says("loss-must-hold")),
         ({"forward_dtype": "banana"}, says("forward-dtype-banana-is")),
     ],
 )
@@ -280,6 +322,17 @@ def test_files_with_flipped_bytes_end_in_a_sentence(settings: Path, tmp_path: Pa
         (tmp_path / "damaged.pt").write_bytes(damaged)
         with contextlib.suppress(InputError):
             load_official(tmp_path / "damaged.pt", settings)
+
+
+def test_yaml_of_others_is_read_in_little_time(settings: Path, tmp_path: Path) -> None:
+    (tmp_path / "merged.yaml").write_text("arch:\n  <<: {H_cycles: 5, hidden_size: 16}\n  " + SETTINGS.replace("\n", "\n  "))
+    assert load_official(official(), tmp_path / "merged.yaml").config.cycles == 2
+    lists = "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9 if n else '123456789')}]\n" for n in range(12))  # 9**12 digits
+    arch = SETTINGS.replace("hidden_size: 16", "hidden_size: *a11").replace("\n", "\n  ")
+    (tmp_path / "bomb.yaml").write_text(f"x:\n{lists}arch:\n  {arch}")
+    with pytest.raises(InputError, match=says("hidden-size-got-lists")) as caught:
+        load_official(official(), tmp_path / "bomb.yaml")
+    assert len(str(caught.value)) < 300
 
 
 def test_settings_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -568,6 +621,7 @@ def test_odd_identifiers_and_files_are_refused(upstream_files: tuple[Path, list]
         ([*names[:-1], "eval01|||t9|||0123456789"], says("name-6-t9-and")),
         ([*names[:-1], "eval01|||t1|||0123456788"], says("are-no-symmetry-and")),
         (["<blank>", *"abcdef"], says("names-none-of-the")),
+        ([*names[:-1], names[1]], says("name-6-is-there-twice")),
     ]:
         (folder / "odd.json").write_text(json.dumps(value))
         code, _, error = command("upstream", *flags, "--identifiers", folder / "odd.json")

@@ -47,8 +47,13 @@ KINDS = {
     "only zero bytes": bytes(100),
     "web page": b"\n<!DOCTYPE html>\n<html></html>",
     "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+    "safetensors file": (60).to_bytes(8, "little") + b'{"a": {"dtype": "F32"}}',
     "JSON lines": b'{"a": 1}\n{"a": 2}\n',
 }
+
+
+def test_bytes_of_no_known_kind_are_no_text() -> None:
+    assert describe_kind(b"a\x05\0\0bcdefgh") is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -75,6 +75,14 @@ WAYS = {
     "spaces that an editor removed": each(lambda row: row.replace(".", " ").rstrip()),
     "empty lines": each(lambda row: row + "\n"),
     "indented": "\n" + each(lambda row: "    " + row),
+    "a line with spaces for blanks": QUESTION.replace(".", " "),
+    "drawn with spaces for blanks": draw(
+        "+-------+-------+-------+", lambda third: " ".join(third.replace(".", " ")), "| ", " | "
+    ),
+    "drawn close with spaces for blanks": draw("---+---+---", lambda third: third.replace(".", " "), "|", "|"),
+    "a file with its state": "#AMe\n[Puzzle]\n" + each(str) + "\n[State]\n" + each(lambda row: row.replace(".", "1")),
+    "array of NumPy": "board = array(" + str(NUMBERS).replace("], ", "],\n       ") + ")",
+    "full width in rows": each(str).translate({ord(digit): ord(digit) + 0xFEE0 for digit in "123456789."}),
     "with its answer": f"{QUESTION},{ANSWER}",
     "line of a puzzle bank": f"0000abcd1234 {QUESTION.replace('.', '0')}  1.2",
 }
@@ -86,6 +94,14 @@ def test_a_sudoku_is_read_in_every_way_that_people_write_it(way: str, tmp_path: 
     for text in (WAYS[way], str(tmp_path / "puzzle.txt")):
         domain, board = read_question(text)
         assert (domain.name, domain.format_text(board)) == ("sudoku-9x9", QUESTION)
+
+
+@pytest.mark.parametrize("side", "|│║")
+def test_an_empty_row_in_a_drawing_is_a_row(side: str) -> None:
+    rows = [f"|{row[:3]}|{row[3:6]}|{row[6:]}|".replace(".", " ") for row in ROWS]
+    rows[4] = "|   |   |   |"
+    domain, board = read_question("\n".join(["+---+---+---+", *rows, "+---+---+---+"]).replace("|", side))
+    assert domain.format_text(board) == "".join([*ROWS[:4], "." * 9, *ROWS[5:]])
 
 
 def test_a_row_of_blanks_is_no_border() -> None:
@@ -114,6 +130,13 @@ def test_comments_and_marks_in_a_maze(tmp_path: Path) -> None:
         ("\n".join([QUESTION] * 3), says("holds-3-puzzles")),
         ("# only a comment", says("neither-a-puzzle")),
         (QUESTION[:80] + "z", says("row-9-column-9")),
+        ("\n".join(["123456..."] * 4), says("4-rows-of-9")),
+        ("\n".join(["1234"] * 9), says("9-rows-of-4")),
+        ("5" * 5000, says("neither-a-puzzle")),
+        (f"{QUESTION}.", says("82-characters")),
+        ("." + QUESTION, says("82-characters")),
+        ("/", says("is-a-folder")),
+        ("." * 15 + "0" + "." * 240, says("none-of-16")),
     ],
 )
 def test_what_is_no_puzzle_is_told(text: str, message: str) -> None:

@@ -745,7 +745,7 @@ def test_domains_have_names() -> None:
         ("show", ["{folder}"], says("a-folder-but-not")),
         ("solve", ["{file}"], says("neither-a-puzzle-nor")),
         ("solve", [""], says("the-puzzle-neither-a")),
-        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], says("probably-no-checkpoint-of")),
+        ("upstream", ["{file}", "--config", "{file}", "--out", "{folder}/out"], says("no-checkpoint-of-torch")),
     ],
 )
 def test_what_is_no_puzzle_or_file_is_told_so(

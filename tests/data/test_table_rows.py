@@ -43,6 +43,10 @@ TABLES = {
     "with answers.txt": f"{ZEROS} {ANSWER}\n",
     "asterisks.txt": DOTS.replace(".", "*") + "\n",
     "x.txt": DOTS.replace(".", "x") + "\n",
+    "spaces.csv": f"puzzle,solution\n{DOTS.replace('.', ' ')},{ANSWER}\n",
+    "spaces.txt": DOTS.replace(".", " ") + "\n",
+    "comment of C.txt": f"// easy\n{DOTS}\n",
+    "FULL WIDTH.CSV": f"puzzle,solution\n{DOTS.translate({ord(digit): ord(digit) + 0xFEE0 for digit in '123456789'})},{ANSWER}\n",
 }
 
 
@@ -50,8 +54,9 @@ TABLES = {
 def test_tables_of_sudoku_are_read(name: str, tmp_path: Path) -> None:
     content = TABLES[name].encode()
     (tmp_path / name).write_bytes(content)
-    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
-    for path in (tmp_path / name, tmp_path / f"{name}.gz"):
+    for path in (tmp_path / f"{name}.gz", tmp_path / f"{name}.GZ"):
+        path.write_bytes(gzip.compress(content))
+    for path in (tmp_path / name, tmp_path / f"{name}.gz", tmp_path / f"{name}.GZ"):
         assert domain_of_data(str(path)).name == "sudoku-9x9"
         puzzles = read_puzzles(path, name)
         show = puzzles.domain.format_text
@@ -86,6 +91,8 @@ def test_a_rating_that_is_no_whole_number_costs_itself_alone(tmp_path: Path) -> 
     assert puzzles.ratings.tolist() == [0] * 8 + [7, 8, 9]  # the solver needs no guess
     (tmp_path / "y.csv").write_text(f"question,answer,rating\n{DOTS},{ANSWER},2.2\n{DOTS},{ANSWER},-1\n{DOTS},{ANSWER},5\n")
     assert says("two-ratings") in read_puzzles(tmp_path / "y.csv", "y").note
+    (tmp_path / "y.csv").write_text(f"question,answer,rating\n{DOTS},{ANSWER},easy\n")
+    assert says("one-rating") in read_puzzles(tmp_path / "y.csv", "y").note
 
 
 def test_rows_that_are_no_puzzles(tmp_path: Path) -> None:
@@ -93,6 +100,29 @@ def test_rows_that_are_no_puzzles(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=says("row-2-80-characters")):
         read_puzzles(tmp_path / "x.txt", "x")
     assert read_puzzles(tmp_path / "x.txt", "x", skip_bad=True).rows.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (f"{DOTS}.", says("row-1-82-characters")),  # no character is dropped to make it fit
+        (f".{DOTS}", says("row-1-82-characters")),
+        (DOTS.replace(".", "#"), says("none-of-the-digits")),
+        ("5" * 5000, says("row-1-5000")),
+    ],
+)
+def test_questions_that_only_look_like_one(cell: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(f"question\n{cell}\n")
+    with pytest.raises(InputError, match=message):
+        read_puzzles(tmp_path / "x.csv", "x")
+
+
+def test_digits_from_0_on_are_not_blanks_where_there_are_letters(tmp_path: Path) -> None:
+    digits = "0123456789ABCDEF"
+    answer = "".join(digits[(4 * row + row // 4 + column) % 16] for row in range(16) for column in range(16))
+    (tmp_path / "x.csv").write_text(f"question\n...{answer[3:]}\n")
+    with pytest.raises(InputError, match=says("row-2-column-13")):
+        read_puzzles(tmp_path / "x.csv", "x")
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "007bbfb7\n00d62c1b\n", "hello world\n"])

@@ -292,3 +292,48 @@ def test_train_leaves_out_passes_over_and_joins(tmp_path: Path, command: Callabl
     code, _, error = command("train", "--data", path, "--arc-gen", *flags)
     assert code == 2
     assert says("no-arc-gen") in error
+
+
+# --- what nobody expects
+
+
+def test_a_key_twice_in_a_line_is_no_task(tmp_path: Path) -> None:
+    line = orjson.dumps(TASK)[1:]
+    write(tmp_path, {"set.jsonl": b'{"id": "t1", ' + line + b'\n{"id": "t2", "id": "t3", ' + line})
+    with pytest.raises(InputError, match=says("line-2-key-twice")) as caught:
+        load_tasks(tmp_path / "set.jsonl")
+    assert caught.value.file == tmp_path / "set.jsonl"
+    assert ids(load_tasks(tmp_path / "set.jsonl", options=SKIP)) == ["t1"]
+
+
+def test_folders_that_are_links_are_read_once(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere", {"t1.json": TASK})
+    folder = write(tmp_path / "set", {"t2.json": OTHER, "named.json/t3.json": TASK})
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    (folder / "again").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    tasks = load_tasks(folder)
+    assert sorted(ids(tasks)) == ["t1", "t2", "t3"]
+    assert not tasks.note
+
+
+@pytest.mark.parametrize("value", [{"train": {"a": TASK}, "eval": {"b": TASK}}, {"version": 1, "tasks": [TASK]}])
+def test_sets_within_a_file_are_named(value: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says("holds-whole-sets")) as caught:
+        load_tasks(write(tmp_path, {"set.json": value}) / "set.json")
+    assert caught.value.file == tmp_path / "set.json"
+
+
+def test_lists_of_other_things_are_told_what_is_missing(tmp_path: Path) -> None:
+    for number, value in enumerate([[{"examples": [[[[1]], [[2]]]]}], [["t1", TASK]], []]):
+        with pytest.raises(InputError, match=says("a-list-without-any")):
+            load_tasks(write(tmp_path, {f"{number}.json": value}) / f"{number}.json")
+    with pytest.raises(InputError, match=says("number-1-has-no-id")):
+        load_tasks(write(tmp_path, {"flag.json": [TASK | {"id": True}]}) / "flag.json")
+
+
+def test_only_a_file_that_ends_early_may_be_truncated(tmp_path: Path) -> None:
+    for name, data, cut in (("a", b'{"a": [1, 2', True), ("b", b'{"a": NaN}', False), ("c", b'{"a": 1,}', False)):
+        with pytest.raises(InputError) as caught:
+            load_tasks(write(tmp_path, {f"{name}.json": data}) / f"{name}.json")
+        assert (says("truncated") in str(caught.value)) == cut

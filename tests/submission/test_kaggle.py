@@ -354,6 +354,7 @@ SLUG = "arc-prize-2026-arc-agi-2"
         ("competitions/arc", f"datasets/competitions/{SLUG}", "it is in competitions/"),
         (SLUG, "my-arc-copy", "it is in a folder called arc-prize-*"),
         (SLUG, "zebra", "it is in a folder called arc-prize-*"),
+        ("ARC-Prize-2026", "zebra", "it is in a folder called arc-prize-*"),
         (SLUG, "datasets/me/my-arc-copy", "it is in a folder called arc-prize-*"),
         (SLUG, "datasets/me/zebra/deep", "it is in a folder called arc-prize-*"),
         (SLUG, "datasets/zoe/arc-prize-2026-arc-agi-2", "it is not in datasets/, models/ or notebooks/"),
@@ -560,6 +561,10 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     Path("file").write_text("")
     assert kaggle("--out", "file/submission.json", answer=lambda *given: asked.append(given) or 0) == 0
     assert len(asked) == 1  # predict looks for another place
+    Path("submission.json").unlink(missing_ok=True)
+    assert kaggle("--challenges", "mistyped.json", answer=lambda *given: asked.append(given) or 0) == 0
+    assert asked[1][0] == str(inputs / COMPETITION / "arc-agi_test_challenges.json")
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"test00": 1, "test01": 2}, "these")
 
 
 @pytest.mark.parametrize("scored", ["", "1"])

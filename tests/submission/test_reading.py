@@ -95,3 +95,11 @@ def test_score_takes_any_set_whose_solutions_are_known(tmp_path: Path, command: 
         code, _, error = command(*score, source)
         assert code == 2
         assert message in error
+
+
+def test_of_two_tasks_with_one_id_the_first_is_answered_and_that_is_said(tmp_path: Path) -> None:
+    first, second = (task | {"id": "t1"} for task in to_document(make_tasks(2, 1, "t")).values())
+    (tmp_path / "c.json").write_text(json.dumps([first, second]))
+    read = read_challenges(str(tmp_path / "c.json"))
+    assert (read.order, read.tasks[0].test[0].input.tolist()) == (["t1"], first["test"][0]["input"])
+    assert [says("the-first-is-answered") in note for note in read.notes] == [True]

@@ -49,7 +49,9 @@ def describe_kind(start: bytes) -> str | None:
     if start and not start.strip(b"\0"):
         return "a file that contains only zero bytes, as after a write to a full disk; copy or create it again"
     encoding = json.detect_encoding(start[:4])  # also without a byte-order mark
-    if b"\0" in start[:4] and start[:64].decode(encoding, "ignore").isascii():
+    if start[8:10] == b'{"':  # after the length of the header
+        return "a safetensors file"
+    if b"\0" in start[:4] and encoding != "utf-8" and start[:64].decode(encoding, "ignore").isascii():
         return f"{encoding[:6].upper()} text; save it as UTF-8"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:9].lower() == b"<!doctype" or text[:5].lower() in (b"<html", b"<?xml"):

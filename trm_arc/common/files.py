@@ -75,12 +75,22 @@ def read_json(path: Path) -> object:
         problem = f"is {kind}" if kind else f"not UTF-8 text (byte {error.start}); save the file as UTF-8 JSON"
         raise InputError(problem, file=path) from None
     try:
-        with _without_collection():
-            value = orjson.loads(raw)
+        return parse_json(raw, path)
     except orjson.JSONDecodeError as error:
         kind, where = describe_kind(raw), f"line {error.lineno} column {error.colno}"
-        problem = f"is {kind}" if kind else f"not valid JSON ({error.msg}, {where}); the file may be truncated"
-        raise InputError(problem, file=path) from None
+        cut = "; the file may be truncated" if "end of data" in error.msg else ""
+        raise InputError(f"is {kind}" if kind else f"not valid JSON ({error.msg}, {where}){cut}", file=path) from None
+
+
+def parse_json(raw: bytes, path: Path) -> object:
+    """The value of a JSON document in a file, without a key twice in one object.
+
+    Raises:
+        orjson.JSONDecodeError: not JSON.
+        InputError: nested too deeply, or a key is there twice.
+    """
+    with _without_collection():
+        value = orjson.loads(raw)
     # orjson silently keeps the last of two equal keys.  If there are fewer keys than colons after strings, look closer.
     try:
         keys = _count_keys(value)

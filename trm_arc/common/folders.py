@@ -1,5 +1,6 @@
 """Folders that are written completely or not at all, and the care for files of others in folders that are replaced."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -59,6 +60,29 @@ def rehearse_saving(folder: Path) -> None:
         raise InputError(problem, file=folder) from None
     finally:
         shutil.rmtree(trial, ignore_errors=True)
+
+
+def walk_files(root: Path) -> list[Path]:
+    """Every file below a folder, sorted; links are followed, and what can be reached in two ways is listed once.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot be listed ({error.strerror})", file=error.filename)
+
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+        else:
+            found += [Path(folder, file) for file in files]
+        seen.add(real)
+    return sorted(found)
 
 
 def find_foreign(folder: Path, listed: Collection[str]) -> str | None:

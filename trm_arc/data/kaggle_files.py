@@ -49,7 +49,7 @@ def rank_file(path: Path, root: Path) -> tuple[bool | int, ...]:
     Args:
         root: the folder below which it was found.
     """
-    folders = path.relative_to(root).parts[:-1]
+    folders = [folder.lower() for folder in path.relative_to(root).parts[:-1]]
     prizes = [folder for folder in folders if folder.startswith(PRIZE)]
     years = [int(year) for folder in prizes for year in re.findall(r"(?<!\d)20\d\d(?!\d)", folder)]
     is_users = not OTHERS.isdisjoint(folders)

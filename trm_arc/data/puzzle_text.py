@@ -10,7 +10,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.file_kinds import describe_kind
 from trm_arc.common.files import require_regular
 from trm_arc.common.paths import user_path
-from trm_arc.data.board_text import SIZES, is_written_board, join_board, split_lines, tidy_board
+from trm_arc.data.board_text import SIZES, is_row, is_written_board, join_board, split_lines, tidy_board
 from trm_arc.data.domains import domain_of_board
 from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.puzzle_set import PuzzleSet
@@ -33,7 +33,7 @@ def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
     if len(text) < 1000 and "\n" not in text and _is_file(text):
         where, text = text, _read_text(user_path(text))
     elif "\n" not in text and ("/" in text or text.endswith(".txt")):
-        raise InputError("no such file", file=text)
+        raise InputError("is a folder; name a text file in it" if user_path(text).is_dir() else "no such file", file=text)
     lines = split_lines(text)
     if not "".join(lines).strip():
         raise InputError(_nothing(where))
@@ -46,6 +46,10 @@ def read_question(text: str) -> tuple[BoardDomain, np.ndarray]:
         alone = [line for line in lines if len(tidy_board(line.strip())) in SIZES]
         if len(board) not in SIZES and len(alone) > 1:
             raise InputError(f"holds {len(alone)} puzzles, one a line; give one of them", file=where)
+        widths = {len(join_board([line])) for line in lines if is_row(line)}
+        if len(widths) == 1 and (width := widths.pop()) ** 2 in SIZES and len(board) not in (width, width**2):
+            problem = f"{len(board) // width} rows of {width} cells; a Sudoku has as many rows as columns"
+            raise InputError(problem, file=where)
     if len(board) > BOARD**2:
         raise InputError(_nothing(where))
     domain = domain_of_board(board, where)

@@ -124,7 +124,7 @@ def _list_candidates(name: str, root: Path) -> list[Path]:
 
 def _is_competition(path: Path) -> bool:
     """Whether a file lies in the folder of a competition."""
-    return path.absolute().parent.name.startswith(PRIZE)
+    return path.absolute().parent.name.lower().startswith(PRIZE)
 
 
 def _load_candidate(name: str, path: Path, options: LoadOptions | None, *, is_named: bool) -> TaskSet | None:

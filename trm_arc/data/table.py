@@ -100,7 +100,9 @@ def read_puzzles(
         why = f" (none of {bad.count} rows is one; {bad.first})" if bad.count else ""
         raise InputError(f"no puzzles here{why}", file=path)
     left_out = f"left out {bad.count} bad row{'s' * (bad.count != 1)}, the first is {bad.first}" if bad.count else ""
-    rated = f"{bad.ratings} ratings are not whole numbers from 0 to {_HIGHEST:,}; the solver's are used" if bad.ratings else ""
+    what = f"ratings are not whole numbers from 0 to {_HIGHEST:,}; the solver's are used"
+    what = what if bad.ratings > 1 else f"rating is not a whole number from 0 to {_HIGHEST:,}; the solver's is used"
+    rated = f"{bad.ratings} {what}" if bad.ratings else ""
     note = "; ".join(filter(None, (left_out, rated)))
     note = f"{name}: {note}" if note else ""
     return PuzzleSet(name, domain, puzzles.questions, puzzles.answers, puzzles.ratings, puzzles.rows, note)

@@ -44,7 +44,7 @@ def stream_rows(path: Path, size: int = CHUNK) -> Iterator[Chunk]:
     """
     require_regular(path)
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as raw:
             kind = describe_kind(raw.peek(1 << 16))
             if kind and not kind.startswith("JSON"):
                 raise InputError(f"is {kind}", file=path)
@@ -92,14 +92,17 @@ def _open_table(lines: Iterator[str], path: Path) -> tuple[Iterator[list[str]], 
 def _is_passed_over(line: str) -> bool:
     """Whether a line is empty, a comment, or Excel's name of the separator."""
     text = line.strip()
-    return not text or (text[0] == "#" and not set(text) <= {*MAZE, *_DELIMITERS}) or text[:4].lower() == "sep="
+    is_comment = text.startswith("//") or (text[:1] == "#" and not set(text) <= {*MAZE, *_DELIMITERS})
+    return not text or is_comment or text[:4].lower() == "sep="
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
     """The cells of a line without a header; without a delimiter, blanks separate, but in a maze they are cells."""
     if delimiter:
         return next(csv.reader([line], delimiter=delimiter), [])
-    return [line] if set(line) <= set(MAZE) else line.split()
+    cells = line.split()
+    is_one = len(line) in SIZES and not any(len(cell) in SIZES for cell in cells)  # a Sudoku with blanks for blanks
+    return [line] if is_one or set(line) <= set(MAZE) else cells
 
 
 def _is_board(cell: str) -> bool:

@@ -9,7 +9,8 @@ import orjson
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.file_kinds import describe_kind
-from trm_arc.common.files import read_json
+from trm_arc.common.files import parse_json, read_json
+from trm_arc.common.folders import walk_files
 from trm_arc.data.domains import LoadOptions
 from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_pairs, parse_task
 
@@ -156,11 +157,12 @@ def read_document(path: Path, meet: Callable[[InputError], None] = refuse) -> ob
         raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     for number, line in enumerate(lines, 1):
         try:
-            values += [orjson.loads(line)] if line.strip() else []
-        except orjson.JSONDecodeError as error:
+            values += [parse_json(line, path)] if line.strip() else []
+        except (orjson.JSONDecodeError, InputError) as error:
             if number == 1 and describe_kind(line):
                 raise InputError(f"is {describe_kind(line)}", file=path) from None
-            meet(InputError(f"line {number} is not JSON ({error.msg})", file=path))
+            problem = f": {error.problem}" if isinstance(error, InputError) else f" is not JSON ({error.msg})"
+            meet(InputError(f"line {number}{problem}", file=path))
             values.append(_BROKEN)
     if len(values) == 1 and isinstance(values[0], dict) and not _is_task(values[0]):
         return values[0]
@@ -182,14 +184,18 @@ def split_document(value: object, path: Path, meet: Callable[[InputError], None]
     if isinstance(value, list) and any(task is _BROKEN or _is_task(task) for task in value):
         return list(_split_list(value, path, meet))
     if not isinstance(value, dict) or not value:
-        got = "one without any" if isinstance(value, dict) else type(value).__name__
+        kinds = {dict: "one without any", list: 'a list without any, which have "train", "test" and an "id"'}
+        got = kinds.get(type(value), type(value).__name__)
         raise InputError(f"an object of tasks by their ids is needed, got {got}", file=path)
+    sets = [key for key, inside in value.items() if _holds_tasks(inside)]
+    if sets and not any(map(_is_task, value.values())):
+        raise InputError(f"holds whole sets of tasks ({shorten(sets)}); write each into a file of its own", file=path)
     return list(value.items())
 
 
 def _split_list(values: list[object], path: Path, meet: Callable[[InputError], None]) -> Iterator[tuple[str, object]]:
     for number, task in enumerate(values, 1):
-        given = [task[key] for key in _ID_KEYS if isinstance(task.get(key), str | int)] if _is_task(task) else []
+        given = [task[key] for key in _ID_KEYS if type(task.get(key)) in (str, int)] if _is_task(task) else []
         if given:
             yield str(given[0]), task
         elif task is not _BROKEN:
@@ -198,7 +204,7 @@ def _split_list(values: list[object], path: Path, meet: Callable[[InputError], N
 
 
 def read_folder(path: Path, name: str, options: LoadOptions | None = None) -> TaskSet:
-    """Read a folder with one JSON a task, subfolders included.
+    """Read a folder with one JSON a task, subfolders included, also those that are links.
 
     What is not a task is skipped and named in the set's note, a duplicate task is kept once.
 
@@ -221,9 +227,9 @@ def list_folder(path: Path, passed: list[str]) -> Iterator[tuple[Path, object]]:
         passed: the names of files that are no tasks are added to it.
 
     Raises:
-        InputError: there are none, or the folder holds Kaggle's files, one of which is to be named.
+        InputError: there are none, one below cannot be listed, or the folder holds Kaggle's files, one of which is to be named.
     """
-    files, found = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".json"), False
+    files, found = [file for file in walk_files(path) if file.suffix.lower() == ".json"], False
     kaggle = [file.name for file in files if file.name.endswith((_CHALLENGES, _SOLUTIONS))]
     if kaggle:
         raise InputError(f"holds Kaggle's files ({shorten(kaggle)}); name one challenges file, not the folder", file=path)
@@ -279,7 +285,7 @@ def _holds_tasks(value: object) -> bool:
 def _name_others(path: Path) -> str:
     """Files of a folder without tasks that may hold some."""
     suffixes = (*LINES, ".parquet", ".zip", ".csv", ".txt", ".gz", ".arrow", ".tar")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
+    files = [file for file in walk_files(path) if file.suffix.lower() in suffixes]
     others = [file.name for file in files if not _is_hidden(file.relative_to(path))]
     return f"; a file of many tasks, as {shorten(others, 3)} may be, is named by its path" if others else ""
 

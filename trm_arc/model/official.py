@@ -5,6 +5,7 @@ Only tensors are read (torch's `weights_only`), never code.  See `official_mappi
 
 import math
 import re
+import reprlib
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -19,9 +20,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.file_kinds import describe_kind
 from trm_arc.common.files import read_json, require_regular
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
+_FIRST = "embed_tokens.embedding_weight"  # every model of theirs has it
+_TORCH = (b"PK", b"\x80")  # how what `torch.save` writes begins: an archive, or a pickle in older versions
 # Tensors of the original that each run recomputes: a table that a batch fills, and the tables of the rotation.
 _NOT_KEPT = re.compile(r"puzzle_emb\.local_.*|rotary_emb\..*")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -61,37 +65,61 @@ def read_official(source: Mapping[str, Tensor] | Path | str) -> dict[str, Tensor
     if not isinstance(source, Mapping | Path | str):
         raise InputError(f"a state dict or a file is expected, got {type(source).__name__}")
     found: object = source if isinstance(source, Mapping) else _read_file(Path(source))
+    where = describe_source(source)
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            others = [str(name) for name, value in found.items() if name != wrapper and _holds_model(value)]
+            if others:
+                problem = f"several models ({shorten([wrapper, *others])}); save the one that you mean alone"
+                raise InputError(problem, file=where)
             found = found[wrapper]
-    where = describe_source(source)
     if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
         raise InputError("not a state dict: names and their tensors are expected, and nothing else", file=where)
     empty = [str(name) for name, t in found.items() if t.layout != torch.strided or t.is_meta]
     if empty:
         raise InputError(f"tensors without plain values: {shorten(empty)}", file=where)
-    first = next((str(name) for name in found if str(name).endswith("embed_tokens.embedding_weight")), None)
-    if first is None:
+    firsts = [str(name) for name in found if str(name).endswith(_FIRST)]
+    if len(firsts) > 1:
+        raise InputError(f"several models ({shorten(firsts)}); save the one that you mean alone", file=where)
+    if not firsts:
         names = shorten(sorted(map(str, found))) or "nothing"
-        raise InputError(
-            f"not a checkpoint of TRM or HRM: embed_tokens.embedding_weight is missing; it holds {names}", file=where
-        )
-    prefix = first.removesuffix("embed_tokens.embedding_weight")
+        raise InputError(f"not a checkpoint of TRM or HRM: {_FIRST} is missing; it holds {names}", file=where)
+    prefix = firsts[0].removesuffix(_FIRST)
     tensors = {str(name).removeprefix(prefix): t for name, t in found.items()}
-    return {name: t for name, t in tensors.items() if not _NOT_KEPT.fullmatch(name)}
+    if len(tensors) < len(found):
+        twice = [str(name) for name in found if f"{prefix}{name}" in found]
+        raise InputError(f"tensors with and without the prefix {prefix}: {shorten(twice)}; keep one of each", file=where)
+    return {name: _widen(t) for name, t in tensors.items() if not _NOT_KEPT.fullmatch(name)}
+
+
+def _widen(tensor: Tensor) -> Tensor:
+    """A tensor as it is; numbers of 8 bits, with which torch does not calculate, as the same in 32."""
+    return tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+
+
+def _holds_model(value: object) -> bool:
+    """Whether a value is a state dict of a model, beside which there may be those of optimizers."""
+    return isinstance(value, Mapping) and any(str(name).endswith(_FIRST) for name in value)
 
 
 def _read_file(path: Path) -> object:
-    if not path.is_file():
-        raise InputError("no such file", file=path)
+    if not require_regular(path).is_file():
+        raise InputError("is a folder; name the file in it" if path.is_dir() else "no such file", file=path)
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+    if not start:
+        raise InputError("the file is empty; copy or download it again", file=path)
+    is_safetensors = start[8:9] == b"{"  # after the length of the header
+    if not is_safetensors and not start.startswith(_TORCH):
+        kind = describe_kind(start)
+        raise InputError(f"is {kind}" if kind else "not a checkpoint of torch.save or safetensors, or damaged", file=path)
     try:
-        if path.suffix == ".safetensors":
+        if is_safetensors:
             return load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # that the file is a TorchScript archive, which is said below
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # The warning is that the file is a TorchScript archive, which is said below.  By a path, torch goes by its suffix.
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        if not _starts_like_torch(path):
-            raise InputError("probably not a PyTorch checkpoint, or damaged", file=path) from None
         kind = re.search(r"GLOBAL ([\w.]+) was not", str(error))
         found = f" (found: {kind[1]})" if kind else ""
         problem = f"holds more than tensors, or is damaged; nothing in it was executed; {_SAVE_STATE_DICT}{found}"
@@ -112,9 +140,9 @@ def _printable(text: str) -> str:
 
 
 def _starts_like_torch(path: Path) -> bool:
-    """Whether a file begins as what `torch.save` writes: an archive, or a pickle in older versions."""
+    """Whether a file begins as what `torch.save` writes."""
     with path.open("rb") as file:
-        return file.read(2).startswith((b"PK", b"\x80"))
+        return file.read(2).startswith(_TORCH)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -201,7 +229,7 @@ class OfficialSettings(NamedTuple):
 
 
 def _format_value(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**50 else "a huge number"
+    text = reprlib.repr(value) if not isinstance(value, int) or abs(value) < 10**50 else "a huge number"  # short: it may be vast
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
@@ -254,12 +282,15 @@ def _drop_values(found: object) -> object:
     return {name: inside(value) for name, value in found.items() if name not in ("_wandb", "wandb_version")}
 
 
+_MERGE = "tag:yaml.org,2002:merge"  # the key <<, whose values may be given again
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe values, without a name given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:  # noqa: FBT002 - as in yaml
         """Refuse what PyYAML silently ignores."""
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        names = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
         twice = {str(name) for name in names if names.count(name) > 1}
         if twice:
             raise yaml.YAMLError(f"given twice: {', '.join(sorted(twice))}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from augment import COLOURS, SYMMETRIES
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
+from trm_arc.common.text import printable
 from trm_arc.config import ModelConfig
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
@@ -107,10 +108,15 @@ def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, task
         problem = f"the names of the {len(table)} task embeddings are not known: give the identifiers.json of its training with"
         raise InputError(f"{problem} --identifiers; or {_REMEDY}", file=file)
     rows: dict[str, list[tuple[bytes, int]]] = {task.id: [] for task in tasks}
+    seen: set[tuple[str, bytes]] = set()
     for number, name in enumerate(_read_names(identifiers, len(table))):
         task_id, symmetry, palette = _NAME.fullmatch(name.replace("\n", " ")).groups()
         if task_id in rows:
-            rows[task_id].append((_parse_transform(symmetry, palette, f"{identifiers}, name {number}"), number))
+            transform = _parse_transform(symmetry, palette, f"{identifiers}, name {number}")
+            if (task_id, transform) in seen:
+                raise InputError(f"name {number} is there twice: {printable(name)}", file=identifiers)
+            seen.add((task_id, transform))
+            rows[task_id].append((transform, number))
     kept = [task for task in tasks if rows[task.id]]
     if not kept:
         raise InputError(f"names none of the {len(tasks)} tasks of {tasks.name}; see --evaluation-data", file=identifiers)

@@ -268,8 +268,10 @@ def official_training(settings: OfficialSettings, base: TrainingConfig) -> dict[
     Raises:
         InputError: a value that is not known.
     """
-    loss = settings.values.get("loss")
-    inner = OfficialSettings(dict(loss) if isinstance(loss, Mapping) else {}, settings.where)
+    loss = settings.values.get("loss", {})
+    if not isinstance(loss, Mapping):
+        raise InputError("loss must hold names and values, such as loss_type: stablemax_cross_entropy", file=settings.where)
+    inner = OfficialSettings(dict(loss), settings.where)
     kind = inner.choice("loss_type", _LOSSES, "stablemax_cross_entropy")
     # HRM's classes have no such switch, nor prefix tokens: they always learn the value of continuing.
     module, _ = _named(settings)

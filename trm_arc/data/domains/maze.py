@@ -80,4 +80,4 @@ class MazeDomain(BoardDomain):
         return made.questions, made.answers, made.moves
 
 
-register_domain("maze", MazeDomain, lambda board: "#" in board or " " in board)
+register_domain("maze", MazeDomain, lambda board: not {"#", " "}.isdisjoint(board) and set("123456789").isdisjoint(board))

@@ -14,7 +14,9 @@ from trm_arc.puzzles.sudoku import solve as sudoku_solve
 
 _SMALLEST = 4  # side; different up to symmetry there are about 1,700 Sudoku of 6 to 8 clues, and fewer than 40 minimal ones
 _DIGITS = "123456789ABCDEFG"
-_WRITTEN = str.maketrans(f"{BLANKS}abcdefg", "." * len(BLANKS) + "ABCDEFG")
+_WRITTEN = str.maketrans(f"{BLANKS} abcdefg", "." * len(BLANKS) + ".ABCDEFG")
+
+_OTHER_BLANKS = f". {BLANKS}".replace("0", "")
 
 
 class SudokuDomain(BoardDomain):
@@ -37,7 +39,14 @@ class SudokuDomain(BoardDomain):
         return table
 
     def parse(self, text: str) -> np.ndarray:
-        """The boards in the characters of n boards; blanks and letters may be written in several ways."""
+        """The boards in the characters of n boards; blanks and letters may be written in several ways.
+
+        Where a side above 9 has another blank than 0, 0 is no cell: digits may have been counted from 0, as in hexadecimal.
+        """
+        size = self.shape[0] * self.shape[1]
+        if self.shape[0] > 9 and "0" in text:
+            boards = (text[at : at + size] for at in range(0, len(text), size))
+            text = "".join(board if set(_OTHER_BLANKS).isdisjoint(board) else board.replace("0", "?") for board in boards)
         return super().parse(text.translate(_WRITTEN))
 
     def are_questions(self, boards: np.ndarray) -> np.ndarray:
