@@ -628,14 +628,15 @@ def test_questions_as_people_write_them(tmp_path: Path) -> None:
     assert domain.format_text(question) == "S    # # ## # ##   #  #G#"
 
 
-def test_the_newest_run_of_another_kind_is_told_with_the_way_out(
-    trained: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+def test_a_run_of_another_kind_is_passed_over(
+    trained: Path, sudoku: PuzzleSet, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "runs").symlink_to(trained)
     monkeypatch.chdir(tmp_path)
-    code, _, error = command("solve", QUESTION, "--device", "cpu")
-    told = "the newest run answers sudoku-4x4, and the puzzle is sudoku-9x9; name another with --checkpoint"
-    assert (code, told in error) == (2, True), error
+    _, _, error = command("solve", QUESTION, "--device", "cpu")  # 9 x 9
+    assert "networks/sudoku-extreme" in error
+    _, _, error = command("solve", sudoku.domain.format_text(sudoku.questions[0]), "--device", "cpu")
+    assert "runs/checkpoint-" in error
 
 
 def test_solve_answers_and_checks(trained: Path, sudoku: PuzzleSet, command: Callable) -> None:
