@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Part = Literal["train", "test"]
 DOMAINS_VARIABLE = "TRM_ARC_DOMAINS"  # comma-separated modules with further domains, for the commands
 NO_VALUE = 255  # a cell without a value: an unknown character, or a token of padding
-_BUILT_IN = ("sudoku", "maze", "arc")
+_BUILT_IN = ("arc", "maze", "sudoku")  # in the order in which they are asked whether a board is theirs; Sudoku takes any
 _SIZED_NAME = re.compile(r"([a-z_]+)-(\d+)x(\d+)")
 
 
@@ -298,10 +298,9 @@ def register_domain(
     Args:
         kind: lower-case letters; its sets and domains are then called `KIND-NxN`.
         make: the domain of a side N.
-        recognizes: whether a board in characters, row by row, is of this kind; kinds that were added later are asked first.
+        recognizes: whether a board in characters, row by row, is of this kind; added kinds are asked first, by their names.
         sized: if not, there is one domain, which is called `kind` and made without a side.
     """
-    _KINDS.pop(kind, None)
     _KINDS[kind] = _Kind(make, recognizes, sized)
     domain_by_name.cache_clear()
 
@@ -353,9 +352,10 @@ def domain_of_board(text: str, where: str) -> Domain:
     if side * side != len(text):
         raise InputError(f"{len(text)} characters are not a square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
     _load_kinds()
-    kinds = [name for name, kind in _KINDS.items() if kind.recognizes and kind.recognizes(text)]
+    order = (*sorted(_KINDS.keys() - {*_BUILT_IN}), *_BUILT_IN)  # whatever the order in which they were imported
+    kind = next(name for name in order if (recognizes := _KINDS[name].recognizes) and recognizes(text))
     try:
-        return domain_by_name(f"{kinds[-1]}-{side}x{side}")
+        return domain_by_name(f"{kind}-{side}x{side}")
     except InputError as error:
         raise InputError(f"{error}", file=where) from None
 
