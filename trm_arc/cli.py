@@ -18,10 +18,10 @@ from trm_arc.common.errors import InputError, did_you_mean, require_least
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP, is_too_short
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
-from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
+from trm_arc.config import PRESET_HELP, SECTIONS, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
-from trm_arc.inference.config import DEFAULT, InferenceConfig
+from trm_arc.inference.config import DEFAULT, Canvas, InferenceConfig
 from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def add_view_flags(parser: argparse.ArgumentParser, views: int | None) -> None:
     batch = "rollouts of views at a time; halved when memory runs out"
     flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
     canvas = "canvas of a view: as in training, the whole board, the smallest square for all tasks, or by the visible sizes"
-    flag("--canvas", choices=VIEW_CANVASES, default=DEFAULT.canvas, help=canvas)
+    flag("--canvas", choices=get_args(Canvas), default=DEFAULT.canvas, help=canvas)
 
 
 def add_refinement_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """Text for a terminal: printable, of its width, in colour if it supports colours."""
 
+import json
 import os
 import shutil
 import sys
@@ -36,6 +37,15 @@ def printable(text: str, limit: int | None = None) -> str:
         return text
     tail = (limit - 1) // 2
     return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+
+
+def format_value(value: object) -> str:
+    """A value of a file for a message: in one line, at most 40 characters; text, truth and nothing as in JSON."""
+    try:
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | None) else repr(value)
+    except ValueError:  # more digits than Python writes
+        text = "a huge number"
+    return printable(text, 40)
 
 
 def first_words(error: Exception) -> str:

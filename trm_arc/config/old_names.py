@@ -16,6 +16,7 @@ SETTINGS: dict[str, str] = {
     "transform_slots": "transform_tokens",
 }  # old name: new name
 HEADER = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}  # of a checkpoint
+RESULTS = {"steps_of_thought": "supervision_steps"}  # of an evaluation, beside those of settings
 VALUES: dict[str, dict[str, str]] = {"canvas": {"lanes": "buckets"}}  # new name of a setting: its old values, with the new ones
 FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are not settings, without dashes: old name: new name
 FLAG_VALUES: dict[str, dict[str, str]] = {

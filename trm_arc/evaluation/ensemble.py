@@ -10,7 +10,7 @@ from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import AnySet
-from trm_arc.evaluation.results import Results, make_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
@@ -77,19 +77,19 @@ class Ensemble:
             parts += predict_tasks(member, tasks, device, config, views=views, processes=processes)
         if not processes.is_main:
             return None
-        metadata = {
-            "checkpoint": str(self.paths[0]),
-            "step": self.first.step,
-            "checkpoints": len(self.paths),
-            "data": tasks.name,
-            "views": views,
-            "steps": config.steps or self.first.config.training.halt_steps,
-            "canvas": config.canvas,
-            "rollouts": config.rollouts,
-            "noise": config.noise,
-            "patience": config.patience,
-            "supervision_steps": mean_steps(parts, copies / len(self.paths)),
-        }
+        metadata = ResultsMetadata(
+            checkpoint=str(self.paths[0]),
+            step=self.first.step,
+            checkpoints=len(self.paths),
+            data=tasks.name,
+            views=views,
+            steps=config.steps or self.first.config.training.halt_steps,
+            canvas=config.canvas,
+            rollouts=config.rollouts,
+            noise=config.noise,
+            patience=config.patience,
+            supervision_steps=mean_steps(parts, copies / len(self.paths)),
+        )
         ranked = tally(parts, tasks.outputs, views * len(self.paths), tasks.domain)
         return make_results(metadata, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
 

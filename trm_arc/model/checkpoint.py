@@ -26,6 +26,7 @@ from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
 from trm_arc.common.folders import new_folder, remove_folder
 from trm_arc.common.modes import PRECISIONS
 from trm_arc.common.records import load_record
+from trm_arc.common.text import format_value
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
@@ -275,7 +276,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _parse_window(value: object) -> Window:
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(type(side) is int for side in value):
-        raise ValueError(f"must be rows and columns, got {value!r}")
+        raise ValueError(f"must be rows and columns, got {format_value(value)}")
     return Window(*value)
 
 

@@ -26,6 +26,7 @@ from augment.board import FIRST_VALUE
 from augment.kernels import EMPTY, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.records import load_record
+from trm_arc.common.text import format_value
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.dev_split import DevSplit, require_training_data
 from trm_arc.data.domains import NO_VALUE, Domain, Drawing, Grouping, LoadOptions, Part, place_of
@@ -313,7 +314,7 @@ class BoardDomain(Domain):
         """See `Domain.parse_grid`."""
         size = self.shape[0] * self.shape[1]
         if not isinstance(value, str) or len(value) != size:
-            raise ValueError(f"a board of {self.name} is a text of {size} characters, got {str(value)[:20]!r}")
+            raise ValueError(f"a board of {self.name} is a text of {size} characters, got {format_value(value)}")
         return self.parse(value)[0]
 
     def format_set(self, tasks: PuzzleSet) -> dict[str, Any]:
