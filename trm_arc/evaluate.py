@@ -85,7 +85,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"device: {choose_compiled(config, device).annotate(device).reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if values.one_step:
-        alone = ensemble.evaluate(tasks, device, replace(config, steps=1, patience=0), views=views, processes=processes)
+        once = replace(config, steps=1, patience=0)
+        alone = ensemble.evaluate(tasks, device, once, views=views, processes=processes, quiet=True)  # it has told all
         if results is not None:
             score = alone.scores.headline()[0].rate.value
             results = replace(results, metadata=replace(results.metadata, one_step_score=score))

@@ -59,13 +59,14 @@ class Ensemble:
         return tasks
 
     def evaluate(
-        self, tasks: AnySet, device: Device, config: InferenceConfig, *, views: int, processes: ProcessGroup
+        self, tasks: AnySet, device: Device, config: InferenceConfig, *, views: int, processes: ProcessGroup, quiet: bool = False
     ) -> Results | None:
         """Answer tasks, and count the votes.
 
         Args:
             views: of a test input by each member at most.
             processes: of the process group, each of which predicts a share of the views.
+            quiet: show neither progress nor notes on the tasks.
 
         Returns:
             The results, in the main process; None in the others.
@@ -74,7 +75,7 @@ class Ensemble:
         copies = 0  # rollouts and latents of a view, of all members together
         for member in self.members():
             copies += config.rollouts * member.config.model.latents
-            parts += predict_tasks(member, tasks, device, config, views=views, processes=processes)
+            parts += predict_tasks(member, tasks, device, config, views=views, processes=processes, quiet=quiet)
         if not processes.is_main:
             return None
         metadata = ResultsMetadata(

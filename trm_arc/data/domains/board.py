@@ -205,7 +205,7 @@ class BoardDomain(Domain):
         note = split.describe(f"{len(puzzles):,} of the training part of {puzzles.name}", "puzzle", "the test part")
         return replace(puzzles, name=split.rename(puzzles.name), note="; ".join(filter(None, (puzzles.note, note))))
 
-    def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple[PuzzleSet, list[str]]:
+    def load_training(self, config: TrainingConfig, folder: Path | None, held_out: PuzzleSet) -> tuple[PuzzleSet, list[str]]:
         """See `Domain.load_training`."""
         split = DevSplit.of(config, dev=False)
         options = LoadOptions(config.puzzles, config.seed, config.skip_bad, split=split)
