@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -531,6 +532,6 @@ def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path:
 def test_a_report_that_cannot_be_made_costs_nothing(
     results: Results, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trm_arc.report.page.has_template_engine", lambda: False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     write_page(results, tmp_path, tmp_path, load_newest(trained), find_device("cpu", "auto"))
     assert capsys.readouterr().out.startswith("no report: ")

@@ -112,7 +112,7 @@ def explain_fallback(error: RuntimeError | MemoryError, mode: str, *, falls_back
     return f"{problem}: continuing without (--compile {NONE})"
 
 
-class _Clock:
+class Clock:
     """Seconds that the compiler has taken in this program, by PyTorch's own callbacks, the backward pass's included."""
 
     def __init__(self) -> None:
@@ -127,12 +127,12 @@ class _Clock:
         self.seconds += time.monotonic() - self.began
 
 
-_clock = _Clock()
+CLOCK = Clock()  # one for the program, as PyTorch's callbacks are
 
 
 def compiling_seconds() -> float:
     """Seconds that the compiler has taken so far in this program: the difference of two calls is no part of the work between."""
-    return _clock.seconds
+    return CLOCK.seconds
 
 
 def compile_operators(function: Callable) -> Callable:
@@ -143,9 +143,9 @@ def compile_operators(function: Callable) -> Callable:
     """
     from torch._dynamo.callback import callback_handler  # as above
 
-    if _clock.start not in callback_handler.start_callbacks:
-        callback_handler.register_start_callback(_clock.start)
-        callback_handler.register_end_callback(_clock.stop)
+    if CLOCK.start not in callback_handler.start_callbacks:
+        callback_handler.register_start_callback(CLOCK.start)
+        callback_handler.register_end_callback(CLOCK.stop)
     torch._dynamo.config.recompile_limit = max(LIMIT, torch._dynamo.config.recompile_limit)
     return torch.compile(function, fullgraph=True, dynamic=False)
 
