@@ -44,6 +44,7 @@ from submission.manifest import (
     read_manifest,
 )
 from submission.reading import tasks_to_json
+from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.folders import find_foreign, new_folder, not_replaced
@@ -79,7 +80,7 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
     size = sum(entry.bytes for entry in manifest.files.values())
     first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA} and {out / KERNEL}, then "
     upload = UPLOAD.format(shlex.quote(str(out)))
-    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest.files)} files; next: {first}{upload}")
+    print(f"wrote {out}: {format_size(size)} in {len(manifest.files)} files; next: {first}{upload}")
     return 0
 
 

@@ -220,7 +220,7 @@ def test_puzzles_of_a_run(name: str, tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     write_puzzles(path, made)
     given = {"data": str(path), "dev_share": 0.4, "puzzles": 20, "transform_tokens": False}
-    config = fit_to_data(Config().override(given), given, None)
+    config = fit_to_data(Config().override(given), given)
     assert config.training.evaluation_data == str(path)  # there is no test.csv
     for data in (path, name):
         own = replace(config.training, data=str(data), evaluation_data=str(data), puzzles=20 if data == path else 60)
@@ -240,7 +240,7 @@ def test_puzzles_of_a_run(name: str, tmp_path: Path) -> None:
 
 def test_sides_do_nothing_for_puzzles() -> None:
     with pytest.raises(InputError) as caught:
-        fit_to_data(Config().override({"data": "maze-7x7-easy"}), {"evaluation_sides": "1-5"}, None)
+        fit_to_data(Config().override({"data": "maze-7x7-easy"}), {"evaluation_sides": "1-5"})
     assert caught.value.flag == "--evaluation-sides"
 
 

@@ -16,7 +16,7 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
     Raises:
         InputError: a set that cannot be loaded, or a leak.
     """
-    domain = domain_of_data(config.evaluation_data, folder)
+    domain = domain_of_data(config.evaluation_data)
     held_out = domain.load_held_out(config, folder)
     evaluation = domain.narrow(held_out, config)
     training, notes = domain.load_training(config, folder, held_out)

@@ -56,6 +56,11 @@ class Task:
         return self.train + self.test + self.generated
 
     @property
+    def known_pairs(self) -> list[Pair]:
+        """Those of them with an output."""
+        return [pair for pair in self.pairs if pair.output is not None]
+
+    @property
     def visible_grids(self) -> list[Grid]:
         """What a solver may see: inputs and outputs of the demonstrations, and the test inputs."""
         return [grid for pair in self.train for grid in (pair.input, pair.output)] + [pair.input for pair in self.test]

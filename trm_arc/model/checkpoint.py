@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from augment import BOARD, Plan, Window
+from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
 from trm_arc.common.folders import new_folder, remove_folder
@@ -207,7 +208,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         if isinstance(error, InputError) and error.file == target:  # its values are wrong, not the disk
             raise
         raise InputError(
-            f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
+            f"the checkpoint cannot be written ({error}); it needs {format_size(size)}, {format_size(_free(folder))} are "
             f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
             "with --resume",
             file=target,
@@ -229,10 +230,6 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
 
 
 def remove_unfinished(folder: Path) -> None:
