@@ -219,7 +219,7 @@ def _read_index(folder: Path) -> _Index:
     try:
         index = load_record(_Index, drop_seal(document) if isinstance(document, dict) else document, "")
     except InputError as error:
-        raise InputError(f"not the index of an export ({error})", file=where) from None
+        raise InputError(f"not the index of an export ({error}); copy all of the export again", file=where) from None
     check_seal(document, where)
     return index
 
