@@ -86,10 +86,9 @@ def main(arguments: Sequence[str]) -> int:
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if values.one_step:
         once = replace(config, steps=1, patience=0)
-        alone = ensemble.evaluate(tasks, device, once, views=views, processes=processes, quiet=True)  # it has told all
-        if results is not None:
-            score = alone.scores.headline()[0].rate.value
-            results = replace(results, metadata=replace(results.metadata, one_step_score=score))
+        alone = ensemble.evaluate(tasks, device, once, views=views, processes=processes, quiet=True)  # notes stand above
+        score = alone and alone.scores.headline()[0].rate.value
+        results = results and replace(results, metadata=replace(results.metadata, one_step_score=score))
     if results is not None:
         save(results, out)
         if values.show:
@@ -106,9 +105,8 @@ def save(results: Results, out: Path) -> None:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
         table = f"{results.metadata.supervision_steps:.1f} supervision steps per rollout on average\n{table}"
-    if results.metadata.one_step_score is not None:
-        name = results.scores.headline()[0].name
-        table = f"one supervision step alone: {100 * results.metadata.one_step_score:.1f} % {name}\n{table}"
+    if (alone := results.metadata.one_step_score) is not None:
+        table = f"one supervision step alone: {100 * alone:.1f} % {results.scores.headline()[0].name}\n{table}"
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)
