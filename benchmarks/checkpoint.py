@@ -13,6 +13,7 @@ from torch import Tensor
 
 from augment import Window, sample_transforms
 from benchmarks import common
+from trm_arc.common.durations import median_seconds
 from trm_arc.common.errors import require_least
 from trm_arc.common.program import run
 from trm_arc.config import Config
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
             "of which CRC-32, s/GB": lambda: checksum(checkpoint.tensors),
             "of which finite values, s/GB": lambda: not_finite(checkpoint.tensors),
         }
-        seconds = {name: common.median_seconds(call, values.repeats) / gigabytes for name, call in work.items()}
+        seconds = {name: median_seconds(call, values.repeats) / gigabytes for name, call in work.items()}
     common.report({"gigabytes": gigabytes, "zlib": zlib.ZLIB_RUNTIME_VERSION, **seconds}, values.json)
     return 0
 

@@ -3,9 +3,6 @@
 import os
 import platform
 import resource
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,17 +20,6 @@ def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median time of `repeats` calls, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 def peak_megabytes() -> float:

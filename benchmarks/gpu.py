@@ -163,7 +163,7 @@ def make_examples(config: Config, small: bool) -> tuple[Config, Any]:
     domain, make = generator_of_set(kind)
     made = make(64, 0, None, lambda _done: None)
     puzzles = PuzzleSet(kind, domain, *made, np.arange(1, 65))
-    config = fit_to_data(config, {}, None)
+    config = fit_to_data(config, {})
     return config, domain.prepare(puzzles, puzzles, config)[0]
 
 

@@ -235,7 +235,7 @@ class Runner:
         """Steps that the operations suffice for."""
         named = self.ladder.groups[rung.group].data_folder
         folder = Path(named) if named else None
-        trainer, _, _ = build_trainer(fit_to_data(config, {}, folder), folder, find_device("cpu"))
+        trainer, _, _ = build_trainer(fit_to_data(config, {}), folder, find_device("cpu"))
         each = (trainer.operations(trainer.examples.schedule.at(step)[0], trainer.depth(step)) for step in count())
         return max(1, sum(1 for _ in takewhile(lambda total: total <= self.ladder.operations, accumulate(each))))
 

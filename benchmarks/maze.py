@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import common
+from trm_arc.common.durations import median_seconds
 from trm_arc.common.errors import require_least
 from trm_arc.common.program import run
 from trm_arc.data.puzzle_sources import load_puzzles
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         "right answers checked/s": lambda: is_solution(*many),
         "canonical forms/s": lambda: canonical(many[0]),
     }.items():
-        results[name] = len(many[0]) / common.median_seconds(work, 5)
+        results[name] = len(many[0]) / median_seconds(work, 5)
     sets = {"generated": made.questions, "unique": unique.questions} | real
     for of, questions in sets.items():
         results |= {f"{name}, {of}": row for name, row in describe(questions).items()}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks import common
 from trm_arc.common.device import PRECISIONS, Device
+from trm_arc.common.durations import median_seconds
 from trm_arc.common.program import run
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.data.batch import Batch
@@ -129,11 +130,11 @@ def main(arguments: Sequence[str]) -> int:
         return torch.zeros(values.batch, values.width, requires_grad=torch.is_grad_enabled())
 
     def train(loss: Callable[[], Tensor]) -> float:
-        return common.median_seconds(lambda: loss().backward(), values.repeats)
+        return median_seconds(lambda: loss().backward(), values.repeats)
 
     def infer(loss: Callable[[], Tensor]) -> float:
         with torch.inference_mode():
-            return common.median_seconds(loss, values.repeats)
+            return median_seconds(loss, values.repeats)
 
     def ours(step: Callable = supervision_step) -> Tensor:
         return our_step(reasoner, batch, vectors(), dtype, step)

@@ -7,6 +7,7 @@ import numpy as np
 
 from augment import Window, apply_symmetry, pack_grids, paint, sample_transforms
 from benchmarks import common
+from trm_arc.common.durations import median_seconds
 from trm_arc.common.errors import require_least
 from trm_arc.common.program import run
 from trm_arc.data.sources import load_tasks
@@ -36,17 +37,17 @@ def main(arguments: Sequence[str]) -> int:
     index = generator.integers(0, len(grids), values.canvases)
     table = sample_transforms(values.canvases, generator)
     results: dict[str, float | int] = {}
-    seconds = common.median_seconds(lambda: paint(packed, index, table, Window()), 5)
+    seconds = median_seconds(lambda: paint(packed, index, table, Window()), 5)
     results["canvases/s at 30 x 30"] = values.canvases / seconds
     results["bytes written a canvas, counted"] = 900
     results["cells mapped a canvas, counted"] = float(np.prod(packed.shapes[index], axis=1).mean())
     results["GB/s"] = values.canvases * 900 / seconds / 1e9
     small = [number for number, grid in enumerate(grids) if max(grid.shape) <= 10]
     here = np.array(small)[index % len(small)]
-    seconds = common.median_seconds(lambda: paint(packed, here, table, Window(10, 10)), 5)
+    seconds = median_seconds(lambda: paint(packed, here, table, Window(10, 10)), 5)
     results["canvases/s at 10 x 10"] = values.canvases / seconds
     few = values.canvases // 50
-    plain = common.median_seconds(lambda: [paint_plainly(grids[i], r) for i, r in zip(index[:few], table[:few], strict=True)], 3)
+    plain = median_seconds(lambda: [paint_plainly(grids[i], r) for i, r in zip(index[:few], table[:few], strict=True)], 3)
     results["canvases/s of plain NumPy"] = few / plain
     results["times faster than plain NumPy"] = results["canvases/s at 30 x 30"] / results["canvases/s of plain NumPy"]
     common.report(results, values.json)

@@ -15,7 +15,7 @@ from trm_arc.common.errors import require_least
 from trm_arc.common.program import run
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import TaskSet
-from trm_arc.evaluation.results import Results, make_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.page import make_page
 
@@ -40,7 +40,7 @@ def make_evaluation(tasks: TaskSet, generator: np.random.Generator) -> Results:
             grid.reshape(-1)[at] = generator.integers(0, 10, 3)
         votes = np.sort(generator.multinomial(VIEWS, np.full(CANDIDATES, 1 / CANDIDATES)))[::-1]
         ranked.append([Candidate(g, v, 0.5, (v, *[0] * 7)) for g, v in zip(grids, votes.tolist(), strict=True)])
-    made = {"checkpoint": "made up", "data": tasks.name, "views": VIEWS}
+    made = ResultsMetadata(checkpoint="made up", data=tasks.name, views=VIEWS)
     return make_results(made, tasks, ranked, np.full((tasks.outputs, 8), VIEWS // 8))
 
 

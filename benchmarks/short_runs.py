@@ -88,7 +88,7 @@ def train_short(name: str, config: Config, digest: str, folder: Path | None) -> 
         digest: of the settings.
         folder: where to look for named sets first.
     """
-    fitted = fit_to_data(config, {}, folder)
+    fitted = fit_to_data(config, {})
     trainer, held_out, _ = build_trainer(fitted, folder, find_device("cpu"))
     began, losses = time.process_time(), []
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import common
+from trm_arc.common.durations import median_seconds
 from trm_arc.common.errors import require_least
 from trm_arc.common.program import run
 from trm_arc.data.puzzle_set import join_puzzles
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     questions, answers = (np.tile(boards, (max(1, 4000 // values.puzzles), 1, 1)) for boards in (made.questions, made.answers))
 
     def rate(work: Callable[[], object]) -> str:
-        return f"{len(questions) / common.median_seconds(work, 5):,.0f}/s"
+        return f"{len(questions) / median_seconds(work, 5):,.0f}/s"
 
     figures = {
         "rules": rate(lambda: keeps_rules(questions, boxes)),

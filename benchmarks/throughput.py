@@ -37,7 +37,7 @@ MODES = {"eager": "", "fused": BLOCK}
 
 def time_training(preset: str, changes: dict[str, Any], folder: Path | None, mode: str) -> Callable[[], float]:
     """A function that trains for a step, and gives its examples a second; the first steps are done."""
-    config = fit_to_data(PRESETS[preset].override(changes), {}, folder)
+    config = fit_to_data(PRESETS[preset].override(changes), {})
     trainer, _, _ = build_trainer(config, folder, find_device("cpu"), options=Options(compile_mode=mode))
     met: set[int] = set()
     while len(met) < len(trainer.examples.buckets):  # each is compiled for

@@ -27,8 +27,20 @@ from typing import Any
 
 import trm_arc
 from submission.bundle_options import DATA, BundleOptions
-from submission.manifest import EDITABLE, FORMAT, KERNEL, MANIFEST, METADATA, NOTEBOOKS, VERSION, fingerprint, read_manifest
+from submission.manifest import (
+    EDITABLE,
+    FORMAT,
+    KERNEL,
+    MANIFEST,
+    METADATA,
+    NOTEBOOKS,
+    VERSION,
+    Manifest,
+    fingerprint,
+    read_manifest,
+)
 from submission.reading import tasks_to_json
+from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.folders import find_foreign, new_folder, not_replaced
@@ -62,31 +74,32 @@ def bundle(options: BundleOptions, make_wheel: Callable[[Path], str] | None = No
         raise InputError(
             f"the bundle cannot be written ({error.strerror}); free space, or name another --out", file=out
         ) from None
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    size = sum(entry.bytes for entry in manifest.files.values())
     first = "" if options.id else f"replace {PLACEHOLDER} by your Kaggle name in {out / METADATA} and {out / KERNEL}, then "
     upload = UPLOAD.format(shlex.quote(str(out)))
-    print(f"wrote {out}: {size / 1e6:,.1f} MB in {len(manifest['files'])} files; next: {first}{upload}")
+    print(f"wrote {out}: {format_size(size)} in {len(manifest.files)} files; next: {first}{upload}")
     return 0
 
 
-def _fill(options: BundleOptions, make_wheel: Callable[[Path], str]) -> dict[str, Any]:
+def _fill(options: BundleOptions, make_wheel: Callable[[Path], str]) -> Manifest:
     """Write a bundle whole or not at all; its manifest."""
     with new_folder(Path(os.path.realpath(options.out))) as temporary:
         numbered = enumerate(options.checkpoint, 1)
         checkpoints = [_add_checkpoint(path, temporary, number, whole=options.whole) for number, path in numbered]
         data = [_add_tasks(source, temporary / DATA, options.data_folder) for source in options.data]
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "kit": trm_arc.__version__,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "wheel": make_wheel(temporary),
-            "checkpoints": checkpoints,
-            "data": data,
-        }
+        wheel = make_wheel(temporary)
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        manifest["files"] = {path.relative_to(temporary).as_posix(): fingerprint(path) for path in files}
+        manifest = Manifest(
+            format=FORMAT,
+            version=VERSION,
+            kit=trm_arc.__version__,
+            made=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
+            wheel=wheel,
+            checkpoints=checkpoints,
+            data=data,
+            files={path.relative_to(temporary).as_posix(): fingerprint(path) for path in files},
+        )
         write_atomic(temporary / MANIFEST, to_json(manifest, pretty=True))
         data_set = options.id or f"{PLACEHOLDER}/trm-arc"
         metadata = {"title": options.title, "id": data_set, "licenses": [{"name": LICENCE}]}
@@ -177,7 +190,7 @@ def _refuse_folder(out: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     try:
-        listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out)["files"]
+        listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out).files
         foreign = find_foreign(out, {MANIFEST, *EDITABLE, *listed})
     except (InputError, OSError):
         raise not_replaced(out, "is not a bundle") from None

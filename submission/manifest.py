@@ -3,18 +3,74 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
+from trm_arc.common.records import load_record
 from trm_arc.common.text import printable
 
 FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA, KERNEL = "manifest.json", "dataset-metadata.json", "kernel-metadata.json"
 NOTEBOOKS = ("kaggle_submission.ipynb", "kaggle_pretrain.ipynb")  # which Kaggle's client pushes where there are models, or none
 EDITABLE = (METADATA, KERNEL, *NOTEBOOKS)  # for Kaggle's client, and for you to change: the manifest does not list them
-_KINDS = {"version": int, "kit": str, "wheel": str, "checkpoints": list, "files": dict}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Size and SHA-256 of a file."""
+
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if re.fullmatch("[0-9a-f]{64}", self.sha256) is None:
+            raise ValueError("sha256 must be 64 hexadecimal digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a bundle contains.
+
+    Attributes:
+        kit: version of trm_arc.
+        made: when, in ISO form; empty in the first version's.
+        versions: of Python and the packages.
+        wheel: the kit's, one of the files.
+        checkpoints: of each the key path, below which some of the files are, and what it is.
+        data: the names of the sets.
+        files: by their paths below the folder.
+
+    Raises:
+        ValueError: a path leads out of the folder, or is not among the files.
+    """
+
+    format: Literal["trm_arc bundle"]
+    version: Literal[1]
+    kit: str
+    made: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    wheel: str
+    checkpoints: list[dict[str, Any]]
+    data: list[str] = field(default_factory=list)
+    files: dict[str, Fingerprint]
+
+    def __post_init__(self) -> None:
+        invalid = [f"file {name}" for name in self.files if not _lies_inside(name)]
+        if self.wheel not in self.files or "/" in self.wheel or not self.wheel.endswith(".whl"):
+            invalid.append(f"wheel {self.wheel}: no entry of that name among the files")
+        empty = [path for path in self.paths if not any(name.startswith(f"{path}/") for name in self.files)]
+        invalid += [f"checkpoint {path}: none of its files is listed" for path in empty]
+        if invalid:
+            raise ValueError(shorten(invalid))
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the checkpoints."""
+        return [str(checkpoint.get("path")) for checkpoint in self.checkpoints]
 
 
 def verify(folder: Path) -> int:
@@ -26,12 +82,12 @@ def verify(folder: Path) -> int:
     if faults:
         print(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}: make or upload the bundle again")
         return 1
-    kit = printable(manifest["kit"])
-    print(f"{printable(str(folder))}: all {len(manifest['files'])} files are intact, as written by trm_arc {kit}")
+    kit = printable(manifest.kit)
+    print(f"{printable(str(folder))}: all {len(manifest.files)} files are intact, as written by trm_arc {kit}")
     return 0
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a bundle.
 
     Raises:
@@ -40,53 +96,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError("not a regular file", file=path)
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    document = read_json(path)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError("not the manifest of a bundle of trm_arc", file=path)
-    invalid = [name for name, kind in _KINDS.items() if type(manifest.get(name)) is not kind]
-    if not invalid and manifest["version"] != VERSION:
-        invalid = ["version"]
-    invalid = invalid or _find_invalid(manifest)
-    if invalid:
-        raise InputError(f"damaged, or of another version of trm_arc ({printable(shorten(invalid), 300)})", file=path)
-    return manifest
+    try:
+        return load_record(Manifest, document, "")
+    except InputError as error:
+        raise InputError(f"damaged, or of another version of trm_arc ({printable(str(error), 300)})", file=path) from None
 
 
-def _find_invalid(manifest: dict[str, Any]) -> list[str]:
-    """The entries of a manifest that cannot be right; its fields have the right types."""
-    files, wheel = manifest["files"], manifest["wheel"]
-    invalid = [f"file {name}" for name, entry in files.items() if not (_lies_inside(name) and _is_fingerprint(entry))]
-    if wheel not in files or "/" in wheel or not wheel.endswith(".whl"):
-        invalid.append(f"wheel {wheel}: no entry of that name among the files")
-    for entry in manifest["checkpoints"]:
-        path = entry.get("path") if isinstance(entry, dict) else entry
-        if not _lies_inside(path) or not any(name.startswith(f"{path}/") for name in files):
-            invalid.append(f"checkpoint {path}: none of its files is listed")
-    if not isinstance(manifest.get("made", ""), str):
-        invalid.append("made")
-    return invalid
-
-
-def _lies_inside(name: object) -> bool:
+def _lies_inside(name: str) -> bool:
     """Whether a manifest's path names something below the bundle, in one way only."""
-    if not isinstance(name, str) or "\0" in name:
-        return False
     path = PurePosixPath(name)
-    return bool(path.parts) and str(path) == name and not path.is_absolute() and ".." not in path.parts
+    return "\0" not in name and bool(path.parts) and str(path) == name and not path.is_absolute() and ".." not in path.parts
 
 
-def _is_fingerprint(entry: object) -> bool:
-    if not isinstance(entry, dict) or type(entry.get("bytes")) is not int:
-        return False
-    return re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256"))) is not None
-
-
-def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
+def find_damage(folder: Path, manifest: Manifest) -> list[str]:
     """What differs between a bundle and its manifest (see `read_manifest`), one sentence for each file.
 
     A file that is not listed is a fault too, and so is everything that is no regular file; only listed files are opened.
     """
-    files = manifest["files"]
+    files = manifest.files
     found, strange = _list_files(folder, files)
     faults = [f"{printable(name)}: {problem}" for name, problem in sorted(strange.items())]
     for name in [name for name in files if name not in strange]:
@@ -96,7 +126,7 @@ def find_damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
     return faults + [f"{printable(name)}: not in the manifest; remove it" for name in unlisted]
 
 
-def _list_files(folder: Path, listed: dict[str, Any]) -> tuple[set[str], dict[str, str]]:
+def _list_files(folder: Path, listed: Iterable[str]) -> tuple[set[str], dict[str, str]]:
     """The regular files below a folder, and what is wrong with everything else there, by their names in a manifest.
 
     Links are not followed, and folders without any listed file are not entered.
@@ -126,18 +156,18 @@ def _list_files(folder: Path, listed: dict[str, Any]) -> tuple[set[str], dict[st
     return found, strange
 
 
-def _compare(path: Path, expected: dict[str, Any]) -> str:
+def _compare(path: Path, expected: Fingerprint) -> str:
     """What is wrong with a regular file; nothing if it is as it was."""
     try:
         found = fingerprint(path)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if found["bytes"] != expected["bytes"]:
-        return f"{found['bytes']} bytes, not {expected['bytes']}"
-    return "" if found["sha256"] == expected["sha256"] else "damaged; its size is right, its bytes are not"
+    if found.bytes != expected.bytes:
+        return f"{found.bytes} bytes, not {expected.bytes}"
+    return "" if found == expected else "damaged; its size is right, its bytes are not"
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> Fingerprint:
     """Size and hash of a file.
 
     Raises:
@@ -145,4 +175,4 @@ def fingerprint(path: Path) -> dict[str, Any]:
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return Fingerprint(path.stat().st_size, digest)

@@ -25,7 +25,7 @@ from trm_arc.data.examples import prepare_examples
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import generator_of_set
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.evaluation.results import Results, make_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.inference.votes import Candidate, Predictions, count_views, tally
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.official import TABLE
@@ -190,7 +190,7 @@ def random_arc(seed: int, known: float = 1.0, count: int = 6) -> tuple[Results, 
         pools.append(others)
     parts, undone = random_predictions(seed, whole.outputs, 500, pools)
     ranked = tally(parts, whole.outputs, 10**6)
-    made = {"data": whole.name, "views": 500, "supervision_steps": 1.5, "checkpoint": "a: b", "missing": None}
+    made = ResultsMetadata(data=whole.name, views=500, supervision_steps=1.5, checkpoint="a: b")
     return make_results(made, whole, ranked, count_views(parts, whole.outputs)), ranked, [naive.vote(u, 8) for u in undone]
 
 
@@ -207,7 +207,7 @@ def random_puzzles(name: str, seed: int, count: int = 6) -> Results:
             boards[0] = np.where(generator.random(boards[0].shape) < 0.02, 255, boards[0]).astype(np.uint8)
         boards = list({board.tobytes(): board for board in boards}.values())
         ranked.append([Candidate(board, 40 - n, round(float(generator.random()), 4)) for n, board in enumerate(boards)])
-    return make_results({"domain": puzzles.domain.name, "data": name}, puzzles, ranked, np.full((count, 1), 999))
+    return make_results(ResultsMetadata(data=name), puzzles, ranked, np.full((count, 1), 999))
 
 
 def mutate(value: object, data: st.DataObject) -> object:

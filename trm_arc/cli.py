@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP, is_too_short
+from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
-from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
+from trm_arc.config import PRESET_HELP, SECTIONS, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
-from trm_arc.inference.config import DEFAULT, InferenceConfig
+from trm_arc.inference.config import DEFAULT, Canvas, InferenceConfig
 from trm_arc.model.locate import ModelName, locate
 from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
 
@@ -194,7 +194,7 @@ def add_view_flags(parser: argparse.ArgumentParser, views: int | None, checkpoin
     batch = "rollouts of views at a time; halved when memory runs out"
     flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
     canvas = "canvas of a view: as in training, the whole board, the smallest square for all tasks, or by the visible sizes"
-    flag("--canvas", choices=VIEW_CANVASES, default=DEFAULT.canvas, help=canvas)
+    flag("--canvas", choices=get_args(Canvas), default=DEFAULT.canvas, help=canvas)
 
 
 def add_refinement_flags(parser: argparse.ArgumentParser) -> None:
@@ -378,12 +378,10 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
             precision, why = before.precision, "as before"  # whatever the default on this machine
     device = find_device(values.device, precision, why)
     seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
-    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
-    # On a CPU it hangs on how much there is to compute, which is known when the run is built.
-    later = before is None and values.compile == AUTO and device.device.type == "cpu" and not is_too_short(AUTO, seconds)
+    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds, None)
     before = before or Options()
     options = Options(
-        AUTO if later else compiled.mode,
+        compiled.mode,
         before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
         values.embeddings == "cpu",
         before.half_embeddings if values.half_embeddings is None else values.half_embeddings,

@@ -15,7 +15,7 @@ from trm_arc.common.text import printable, wants_colour
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.outcomes import score_results
-from trm_arc.evaluation.results import ONE_STEP, Results
+from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.saving import refuse_foreign, save_results
 from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
@@ -84,8 +84,10 @@ def main(arguments: Sequence[str]) -> int:
         print(f"device: {choose_compiled(config, device).annotate(device).reason}")
     results = ensemble.evaluate(tasks, device, config, views=views, processes=processes)
     if values.one_step:
-        alone = ensemble.evaluate(tasks, device, replace(config, steps=1, patience=0), views=views, processes=processes)
-        results = results and replace(results, metadata={**results.metadata, ONE_STEP: alone.scores.headline()[0].rate.value})
+        once = replace(config, steps=1, patience=0)
+        alone = ensemble.evaluate(tasks, device, once, views=views, processes=processes, quiet=True)  # notes stand above
+        score = alone and alone.scores.headline()[0].rate.value
+        results = results and replace(results, metadata=replace(results.metadata, one_step_score=score))
     if results is not None:
         save(results, out)
         if values.show:
@@ -101,10 +103,9 @@ def save(results: Results, out: Path) -> None:
     if results.tasks.has_solutions:
         scores, table = score_results(results)
     if scores is not None and not results.tasks.domain.submits:
-        table = f"{results.metadata['supervision_steps']:.1f} supervision steps per rollout on average\n{table}"
-    if ONE_STEP in results.metadata:
-        name = results.scores.headline()[0].name
-        table = f"one supervision step alone: {100 * results.metadata[ONE_STEP]:.1f} % {name}\n{table}"
+        table = f"{results.metadata.supervision_steps:.1f} supervision steps per rollout on average\n{table}"
+    if (alone := results.metadata.one_step_score) is not None:
+        table = f"one supervision step alone: {100 * alone:.1f} % {results.scores.headline()[0].name}\n{table}"
     try:
         written = save_results(out, results, scores)
         remove_pictures(out / PICTURES)

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
         checkpoint, damaged = load_resumed(settings, processes)
         config = load_preset(values.preset or DEFAULT_PRESET) if checkpoint is None or values.preset else checkpoint.config
         about_data = {"leave_out": ""} if "data" in given else {}  # the preset's is about the preset's data
-        config = fit_to_data(config.override(about_data | given), given, values.data_folder)
+        config = fit_to_data(config.override(about_data | given), given)
         refuse_idle_settings(given, config)
         device, options = choose_options(values, checkpoint)
         trainer, evaluation, notes = build_trainer(config, values.data_folder, device, processes, options)

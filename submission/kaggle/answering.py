@@ -102,7 +102,7 @@ def attached_checkpoints(inputs: Inputs) -> list[Path]:
         say(f"WARNING: {error}: this bundle is left out", sys.stderr)
     for bundle in inputs.find_bundles():
         checkpoints += bundle.checkpoints
-        kit = printable(bundle.manifest["kit"])
+        kit = printable(bundle.manifest.kit)
         say(f"bundle: {bundle.folder}, {len(bundle.checkpoints)} checkpoints, made by trm_arc {kit}")
         for fault in find_damage(bundle.folder, bundle.manifest):
             say(f"WARNING: {bundle.folder}: {fault}", sys.stderr)

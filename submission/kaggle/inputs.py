@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from submission.manifest import MANIFEST, read_manifest
+from submission.manifest import MANIFEST, Manifest, read_manifest
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
 from trm_arc.data.kaggle_files import explain_choice, find_files, rank_file
@@ -23,22 +22,17 @@ class Bundle:
     """
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def checkpoints(self) -> list[Path]:
         """Its checkpoints."""
-        return [self.folder / entry["path"] for entry in self.manifest["checkpoints"]]
-
-    @property
-    def made(self) -> str:
-        """When it was made, in ISO form; empty in the first version's."""
-        return self.manifest.get("made", "")
+        return [self.folder / path for path in self.manifest.paths]
 
     @property
     def slim(self) -> list[Path]:
         """Those of them that training cannot continue from."""
-        return [self.folder / entry["path"] for entry in self.manifest["checkpoints"] if not entry.get("whole")]
+        return [self.folder / entry["path"] for entry in self.manifest.checkpoints if not entry.get("whole")]
 
 
 @dataclass(frozen=True)

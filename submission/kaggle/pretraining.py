@@ -48,7 +48,7 @@ def pretrain(options: PretrainingOptions, deadline: Deadline, inputs: Inputs) ->
         flags.append("--resume")
     bundles = [bundle for bundle in inputs.find_bundles() if (bundle.folder / DATA).is_dir()]
     if bundles and options.find_data and not os.environ.get(DATA_VARIABLE):
-        folder = max(bundles, key=lambda bundle: bundle.made).folder / DATA
+        folder = max(bundles, key=lambda bundle: bundle.manifest.made).folder / DATA
         flags += ["--data-folder", str(folder)]
         print(f"data: {folder}" + (f", of the newest of {len(bundles)} bundles" if len(bundles) > 1 else ""))
     program = training_program(list_devices(options.device, min(120.0, deadline.left / 4), warn=say))

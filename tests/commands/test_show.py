@@ -15,7 +15,7 @@ from trm_arc.data.domains import domain_by_name
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.data.task import Grid, Pair, Task, TaskSet
-from trm_arc.evaluation.results import Results, find_results, make_results, write_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, find_results, make_results, write_results
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.terminal import flow, join_lines, render_grid
 
@@ -49,7 +49,7 @@ def make_answers(tasks: AnySet, grids: Sequence[Sequence[Grid]]) -> Results:
         return count, () if of_puzzles else (count,) + (0,) * (ORIENTATIONS - 1)
 
     ranked = [[Candidate(grid, votes(n)[0], 0.75, votes(n)[1]) for n, grid in enumerate(each)] for each in grids]
-    return make_results({"data": tasks.name}, tasks, ranked, np.full((len(ranked), ways), VIEWS // ways))
+    return make_results(ResultsMetadata(data=tasks.name), tasks, ranked, np.full((len(ranked), ways), VIEWS // ways))
 
 
 def spoil(grid: Grid) -> Grid:

@@ -11,7 +11,6 @@ import torch
 
 from tests.forked import python
 from tests.helpers import ROOT, messages
-from trm_arc.common import distributed
 from trm_arc.common.device import find_device
 from trm_arc.common.distributed import share_failure, unused_launch_settings
 from trm_arc.common.errors import LostProcessError
@@ -136,15 +135,14 @@ def test_the_launcher_may_ask_for_the_cpu(asked: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("failure", ["process 1 of 2 has ended", ""])
-def test_a_fault_of_an_exchange_is_another_one_s_only_if_that_is_known(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_an_exchange_is_another_one_s_only_if_that_is_known(failure: str) -> None:
     told: list[str] = []
     peers = SimpleNamespace(describe_failure=lambda: failure, fail=told.append)
-    monkeypatch.setattr(distributed, "_peers", [peers])
     error = RuntimeError("NCCL error in a file: unhandled cuda error\n\nmore")
     if failure:
         with pytest.raises(LostProcessError, match=failure):
-            share_failure(error)
+            share_failure(error, [peers])
         assert not told
     else:
-        share_failure(error)
+        share_failure(error, [peers])
         assert told == ["RuntimeError: NCCL error in a file: unhandled cuda error"]

@@ -51,13 +51,13 @@ def test_a_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
     assert list(memory._limits(tmp_path / "none", tmp_path)) == []
 
 
-def test_the_smallest_limit_counts_and_processes_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_smallest_limit_counts_and_processes_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8000))
-    monkeypatch.setattr(memory, "_limits", lambda: iter([6000, 9000]))
-    assert available_memory(HOST) == 6000
-    assert available_memory(HOST, sharers=3) == 2000
-    monkeypatch.setattr(memory, "_limits", lambda: iter([]))
-    assert available_memory(HOST) == 8000
+    groups = tmp_path / "membership", tmp_path / "root"
+    assert limits(tmp_path, "0::/a\n", {"a/memory.max": "6000", "memory.max": "9000"}) == [6000, 9000]
+    assert available_memory(HOST, 1, *groups) == 6000
+    assert available_memory(HOST, 3, *groups) == 2000
+    assert available_memory(HOST, 1, tmp_path / "none", tmp_path) == 8000
 
 
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="this system has no such limit")

@@ -14,65 +14,54 @@ says = messages(__name__)
 OLD = Path(__file__).parents[1] / "model" / "old_checkpoints"
 
 
-@pytest.fixture
-def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if two settings, a word of each kind of flag, and another flag had been renamed."""
-    monkeypatch.setattr(old_names, "SETTINGS", {"breadth": "width", "shift_grids": "translate", "gap": "halting"})
-    monkeypatch.setattr(old_names, "VALUES", {"halting": {"q": "q-learning"}})
-    monkeypatch.setattr(old_names, "FLAGS", {"save-each": "save-every"})
-    monkeypatch.setattr(old_names, "FLAG_VALUES", {"size": {"huge": "large"}})
-
-
 def make_parser() -> Parser:
     parser = Parser(prog="program")
-    parser.add_argument("--save-every", type=int)
-    parser.add_argument("--size", choices=("small", "large"))
+    parser.add_argument("--trace", type=int)
     add_settings(parser, Config())
     return parser
 
 
-@pytest.mark.usefixtures("renamed")
 def test_old_flags_do_what_the_new_ones_do_and_say_them(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--breadth", "8", "--no-shift-grids", "--gap=q", "--save-each=3", "--size", "huge"]
-    values = make_parser().parse(arguments)
-    assert chosen_settings(values) == {"width": 8, "translate": False, "halting": "q-learning"}
-    assert (values.save_every, values.size) == (3, "large")
+    values = make_parser().parse(["--thoughts", "8", "--no-transform-slots", "--window=lanes", "--forming=3"])
+    assert chosen_settings(values) == {"latent_steps": 8, "transform_tokens": False, "canvas": "buckets"}
+    assert values.trace == 3
     assert capsys.readouterr().err.splitlines() == [
-        "--breadth is now --width",
-        "--no-shift-grids is now --no-translate",
-        "--gap is now --halting",
-        "--halting q is now --halting q-learning",
-        "--save-each is now --save-every",
-        "--size huge is now --size large",
+        "--thoughts is now --latent-steps",
+        "--no-transform-slots is now --no-transform-tokens",
+        "--window is now --canvas",
+        "--canvas lanes is now --canvas buckets",
+        "--forming is now --trace",
     ]
+    other = Parser(prog="other")  # whose canvas is no setting
+    other.add_argument("--canvas", choices=("fit", "buckets"))
+    assert other.parse(["--canvas", "lanes"]).canvas == "buckets"
+    assert capsys.readouterr().err == "--canvas lanes is now --canvas buckets\n"
 
 
-@pytest.mark.usefixtures("renamed")
 def test_new_flags_say_nothing_and_wrong_ones_are_still_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    values = make_parser().parse(["--width", "8", "--halting", "q-learning", "--size", "large", "--data", "q"])
-    assert values.width == 8
+    values = make_parser().parse(["--latent-steps", "8", "--canvas", "buckets", "--trace", "3", "--data", "lanes"])
+    assert values.latent_steps == 8
     assert capsys.readouterr().err == ""
-    refused = ((["--bredth", "8"], "--bredth", says("no-such-flag-did")), (["--halting", "r"], None, "invalid choice"))
+    refused = ((["--latnet-steps", "8"], "--latnet-steps", says("no-such-flag-did")), (["--canvas", "r"], None, "invalid choice"))
     for arguments, flag, words in refused:
         with pytest.raises(InputError, match=words) as caught:
             make_parser().parse(arguments)
         assert caught.value.flag == flag
     other = Parser(prog="other")
-    other.add_argument("--depth")
+    other.add_argument("--though")
     with pytest.raises(InputError, match=says("no-such-flag-did-you")) as caught:  # this one never had it
-        other.parse(["--breadth", "8"])
-    assert caught.value.flag == "--breadth"
+        other.parse(["--thoughts", "8"])
+    assert caught.value.flag == "--thoughts"
 
 
-@pytest.mark.usefixtures("renamed")
 def test_old_settings_in_files(tmp_path: Path) -> None:
     path = tmp_path / "old.toml"
-    path.write_text('[model]\nbreadth = 64\n[loss]\ngap = "q"\n')
-    expected = Config().override({"width": 64, "halting": "q-learning"})
+    path.write_text('[model]\nthoughts = 8\n[data]\nwindow = "lanes"\n')
+    expected = Config().override({"latent_steps": 8, "canvas": "buckets"})
     assert load_preset(path) == expected
-    assert Config.from_dict({"model": {"breadth": 64}, "training": {"gap": "q", "steps": 0}}, "here") == expected
-    path.write_text("[model]\nbreadth = 64\nwidth = 64\n")
-    with pytest.raises(InputError, match=says("breadth-is-now-width")) as caught:
+    assert Config.from_dict({"model": {"thoughts": 8}, "training": {"window": "lanes", "steps": 0}}, "here") == expected
+    path.write_text("[model]\nthoughts = 8\nlatent_steps = 8\n")
+    with pytest.raises(InputError, match=says("thoughts-is-now-called")) as caught:
         load_preset(path)
     assert caught.value.file == path
 

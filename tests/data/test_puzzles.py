@@ -82,7 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sudoku: PuzzleSet) -> Path
         }
         | {"data": str(folder / "train.csv"), "evaluation_data": str(folder / "test.csv"), "warmup_steps": 2}
     )
-    config = fit_to_data(config, {"data": config.training.data}, None)
+    config = fit_to_data(config, {"data": config.training.data})
     training = read_puzzles(folder / "train.csv", "train")
     trainer = Trainer(config, training.domain.prepare(training, training, config)[0], CPU, 4)
     for _ in range(4):
@@ -253,7 +253,7 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=says("sudoku-4x4-holds-sudoku")):
         sources.domain_of_data("sudoku-4x4,concept")
     with pytest.raises(InputError, match=says("sudoku-4x4-holds-sudoku-4x4")):
-        sources.domain_of_data("sudoku-4x4,maze-hard", None)
+        sources.domain_of_data("sudoku-4x4,maze-hard")
     with pytest.raises(InputError, match=says("sudoku-extreme-not-found")):
         sources.load_puzzles("sudoku-extreme", "train", tmp_path)
     with pytest.raises(InputError, match=says("nothing-says-what-to")):
@@ -261,7 +261,7 @@ def test_names_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=says("no-test-csv-beside")):
         sources.test_of(str(tmp_path / "train.csv"))
     with pytest.raises(InputError, match=says("sudoku-has-side-no")):
-        sources.domain_of_data("sudoku-7x7", None)
+        sources.domain_of_data("sudoku-7x7")
 
 
 def test_names_of_mazes_with_one_path(command: Callable, tmp_path: Path) -> None:
@@ -321,11 +321,11 @@ def test_an_unwritable_cache_costs_time_and_no_more(
 
 def test_settings_follow_from_the_data(files: Path) -> None:
     given = {"data": str(files / "train.csv")}
-    config = fit_to_data(PRESETS["arc1-fast"].override({"transform_tokens": False} | given), given, None)
+    config = fit_to_data(PRESETS["arc1-fast"].override({"transform_tokens": False} | given), given)
     assert (config.model.board_rows, config.model.board_columns, config.model.vocabulary) == (4, 4, 6)
     assert config.training.canvas == "full"
     assert config.training.evaluation_data == str(files / "test.csv")
-    maze = fit_to_data(PRESETS["trm"].override({"data": "maze-10x10"}), {"data": "maze-10x10"}, None)
+    maze = fit_to_data(PRESETS["trm"].override({"data": "maze-10x10"}), {"data": "maze-10x10"})
     assert (maze.training.augmentations, maze.training.evaluation_data) == (0, "maze-10x10")
 
 
@@ -416,7 +416,7 @@ def test_trained_puzzles_are_not_scored(trained: Path, command: Callable) -> Non
 def small_config(files: Path, **settings: object) -> Config:
     data = {"data": str(files / "train.csv")}
     small = {"width": 16, "heads": 2, "prefix": 2, "cycles": 1, "latent_steps": 1, "batch_size": 8, "halt_steps": 2}
-    return fit_to_data(PRESETS["sudoku-attention"].override(small | data | settings), data, None)
+    return fit_to_data(PRESETS["sudoku-attention"].override(small | data | settings), data)
 
 
 def test_batches_are_images_of_the_puzzles(files: Path, sudoku: PuzzleSet) -> None:

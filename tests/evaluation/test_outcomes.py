@@ -28,7 +28,7 @@ from trm_arc.evaluation.outcomes import (
     score_results,
     score_tests,
 )
-from trm_arc.evaluation.results import Results, make_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.evaluation.score import pass_at, rate
 from trm_arc.inference.votes import Candidate
 
@@ -94,7 +94,7 @@ def test_right_answers_under_every_symmetry_are_told_apart() -> None:
     looked = np.array([[2, 1, 0, 0, 0, 0, 0, 0]])
     for by_symmetry, fault in (((1, 1), Fault.RANK), ((2, 0), Fault.ONLY_SOME_SYMMETRIES)):
         listed = [Candidate(grid([n]), 9, 0.5, (9, 0)) for n in (1, 2)] + [Candidate(grid([4]), 2, 0.5, by_symmetry)]
-        outcome = score_tests(make_results({}, TaskSet([task], "one"), [listed], looked))[0]
+        outcome = score_tests(make_results(ResultsMetadata(), TaskSet([task], "one"), [listed], looked))[0]
         assert outcome == (Outcome.OUTVOTED, fault, 1, 3, 2, 3, sum(votes > 0 for votes in by_symmetry), 2)
 
 
@@ -121,7 +121,7 @@ def test_concepts_are_those_of_conceptarc_alone(arc: Path) -> None:
         tasks = load_tasks(arc / f"arc-agi_{stem}_challenges.json")
         of = Counter(concept for task in tasks if (concept := find_concept(task.id)))
         assert of == (dict.fromkeys(CONCEPTS, 10) if count else {})
-        results = make_results({}, tasks, [[]] * tasks.outputs, np.zeros((tasks.outputs, 8), np.int64))
+        results = make_results(ResultsMetadata(), tasks, [[]] * tasks.outputs, np.zeros((tasks.outputs, 8), np.int64))
         groupings = {grouping.name: grouping for grouping in results.tasks.domain.group_tests(results.tasks)}
         assert set(groupings) == ({"size", "concept"} if count else {"size"})
         for grouping in groupings.values():
@@ -144,7 +144,7 @@ def solving(which: list[bool], ids: list[str] | None = None, inputs: int = 3) ->
     ids = ids or [f"t{number}" for number in range(len(which))]
     tasks = [Task(i, (Pair(grid([1]), grid([2, 2])),), (Pair(grid([inputs]), grid([4])),)) for i in ids]
     ranked = [[Candidate(grid([4 if solved else 5]), 1, 0.5)] for solved in which]
-    return make_results({}, TaskSet(tasks, "made"), ranked, np.ones((len(which), 1), np.int64))
+    return make_results(ResultsMetadata(), TaskSet(tasks, "made"), ranked, np.ones((len(which), 1), np.int64))
 
 
 def solving_tests(which: list[list[bool]]) -> Results:
@@ -152,7 +152,7 @@ def solving_tests(which: list[list[bool]]) -> Results:
     tests = [tuple(Pair(grid([1, n]), grid([4])) for n in range(len(task))) for task in which]
     tasks = [Task(f"t{number}", (Pair(grid([1]), grid([2, 2])),), test) for number, test in enumerate(tests)]
     ranked = [[Candidate(grid([4 if solved else 5]), 1, 0.5)] for task in which for solved in task]
-    return make_results({}, TaskSet(tasks, "made"), ranked, np.ones((len(ranked), 1), np.int64))
+    return make_results(ResultsMetadata(), TaskSet(tasks, "made"), ranked, np.ones((len(ranked), 1), np.int64))
 
 
 def test_the_test_for_noise_counts_tasks_not_their_outputs() -> None:
@@ -206,7 +206,7 @@ def test_only_the_same_questions_are_compared() -> None:
     for other in others:
         with pytest.raises(InputError, match=says("share-no-test-input")):
             compare(solving([True]), other)
-    two = make_results({}, make_tasks(2, 0), [[]] * 3, np.zeros((3, 8), np.int64))
+    two = make_results(ResultsMetadata(), make_tasks(2, 0), [[]] * 3, np.zeros((3, 8), np.int64))
     assert two.tasks.names == ["made00", "made01 test 1", "made01 test 2"]
 
 

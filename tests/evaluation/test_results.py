@@ -35,7 +35,16 @@ from trm_arc.evaluation.outcomes import (
     score_results,
     score_tests,
 )
-from trm_arc.evaluation.results import LISTED, Results, find_results, make_results, read_results, write_csv, write_results
+from trm_arc.evaluation.results import (
+    LISTED,
+    Results,
+    ResultsMetadata,
+    find_results,
+    make_results,
+    read_results,
+    write_csv,
+    write_results,
+)
 from trm_arc.evaluation.score import CUTOFFS, pass_at, ranks
 from trm_arc.inference.votes import Candidate
 
@@ -59,7 +68,7 @@ def plain(results: Results) -> object:
     answers = [
         (list(map(of, a.candidates)), a.views, a.pool, a.right and (a.right.rank, of(a.right.candidate))) for a in results.answers
     ]
-    return dict(results.metadata), asked.name, told, answers
+    return results.metadata, asked.name, told, answers
 
 
 def assert_sound(results: Results) -> None:
@@ -163,6 +172,50 @@ def test_version_1_says_what_to_do(tmp_path: Path) -> None:
     assert caught.value.file == tmp_path / "a.json"
 
 
+def test_metadata_under_their_old_names_are_read(tmp_path: Path, document: dict) -> None:
+    old = {"checkpoint": "a", "step": 5, "views": 3, "window": "lanes", "steps_of_thought": 1.5, "noise": 0, "one_step_score": 1}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document | {"metadata": old}))
+    metadata = ResultsMetadata(
+        checkpoint="a", step=5, views=3, canvas="buckets", supervision_steps=1.5, noise=0.0, one_step_score=1.0
+    )
+    results = read_results(path)
+    assert results.metadata == metadata
+    assert results.tasks.name == path.name
+    write_results(path, results)
+    assert json.loads(path.read_bytes())["metadata"].keys() == old.keys() - {"window", "steps_of_thought"} | {
+        *("canvas", "supervision_steps", "checkpoints", "rollouts")
+    }
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"step": -1},
+        {"step": "5"},
+        {"views": 0},
+        {"views": True},
+        {"steps": 0},
+        {"canvas": "small"},
+        {"canvas": []},
+        {"window": "fit", "canvas": "fit"},
+        {"rollouts": 2.5},
+        {"checkpoints": None},
+        {"one_step_score": -0.5},
+        {"supervision_steps": "1"},
+        {"checkpoint": 5},
+        {"data": ["a"]},
+        {"view": 3},
+    ],
+)
+def test_metadata_of_another_kind_are_refused(tmp_path: Path, document: dict, metadata: dict) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document | {"metadata": metadata}))
+    with pytest.raises(InputError, match=says("damaged-write-it-again")) as caught:
+        read_results(path)
+    assert caught.value.file == path
+
+
 def test_truncated_and_deep_files_are_refused(tmp_path: Path, document: dict) -> None:
     path, text = tmp_path / "a.json", json.dumps(document)
     deep = ["[" * depth + "]" * depth for depth in (400, 1000, 1020, 100_000)]
@@ -197,7 +250,7 @@ def test_truncated_and_deep_files_are_refused(tmp_path: Path, document: dict) ->
 def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, change) -> None:
     task = Task("a", (Pair(grid([1]), grid([2])),), (Pair(grid([3]), grid([4])),))
     listed = [Candidate(grid([5]), 2, 0.5, (1, 1, 0, 0, 0, 0, 0, 0))]
-    results = make_results({}, TaskSet([task], "one"), [listed], np.array([[1, 1, 0, 0, 0, 0, 0, 1]]))
+    results = make_results(ResultsMetadata(), TaskSet([task], "one"), [listed], np.array([[1, 1, 0, 0, 0, 0, 0, 1]]))
     write_results(tmp_path / "a.json", results)
     document = json.loads((tmp_path / "a.json").read_bytes())
     test = document["results"][0]
@@ -211,7 +264,7 @@ def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, change) 
 @pytest.mark.parametrize("name", ["", "a b", "é\u0000\n", '":', "'\\", "a" * 5000, "../x", "Copy1", "0'"])
 def test_any_id_will_do(tmp_path: Path, name: str) -> None:
     tasks = TaskSet([replace(make_tasks(2, 1)[1], id=name)], name)
-    results = make_results({"data": name}, tasks, [[], []], np.zeros((2, 8), np.int64))
+    results = make_results(ResultsMetadata(data=name), tasks, [[], []], np.zeros((2, 8), np.int64))
     write_results(tmp_path / "a.json", results)
     assert plain(read_results(tmp_path / "a.json")) == plain(results)
 

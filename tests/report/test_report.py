@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from trm_arc.data.puzzle_set import join_puzzles
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluate import write_page
 from trm_arc.evaluation.outcomes import count_outcomes, score_tests
-from trm_arc.evaluation.results import Results, make_results, write_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results, write_results
 from trm_arc.evaluation.score import pass_at
 from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.inference.votes import Candidate
@@ -61,7 +62,8 @@ def answer(tasks: TaskSet, seed: int = 0) -> Results:
                 for grid, seat in zip(distinct.values(), seats, strict=True)
             ]
         )
-    return make_results({"checkpoint": "runs/x", "data": tasks.name, "views": 80}, tasks, ranked, np.full((len(ranked), 8), 10))
+    made = ResultsMetadata(checkpoint="runs/x", data=tasks.name, views=80)
+    return make_results(made, tasks, ranked, np.full((len(ranked), 8), 10))
 
 
 def form(results: Results, names: list[str]) -> list[Trace]:
@@ -141,7 +143,7 @@ def test_the_largest_evaluation_fits(tmp_path: Path) -> None:
     pair = Pair(grid, grid)
     tasks = TaskSet((Task(f"{n:08x}", (pair,) * 3, (pair,)) for n in range(400)), "large")
     ranked = [[Candidate(grid, 10, 0.5, (1,) * 8)] * 10] * 400
-    text = make_page("large", make_results({}, tasks, ranked, np.ones((400, 8), np.int64)))
+    text = make_page("large", make_results(ResultsMetadata(), tasks, ranked, np.ones((400, 8), np.int64)))
     assert len(text.encode()) < 15e6
     assert text.count("<tr id=") == 400
     assert ROOM < 15e6
@@ -322,7 +324,7 @@ def test_puzzles(opened: Callable, name: str) -> None:
     right = [Candidate(grid, 1, 0.4) for grid in puzzles.answers]
     ranked = [[Candidate(grid, 3, 0.8), right[n]] if n % 2 == 0 else [right[n]] for n, grid in enumerate(wrong)]
     ranked[5] = []
-    results = make_results({"data": name}, puzzles, ranked, np.full((6, 1), 4))
+    results = make_results(ResultsMetadata(data=name), puzzles, ranked, np.full((6, 1), 4))
     page = opened(make_page(name, results, traces=form(results, ["row 1"])))
     open_all(page)
     assert "33.3" in page.inner_text("#scores")
@@ -335,7 +337,7 @@ def test_puzzles(opened: Callable, name: str) -> None:
 def test_without_solutions_there_are_no_scores(opened: Callable, results: Results) -> None:
     blind = results.tasks.without_solutions()
     ranked = [answered.candidates for answered in results.answers]
-    page = opened(make_page("blind", make_results({}, blind, ranked, np.full((len(ranked), 8), 10))))
+    page = opened(make_page("blind", make_results(ResultsMetadata(), blind, ranked, np.full((len(ranked), 8), 10))))
     assert "No solutions are known" in page.inner_text("main")
     open_all(page)
     assert page.locator(".card").count() == 0
@@ -348,13 +350,13 @@ def test_without_solutions_there_are_no_scores(opened: Callable, results: Result
 def test_no_name_injects_markup(opened: Callable, tmp_path: Path) -> None:
     base = make_tasks(len(HOSTILE), 5)
     tasks = TaskSet((Task(name, task.train, task.test) for name, task in zip(HOSTILE, base, strict=True)), HOSTILE[1])
-    made = dict(zip(("checkpoint", "data", "views", "step"), HOSTILE, strict=False))
+    made = ResultsMetadata(checkpoint=HOSTILE[0], data=HOSTILE[3])
     results = Results(made, tasks, answer(tasks).answers)
     names = Contents(results).names
     subject = Subject(HOSTILE[1], tmp_path, results, traces=form(results, names[:3]))
     write_report(tmp_path / "out.html", subject, [Subject(HOSTILE[0], tmp_path, answer(tasks, 1))], tmp_path / "pictures")
     text = (tmp_path / "out.html").read_text(encoding="utf-8")
-    assert "49" not in re.findall(r"training step</dt><dd>(.*?)</dd>", text)
+    assert "49" not in re.findall(r"answered</dt><dd>(.*?)</dd>", text)
     page = opened(text)
     open_all(page)
     page.hover("#test-2")
@@ -383,7 +385,7 @@ def test_tests_of_one_name_are_told_apart(opened: Callable) -> None:
     puzzles = make_puzzles("maze-5x5", 3, 1)
     both = join_puzzles([puzzles, make_puzzles("maze-5x5-easy", 3, 2)])
     ranked = [[Candidate(grid, 1, 0.5)] for grid in both.answers]
-    results = make_results({}, both, ranked, np.ones((6, 1), np.int64))
+    results = make_results(ResultsMetadata(), both, ranked, np.ones((6, 1), np.int64))
     names = Contents(results).names
     assert len(set(names)) == 6
     formed = Trace("row 1 (2)", [Frame(1, 1, True, both.answers[3], 0.5)])
@@ -397,7 +399,7 @@ def test_tests_of_one_name_are_told_apart(opened: Callable) -> None:
 
 def test_some_solutions_alone_are_counted(opened: Callable, results: Results) -> None:
     tasks = TaskSet([task if n % 2 else task.without_solutions() for n, task in enumerate(results.tasks)], "some")
-    known = make_results({}, tasks, [answered.candidates for answered in results.answers], np.full((27, 8), 10))
+    known = make_results(ResultsMetadata(), tasks, [answered.candidates for answered in results.answers], np.full((27, 8), 10))
     page = opened(make_page("some", known))
     assert "The right answers to 18 of 27 tests are known" in page.inner_text("#scores")
     assert page.locator(".legend li").count() == len(count_outcomes(score_tests(known)))
@@ -438,7 +440,7 @@ def test_curves_belong_to_the_run_that_answered(results: Results, tmp_path: Path
     for run in ("runs/x", "apart/runs/x"):
         (tmp_path / run / "other-data").mkdir(parents=True)
         (tmp_path / run / "metrics.jsonl").write_bytes(log)
-    made = Results({"checkpoint": "runs/x/checkpoint-00000005", "step": 5}, results.tasks, results.answers)
+    made = Results(ResultsMetadata(checkpoint="runs/x/checkpoint-00000005", step=5), results.tasks, results.answers)
     for place in ("runs/x/other-data", "elsewhere"):
         write_results(tmp_path / place / "predictions.json", made)
     monkeypatch.chdir(tmp_path)
@@ -458,7 +460,7 @@ def test_evaluations_are_points_of_the_scores_of_their_run(results: Results, tmp
     (tmp_path / "x").mkdir()
     (tmp_path / "x/metrics.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
     for name, step, views in (("late", 30, 80), ("early", 15, 80), ("one", 20, 1), ("unknown", None, 80), ("beyond", 31, 80)):
-        made = Results({"checkpoint": "x", "data": "a", "step": step, "views": views}, results.tasks, results.answers)
+        made = Results(ResultsMetadata(checkpoint="x", data="a", step=step, views=views), results.tasks, results.answers)
         write_results(tmp_path / "x" / name / "predictions.json", made)
     subjects = [find_subject(tmp_path / "x" / name) for name in ("late", "early", "one", "unknown", "beyond")]
     [log] = list_logs(subjects)
@@ -466,7 +468,7 @@ def test_evaluations_are_points_of_the_scores_of_their_run(results: Results, tmp
     progress, values = log.scores["pass@2 of outputs, 80 views"]
     assert [column.tolist() for column in progress] == [[15, 30], [30, 60], [1.5e9, 3e9]]
     assert values.tolist() == [results.scores.means()["pass@2 of outputs"]] * 2
-    elsewhere = replace(subjects[1].results, metadata={"data": "b", "step": 15, "rollouts": 4, "views": 2})
+    elsewhere = replace(subjects[1].results, metadata=ResultsMetadata(data="b", step=15, rollouts=4, views=2))
     [log] = list_logs([subjects[0], replace(subjects[1], results=elsewhere)])
     names = ["pass@2 of outputs, a, 80 views", "pass@2 of outputs, b, 2 views, 4 rollouts"]
     assert sorted(log.scores) == sorted(names)
@@ -530,6 +532,6 @@ def test_mistakes(arguments: list[str], reason: str, results: Results, tmp_path:
 def test_a_report_that_cannot_be_made_costs_nothing(
     results: Results, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trm_arc.report.page.has_template_engine", lambda: False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     write_page(results, tmp_path, tmp_path, load_newest(trained), find_device("cpu", "auto"))
     assert capsys.readouterr().out.startswith("no report: ")

@@ -1,5 +1,6 @@
 """The kit on Kaggle: bundles, what is found where, the rehearsal, training in sessions; the notebooks, run without a network."""
 
+import hashlib
 import html
 import importlib.metadata
 import json
@@ -13,6 +14,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -195,11 +197,11 @@ def test_what_the_manifest_does_not_list_is_refused(kind: str, damaged: Path, co
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> dict:
+    def refuse(*_: object) -> NoReturn:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("submission.manifest.fingerprint", refuse)
-    assert len(find_damage(damaged, read_manifest(damaged))) == len(read_manifest(damaged)["files"])
+    monkeypatch.setattr(hashlib, "file_digest", refuse)
+    assert len(find_damage(damaged, read_manifest(damaged))) == len(read_manifest(damaged).files)
 
 
 ENTRY = {"bytes": 0, "sha256": "0" * 64}

@@ -6,10 +6,8 @@ import pytest
 import torch
 
 from tests.helpers import SMALL, assert_identical, everything, small_trainer
-from trm_arc.common import device as devices
 from trm_arc.common.device import Later
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.training import optim
 from trm_arc.training.optim import Optimizers
 from trm_arc.training.options import Options
 from trm_arc.training.state import full_state, load_state, save_state
@@ -163,19 +161,18 @@ def test_a_number_on_its_way_is_waited_for_where_it_is_read(monkeypatch: pytest.
     event = SimpleNamespace(record=lambda stream: asked.append(f"record on {stream}"), synchronize=lambda: asked.append("wait"))
     module = SimpleNamespace(Event=lambda: event, current_stream=lambda device: f"{device}'s stream")
     monkeypatch.setattr(torch, "get_device_module", lambda _device: module)
-    monkeypatch.setattr(devices, "PINNING", {"cpu"})
-    later = Later(torch.tensor(False))
+    later = Later(torch.tensor(False), ("cpu",))
     assert asked == ["record on cpu's stream"], "the stream of the tensor's device"
     assert later.read() is False
     assert asked[1:] == ["wait"]
 
 
-def test_the_fused_adamw_is_adamw(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fused_adamw_is_adamw() -> None:
     """Where the device has it: one kernel, the same steps to rounding, and states that either can continue from."""
     config = SMALL.override({"optimizer": "adamw"})
     plain = small_trainer(config)
-    monkeypatch.setattr(optim, "FUSED", {"cpu"})
     fused = late_trainer(config)
+    fused.optimizers = Optimizers(fused.reasoner, config.training, fused.steps, ("cpu",))
     spoil(plain, {4})
     spoil(fused, {4})
     assert [trainer.optimizers.members[-1].defaults["fused"] for trainer in (plain, fused)] == [False, True]
@@ -188,6 +185,6 @@ def test_the_fused_adamw_is_adamw(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {float(ours[name]) for name in steps} == {float(theirs[name]) for name in steps} == {5.0}
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
-    resumed = Optimizers(fused.reasoner, config.training, 12)
+    resumed = Optimizers(fused.reasoner, config.training, 12, ("cpu",))
     resumed.load_tensors(plain.optimizers.tensors(), moved=True)
     assert resumed.members[-1].param_groups[0]["fused"]

@@ -10,7 +10,6 @@ import torch
 
 from tests.helpers import SMALL, small_trainer
 from trm_arc.data.batch import Batch
-from trm_arc.training import loader
 from trm_arc.training.loader import Loader
 
 META = torch.device("meta")  # is no CPU, so that its batches are made ahead
@@ -26,9 +25,9 @@ def make_batch(step: int, asked: list[tuple[int, str]]) -> Batch:
     return Batch(*(torch.full((2,), step) for _ in Batch._fields))
 
 
-def make_ahead(make: Callable[[int], Batch]) -> Loader:
+def make_ahead(make: Callable[[int], Batch], pinning: tuple[str, ...] = ()) -> Loader:
     """A loader that works ahead, although its batches stay where their values can be read."""
-    ours = Loader(make, META)
+    ours = Loader(make, META, pinning)
     ours.device = torch.device("cpu")
     return ours
 
@@ -36,10 +35,9 @@ def make_ahead(make: Callable[[int], Batch]) -> Loader:
 def test_every_step_gets_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, again, back, and far ahead, as a benchmark asks."""
     pinned: list[torch.Tensor] = []
-    monkeypatch.setattr(loader, "PINNING", {"cpu"})
-    monkeypatch.setattr(loader, "_pin", lambda part: (pinned.append(part), part)[1])  # pinned memory needs a driver
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: (pinned.append(part), part)[1])  # which needs a driver
     asked: list[tuple[int, str]] = []
-    ours = make_ahead(partial(make_batch, asked=asked))
+    ours = make_ahead(partial(make_batch, asked=asked), ("meta",))
     for step in (0, 1, 2, 2, 7, 8, 3):
         assert all(int(part[0]) == step for part in ours.take(step))
     assert ours.ahead[0] == 4

@@ -312,7 +312,7 @@ def test_a_preset_file_says_the_recipes_of_the_sources(text: str, tmp_path: Path
     (tmp_path / "recipe.toml").write_text(text)
     recipe = load_preset(tmp_path / "recipe.toml")
     name = recipe.training.data
-    config = fit_to_data(recipe.override({"width": 16, "heads": 2, "batch_size": 4}), {"data": name}, None)
+    config = fit_to_data(recipe.override({"width": 16, "heads": 2, "batch_size": 4}), {"data": name})
     puzzles = make_puzzles(name, 8, 1)
     examples = puzzles.domain.prepare(puzzles, puzzles, config)[0]
     trainer = Trainer(config, examples, Device(torch.device("cpu"), torch.float32, "a test"), recipe.training.steps)

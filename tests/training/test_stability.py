@@ -68,7 +68,7 @@ def small_trainer_of(config: Config) -> Trainer:
     small = {"width": 64, "heads": 4, "prefix": 1, "batch_size": 8, "warmup_steps": 0, "decay_share": 0.0}
     small |= {"data": name, "evaluation_data": name, "transform_tokens": False, "augmentations": 50, "depth_curriculum": ""}
     depth = {"cycles": 1, "latent_steps": 2} if config.model.latent_steps else {"cycles": 4, "gradient_calls": 3}
-    config = fit_to_data(config.override(small | depth), {"data": name}, None)
+    config = fit_to_data(config.override(small | depth), {"data": name})
     puzzles = make_puzzles(name, 100, 1)
     return Trainer(config, puzzles.domain.prepare(puzzles, puzzles, config)[0], CPU, 1000)
 

@@ -319,7 +319,7 @@ def test_every_preset_trains_three_steps(preset: str) -> None:
     small = {"width": 16, "heads": 2, "augmentations": 3, "batch_size": 4}
     if domain_of_data(PRESETS[preset].training.data) is not ARC:
         data = {"data": "maze-5x5-easy" if "maze" in preset else "sudoku-4x4-easy"}
-        config = fit_to_data(PRESETS[preset].override(small | data), data, None)
+        config = fit_to_data(PRESETS[preset].override(small | data), data)
         puzzles = make_puzzles(data["data"], 8, 1)
         examples = puzzles.domain.prepare(puzzles, puzzles, config)[0]
         trainer = Trainer(config, examples, Device(torch.device("cpu"), torch.float32, "a test"), 3)

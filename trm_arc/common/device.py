@@ -1,6 +1,7 @@
 """The device and the precision of a run: found once, with the reason."""
 
 import os
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -89,11 +90,12 @@ class Later:
 
     Args:
         value: without dimensions.
+        pinning: types of devices that copy into pinned memory while they compute.
     """
 
-    def __init__(self, value: torch.Tensor) -> None:
+    def __init__(self, value: torch.Tensor, pinning: Collection[str] = PINNING) -> None:
         self.value, self.arrived = value, None
-        if value.device.type in PINNING:
+        if value.device.type in pinning:
             self.value = value.to("cpu", non_blocking=True)  # into pinned memory
             module = torch.get_device_module(value.device)
             self.arrived = module.Event()

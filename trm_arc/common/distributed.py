@@ -101,18 +101,18 @@ class ProcessGroup:
 _peers: list[Peers] = []  # of this process's run, if it is one of several
 
 
-def share_failure(error: Exception) -> None:
-    """Tell the other processes of the run of an error that ends this one.
+def share_failure(error: Exception, peers: Sequence[Peers] = _peers) -> None:
+    """Tell the other processes of the run, if there are some, of an error that ends this one.
 
     Raises:
         LostProcessError: in place of an error of an exchange with another process, which has ended.
     """
-    if not _peers:
+    if not peers:
         return
     exchange = isinstance(error, DistError) or (isinstance(error, RuntimeError) and _LOST.search(str(error)))
-    if exchange and (failure := _peers[0].describe_failure()):
+    if exchange and (failure := peers[0].describe_failure()):
         raise LostProcessError(f"{failure}; {ADVICE}") from None
-    _peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_words(error)}")
+    peers[0].fail(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_words(error)}")
 
 
 def leave_process_group() -> bool:

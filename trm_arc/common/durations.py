@@ -2,7 +2,9 @@
 
 import math
 import re
+import statistics
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from trm_arc.common.errors import InputError
@@ -61,6 +63,21 @@ def parse_size(text: str) -> int:
     if not 1 <= size < math.inf:
         raise InputError(f"{printable(text, 40)!r} is not a size: write 15MiB or 20MB")
     return int(size)
+
+
+def format_size(size: float) -> str:
+    """A number of bytes as people read it."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of some work, the median of `repeats` times after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
 
 
 def format_duration(seconds: float) -> str:

@@ -10,14 +10,17 @@ _MEMBERSHIP, _ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _UNLIMITED = 2**62  # bytes above which a limit is none
 
 
-def available_memory(device: torch.device, sharers: int = 1) -> float | None:
+def available_memory(device: torch.device, sharers: int = 1, membership: Path = _MEMBERSHIP, root: Path = _ROOT) -> float | None:
     """Bytes that this process may still take; None if the device does not say.
 
     Args:
         sharers: processes that share the host's memory; an accelerator is one process's.
+        membership: the file that names the control groups of this process.
+        root: the folder of all control groups.
     """
     if device.type == "cpu":
-        return min(psutil.virtual_memory().available, *_limits(), *_address_space(), _UNLIMITED) / sharers
+        limits = _limits(membership, root)
+        return min(psutil.virtual_memory().available, *limits, *_address_space(), _UNLIMITED) / sharers
     try:
         ask = getattr(torch.get_device_module(device), "mem_get_info", torch.accelerator.get_memory_info)
         free, _ = ask(device)
@@ -27,7 +30,7 @@ def available_memory(device: torch.device, sharers: int = 1) -> float | None:
     return free + cached
 
 
-def _limits(membership: Path = _MEMBERSHIP, root: Path = _ROOT) -> Iterator[int]:
+def _limits(membership: Path, root: Path) -> Iterator[int]:
     """What the control groups of this process leave to it, as a container's; what the system would give back counts as free."""
     for line in _read(membership).splitlines():
         _, controllers, path = line.split(":", 2)

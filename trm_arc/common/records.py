@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from trm_arc.common.errors import InputError, did_you_mean
+from trm_arc.common.text import format_value
 
 T = TypeVar("T")
 Parsers = Mapping[Any, Callable[[object], Any]]
@@ -99,7 +100,7 @@ def _shape(kind: type) -> tuple[dict[str, Any], set[str]]:
 
 def _parse_record(kind: type, value: object, place: tuple[str, ...], parsers: Parsers) -> Any:
     if not isinstance(value, Mapping):
-        raise _MismatchError(place, f"must be an object, got {_format_value(value)}")
+        raise _MismatchError(place, f"must be an object, got {format_value(value)}")
     hints, needed = _shape(kind)
     for name in value:
         if name not in hints:
@@ -174,9 +175,4 @@ def _wanted(value: object, hint: Any) -> str:
         what = " or ".join(_NAMES.get(kind, "an object" if is_record(kind) else "a list") for kind in get_args(hint))
     else:
         what = _NAMES[hint]
-    return f"must be {what}, got {_format_value(value)}"
-
-
-def _format_value(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return f"must be {what}, got {format_value(value)}"

@@ -1,6 +1,8 @@
 """Text for a terminal: printable, of its width, in colour if it supports colours."""
 
+import json
 import os
+import reprlib
 import shutil
 import sys
 from typing import TextIO
@@ -36,6 +38,17 @@ def printable(text: str, limit: int | None = None) -> str:
         return text
     tail = (limit - 1) // 2
     return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+
+
+def format_value(value: object) -> str:
+    """A value of a file for a message: in one line, at most 40 characters; text, truth and nothing as in JSON."""
+    try:
+        text = (
+            json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | None) else reprlib.repr(value)
+        )  # short: it may be vast
+    except ValueError:  # more digits than Python writes
+        text = "a huge number"
+    return printable(text, 40)
 
 
 def first_words(error: Exception) -> str:

@@ -9,7 +9,7 @@ from trm_arc.config.presets import (
     load_preset,
     write_preset,
 )
-from trm_arc.config.settings import SECTIONS, VIEW_CANVASES, Config, ModelConfig, TrainingConfig, settings
+from trm_arc.config.settings import SECTIONS, Config, ModelConfig, TrainingConfig, settings
 
 __all__ = [
     "PRESETS",
@@ -18,7 +18,6 @@ __all__ = [
     "RECIPE_HELP",
     "SECTIONS",
     "SETTINGS_FILE",
-    "VIEW_CANVASES",
     "Config",
     "ModelConfig",
     "TrainingConfig",

@@ -16,11 +16,11 @@ SETTINGS: dict[str, str] = {
     "transform_slots": "transform_tokens",
 }  # old name: new name
 HEADER = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}  # of a checkpoint
-VALUES: dict[str, dict[str, str]] = {"canvas": {"lanes": "buckets"}}  # new name of a setting: its old values, with the new ones
-FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are not settings, without dashes: old name: new name
-FLAG_VALUES: dict[str, dict[str, str]] = {
+RESULTS = {"steps_of_thought": "supervision_steps"}  # of an evaluation, beside those of settings
+VALUES: dict[str, dict[str, str]] = {
     "canvas": {"lanes": "buckets"}
-}  # new name of a flag that is not a setting: its old values, with the new ones
+}  # new name of a setting or another flag: its old values, with the new ones
+FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are not settings, without dashes: old name: new name
 
 
 def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
@@ -50,5 +50,4 @@ def new_flag(flag: str) -> str | None:
 
 def new_value(flag: str, value: str) -> str | None:
     """The current name of a flag's value that was renamed; None if it was not."""
-    name = flag.removeprefix("--")
-    return {**VALUES.get(name.replace("-", "_"), {}), **FLAG_VALUES.get(name, {})}.get(value)
+    return VALUES.get(flag.removeprefix("--").replace("-", "_"), {}).get(value)

@@ -12,7 +12,6 @@ from trm_arc.common.records import check_record, load_record
 from trm_arc.config.old_names import with_new_names
 from trm_arc.config.stages import DEPTHS, LIMITS, parse_stages
 
-VIEW_CANVASES = ("trained", "full", "fit", "buckets")  # of a view: as in training, the board, the tasks, by visible sizes
 # The groups of the settings: the name of the table in a file, and the title in `--help`.
 SECTIONS = {"data": "data", "model": "model", "optimizer": "optimizer", "loss": "loss and halting", "schedule": "schedule"}
 _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")  # of sides

@@ -156,10 +156,10 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     tasks = join_tasks([evaluation, kept])
     grids, pairs = [], []
     for task in tasks:
-        for pair in _known_pairs(task):
+        for pair in task.known_pairs:
             pairs.append((len(grids), len(grids) + 1))
-            grids += pair
-    counts = [len(_known_pairs(task)) for task in tasks]
+            grids += pair.input, pair.output
+    counts = [len(task.known_pairs) for task in tasks]
     packed, pairs = pack_grids(grids), np.array(pairs, np.int64)
     buckets = _choose_buckets(packed.shapes[pairs].max(axis=(1, 2)), np.repeat(np.arange(len(tasks)), counts), window, settings)
     plan = sample_plans(tasks, config.augmentations, config.seed)
@@ -216,10 +216,6 @@ def check_vocabulary(model: ModelConfig, domain: Domain) -> None:
     """Raise InputError unless the model's tokens are the domain's."""
     if model.vocabulary != domain.vocabulary:
         raise InputError(f"{domain.title} needs {domain.vocabulary} tokens, got {model.vocabulary}", flag="vocabulary")
-
-
-def _known_pairs(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(pair.input, pair.output) for pair in task.pairs if pair.output is not None]
 
 
 def _fit(task: Task, side: int) -> Task | None:

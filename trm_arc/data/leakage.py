@@ -24,7 +24,7 @@ def find_leaks(training: TaskSet, evaluation: TaskSet) -> dict[str, list[str]]:
     Returns:
         For every evaluation task that leaks, the ids of the training tasks that hold one of its answers.
     """
-    held = [(task.id, pair) for task in training for pair in _known_pairs(task.pairs)]
+    held = [(task.id, pair) for task in training for pair in task.known_pairs]
     holders: dict[int, set[str]] = {}
     for (name, _), hashes in zip(held, _hash_both([pair for _, pair in held]).tolist(), strict=True):
         for one in hashes:
@@ -65,7 +65,7 @@ def trained_hashes(training: TaskSet, answered: Sequence[Task]) -> np.ndarray:
         training: tasks whose known outputs are all trained on.
         answered: tasks whose demonstrations are trained on.
     """
-    pairs = [pair for task in training for pair in _known_pairs(task.pairs)]
+    pairs = [pair for task in training for pair in task.known_pairs]
     return np.unique(_hash_both(pairs + [pair for task in answered for pair in task.train]))
 
 
@@ -76,10 +76,6 @@ def are_trained(tasks: TaskSet, trained: np.ndarray) -> np.ndarray:
         trained: int64, from `trained_hashes`.
     """
     return np.isin(_test_hashes(tasks), np.setdiff1d(trained, _shown_hashes(tasks))).any(axis=1)
-
-
-def _known_pairs(pairs: Sequence[Pair]) -> list[Pair]:
-    return [pair for pair in pairs if pair.output is not None]
 
 
 def _test_hashes(tasks: TaskSet) -> np.ndarray:

@@ -16,11 +16,14 @@ def load_training_tasks(config: TrainingConfig, folder: Path | None) -> tuple[An
     Raises:
         InputError: a set that cannot be loaded, or a leak.
     """
-    domain = domain_of_data(config.evaluation_data, folder)
-    evaluation = domain.load_evaluation(config, folder)
-    training, notes = domain.load_training(config, folder)
+    domain = domain_of_data(config.evaluation_data)
+    held_out = domain.load_held_out(config, folder)
+    evaluation = domain.narrow(held_out, config)
+    training, notes = domain.load_training(config, folder, held_out)
     notes += [evaluation.note] if evaluation.note else []
-    training, dropped = check_leakage(training, evaluation, drop=config.drop_leaks or config.dev_share > 0)
-    if dropped:
-        notes.append(domain.describe_dropped(dropped))
+    # No dev task is trained on, whichever of them this run answers; what only the others show is a leak, too.
+    also = [held_out] if config.dev_share and held_out is not evaluation else []
+    for scored in (*also, evaluation):
+        training, dropped = check_leakage(training, scored, drop=config.drop_leaks or config.dev_share > 0)
+        notes += [domain.describe_dropped(dropped)] if dropped else []
     return training, evaluation, notes

@@ -59,7 +59,7 @@ class TaskFinder:
         """The set to look in; None: every named one."""
         if self.data is None:
             return self.asked
-        domain = domain_of_data(self.data, self.folder)
+        domain = domain_of_data(self.data)
         domain.refuse_unused({"solutions": self.solutions} if self.solutions else {})
         return domain.load(self.data, "test", self.folder, LoadOptions(solutions=self.solutions))
 

@@ -43,12 +43,11 @@ _SEEDS: dict[str, int] = {"train": 1, "test": 2}
 GENERATED_NAMES = "sudoku-4x4, sudoku-6x6, sudoku-9x9 (up to 16x16), maze-NxN, maze-unique, maze-unique-NxN"
 
 
-def domain_of_data(names: str, folder: Path | None = None) -> Domain:
+def domain_of_data(names: str) -> Domain:
     """The domain of some sets, found without reading them whole.
 
     Args:
         names: comma-separated names or paths; without any, ARC.
-        folder: where to look for named sets first.
 
     Raises:
         InputError: they are of several domains, or one cannot be found.
@@ -97,16 +96,16 @@ def generator_of_set(name: str) -> tuple["BoardDomain", "Generator"]:
     return domain, lambda count, seed, exclude, progress: make(count, seed, easy, exclude, progress)
 
 
-def fit_to_data(config: Config, given: Mapping[str, Any], folder: Path | None) -> Config:
+def fit_to_data(config: Config, given: Mapping[str, Any]) -> Config:
     """The settings of a run with what follows from its data: of boards their size, the tokens and the data to answer.
 
     Raises:
         InputError: settings that do nothing for this data, or that contradict it.
     """
-    domain = domain_of_data(config.training.data, folder)
+    domain = domain_of_data(config.training.data)
     domain.refuse_unused(given)
     config = domain.fit_settings(config, given)
-    domain.require(domain_of_data(config.training.evaluation_data, folder), config.training.evaluation_data)
+    domain.require(domain_of_data(config.training.evaluation_data), config.training.evaluation_data)
     return config
 
 

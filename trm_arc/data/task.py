@@ -10,6 +10,7 @@ import numpy as np
 
 from augment import BOARD, COLOURS, PackedGrids, pack_grids
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.text import format_value
 from trm_arc.data.domains import Domain, domain_by_name, make_distinct
 from trm_arc.data.guesses import fill_attempts
 
@@ -53,6 +54,11 @@ class Task:
     def pairs(self) -> tuple[Pair, ...]:
         """All pairs: demonstrations, tests, generated ones."""
         return self.train + self.test + self.generated
+
+    @property
+    def known_pairs(self) -> list[Pair]:
+        """Those of them with an output."""
+        return [pair for pair in self.pairs if pair.output is not None]
 
     @property
     def visible_grids(self) -> list[Grid]:
@@ -261,19 +267,19 @@ def parse_grid(value: object, file: Path | str | None = None, task: str | None =
         return InputError(problem, file=file, task=task, place=", ".join(filter(None, (place, *inside))))
 
     if not isinstance(value, list) or not value:
-        raise wrong(f"a grid is a list of 1 to {BOARD} rows, got {_format_value(value)}")
+        raise wrong(f"a grid is a list of 1 to {BOARD} rows, got {format_value(value)}")
     if len(value) > BOARD:
         raise wrong(f"{len(value)} rows; a grid has at most {BOARD}")
     for number, row in enumerate(value):
         if not isinstance(row, list) or not row:
-            raise wrong(f"a row is a list of 1 to {BOARD} colours, got {_format_value(row)}", f"row {number}")
+            raise wrong(f"a row is a list of 1 to {BOARD} colours, got {format_value(row)}", f"row {number}")
         if len(row) > BOARD:
             raise wrong(f"{len(row)} cells; a grid is at most {BOARD} wide", f"row {number}")
         if len(row) != len(value[0]):
             raise wrong(f"{len(row)} cells, but row 0 has {len(value[0])}; rows are equally long", f"row {number}")
         for column, cell in enumerate(row):
             if type(cell) is not int or not 0 <= cell < COLOURS:
-                problem = f"a colour is an integer from 0 to 9, got {_format_value(cell)}"
+                problem = f"a colour is an integer from 0 to 9, got {format_value(cell)}"
                 raise wrong(problem, f"row {number}", f"column {column}")
     return np.array(value, np.uint8)
 
@@ -287,7 +293,7 @@ def parse_task(task_id: str, value: object, file: Path | str) -> Task:
         InputError: naming file, task, pair and the rule that is broken.
     """
     if not isinstance(value, dict):
-        raise InputError(f'a task is an object with "train" and "test", got {_format_value(value)}', file=file, task=task_id)
+        raise InputError(f'a task is an object with "train" and "test", got {format_value(value)}', file=file, task=task_id)
     pairs: dict[str, tuple[Pair, ...]] = {}
     for part in ("train", "test"):
         if part not in value:
@@ -309,7 +315,7 @@ def parse_pairs(value: object, file: Path | str, task: str, part: str) -> tuple[
 
 def _parse_pair(value: object, file: Path | str, task: str, place: str, *, with_output: bool) -> Pair:
     if not isinstance(value, dict):
-        problem = f'a pair is an object with "input" and "output", got {_format_value(value)}'
+        problem = f'a pair is an object with "input" and "output", got {format_value(value)}'
         raise InputError(problem, file=file, task=task, place=place)
     for key in ("input", "output") if with_output else ("input",):
         if key not in value:
@@ -332,7 +338,7 @@ def add_solutions(tasks: TaskSet, value: object, file: Path | str) -> TaskSet:
         InputError: ids that the tasks lack, ids without solutions, a wrong number of solutions, or a bad grid.
     """
     if not isinstance(value, dict):
-        raise InputError(f"solutions are an object of task ids, got {_format_value(value)}", file=file)
+        raise InputError(f"solutions are an object of task ids, got {format_value(value)}", file=file)
     unknown = [task_id for task_id in value if task_id not in tasks]
     if unknown:
         raise InputError(f"solutions for ids that are not in {tasks.name}: {shorten(unknown)}", file=file)
@@ -344,16 +350,10 @@ def add_solutions(tasks: TaskSet, value: object, file: Path | str) -> TaskSet:
 
 def _solve(task: Task, grids: object, file: Path | str) -> Task:
     if not isinstance(grids, list) or len(grids) != len(task.test):
-        got = len(grids) if isinstance(grids, list) else _format_value(grids)
+        got = len(grids) if isinstance(grids, list) else format_value(grids)
         raise InputError(f"{len(task.test)} test inputs need as many solutions, got {got}", file=file, task=task.id)
     test = tuple(
         Pair(pair.input, None if _is_unknown(grid) else parse_grid(grid, file, task.id, f"solution {number}"))
         for number, (pair, grid) in enumerate(zip(task.test, grids, strict=True))
     )
     return replace(task, test=test)
-
-
-def _format_value(value: object) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, bool | None) else None
-    text = text or (f'"{value}"' if isinstance(value, str) else repr(value))
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -320,7 +320,7 @@ def merge_tasks(first: Task, second: Task) -> Task:
     more = other.generated if other.test else other.train
     if not more:
         return real
-    own = {(grid_key(pair.input), grid_key(pair.output)) for pair in real.pairs if pair.output is not None}
+    own = {(grid_key(pair.input), grid_key(pair.output)) for pair in real.known_pairs}
     more = tuple(pair for pair in more if (grid_key(pair.input), grid_key(pair.output)) not in own)
     return replace(real, generated=real.generated + more) if real.test else replace(real, train=real.train + more)
 

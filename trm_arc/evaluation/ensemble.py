@@ -10,7 +10,7 @@ from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import AnySet
-from trm_arc.evaluation.results import Results, make_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
@@ -59,13 +59,14 @@ class Ensemble:
         return tasks
 
     def evaluate(
-        self, tasks: AnySet, device: Device, config: InferenceConfig, *, views: int, processes: ProcessGroup
+        self, tasks: AnySet, device: Device, config: InferenceConfig, *, views: int, processes: ProcessGroup, quiet: bool = False
     ) -> Results | None:
         """Answer tasks, and count the votes.
 
         Args:
             views: of a test input by each member at most.
             processes: of the process group, each of which predicts a share of the views.
+            quiet: show neither progress nor notes on the tasks.
 
         Returns:
             The results, in the main process; None in the others.
@@ -74,22 +75,22 @@ class Ensemble:
         copies = 0  # rollouts and latents of a view, of all members together
         for member in self.members():
             copies += config.rollouts * member.config.model.latents
-            parts += predict_tasks(member, tasks, device, config, views=views, processes=processes)
+            parts += predict_tasks(member, tasks, device, config, views=views, processes=processes, quiet=quiet)
         if not processes.is_main:
             return None
-        metadata = {
-            "checkpoint": str(self.paths[0]),
-            "step": self.first.step,
-            "checkpoints": len(self.paths),
-            "data": tasks.name,
-            "views": views,
-            "steps": config.steps or self.first.config.training.steps_of_answer,
-            "canvas": config.canvas,
-            "rollouts": config.rollouts,
-            "noise": config.noise,
-            "patience": config.patience,
-            "supervision_steps": mean_steps(parts, copies / len(self.paths)),
-        }
+        metadata = ResultsMetadata(
+            checkpoint=str(self.paths[0]),
+            step=self.first.step,
+            checkpoints=len(self.paths),
+            data=tasks.name,
+            views=views,
+            steps=config.steps or self.first.config.training.steps_of_answer,
+            canvas=config.canvas,
+            rollouts=config.rollouts,
+            noise=config.noise,
+            patience=config.patience,
+            supervision_steps=mean_steps(parts, copies / len(self.paths)),
+        )
         ranked = tally(parts, tasks.outputs, views * len(self.paths), tasks.domain)
         return make_results(metadata, tasks, ranked, count_views(parts, tasks.outputs, tasks.domain))
 

@@ -32,7 +32,7 @@ def load_tests(
     """
     training = checkpoint.config.training
     names = data or training.evaluation_data
-    domain = domain_of_data(names, folder)
+    domain = domain_of_data(names)
     asked = {"solutions": solutions, "puzzles": puzzles, "skip_bad": skip_bad}
     domain.refuse_unused({name: value for name, value in asked.items() if value})
     require_least("puzzles", puzzles, 0)

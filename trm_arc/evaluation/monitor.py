@@ -9,7 +9,7 @@ from accelerate.utils import is_tensorboard_available
 from trm_arc.common.errors import InputError
 from trm_arc.common.modes import AUTO, BLOCK, NONE
 from trm_arc.data.puzzle_set import AnySet
-from trm_arc.evaluation.results import make_results
+from trm_arc.evaluation.results import ResultsMetadata, make_results
 from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions, count_views, tally
@@ -73,7 +73,7 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
 def _scores(tasks: AnySet, parts: list[Predictions]) -> dict[str, float]:
     """The scores, the domain's measure first."""
     answers = tally(parts, tasks.outputs, 2, tasks.domain)
-    return make_results({}, tasks, answers, count_views(parts, tasks.outputs, tasks.domain)).scores.means()
+    return make_results(ResultsMetadata(), tasks, answers, count_views(parts, tasks.outputs, tasks.domain)).scores.means()
 
 
 def make_watchers(config: RunConfig, built: Built) -> tuple[Evaluation | None, Tracker | None]:

@@ -3,8 +3,8 @@
 All domains share one format, predictions.json.  predictions.csv beside it is for other programs, and is never read.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,63 @@ import numpy as np
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, read_json, to_json, write_atomic
 from trm_arc.common.records import load_record
+from trm_arc.config.old_names import RESULTS, with_new_names
 from trm_arc.data.domains import domain_by_name
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.table import write_rows
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.evaluation.score import PassScores, ranks
+from trm_arc.inference.config import Canvas
 from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint_files import run_of
 
 FORMAT, VERSION = "trm_arc predictions", 2
-ONE_STEP = "one_step_score"  # in the metadata, from 0 to 1
 LISTED = 10  # candidates of a test input that are kept
 ADVICE = "write it again with `python -m trm_arc.evaluate`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsMetadata:
+    """How answers were made, as predictions.json and metrics.json have it; what is not known is left out.
+
+    Attributes:
+        checkpoint: where the first one was.
+        step: its step.
+        checkpoints: how many voted together.
+        data: the name of the set.
+        views: of a test input by each checkpoint at most.
+        steps: supervision steps at most.
+        canvas, rollouts, noise, patience: see `InferenceConfig`.
+        supervision_steps: that a rollout took, on average.
+        one_step_score: the first score that one supervision step alone gives, from 0 to 1.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    checkpoint: str | None = None
+    step: int | None = None
+    checkpoints: int = 1
+    data: str | None = None
+    views: int | None = None
+    steps: int | None = None
+    canvas: Canvas = "trained"
+    rollouts: int = 1
+    noise: float | None = None
+    patience: int | None = None
+    supervision_steps: float | None = None
+    one_step_score: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.document().items():
+            least = int(name in ("checkpoints", "views", "steps", "rollouts"))
+            if isinstance(value, int | float) and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+    def document(self) -> dict[str, Any]:
+        """What is known, as plain values for JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -98,7 +142,7 @@ class _File:
     format: str
     version: int
     domain: str
-    metadata: dict[str, Any]
+    metadata: ResultsMetadata
     orientations: tuple[str, ...]
     tasks: Any
     results: list[TestResult]
@@ -109,12 +153,12 @@ class Results:
     """An evaluation.
 
     Attributes:
-        metadata: how the answers were made, as in metrics.json.
+        metadata: how the answers were made.
         tasks: what was asked, with the solutions that are known.
         answers: of every test input, in order.
     """
 
-    metadata: Mapping[str, Any]
+    metadata: ResultsMetadata
     tasks: AnySet
     answers: list[TestResult]
 
@@ -151,7 +195,7 @@ def find_right(candidates: Sequence[Candidate], truth: Grid | None) -> TruthRank
     return next(found, None)
 
 
-def make_results(metadata: Mapping[str, Any], tasks: AnySet, ranked: Sequence[list[Candidate]], views: np.ndarray) -> Results:
+def make_results(metadata: ResultsMetadata, tasks: AnySet, ranked: Sequence[list[Candidate]], views: np.ndarray) -> Results:
     """The results of an evaluation, as they are kept.
 
     Args:
@@ -187,8 +231,8 @@ def write_results(path: Path, results: Results) -> None:
         )
         for result in results.answers
     ]
-    metadata, asked = dict(results.metadata), domain.format_set(tasks)
-    write_atomic(path, to_json(_File(FORMAT, VERSION, domain.name, metadata, domain.orientations, asked, answers)))
+    content = _File(FORMAT, VERSION, domain.name, results.metadata, domain.orientations, domain.format_set(tasks), answers)
+    write_atomic(path, to_json(vars(content) | {"metadata": results.metadata.document()}))
 
 
 def read_results(path: Path) -> Results:
@@ -207,9 +251,12 @@ def read_results(path: Path) -> Results:
         domain = domain_by_name(str(document.get("domain")))
     except InputError as error:
         raise InputError(f"{error.problem}; {ADVICE}", file=path) from None
+    metadata = document.get("metadata")
     try:
+        if isinstance(metadata, dict):
+            document |= {"metadata": with_new_names({RESULTS.get(n, n): v for n, v in metadata.items()}, path)}
         content = load_record(_File, document, path, {np.ndarray: domain.parse_grid})
-        tasks = domain.parse_set(content.tasks, str(content.metadata.get("data", path.name)), path)
+        tasks = domain.parse_set(content.tasks, path.name if content.metadata.data is None else content.metadata.data, path)
     except InputError as error:
         raise InputError(f"damaged, {error.problem}; {ADVICE}", file=path, task=error.task, place=error.place) from None
     if len(content.results) != tasks.outputs:

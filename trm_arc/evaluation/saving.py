@@ -66,7 +66,7 @@ def save_results(out: Path, results: Results, scores: Mapping[str, Any] | None) 
     if scores is None:
         _remove_stale(out, (SCORES_FILE,))
     else:
-        write_atomic(out / SCORES_FILE, to_json(dict(results.metadata) | scores, pretty=True))
+        write_atomic(out / SCORES_FILE, to_json(results.metadata.document() | scores, pretty=True))
     write_results(out / PREDICTIONS_FILE, results)
     write_csv(out / ANSWERS_FILE, results)
     written = f"wrote {out / PREDICTIONS_FILE}, and as a table {ANSWERS_FILE}"

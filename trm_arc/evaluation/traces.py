@@ -12,6 +12,7 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.records import load_record
+from trm_arc.common.text import format_value
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.outcomes import Outcome, score_tests
@@ -187,7 +188,7 @@ def read_traces(path: Path, results: Results | None = None) -> list[Trace]:
 
 def _parse_probability(value: object) -> float:
     if type(value) is not float or not 0 <= value <= 1:
-        raise ValueError(f"a probability must be a number from 0.0 to 1.0, got {value!r}")
+        raise ValueError(f"a probability must be a number from 0.0 to 1.0, got {format_value(value)}")
     return value
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 from trm_arc.common.errors import InputError, require_least
 
+Canvas = Literal["trained", "full", "fit", "buckets"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
@@ -25,7 +27,7 @@ class InferenceConfig:
 
     steps: int | None = None
     batch_size: int = 256
-    canvas: Literal["trained", "full", "fit", "buckets"] = "trained"
+    canvas: Canvas = "trained"
     rollouts: int = 1
     noise: float = 0.2
     patience: int = 0

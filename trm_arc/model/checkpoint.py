@@ -21,11 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from augment import BOARD, Plan, Window
+from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, share, sync, to_json, write_atomic
 from trm_arc.common.folders import new_folder, remove_folder
 from trm_arc.common.modes import PRECISIONS
 from trm_arc.common.records import load_record
+from trm_arc.common.text import format_value
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
@@ -206,7 +208,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         if isinstance(error, InputError) and error.file == target:  # its values are wrong, not the disk
             raise
         raise InputError(
-            f"the checkpoint cannot be written ({error}); it needs {_megabytes(size)}, {_megabytes(_free(folder))} are "
+            f"the checkpoint cannot be written ({error}); it needs {format_size(size)}, {format_size(_free(folder))} are "
             f"free on {folder}; older ones are untouched: free space, lower --keep or name another --out, then continue "
             "with --resume",
             file=target,
@@ -228,10 +230,6 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -275,7 +273,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _parse_window(value: object) -> Window:
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(type(side) is int for side in value):
-        raise ValueError(f"must be rows and columns, got {value!r}")
+        raise ValueError(f"must be rows and columns, got {format_value(value)}")
     return Window(*value)
 
 

@@ -32,7 +32,7 @@ class CompileChoice(NamedTuple):
     """What is compiled.
 
     Attributes:
-        mode: STEP, BLOCK, or empty for nothing.
+        mode: STEP, BLOCK, or empty for nothing; AUTO, see `choose_compile_mode`.
         falls_back: whether nobody asked for it, so that what cannot be compiled runs without.
         note: a sentence on it, for the line that says where a program computes; may be empty.
     """
@@ -47,7 +47,7 @@ class CompileChoice(NamedTuple):
 
 
 def choose_compile_mode(
-    flag: str, device: torch.device, before: str | None = None, seconds: float = math.inf, operations: float = 0.0
+    flag: str, device: torch.device, before: str | None = None, seconds: float = math.inf, operations: float | None = 0.0
 ) -> CompileChoice:
     """What to compile.
 
@@ -55,17 +55,19 @@ def choose_compile_mode(
         flag: STEP, BLOCK, NONE, or AUTO for what suits the device.
         before: the mode of the run that is continued; None if it begins.
         seconds: that the run has.
-        operations: of the run in a window, FLOPs, which count on a CPU.
+        operations: of the run in a window, FLOPs, which count on a CPU; None if they are not known yet, so that the mode may be
+            AUTO: ask again when they are.
     """
     if flag != AUTO:
         return CompileChoice("" if flag == NONE else flag)
     if before is not None and (not before or device.type == "cpu"):
         return CompileChoice(before)
-    if device.type == "cpu" and operations < CPU_LEAST:
-        return CompileChoice()
+    is_short = before is None and is_too_short(flag, seconds)
+    if device.type == "cpu" and (operations or 0.0) < CPU_LEAST:
+        return CompileChoice(AUTO if operations is None and not is_short else "")
     if missing := find_missing(device):
         return CompileChoice(note=f"nothing is compiled, as {missing}")
-    if before is None and is_too_short(flag, seconds):
+    if is_short:
         return CompileChoice(note=f"nothing is compiled in less than {WORTHWHILE / 60:.0f} minutes")
     mode = before or BLOCK
     return CompileChoice(mode, True, f"every {mode} is compiled, some seconds for each canvas" if mode == BLOCK else "")
@@ -110,7 +112,7 @@ def explain_fallback(error: RuntimeError | MemoryError, mode: str, *, falls_back
     return f"{problem}: continuing without (--compile {NONE})"
 
 
-class _Clock:
+class Clock:
     """Seconds that the compiler has taken in this program, by PyTorch's own callbacks, the backward pass's included."""
 
     def __init__(self) -> None:
@@ -125,12 +127,12 @@ class _Clock:
         self.seconds += time.monotonic() - self.began
 
 
-_clock = _Clock()
+CLOCK = Clock()  # one for the program, as PyTorch's callbacks are
 
 
 def compiling_seconds() -> float:
     """Seconds that the compiler has taken so far in this program: the difference of two calls is no part of the work between."""
-    return _clock.seconds
+    return CLOCK.seconds
 
 
 def compile_operators(function: Callable) -> Callable:
@@ -141,9 +143,9 @@ def compile_operators(function: Callable) -> Callable:
     """
     from torch._dynamo.callback import callback_handler  # as above
 
-    if _clock.start not in callback_handler.start_callbacks:
-        callback_handler.register_start_callback(_clock.start)
-        callback_handler.register_end_callback(_clock.stop)
+    if CLOCK.start not in callback_handler.start_callbacks:
+        callback_handler.register_start_callback(CLOCK.start)
+        callback_handler.register_end_callback(CLOCK.stop)
     torch._dynamo.config.recompile_limit = max(LIMIT, torch._dynamo.config.recompile_limit)
     return torch.compile(function, fullgraph=True, dynamic=False)
 

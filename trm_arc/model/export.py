@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,47 @@ from torch import Tensor
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.folders import find_foreign, new_folder, not_replaced
+from trm_arc.common.records import load_record
 from trm_arc.model.checkpoint import Checkpoint, check_header, load_checkpoint, make_header
 from trm_arc.model.checkpoint_files import EXPORT, checkpoint_name, list_checkpoints
-from trm_arc.model.integrity import check_finite, check_seal, seal
+from trm_arc.model.integrity import check_finite, check_seal, drop_seal, seal
 
 FOLDER, INDEX = EXPORT.parts
 SMALLEST = 1 << 16  # bytes of a piece; smaller pieces would only be more
 HEADER = 4096  # bytes of a piece that its names may take
 _PIECE = re.compile(r"piece-\d+\.safetensors")
 _ROUNDED = ("average.", "optimizer.", "embedding.", "mean")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Type and shape of a tensor."""
+
+    dtype: str
+    shape: list[int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(getattr(torch, self.dtype, None), torch.dtype):
+            raise ValueError(f"{self.dtype} is not a type of tensors")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What export.json holds.
+
+    Attributes:
+        checkpoint: the header of `checkpoint.json`.
+        tensors: by their names.
+        pieces: the SHA-256 of each, by the names of their files.
+    """
+
+    checkpoint: dict[str, Any]
+    tensors: dict[str, _Kind]
+    pieces: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if type(self.checkpoint.get("step")) is not int:
+            raise ValueError("its checkpoint has no step")
 
 
 def check_piece_size(size: int) -> None:
@@ -57,11 +89,8 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
     # another machine, for which it is, may have memory for other numbers of rows
     left = replace(checkpoint, tensors=tensors, metadata=replace(checkpoint.metadata, active_samples=(), rows_at_a_time=()))
     target = folder / FOLDER
-    index: dict[str, Any] = {
-        "checkpoint": make_header(left),
-        "tensors": {name: {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)} for name, t in tensors.items()},
-        "pieces": {},
-    }
+    kinds = {name: _Kind(str(t.dtype).removeprefix("torch."), list(t.shape)) for name, t in tensors.items()}
+    index = _Index(make_header(left), kinds, {})
     try:
         check_pieces(folder)
         with new_folder(target) as temporary:
@@ -69,8 +98,8 @@ def export_pieces(checkpoint: Checkpoint, folder: Path, size: int) -> list[Path]
                 data = save(piece)
                 name = f"piece-{number:04d}.safetensors"
                 write_atomic(temporary / name, data)
-                index["pieces"][name] = hashlib.sha256(data).hexdigest()
-            write_atomic(temporary / INDEX, to_json(seal(index)))
+                index.pieces[name] = hashlib.sha256(data).hexdigest()
+            write_atomic(temporary / INDEX, to_json(seal(asdict(index))))
     except (OSError, SafetensorError, InputError) as error:
         raise InputError(
             f"the pieces cannot be written ({error}); the checkpoints are untouched: free space", file=target
@@ -83,7 +112,7 @@ def list_pieces(folder: Path) -> list[Path]:
     if not (folder / EXPORT).is_file():
         return []
     try:
-        names = _read_index(folder)["pieces"]
+        names = _read_index(folder).pieces
     except InputError:
         return []
     return [folder / FOLDER / name for name in names if _PIECE.fullmatch(name)] + [folder / EXPORT]
@@ -107,14 +136,14 @@ def load_pieces(folder: Path) -> Checkpoint:
     """
     where, index = folder / FOLDER, _read_index(folder)
     bytes_of: dict[str, list[Tensor]] = {}
-    for name in sorted(index["pieces"]):
+    for name in sorted(index.pieces):
         if Path(name).name != name or not (where / name).is_file():
-            raise InputError(f"this piece is missing; copy all {len(index['pieces'])} pieces", file=where / name)
+            raise InputError(f"this piece is missing; copy all {len(index.pieces)} pieces", file=where / name)
         try:
             data = (where / name).read_bytes()
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", file=where / name) from None
-        if hashlib.sha256(data).hexdigest() != index["pieces"][name]:
+        if hashlib.sha256(data).hexdigest() != index.pieces[name]:
             raise InputError("this piece is damaged or of another export; copy it again", file=where / name)
         try:
             piece = load(data)
@@ -123,17 +152,17 @@ def load_pieces(folder: Path) -> Checkpoint:
         for key, part in piece.items():  # "TENSOR@NUMBER", in the order of the numbers
             bytes_of.setdefault(key.rpartition("@")[0], []).append(part)
     try:
-        tensors = {name: _assemble(bytes_of.get(name, []), **kind) for name, kind in index["tensors"].items()}
-    except (AttributeError, TypeError, RuntimeError) as error:
+        tensors = {name: _assemble(bytes_of.get(name, []), kind) for name, kind in index.tensors.items()}
+    except RuntimeError as error:
         raise InputError(f"does not fit its pieces ({error}); copy all of the export again", file=where / INDEX) from None
-    return check_header(index["checkpoint"], tensors, str(where))
+    return check_header(index.checkpoint, tensors, str(where))
 
 
-def _assemble(parts: list[Tensor], dtype: str, shape: list[int]) -> Tensor:
+def _assemble(parts: list[Tensor], kind: _Kind) -> Tensor:
     """A tensor from its bytes."""
-    kind = getattr(torch, dtype)
-    flat = torch.cat(parts).view(kind) if parts else torch.empty(0, dtype=kind)
-    return flat.reshape(shape)
+    dtype = getattr(torch, kind.dtype)
+    flat = torch.cat(parts).view(dtype) if parts else torch.empty(0, dtype=dtype)
+    return flat.reshape(kind.shape)
 
 
 def load_newest(folder: Path) -> Checkpoint:
@@ -179,19 +208,19 @@ def _list_sources(folder: Path) -> list[Callable[[], Checkpoint]]:
 def _exported_name(folder: Path) -> str:
     """What the export's checkpoint would be called; a name after all others if the index is damaged."""
     try:
-        return checkpoint_name(_read_index(folder)["checkpoint"]["step"])
+        return checkpoint_name(_read_index(folder).checkpoint["step"])
     except InputError:
         return "damaged"
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def _read_index(folder: Path) -> _Index:
     where = folder / EXPORT
-    index = read_json(where)
-    parts = ("checkpoint", "tensors", "pieces")
-    sound = isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in parts)
-    if not sound or type(index["checkpoint"].get("step")) is not int:
-        raise InputError("not the index of an export", file=where)
-    check_seal(index, where)
+    document = read_json(where)
+    try:
+        index = load_record(_Index, drop_seal(document) if isinstance(document, dict) else document, "")
+    except InputError as error:
+        raise InputError(f"not the index of an export ({error}); copy all of the export again", file=where) from None
+    check_seal(document, where)
     return index
 
 

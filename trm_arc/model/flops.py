@@ -1,7 +1,5 @@
 """FLOPs of a step, counted from the settings, and the rate of matrix products that the device reaches."""
 
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -9,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from trm_arc.common.device import Device, synchronize
+from trm_arc.common.durations import median_seconds
 from trm_arc.config import ModelConfig, TrainingConfig
 from trm_arc.model.reasoner import inner_width
 
@@ -57,16 +56,10 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
     return step
 
 
-def median_seconds(device: Device, work: Callable[[], object], repeats: int = 5) -> float:
-    """Seconds of some work of a device, the median of `repeats` times after one that does not count."""
-    times = []
-    for _ in range(repeats + 1):
-        synchronize(device.device)
-        began = time.perf_counter()
-        work()
-        synchronize(device.device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+def time_on_device(device: Device, work: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of some work of a device, see `median_seconds`."""
+    synchronize(device.device)
+    return median_seconds(lambda: (work(), synchronize(device.device)), repeats)
 
 
 def measure_peak(device: Device, repeats: int = 5) -> float:
@@ -84,7 +77,7 @@ def measure_peak(device: Device, repeats: int = 5) -> float:
     for m, k, n in shapes:
         # Random numbers: products of equal ones need less power, so that a card may run faster than it does in training.
         a, b = (torch.randn(shape, dtype=device.dtype, device=device.device, generator=generator) for shape in ((m, k), (n, k)))
-        seconds = median_seconds(device, partial(F.linear, a, b), repeats)
+        seconds = time_on_device(device, partial(F.linear, a, b), repeats)
         rates.append(2 * m * k * n / seconds)
         if seconds > FULL:  # a larger one would take a slow device seconds, and not be faster
             break

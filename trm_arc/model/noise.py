@@ -64,18 +64,18 @@ def keys_of(source: Tensor, call: int) -> Tensor:
     return mix(source + _signed((call + 1) * _CALLS))
 
 
-def hash_normal(keys: Tensor, shape: list[int], dtype: torch.dtype) -> Tensor:
+def hash_normal(keys: Tensor, shape: list[int], dtype: torch.dtype, piece: int = PIECE) -> Tensor:
     """Standard normal numbers (B, *shape) by keys (B,)."""
-    return ((2 * hash_uniform(keys, shape) - 1).erfinv() * 2**0.5).to(dtype)
+    return ((2 * hash_uniform(keys, shape, piece) - 1).erfinv() * 2**0.5).to(dtype)
 
 
-def hash_uniform(keys: Tensor, shape: list[int]) -> Tensor:
-    """Numbers above 0 and below 1, float32 (B, *shape), by keys (B,)."""
+def hash_uniform(keys: Tensor, shape: list[int], piece: int = PIECE) -> Tensor:
+    """Numbers above 0 and below 1, float32 (B, *shape), by keys (B,); `piece` of them at a time, or a row."""
     count = 1
     for side in shape:
         count *= side
     places = torch.arange(1, count + 1, device=keys.device) * _PLACES
-    rows = len(keys) if torch.compiler.is_compiling() else max(1, PIECE // max(1, count))
+    rows = len(keys) if torch.compiler.is_compiling() else max(1, piece // max(1, count))
     parts = [_to_uniform(mix(keys[begin : begin + rows, None] + places)) for begin in range(0, len(keys), rows)]
     return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(len(keys), *shape)
 

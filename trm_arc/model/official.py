@@ -5,12 +5,10 @@ Only tensors are read (torch's `weights_only`), never code.  See `official_mappi
 
 import math
 import re
-import reprlib
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # to name what torch raises when a file holds more than tensors
-from textwrap import shorten as shorten_text
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +20,7 @@ from torch import Tensor
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.file_kinds import describe_kind
 from trm_arc.common.files import read_json, require_regular
+from trm_arc.common.text import first_words, format_value
 
 TABLE = "puzzle_emb.weights"  # the task embeddings' name
 _FIRST = "embed_tokens.embedding_weight"  # every model of theirs has it
@@ -127,16 +126,7 @@ def _read_file(path: Path) -> object:
     except _DAMAGE as error:
         if "TorchScript" in str(error):
             raise InputError(f"a TorchScript archive, which holds code; {_SAVE_STATE_DICT}", file=path) from None
-        raise InputError(f"truncated, damaged or not a checkpoint ({_first_words(error)})", file=path) from None
-
-
-def _first_words(error: Exception) -> str:
-    return _printable(str(error).partition("\n")[0])
-
-
-def _printable(text: str) -> str:
-    """The beginning of a text, without control characters."""
-    return shorten_text(re.sub(r"[^ -~]", " ", text), 120, placeholder=" ...")
+        raise InputError(f"truncated, damaged or not a checkpoint ({first_words(error)})", file=path) from None
 
 
 def _starts_like_torch(path: Path) -> bool:
@@ -199,7 +189,7 @@ class OfficialSettings(NamedTuple):
         """A whole number from 0 to a million."""
         value = self._value(name, default)
         if type(value) is not int or not 0 <= value <= 10**6:
-            raise InputError(f"{name} must be a whole number from 0 to a million, got {_format_value(value)}", file=self.where)
+            raise InputError(f"{name} must be a whole number from 0 to a million, got {format_value(value)}", file=self.where)
         return value
 
     def number(self, name: str, default: float = _REQUIRED) -> float:
@@ -210,27 +200,22 @@ class OfficialSettings(NamedTuple):
         except (ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise InputError(f"{name} must be a number, got {_format_value(value)}", file=self.where)
+            raise InputError(f"{name} must be a number, got {format_value(value)}", file=self.where)
         return number
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
         value = self._value(name, default)
         if type(value) is not bool:
-            raise InputError(f"{name} must be true or false, got {_format_value(value)}", file=self.where)
+            raise InputError(f"{name} must be true or false, got {format_value(value)}", file=self.where)
         return value
 
     def choice(self, name: str, options: Collection[str], default: str = _REQUIRED) -> str:
         """One of some words."""
         value = self._value(name, default)
         if not isinstance(value, str) or value not in options:
-            raise InputError(f"{name} {_format_value(value)} is not supported, only {', '.join(options)}", file=self.where)
+            raise InputError(f"{name} {format_value(value)} is not supported, only {', '.join(options)}", file=self.where)
         return value
-
-
-def _format_value(value: object) -> str:
-    text = reprlib.repr(value) if not isinstance(value, int) or abs(value) < 10**50 else "a huge number"  # short: it may be vast
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def read_settings(config: Mapping[str, Any] | Path | str) -> OfficialSettings:
@@ -265,7 +250,7 @@ def read_settings(config: Mapping[str, Any] | Path | str) -> OfficialSettings:
         raise InputError(f"unknown settings: {shorten(unknown)}; {advice}", file=where)
     for name, only in _ONLY.items():
         if settings.get(name, only) != only:
-            raise InputError(f"{name} {_format_value(settings[name])} is not supported, only {only}", file=where)
+            raise InputError(f"{name} {format_value(settings[name])} is not supported, only {only}", file=where)
     return OfficialSettings(settings, where)
 
 
@@ -307,4 +292,4 @@ def _read_settings_file(path: Path) -> object:
     except RecursionError:
         raise InputError("not valid YAML (nested too deeply)", file=path) from None
     except (yaml.YAMLError, ValueError, AttributeError) as error:  # PyYAML lets errors of int() and of dates through
-        raise InputError(f"not valid YAML ({_printable(str(error))})", file=path) from None
+        raise InputError(f"not valid YAML ({first_words(error)})", file=path) from None

@@ -22,7 +22,7 @@ from trm_arc.evaluation.outcomes import (
     rate_groups,
     score_tests,
 )
-from trm_arc.evaluation.results import ONE_STEP, Results, TestResult
+from trm_arc.evaluation.results import Results, TestResult
 from trm_arc.evaluation.score import Headline, rate_tests
 from trm_arc.evaluation.traces import Trace
 from trm_arc.report.grids import encode
@@ -46,8 +46,9 @@ _CELLS, _RANKS = (1, 5, 20), (2, 5, 10, 100)
 
 def format_facts(results: Results) -> list[tuple[str, str]]:
     """How the answers were made: names and values."""
-    facts = [(title, results.metadata[key]) for key, title in _FACTS.items() if key in results.metadata]
-    if isinstance(alone := results.metadata.get(ONE_STEP), float):
+    known = results.metadata.document()
+    facts = [(title, known[key]) for key, title in _FACTS.items() if key in known]
+    if (alone := results.metadata.one_step_score) is not None:
         facts.append(("score of one supervision step alone", f"{100 * alone:.1f} %"))
     facts = [(title, value) for title, value in facts if value != 1 or title not in _SEVERAL]
     return [(title, f"{value:,.4g}" if isinstance(value, float) else str(value)) for title, value in facts]

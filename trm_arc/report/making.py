@@ -10,7 +10,6 @@ from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, TRACES_FILE, read_json, to_json, write_atomic
 from trm_arc.common.text import printable
-from trm_arc.config import VIEW_CANVASES
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
@@ -99,7 +98,7 @@ def find_run(folder: Path, results: Results | None) -> Path | None:
     A path that the evaluation states is no proof: there may be another run by now.
     """
     above = folder.resolve().parent
-    stated = run_of(Path(str(results.metadata.get("checkpoint", "")))) if results else Path()
+    stated = run_of(Path(results.metadata.checkpoint or "")) if results else Path()
     return above if stated.name == above.name and has_log(above) else None
 
 
@@ -110,7 +109,7 @@ def find_checkpoint(subject: Subject) -> Path:
         InputError: there is no evaluation, or its checkpoint no longer exists.
     """
     results = _require_results(subject)
-    stated, step = Path(str(results.metadata.get("checkpoint", ""))), results.metadata.get("step")
+    stated, step = Path(results.metadata.checkpoint or ""), results.metadata.step
     run = subject.run or subject.folder
     for place in (stated, subject.folder / stated.name, run / stated.name, run):
         try:
@@ -137,12 +136,8 @@ def renew_traces(subject: Subject, names: Sequence[str], model: Checkpoint, devi
     """
     results = _require_results(subject)
     tests = choose_tests(results, names)
-    steps, canvas = results.metadata.get("steps"), results.metadata.get("canvas", "trained")
-    if not (steps is None or (type(steps) is int and steps >= 1)) or canvas not in VIEW_CANVASES:
-        raise InputError(
-            f"{subject.name}: its predictions state invalid settings, steps {steps} and canvas {canvas}; evaluate it again"
-        )
-    config = InferenceConfig(steps=steps, canvas=canvas, compile="none")  # a view of each canvas alone
+    made = results.metadata
+    config = InferenceConfig(steps=made.steps, canvas=made.canvas, compile="none")  # a view of each canvas alone
     traces = trace_refinement(model, results.tasks, tests, results.tasks.names, device, config)
     write_traces(subject.folder / TRACES_FILE, traces)
     return replace(subject, traces=traces)
@@ -187,7 +182,7 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
 def list_logs(subjects: Sequence[Subject]) -> list[MetricsLog]:
     """The logs of the runs that subjects are of, each once, with the scores of all evaluations of its checkpoints."""
     answered = [subject.results for subject in subjects if subject.results and subject.results.tasks.has_solutions]
-    several = len({str(results.metadata.get("data")) for results in answered}) > 1
+    several = len({results.metadata.data for results in answered}) > 1
     logs, scores = {}, {}
     for subject in subjects:
         if subject.run and subject.log:
@@ -206,10 +201,11 @@ def _score(results: Results, several: bool) -> dict[str, Any]:
         several: there are others of other data, from which its name tells it apart.
     """
     measure, value = next(iter(results.scores.means().items()))
-    counts = {key: results.metadata.get(key, 1) for key in ("views", "rollouts", "checkpoints")}
+    made = results.metadata
+    counts = {"views": made.views or 1, "rollouts": made.rollouts, "checkpoints": made.checkpoints}
     numbers = [f"{count} {key if count != 1 else key[:-1]}" for key, count in counts.items() if key == "views" or count != 1]
-    name = ", ".join([measure, *[str(results.metadata.get("data"))] * several, *numbers])
-    return {"step": results.metadata.get("step"), name: value}
+    name = ", ".join([measure, *[str(made.data)] * several, *numbers])
+    return {"step": made.step, name: value}
 
 
 def remove_pictures(folder: Path) -> None:

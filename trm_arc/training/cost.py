@@ -23,7 +23,7 @@ from trm_arc.config import Config
 from trm_arc.data.batch import Batch
 from trm_arc.data.examples import Examples
 from trm_arc.model.attention import attend, prefer_kernels
-from trm_arc.model.flops import median_seconds
+from trm_arc.model.flops import time_on_device
 from trm_arc.model.reasoner import Reasoner
 from trm_arc.model.rotary import find_tables
 from trm_arc.training.halting import first_carry
@@ -73,8 +73,8 @@ class Rates(NamedTuple):
         wide = torch.rand((16 if few else 256) << 20, dtype=device.dtype, device=device.device)
         target = torch.empty_like(wide)
         with prefer_kernels(device.device):
-            attention = 4 * query.shape[2] * query.numel() / median_seconds(device, lambda: attend(query, query, query))
-        memory = 2 * wide.nbytes / median_seconds(device, lambda: torch.mul(wide, 2, out=target))
+            attention = 4 * query.shape[2] * query.numel() / time_on_device(device, lambda: attend(query, query, query))
+        memory = 2 * wide.nbytes / time_on_device(device, lambda: torch.mul(wide, 2, out=target))
         return cls(*(processes * rate for rate in (peak, peak, attention, memory)))
 
 

@@ -1,10 +1,9 @@
 """The batches of a run, in order: on an accelerator the next one is made in a thread while the device works on the last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-from torch import Tensor
 
 from trm_arc.common.device import PINNING
 from trm_arc.data.batch import Batch
@@ -18,10 +17,11 @@ class Loader:
     Args:
         make: the batch of a step, in host memory.
         device: where the batches are to be.
+        pinning: types of devices that copy from pinned memory while they compute.
     """
 
-    def __init__(self, make: Callable[[int], Batch], device: torch.device) -> None:
-        self.make, self.device = make, device
+    def __init__(self, make: Callable[[int], Batch], device: torch.device, pinning: Collection[str] = PINNING) -> None:
+        self.make, self.device, self.pins = make, device, device.type in pinning
         # The thread ends with this object, and after its batch when the program ends.
         self.thread = None if device.type == "cpu" else ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.ahead: tuple[int, Future[Batch]] | None = None
@@ -41,13 +41,9 @@ class Loader:
             if ahead:
                 ahead[1].cancel()
         self.ahead = step + 1, self.thread.submit(self._prepare, step + 1)
-        return Batch(*(part.to(self.device, non_blocking=self.device.type in PINNING) for part in batch))
+        return Batch(*(part.to(self.device, non_blocking=self.pins) for part in batch))
 
     def _prepare(self, step: int) -> Batch:
         """A batch in host memory, pinned where that lets the copy run beside the device's work."""
         batch = self.make(step)
-        return Batch(*map(_pin, batch)) if self.device.type in PINNING else batch
-
-
-def _pin(part: Tensor) -> Tensor:
-    return part.pin_memory()
+        return Batch(*(part.pin_memory() for part in batch)) if self.pins else batch

@@ -1,7 +1,7 @@
 """Optimizers: Adam-atan2, Muon over parts and NorMuon in plain PyTorch; which weights each moves, the schedule, the average."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
@@ -228,9 +228,10 @@ class Optimizers:
 
     Args:
         steps: length of the run, which the final decay needs.
+        fused: types of devices where AdamW is one kernel.
     """
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, steps: int) -> None:
+    def __init__(self, model: nn.Module, config: TrainingConfig, steps: int, fused: Collection[str] = FUSED) -> None:
         self.config, self.steps = config, steps
         rest = dict(model.named_parameters())
         self.members: list[torch.optim.Optimizer] = []
@@ -242,8 +243,8 @@ class Optimizers:
         if config.optimizer == "adam-atan2":
             self.members.append(AdamAtan2(rest.values(), **shared))
         elif config.optimizer == "adamw":
-            fused = model.y_start.device.type in FUSED
-            self.members.append(torch.optim.AdamW(rest.values(), fused=fused, foreach=not fused, **shared))
+            one = model.y_start.device.type in fused
+            self.members.append(torch.optim.AdamW(rest.values(), fused=one, foreach=not one, **shared))
         else:
             raise ValueError(f"no such optimizer: {config.optimizer}")
         self.base_rates = [group["lr"] for member in self.members for group in member.param_groups]

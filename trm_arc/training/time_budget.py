@@ -6,7 +6,7 @@ from collections import deque
 from statistics import median_low
 
 from trm_arc.common.deadline import Deadline
-from trm_arc.common.durations import format_duration
+from trm_arc.common.durations import format_duration, format_size
 from trm_arc.common.modes import BLOCK, NONE
 from trm_arc.model.flops import count_training
 from trm_arc.training.cost import Rates, count_kept, model_seconds
@@ -141,10 +141,10 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
     fewer = "" if times == "1.00" else f", {times} times fewer than on full boards"
     lines += [
         f"FLOPs of a step: {batch * mean / 1e12:,.2f} TFLOP{fewer}",
-        f"memory: network {_megabytes(network)}, its average and optimizer up to {_megabytes(3 * network)}",
-        f"memory: task embeddings {_megabytes(table.nbytes)} ({table.dtype} on {table.device.type})",
-        f"memory: active samples {_megabytes(carried)}",
-        f"memory: {_megabytes(kept)} kept for the backward pass of each sample of {largest.rows} x {largest.columns}",
+        f"memory: network {format_size(network)}, its average and optimizer up to {format_size(3 * network)}",
+        f"memory: task embeddings {format_size(table.nbytes)} ({table.dtype} on {table.device.type})",
+        f"memory: active samples {format_size(carried)}",
+        f"memory: {format_size(kept)} kept for the backward pass of each sample of {largest.rows} x {largest.columns}",
         f"samples at a time, by the memory that is free: {pieces} of {trainer.whole}",
         f"steps: {trainer.steps:,} of {batch} samples, {total / 1e15:,.1f} PFLOP in all",
         f"time, modelled from counted operations and bytes and this device's rates (products: {rates.peak / 1e12:,.2f} TFLOP/s):",
@@ -154,7 +154,3 @@ def describe_plan(trainer: Trainer, rates: Rates) -> str:
         share = batch * mean / seconds / rates.peak
         lines.append(f"    --compile {mode:5}  {format_duration(trainer.steps * seconds)} ({share:.0%} of that rate)")
     return "\n".join(lines)
-
-
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:,.1f} MB"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Part = Literal["train", "test"]
 DOMAINS_VARIABLE = "TRM_ARC_DOMAINS"  # comma-separated modules with further domains, for the commands
 NO_VALUE = 255  # a cell without a value: an unknown character, or a token of padding
-_BUILT_IN = ("sudoku", "maze", "arc")
+_BUILT_IN = ("arc", "maze", "sudoku")  # in the order in which they are asked whether a board is theirs; Sudoku takes any
 _SIZED_NAME = re.compile(r"([a-z_]+)-(\d+)x(\d+)")
 
 
@@ -41,8 +41,6 @@ class LoadOptions:
         seed: of the puzzles that are kept of a file.
         skip_bad: leave out rows that are not puzzles, and broken tasks, instead of refusing the set.
         solutions: a file of solutions; None: the one beside the tasks.
-        smallest: number of tasks to keep, those with the smallest grids; 0: all.
-        sides: the least and the greatest side of a task to keep; None: any.
         split: the side of the dev split to keep, of a training set; None: all.
         arc_gen: also read the generated pairs of tasks that have some.
         generated_pairs: number of generated pairs to keep of each task, drawn by the seed; 0: all.
@@ -52,8 +50,6 @@ class LoadOptions:
     seed: int = 0
     skip_bad: bool = False
     solutions: Path | None = None
-    smallest: int = 0
-    sides: tuple[int, int] | None = None
     split: DevSplit | None = None
     arc_gen: bool = False
     generated_pairs: int = 0
@@ -177,14 +173,21 @@ class Domain(ABC):
         """
 
     @abstractmethod
-    def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple["AnySet", list[str]]:
+    def load_training(self, config: TrainingConfig, folder: Path | None, held_out: "AnySet") -> tuple["AnySet", list[str]]:
         """What a run trains on, before leaks are looked for, and sentences on what was left out."""
 
-    def load_evaluation(self, config: TrainingConfig, folder: Path | None, solutions: Path | None = None) -> "AnySet":
-        """What a run is to answer: the dev side of a training set, or what is to be scored at the end."""
+    def load_held_out(self, config: TrainingConfig, folder: Path | None, solutions: Path | None = None) -> "AnySet":
+        """What a run is kept from: the dev side of a training set, or what is to be scored at the end."""
         some, split = (config.evaluation_puzzles, config.seed, config.skip_bad), DevSplit.of(config, dev=True)
-        options = LoadOptions(*some, solutions, config.smallest, config.sides(), split)
-        return self.load(config.evaluation_data, "test", folder, options)
+        return self.load(config.evaluation_data, "test", folder, LoadOptions(*some, solutions, split))
+
+    def narrow(self, held_out: "AnySet", config: TrainingConfig) -> "AnySet":
+        """What a run answers of it: all, unless the settings choose by size."""
+        return held_out
+
+    def load_evaluation(self, config: TrainingConfig, folder: Path | None, solutions: Path | None = None) -> "AnySet":
+        """What a run is to answer."""
+        return self.narrow(self.load_held_out(config, folder, solutions), config)
 
     @abstractmethod
     def fit_settings(self, config: Config, given: Mapping[str, Any]) -> Config:
@@ -298,10 +301,9 @@ def register_domain(
     Args:
         kind: lower-case letters; its sets and domains are then called `KIND-NxN`.
         make: the domain of a side N.
-        recognizes: whether a board in characters, row by row, is of this kind; kinds that were added later are asked first.
+        recognizes: whether a board in characters, row by row, is of this kind; added kinds are asked first, by their names.
         sized: if not, there is one domain, which is called `kind` and made without a side.
     """
-    _KINDS.pop(kind, None)
     _KINDS[kind] = _Kind(make, recognizes, sized)
     domain_by_name.cache_clear()
 
@@ -353,9 +355,10 @@ def domain_of_board(text: str, where: str) -> Domain:
     if side * side != len(text):
         raise InputError(f"{len(text)} characters are not a square board (9 x 9 has 81, 30 x 30 has 900)", file=where)
     _load_kinds()
-    kinds = [name for name, kind in _KINDS.items() if kind.recognizes and kind.recognizes(text)]
+    order = (*sorted(_KINDS.keys() - {*_BUILT_IN}), *_BUILT_IN)  # whatever the order in which they were imported
+    kind = next(name for name in order if (recognizes := _KINDS[name].recognizes) and recognizes(text))
     try:
-        return domain_by_name(f"{kinds[-1]}-{side}x{side}")
+        return domain_by_name(f"{kind}-{side}x{side}")
     except InputError as error:
         raise InputError(f"{error}", file=where) from None
 

@@ -1,7 +1,6 @@
 """ARC: tasks with demonstrations, grids of up to 30 x 30 colours, two attempts."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +66,14 @@ class ArcDomain(Domain):
         if options.split:
             require_training_data([names])
         tasks = load_tasks(names, folder, options.solutions, options)
-        tasks = _take_dev(tasks, options.split) if options.split else tasks
-        tasks = tasks.within(*options.sides) if options.sides else tasks
-        return tasks.smallest(options.smallest) if options.smallest else tasks
+        return _take_dev(tasks, options.split) if options.split else tasks
 
-    def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple[TaskSet, list[str]]:
+    def narrow(self, held_out: TaskSet, config: TrainingConfig) -> TaskSet:
+        """The tasks of some sizes, or the smallest."""
+        tasks = held_out.within(*sides) if (sides := config.sides()) else held_out
+        return tasks.smallest(config.smallest) if config.smallest else tasks
+
+    def load_training(self, config: TrainingConfig, folder: Path | None, held_out: TaskSet) -> tuple[TaskSet, list[str]]:
         """All tasks of the sets but for those that the settings leave out, and those of the dev split."""
         options = LoadOptions(
             seed=config.seed, skip_bad=config.skip_bad, arc_gen=config.arc_gen, generated_pairs=config.generated_pairs
@@ -85,13 +87,8 @@ class ArcDomain(Domain):
             raise InputError(f"{shorten(unknown)} is not in {where}", flag="leave_out")
         notes = [training.note] if training.note else []
         training, notes = training.without(leave_out), notes + [f"left out {task_id}, as set" for task_id in leave_out]
-        if config.dev_share:  # whichever of the dev tasks this run answers
-            dev = self.load_evaluation(replace(config, smallest=0, evaluation_sides=""), folder)
-            same = [task.id for task in training if task.id in dev]
-            training, holders, _ = self.drop_leaks(training.without(same), dev)
-            notes += [f"left out of training, as dev tasks: {len(same)}"] if same else []
-            notes += [f"left out of training, as they hold an answer of a dev task: {shorten(holders)}"] if holders else []
-        return training, notes
+        same = [task.id for task in training if config.dev_share and task.id in held_out]
+        return training.without(same), notes + [f"left out of training, as dev tasks: {len(same)}"] * bool(same)
 
     def fit_settings(self, config: Config, given: Mapping[str, Any]) -> Config:
         """The settings as they are: nothing follows from ARC tasks."""

@@ -26,6 +26,7 @@ from augment.board import FIRST_VALUE
 from augment.kernels import EMPTY, mix_columns
 from trm_arc.common.errors import InputError
 from trm_arc.common.records import load_record
+from trm_arc.common.text import format_value
 from trm_arc.config import Config, TrainingConfig
 from trm_arc.data.dev_split import DevSplit, require_training_data
 from trm_arc.data.domains import NO_VALUE, Domain, Drawing, Grouping, LoadOptions, Part, place_of
@@ -204,7 +205,7 @@ class BoardDomain(Domain):
         note = split.describe(f"{len(puzzles):,} of the training part of {puzzles.name}", "puzzle", "the test part")
         return replace(puzzles, name=split.rename(puzzles.name), note="; ".join(filter(None, (puzzles.note, note))))
 
-    def load_training(self, config: TrainingConfig, folder: Path | None) -> tuple[PuzzleSet, list[str]]:
+    def load_training(self, config: TrainingConfig, folder: Path | None, held_out: PuzzleSet) -> tuple[PuzzleSet, list[str]]:
         """See `Domain.load_training`."""
         split = DevSplit.of(config, dev=False)
         options = LoadOptions(config.puzzles, config.seed, config.skip_bad, split=split)
@@ -313,7 +314,7 @@ class BoardDomain(Domain):
         """See `Domain.parse_grid`."""
         size = self.shape[0] * self.shape[1]
         if not isinstance(value, str) or len(value) != size:
-            raise ValueError(f"a board of {self.name} is a text of {size} characters, got {str(value)[:20]!r}")
+            raise ValueError(f"a board of {self.name} is a text of {size} characters, got {format_value(value)}")
         return self.parse(value)[0]
 
     def format_set(self, tasks: PuzzleSet) -> dict[str, Any]:

@@ -93,6 +93,4 @@ class SudokuDomain(BoardDomain):
         return made.questions, made.answers, made.guesses
 
 
-register_domain(
-    "sudoku", SudokuDomain, lambda board: True
-)  # asked last: its errors describe boards that no other domain recognises
+register_domain("sudoku", SudokuDomain, lambda board: True)  # its errors describe boards that no other domain recognises
