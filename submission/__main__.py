@@ -18,11 +18,12 @@ from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
 from submission.manifest import verify
 from submission.predict import predict
-from submission.reading import write_guesses
+from submission.reading import SUBMISSION, write_guesses
 from submission.settings import DEFAULT_FILE, find_deadline
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
+from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.data.sources import kaggle_input
@@ -53,7 +54,9 @@ def main(
     match values.command:
         case "predict":
             deadline = find_deadline(values.time_limit, values.deadline, started)
-            return answer(values.challenges, read_settings(values), deadline, values.data_folder)
+            settings = read_settings(values)
+            refuse_foreign_file(settings.out, SUBMISSION)
+            return answer(values.challenges, settings, deadline, values.data_folder)
         case "check":
             from submission.checking import check
 

@@ -14,6 +14,7 @@ FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA, KERNEL = "manifest.json", "dataset-metadata.json", "kernel-metadata.json"
 NOTEBOOKS = ("kaggle_submission.ipynb", "kaggle_pretrain.ipynb")  # which Kaggle's client pushes where there are models, or none
 EDITABLE = (METADATA, KERNEL, *NOTEBOOKS)  # for Kaggle's client, and for you to change: the manifest does not list them
+_LARGEST = 10**7  # bytes; a file takes 150
 _KINDS = {"version": int, "kit": str, "wheel": str, "checkpoints": list, "files": dict}
 
 
@@ -40,6 +41,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError("not a regular file", file=path)
+    if os.path.exists(path) and os.path.getsize(path) > _LARGEST:  # of another data set, whose reading would cost minutes
+        raise InputError(f"larger than {_LARGEST // 10**6} MB, so not the manifest of a bundle of trm_arc", file=path)
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError("not the manifest of a bundle of trm_arc", file=path)
@@ -59,9 +62,9 @@ def _find_invalid(manifest: dict[str, Any]) -> list[str]:
     if wheel not in files or "/" in wheel or not wheel.endswith(".whl"):
         invalid.append(f"wheel {wheel}: no entry of that name among the files")
     for entry in manifest["checkpoints"]:
-        path = entry.get("path") if isinstance(entry, dict) else entry
+        path = entry.get("path") if isinstance(entry, dict) else None
         if not _lies_inside(path) or not any(name.startswith(f"{path}/") for name in files):
-            invalid.append(f"checkpoint {path}: none of its files is listed")
+            invalid.append(f"checkpoint {path or entry}: none of its files is listed")
     if not isinstance(manifest.get("made", ""), str):
         invalid.append("made")
     return invalid

@@ -1,6 +1,7 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from trm_arc.data.task_files import list_folder, read_document, split_document
 from trm_arc.inference.attempts import find_faults, to_submission
 
 READING = 0.4, 1.0  # share of the time that is left for reading tasks, and the least seconds for it
+SUBMISSION = re.compile(rb'\s*\{\s*(\}|"(\\.|[^"\\])*"\s*:\s*\[\s*\{\s*"attempt_)')  # how a submission begins
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 

@@ -50,6 +50,7 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", _Help)
         options.setdefault("usage", "%(prog)s [options]")  # argparse would list forty flags before the first word
         super().__init__(allow_abbrev=False, **options)
+        self.register("type", Path, _parse_path)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage."""
@@ -61,6 +62,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: a flag or value is not known; the nearest flag is named.
         """
+        _refuse_unreadable(arguments)
         known = _flags(self, arguments)
         arguments = _rename_flags(arguments, known)
         for argument in arguments:  # before argparse, which would first report missing flags
@@ -77,6 +79,24 @@ class Parser(argparse.ArgumentParser):
     def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
         near = did_you_mean(flag, known) if flag.startswith("-") else ""
         raise InputError(f"no such flag{near or f'; see `{self.prog} --help`'}", flag=flag)
+
+
+def _parse_path(text: str) -> Path:
+    if not text:  # as of a variable that is not set; pathlib takes it for the current folder
+        raise argparse.ArgumentTypeError("a path is needed, but nothing is given; the current folder is .")
+    return Path(text)
+
+
+def _refuse_unreadable(arguments: Iterable[str]) -> None:
+    """Raise InputError for what argparse misreads, and for paths that no file of a run can hold."""
+    for argument in arguments:
+        flag, _, value = argument.partition("=")
+        if flag.startswith("--") and value == "--":
+            raise InputError("a value is needed, got --", flag=flag)
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{printable(argument, 200)} is not UTF-8 text; give the file or folder another name") from None
 
 
 def _complete(value: Any, flag: str) -> Any:

@@ -37,6 +37,32 @@ def test_a_long_number_is_not_printed_whole(flag: str, command: Callable) -> Non
     assert len(error) < 600
 
 
+@pytest.mark.parametrize("value", ["", "--", "folder\udcff"], ids=["nothing", "dashes", "no UTF-8"])
+@pytest.mark.parametrize(("name", "flag"), [("train", "--out"), ("sweep", "--checkpoint"), ("submission", "--bundle")])
+def test_values_that_are_no_path_are_refused(name: str, flag: str, value: str, command: Callable) -> None:
+    code, _, error = command(name, *["verify"] * (name == "submission"), f"{flag}={value}")
+    assert code == 2
+    assert isinstance(command.refused, InputError)
+    assert len(error) < 200
+
+
+@pytest.mark.parametrize("name", ["generate", "report", "submission"])
+def test_a_file_that_holds_something_else_is_not_replaced(name: str, command: Callable, tmp_path: Path) -> None:
+    challenges = write_kaggle(tmp_path, make_tasks(2, 1, "one"), "one")
+    (tmp_path / "checkpoint-00000001").mkdir()
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+    out = tmp_path / "mine.csv"
+    out.write_bytes(b"my thesis")
+    code, _, _ = command(name, *{
+        "generate": ["sudoku-4x4", "--count", 1, "--out", out],
+        "report": [tmp_path, "--out", out],
+        "submission": ["predict", "--challenges", challenges, "--preset", "demo", "--time-limit", "1s", "--out", out],
+    }[name])  # fmt: skip
+    assert code == 2
+    assert command.refused.file == out
+    assert out.read_bytes() == b"my thesis"
+
+
 def test_more_puzzles_than_there_are(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sudoku_generate, "generate", partial(sudoku_generate.generate, tries=0))
     code, _, error = command("generate", "sudoku-4x4", "--count", 2**31 - 1, "--out", tmp_path / "x.csv")

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from trm_arc.common.errors import InputError, LostProcessError, OwnError
 from trm_arc.common.output import make_output_printable
-from trm_arc.common.streams import guard_streams, report_lost_output
+from trm_arc.common.streams import guard_streams, report_lost_output, require_printed
 from trm_arc.common.text import first_words, printable
 
 
@@ -56,7 +56,11 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
 def _call(main: Callable[[Sequence[str]], int]) -> tuple[int, bool]:
     """The exit code of a command, whose failure the other processes of its run learn of, and whether there are others."""
     try:
-        code = main(sys.argv[1:])
+        try:
+            code = main(sys.argv[1:])
+        except SystemExit:  # the help is printed
+            require_printed()
+            raise
         report_lost_output()
         return code, _leave_process_group()
     except Exception as error:
