@@ -16,7 +16,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP, is_too_short
-from trm_arc.common.paths import user_path
+from trm_arc.common.paths import NO_PATH, user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, VIEW_CANVASES, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -82,8 +82,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _parse_path(text: str) -> Path:
-    if not text:  # as of a variable that is not set; pathlib takes it for the current folder
-        raise argparse.ArgumentTypeError("a path is needed, but nothing is given; the current folder is .")
+    if not text:
+        raise argparse.ArgumentTypeError(NO_PATH)
     return Path(text)
 
 

@@ -21,7 +21,13 @@ MANY = "9" * 5000
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--save-every", MANY), ("--log-every", "9" * 20), ("--seed", str(2**64)), ("--keep", str(-(2**70)))],
+    [
+        ("--save-every", MANY),
+        ("--log-every", "9" * 20),
+        ("--seed", str(2**64)),
+        ("--keep", str(-(2**70))),
+        ("--bucket-exponent", "3e38"),
+    ],
 )
 def test_numbers_that_no_array_holds_are_refused(flag: str, value: str, command: Callable) -> None:
     code, _, error = command("train", *SETTINGS, flag, value)
@@ -61,6 +67,22 @@ def test_a_file_that_holds_something_else_is_not_replaced(name: str, command: Ca
     assert code == 2
     assert command.refused.file == out
     assert out.read_bytes() == b"my thesis"
+
+
+@pytest.mark.parametrize("rank", ["1", "abc"])
+def test_a_rank_without_other_processes_silences_no_error(rank: str, command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    code, _, error = command("generate", "sudoku-4x4", "--count", 0, "--out", "x.csv")
+    assert (code, error.count("\n")) == (2, 1)
+
+
+def test_the_current_folder_is_gone(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _, error = command("generate", "sudoku-4x4", "--count", 1, "--out", tmp_path / "x.csv")
+    assert (code, says("current-folder") in error) == (2, True)
 
 
 def test_more_puzzles_than_there_are(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
