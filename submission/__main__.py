@@ -75,7 +75,7 @@ def main(
         case "kaggle":
             notebook = begin(inputs, values.challenges, values.out)  # whatever is wrong below, there is a valid file
             limit = values.time_limit or (None if values.deadline else LIMIT)
-            deadline = find_deadline(limit, values.deadline, started)
+            deadline = find_deadline(limit, values.deadline or None, started)
             settings = find_model(notebook, read_settings(values))
             if notebook.scored:
                 return answer(str(notebook.test), settings, deadline, values.data_folder)

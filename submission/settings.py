@@ -89,11 +89,11 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
     Raises:
         InputError: not a duration or time of day, one that has passed, or both were given.
     """
-    if time_limit and moment:
+    if time_limit is not None and moment is not None:
         raise InputError("--time-limit and --deadline: give one of them")
-    if moment:
+    if moment is not None:
         return Deadline(seconds_until(moment) + time.monotonic() - start, start)
-    return Deadline(parse_duration(time_limit) if time_limit else None, start)
+    return Deadline(None if time_limit is None else parse_duration(time_limit), start)
 
 
 def submission_file(out: Path) -> Path:

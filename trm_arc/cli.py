@@ -340,8 +340,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
         raise InputError("takes the number of steps from the time limit; leave out --steps and --epochs", flag="--fit")
-    limit = parse_duration(values.time_limit) if values.time_limit else None
-    export_size = parse_size(values.export_size) if values.export_size else 0
+    limit = None if values.time_limit is None else parse_duration(values.time_limit)
+    export_size = 0 if values.export_size is None else parse_size(values.export_size)
     if export_size:
         from trm_arc.model.export import check_piece_size
 
@@ -378,7 +378,7 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
     device = find_device(values.device, precision, why)
-    seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
+    seconds = math.inf if values.time_limit is None else parse_duration(values.time_limit)
     compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds)
     # On a CPU it hangs on how much there is to compute, which is known when the run is built.
     later = before is None and values.compile == AUTO and device.device.type == "cpu" and not is_too_short(AUTO, seconds)

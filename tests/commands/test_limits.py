@@ -52,6 +52,14 @@ def test_values_that_are_no_path_are_refused(name: str, flag: str, value: str, c
     assert len(error) < 200
 
 
+@pytest.mark.parametrize("flag", ["--time-limit", "--export-size", "--deadline"])
+def test_an_empty_limit_is_not_no_limit(flag: str, command: Callable, tmp_path: Path) -> None:
+    predict = ["predict", "--challenges", "x", "--preset", "demo", "--out", tmp_path / "x.json"]
+    name, flags = ("submission", predict) if flag == "--deadline" else ("train", [*SETTINGS, "--out", tmp_path / "run"])
+    code, _, error = command(name, *flags, flag, "")
+    assert (code, says("is-not") in error) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["generate", "report", "submission"])
 def test_a_file_that_holds_something_else_is_not_replaced(name: str, command: Callable, tmp_path: Path) -> None:
     challenges = write_kaggle(tmp_path, make_tasks(2, 1, "one"), "one")
