@@ -18,7 +18,6 @@ SECTIONS = {"data": "data", "model": "model", "optimizer": "optimizer", "loss": 
 _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")  # of sides
 _DEPTH_STAGE = re.compile(r"(\d+)/(\d+):(\d*\.?\d+)")  # of the depth curriculum
 _HALT_STAGE = re.compile(r"(\d+):(\d*\.?\d+)")
-
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is in its range, and the range in words
 _AT_LEAST_0: _Rule = (lambda value: value >= 0, "at least 0")
 _AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
