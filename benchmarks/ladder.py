@@ -56,6 +56,7 @@ from trm_arc.training.build import build_trainer
 from trm_arc.training.options import METRICS_FILE
 
 RESULTS = "results.jsonl"
+MOST_SEEDS = 10_000
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
 
 
@@ -91,6 +92,8 @@ class Ladder:
         """Raise ValueError for what cannot be run."""
         if (self.minutes > 0) == (self.operations > 0):
             raise ValueError("needs a budget above 0: either minutes or operations")
+        if self.seeds > MOST_SEEDS:
+            raise ValueError(f"at most {MOST_SEEDS:,} seeds, got {self.seeds}")
         if self.seeds < 1 or not self.groups or not all(group.variants for group in self.groups.values()):
             raise ValueError("needs at least one seed, one group, and one variant in each group")
         names = [*self.groups, *(variant for group in self.groups.values() for variant in group.variants)]

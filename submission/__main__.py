@@ -18,11 +18,12 @@ from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
 from submission.manifest import verify
 from submission.predict import predict
-from submission.reading import read_challenges, write_guesses
+from submission.reading import SUBMISSION, read_challenges, write_guesses
 from submission.settings import DEFAULT_FILE, find_deadline, submission_file
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
+from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.data.sources import kaggle_input
@@ -53,7 +54,9 @@ def main(
     match values.command:
         case "predict":
             deadline = find_deadline(values.time_limit, values.deadline, started)
-            return answer(values.challenges, read_settings(values), deadline, values.data_folder)
+            settings = read_settings(values)
+            refuse_foreign_file(settings.out, SUBMISSION)
+            return answer(values.challenges, settings, deadline, values.data_folder)
         case "check":
             from submission.checking import check
 
@@ -77,7 +80,7 @@ def main(
         case "kaggle":
             notebook = begin(inputs, values.challenges, values.out)  # whatever is wrong below, there is a valid file
             limit = values.time_limit or (None if values.deadline else LIMIT)
-            deadline = find_deadline(limit, values.deadline, started)
+            deadline = find_deadline(limit, values.deadline or None, started)
             settings = find_model(notebook, read_settings(values))
             if notebook.scored:
                 return answer(str(notebook.test), settings, deadline, values.data_folder)

@@ -17,6 +17,7 @@ FORMAT, VERSION = "trm_arc bundle", 1
 MANIFEST, METADATA, KERNEL = "manifest.json", "dataset-metadata.json", "kernel-metadata.json"
 NOTEBOOKS = ("kaggle_submission.ipynb", "kaggle_pretrain.ipynb")  # which Kaggle's client pushes where there are models, or none
 EDITABLE = (METADATA, KERNEL, *NOTEBOOKS)  # for Kaggle's client, and for you to change: the manifest does not list them
+_LARGEST = 10**7  # bytes; a file takes 150
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError("not a regular file", file=path)
+    if os.path.exists(path) and os.path.getsize(path) > _LARGEST:  # of another data set, whose reading would cost minutes
+        raise InputError(f"larger than {_LARGEST // 10**6} MB, so not the manifest of a bundle of trm_arc", file=path)
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError("not the manifest of a bundle of trm_arc", file=path)

@@ -1,7 +1,9 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from trm_arc.data.task import Grid, TaskSet, grid_key, parse_grid, parse_task
 from trm_arc.data.task_files import list_folder, read_document, split_document
 from trm_arc.inference.attempts import find_faults, to_submission
 
+SPEED = 10e6  # bytes a second that a busy machine reads at least
 READING = 0.4, 1.0  # share of the time that is left for reading tasks, and the least seconds for it
+SUBMISSION = re.compile(rb'\s*\{\s*(\}|"(\\.|[^"\\])*"\s*:\s*\[\s*\{\s*"attempt_)')  # how a submission begins
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
@@ -78,7 +82,8 @@ def encode_submission(document: dict[str, list[dict[str, Grid]]], counts: Mappin
 def read_challenges(source: str, folder: Path | None = None, deadline: Deadline | None = None) -> Challenges:
     """Read what there is to answer.
 
-    A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, the ids are taken from the sample
+    A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, or takes longer to read than there is
+    time, the ids are taken from the sample
     submission beside it.
 
     Args:
@@ -95,6 +100,9 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
+    if path.stat().st_size > SPEED * reading.left:
+        with suppress(InputError):  # no ids: the file itself is read, however long it takes
+            return _read_sample(path, [f"{path}: {path.stat().st_size / 1e6:,.0f} MB are too large for this time limit"])
     notes: list[str] = []
     try:
         return _read_tasks(read_document(path, lambda error: notes.append(f"{error}; left out")), path, notes, reading)

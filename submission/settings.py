@@ -1,6 +1,7 @@
 """What a user asks of a submission; below the session, the workers and the adaptation, which all read it."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import find_target
 from trm_arc.common.modes import PRECISIONS
+from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS
 from trm_arc.inference.config import InferenceConfig
 
@@ -74,6 +76,10 @@ class Settings:
             require_least(name, getattr(self, name))
         if self.precision not in ("auto", *PRECISIONS):  # checked here, as every worker would refuse it
             raise InputError(f"choose auto or one of {', '.join(PRECISIONS)}, got {self.precision}", flag="--precision")
+        names = self.device.split(",")
+        if wrong := [name for name in names if not re.fullmatch(r"\s*[a-z]+(:\d+)?\s*", name)]:
+            problem = f"choose auto, or names such as cpu or cuda:0, separated by commas; got {printable(wrong[0], 40)!r}"
+            raise InputError(problem, flag="--device")
         if self.settle is not None and not self.settle > 0:
             raise InputError(f"must be above 0, got {self.settle}", flag="--settle")
         if self.checkpoints and self.preset:
@@ -91,11 +97,11 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
     Raises:
         InputError: not a duration or time of day, one that has passed, or both were given.
     """
-    if time_limit and moment:
+    if time_limit is not None and moment is not None:
         raise InputError("--time-limit and --deadline: give one of them")
-    if moment:
+    if moment is not None:
         return Deadline(seconds_until(moment) + time.monotonic() - start, start)
-    return Deadline(parse_duration(time_limit) if time_limit else None, start)
+    return Deadline(None if time_limit is None else parse_duration(time_limit), start)
 
 
 def submission_file(out: Path) -> Path:

@@ -72,6 +72,7 @@ def test_the_ladders_of_the_project_ask_for_what_there_is(path: Path) -> None:
         (FILE.replace("minutes = 2", "minutes = 2\noperations = 1e9"), says("no-budget")),
         (FILE.replace("seeds = 2", "seeds = 0"), says("nothing-to-do")),
         (FILE.replace("variants = {as-it-is = {}}", "variants = {}"), says("nothing-to-do")),
+        (FILE.replace("seeds = 2", "seeds = 9999999999999999999999"), says("too-many-seeds")),
         (FILE.replace("as-it-is", '"../x"'), says("no-name")),
         (FILE.replace("wide = {width", "wide = {widht"), says("unknown-setting")),
         (FILE.replace("{width = 64}", "{width = -1}"), says("wrong-value")),

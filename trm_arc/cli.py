@@ -16,7 +16,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
-from trm_arc.common.paths import user_path
+from trm_arc.common.paths import parse_path, refuse_unreadable, user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, Config, load_preset, settings
 from trm_arc.config.old_names import new_flag, new_value
@@ -52,6 +52,7 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", _Help)
         options.setdefault("usage", "%(prog)s [options]")  # argparse would list forty flags before the first word
         super().__init__(allow_abbrev=False, **options)
+        self.register("type", Path, parse_path)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage."""
@@ -63,6 +64,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: a flag or value is not known; the nearest flag is named.
         """
+        refuse_unreadable(arguments)
         known = _flags(self, arguments)
         arguments = _rename_flags(arguments, known)
         for argument in arguments:  # before argparse, which would first report missing flags
@@ -339,8 +341,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
         raise InputError("takes the number of steps from the time limit; leave out --steps and --epochs", flag="--fit")
-    limit = parse_duration(values.time_limit) if values.time_limit else None
-    export_size = parse_size(values.export_size) if values.export_size else 0
+    limit = None if values.time_limit is None else parse_duration(values.time_limit)
+    export_size = 0 if values.export_size is None else parse_size(values.export_size)
     if export_size:
         from trm_arc.model.export import check_piece_size
 
@@ -377,7 +379,7 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
     device = find_device(values.device, precision, why)
-    seconds = parse_duration(values.time_limit) if values.time_limit else math.inf
+    seconds = math.inf if values.time_limit is None else parse_duration(values.time_limit)
     compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds, None)
     before = before or Options()
     options = Options(

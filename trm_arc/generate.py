@@ -9,12 +9,13 @@ import numpy as np
 from trm_arc.cli import Parser
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
+from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.program import run
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import GENERATED_NAMES, generator_of_set
-from trm_arc.data.table import read_puzzles, write_puzzles
+from trm_arc.data.table import PUZZLE_TABLE, read_puzzles, write_puzzles
 
 
 def make_parser() -> Parser:
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     if not values.out.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"a file ending in .csv or .csv.gz is needed, got {values.out}", flag="--out")
     check_writable(values.out.parent, [values.out.name])
+    refuse_foreign_file(values.out, PUZZLE_TABLE)
     exclude = [read_puzzles(path, path.name) for path in values.exclude or []]
     others = [one.name for one in exclude if one.domain is not domain]
     if others:

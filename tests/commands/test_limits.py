@@ -21,7 +21,13 @@ MANY = "9" * 5000
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--save-every", MANY), ("--log-every", "9" * 20), ("--seed", str(2**64)), ("--keep", str(-(2**70)))],
+    [
+        ("--save-every", MANY),
+        ("--log-every", "9" * 20),
+        ("--seed", str(2**64)),
+        ("--keep", str(-(2**70))),
+        ("--bucket-exponent", "3e38"),
+    ],
 )
 def test_numbers_that_no_array_holds_are_refused(flag: str, value: str, command: Callable) -> None:
     code, _, error = command("train", *SETTINGS, flag, value)
@@ -35,6 +41,56 @@ def test_a_long_number_is_not_printed_whole(flag: str, command: Callable) -> Non
     code, _, error = command(name, flag, f"{MANY}GB" if flag == "--export-size" else MANY)
     assert code == 2
     assert len(error) < 600
+
+
+@pytest.mark.parametrize("value", ["", "--", "folder\udcff"], ids=["nothing", "dashes", "no UTF-8"])
+@pytest.mark.parametrize(("name", "flag"), [("train", "--out"), ("sweep", "--checkpoint"), ("submission", "--bundle")])
+def test_values_that_are_no_path_are_refused(name: str, flag: str, value: str, command: Callable) -> None:
+    code, _, error = command(name, *["verify"] * (name == "submission"), f"{flag}={value}")
+    assert code == 2
+    assert isinstance(command.refused, InputError)
+    assert len(error) < 200
+
+
+@pytest.mark.parametrize("flag", ["--time-limit", "--export-size", "--deadline"])
+def test_an_empty_limit_is_not_no_limit(flag: str, command: Callable, tmp_path: Path) -> None:
+    predict = ["predict", "--challenges", "x", "--preset", "demo", "--out", tmp_path / "x.json"]
+    name, flags = ("submission", predict) if flag == "--deadline" else ("train", [*SETTINGS, "--out", tmp_path / "run"])
+    code, _, error = command(name, *flags, flag, "")
+    assert (code, says("is-not") in error) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["generate", "report", "submission"])
+def test_a_file_that_holds_something_else_is_not_replaced(name: str, command: Callable, tmp_path: Path) -> None:
+    challenges = write_kaggle(tmp_path, make_tasks(2, 1, "one"), "one")
+    (tmp_path / "checkpoint-00000001").mkdir()
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+    out = tmp_path / "mine.csv"
+    out.write_bytes(b"my thesis")
+    code, _, _ = command(name, *{
+        "generate": ["sudoku-4x4", "--count", 1, "--out", out],
+        "report": [tmp_path, "--out", out],
+        "submission": ["predict", "--challenges", challenges, "--preset", "demo", "--time-limit", "1s", "--out", out],
+    }[name])  # fmt: skip
+    assert code == 2
+    assert command.refused.file == out
+    assert out.read_bytes() == b"my thesis"
+
+
+@pytest.mark.parametrize("rank", ["1", "abc"])
+def test_a_rank_without_other_processes_silences_no_error(rank: str, command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    code, _, error = command("generate", "sudoku-4x4", "--count", 0, "--out", "x.csv")
+    assert (code, error.count("\n")) == (2, 1)
+
+
+def test_the_current_folder_is_gone(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _, error = command("generate", "sudoku-4x4", "--count", 1, "--out", tmp_path / "x.csv")
+    assert (code, says("current-folder") in error) == (2, True)
 
 
 def test_more_puzzles_than_there_are(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

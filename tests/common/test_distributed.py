@@ -12,8 +12,8 @@ import torch
 from tests.forked import python
 from tests.helpers import ROOT, messages
 from trm_arc.common.device import find_device
-from trm_arc.common.distributed import share_failure, unused_launch_settings
-from trm_arc.common.errors import LostProcessError
+from trm_arc.common.distributed import find_process_group, share_failure, unused_launch_settings
+from trm_arc.common.errors import InputError, LostProcessError
 
 says = messages(__name__)
 
@@ -146,3 +146,24 @@ def test_a_fault_of_an_exchange_is_another_one_s_only_if_that_is_known(failure: 
     else:
         share_failure(error, [peers])
         assert told == ["RuntimeError: NCCL error in a file: unhandled cuda error"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "-2"}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}, "RANK"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "70000"}, "MASTER_PORT"),
+    ],
+)
+def test_a_launch_that_cannot_be_is_refused(variables: dict, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError) as refused:
+        find_process_group(cpu=True)
+    assert refused.value.flag == named

@@ -1,14 +1,16 @@
 """Folders that are written whole, the rehearsal of a save, and files of others."""
 
 import errno
+import gzip
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from trm_arc.common.errors import InputError
-from trm_arc.common.folders import find_foreign, new_folder, rehearse_saving, remove_folder
+from trm_arc.common.folders import find_foreign, new_folder, refuse_foreign_file, rehearse_saving, remove_folder
 
 STEPS = [("mkdir", 1), ("replace", 1), ("rename", 1), ("rename", 2), ("rename", 3), ("rmdir", 2)]  # and which call of it fails
 
@@ -99,3 +101,19 @@ def test_what_others_put_into_a_folder_is_found_and_kept(tmp_path: Path) -> None
     (tmp_path / "folder" / "linked").unlink()
     remove_folder(tmp_path / "folder", listed)
     assert not (tmp_path / "folder").exists()
+
+
+def test_only_a_file_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
+    own, file, packed = re.compile(b"ours"), tmp_path / "file", tmp_path / "file.gz"
+    refuse_foreign_file(file, own)
+    for content in (b"", b"ours and more"):
+        file.write_bytes(content)
+        packed.write_bytes(gzip.compress(content))
+        refuse_foreign_file(file, own)
+        refuse_foreign_file(packed, own)
+    for path, content in ((file, b"theirs"), (packed, gzip.compress(b"theirs"))):
+        path.write_bytes(content)
+        with pytest.raises(InputError) as refused:
+            refuse_foreign_file(path, own)
+        assert refused.value.file == path
+        assert path.read_bytes() == content

@@ -32,6 +32,19 @@ def test_only_a_home_is_replaced(home: Path) -> None:
         assert str(user_path(same)) == str(Path(same))
 
 
+def test_nothing_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable) -> None:
+    challenges = write_kaggle(tmp_path, make_tasks(2, 1, "one"), "one")
+    (tmp_path / "one_solutions.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    for arguments in (
+        ["show", "a", "--data", ""],
+        ["submission", "predict", "--challenges", "", "--preset", "demo"],
+        ["submission", "score", "--solutions", "", "--submission", challenges],
+    ):
+        code, _, error = command(*arguments)
+        assert (code, says("nothing-is-given") in error) == (2, True)
+
+
 def test_sets_are_found_at_home(home: Path, command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     write_kaggle(home / "arc", make_tasks(2, 1, "one"), "one")
     write_kaggle(home / "arc", make_tasks(2, 2, "two"), "two")

@@ -66,6 +66,13 @@ def test_a_result_that_cannot_be_printed(how: str, expected: int, tmp_path: Path
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(("how", "expected"), [(">/dev/full", 2), (">&-", 0), ("| true", 141)])
+def test_help_that_cannot_be_printed(how: str, expected: int) -> None:
+    program = [*python(), "-m", "trm_arc.generate", "--help"]
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f'"$@" {how}', "_", *program], cwd=ROOT, check=False)
+    assert done.returncode == expected
+
+
 def test_a_file_does_not_receive_what_a_closed_stream_was_sent(tmp_path: Path) -> None:
     """Without care, the first file that is opened gets the number of the closed stream."""
     code = "import os, sys\nfrom trm_arc.common.streams import guard_streams\nguard_streams()\n"

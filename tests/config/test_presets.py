@@ -68,6 +68,7 @@ def test_a_preset_of_the_users_own_changes_what_it_extends(tmp_path: Path) -> No
         ("[model]\nwidth = true\n", "width", says("must-be-a-whole-number")),
         ("[model]\nwidth = 0\n", "width", says("must-be-at-least")),
         ("[optimizer]\nema = inf\n", "ema", says("must-be-a-finite")),
+        ("[data]\nbucket_exponent = 3e38\n", "bucket_exponent", says("must-be-from-0")),
         ('[loss]\nloss = "hinge"\n', "loss", says("must-be-one-of")),
         ("[model]\nstates = 6\n", "states", "--states 4"),
         ("[schedule]\nseed = 1979-05-27\n", "seed", says("must-be-a-whole-number-2")),

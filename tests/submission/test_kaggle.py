@@ -215,6 +215,7 @@ MANIFESTS: dict[str, Callable[[dict], dict]] = (
         "a checkpoint without entries": lambda good: good | {"checkpoints": [{"path": "models/other"}]},
         "a checkpoint without path": lambda good: good | {"checkpoints": [{}]},
         "a checkpoint that is a number": lambda good: good | {"checkpoints": [7]},
+        "a checkpoint that is text": lambda good: good | {"checkpoints": ["models"]},
         "a checkpoint with a NUL": lambda good: good | {"checkpoints": [{"path": "a\0b"}]},
         "a time that is none": lambda good: good | {"made": 7},
     }
@@ -242,6 +243,9 @@ def test_a_manifest_that_cannot_be_right_is_refused(kind: str, damaged: Path, co
 def test_a_manifest_of_others_is_refused(tmp_path: Path, command: Callable) -> None:
     path = tmp_path / "manifest.json"
     path.write_text("{}")
+    code, _, error = command("submission", "verify", "--bundle", tmp_path)
+    assert (code, says("not-the-manifest-of") in error) == (2, True)
+    os.truncate(path, 2**40)  # takes no space, but hours to read
     code, _, error = command("submission", "verify", "--bundle", tmp_path)
     assert (code, says("not-the-manifest-of") in error) == (2, True)
     path.unlink()

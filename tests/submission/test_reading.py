@@ -8,6 +8,7 @@ import pytest
 
 from submission.reading import read_challenges
 from tests.helpers import make_tasks, messages, to_document, write_kaggle
+from trm_arc.common.deadline import Deadline
 
 says = messages(__name__)
 
@@ -22,6 +23,18 @@ def test_a_test_output_takes_no_answer_away(output: object, tmp_path: Path) -> N
     assert [task.id for task in found.tasks] == list(document)
     assert (found.guessed, found.notes) == ({}, [])
     assert all(pair.output is None for task in found.tasks for pair in task.test)
+
+
+def test_a_file_that_takes_too_long_to_read_is_stood_in_for_by_the_sample_submission(tmp_path: Path) -> None:
+    path = write_kaggle(tmp_path, make_tasks(3, 1, "t"), "t")
+    with path.open("ab") as file:
+        file.write(b" " * 30_000_000)
+    assert len(read_challenges(str(path), deadline=Deadline(2.0)).tasks) == 3, "without ids beside it, it is read"
+    (tmp_path / "sample_submission.json").write_text('{"a": [0, 0], "b": [0]}')
+    found = read_challenges(str(path), deadline=Deadline(2.0))
+    assert (len(found.tasks), found.counts) == (0, {"a": 2, "b": 1})
+    assert str(path) in found.notes[0]
+    assert len(read_challenges(str(path), deadline=Deadline(60.0)).tasks) == 3
 
 
 def test_the_tasks_of_a_folder_are_answered_beside_a_broken_one(tmp_path: Path) -> None:

@@ -670,3 +670,10 @@ def test_evaluate_pools_the_votes_of_checkpoints(base: Path, challenges: Path, t
     assert totals[2] == 2 * totals[0]
     assert totals[1] > totals[0]
     assert json.loads((tmp_path / "1" / "metrics.json").read_text())["checkpoints"] == 3
+
+
+@pytest.mark.parametrize("device", ["", "cpu,", "cuda:", "cuda:x", "/dev/null", "cpu;cuda:0"])
+def test_names_of_devices_that_cannot_be_are_refused_before_any_work(device: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        Settings(out=tmp_path / "submission.json", device=device)
+    assert refused.value.flag == "--device"

@@ -486,6 +486,7 @@ def test_who_speaks_of_several_processes(
     ranks: dict[str, str], error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is wrong for all is said once a machine, what one has met alone by that one."""
+    monkeypatch.setenv("WORLD_SIZE", "9" if ranks else "1")
     for name, value in ranks.items():
         monkeypatch.setenv(name, value)
 

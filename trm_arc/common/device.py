@@ -8,6 +8,7 @@ import torch
 
 from trm_arc.common import modes
 from trm_arc.common.errors import InputError
+from trm_arc.common.launch import launch_number
 
 PRECISIONS = {name: getattr(torch, name) for name in modes.PRECISIONS}
 NARROW = {"mps"}  # types of devices without float64
@@ -51,7 +52,7 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     elif device == "auto":
         chosen = accelerator or torch.device("cpu")
         if accelerator and "LOCAL_RANK" in os.environ:
-            chosen = torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]))
+            chosen = torch.device(accelerator.type, launch_number("LOCAL_RANK", 0))
         where = f"{chosen} (the accelerator found)" if accelerator else "cpu (no accelerator found)"
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributed import DistError
 
 from trm_arc.common.errors import InputError, LostProcessError
+from trm_arc.common.launch import count_processes, launch_number
 from trm_arc.common.peers import ADVICE, Patience, Peers
 from trm_arc.common.text import first_words
 
@@ -46,7 +47,7 @@ class ProcessGroup:
     @property
     def on_this_machine(self) -> int:
         """How many of the processes share this machine's memory."""
-        return min(self.count, int(os.environ.get("LOCAL_WORLD_SIZE", self.count)))
+        return min(self.count, launch_number("LOCAL_WORLD_SIZE", self.count))
 
     def shard(self, rows: int) -> slice:
         """The rows of a batch of `rows` that are this process's.
@@ -128,10 +129,14 @@ def leave_process_group() -> bool:
 
 
 def find_process_group(*, cpu: bool, patience: Patience = Patience()) -> ProcessGroup:  # noqa: B008 it is immutable
-    """The group of processes that were launched together, which compute on the CPU or not; a program started alone is alone."""
+    """The group of processes that were launched together, which compute on the CPU or not; a program started alone is alone.
+
+    Raises:
+        InputError: the environment says what cannot be.
+    """
     if os.environ.get("RANK", "0") == "0" and (unused := unused_launch_settings()):
         print(unused, file=sys.stderr)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if count_processes() == 1:
         return ProcessGroup()
     state = PartialState(cpu=cpu)
     if not _peers:

@@ -1,14 +1,18 @@
 """Folders that are written completely or not at all, and the care for files of others in folders that are replaced."""
 
+import gzip
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import sync, write_atomic
+
+_START = 4096  # bytes of a file that show what it is
 
 
 @contextmanager
@@ -105,6 +109,21 @@ def not_replaced(folder: Path, why: str) -> InputError:
         why: what the folder holds or is, and whose it is not.
     """
     return InputError(f"{why}, so it is not replaced; move it away, or name another --out", file=folder)
+
+
+def refuse_foreign_file(file: Path, own: re.Pattern[bytes]) -> None:
+    """Raise InputError if a result would replace a file that holds something else, such as a checkpoint or an input.
+
+    Args:
+        file: where the result goes; one that is missing or empty holds nothing.
+        own: how a result of this kind begins.
+    """
+    start = b""
+    read = gzip.open if file.suffix == ".gz" else open
+    with suppress(OSError, EOFError), read(file, "rb") as content:  # what cannot be read is reported when it is written
+        start = content.read(_START)
+    if start and own.match(start) is None:
+        raise InputError("holds something else, so it is not replaced; move it away, or name another --out", file=file)
 
 
 def remove_folder(folder: Path, listed: Collection[str]) -> None:

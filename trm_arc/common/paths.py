@@ -1,17 +1,24 @@
 """Paths as a user writes them, in flags, variables and settings."""
 
+import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.text import printable
+
+NO_PATH = "a path is needed, but nothing is given; the current folder is ."
 
 
 def user_path(path: str | Path) -> Path:
     """A path with `~` or `~user` at its start replaced; a shell does not do it after a comma, an equals sign or a quote.
 
     Raises:
-        InputError: it begins with `~/`, and this user has no home.
+        InputError: nothing is given, or it begins with `~/`, and this user has no home.
     """
+    if path == "":  # as of a variable that is not set; pathlib takes it for the current folder
+        raise InputError(NO_PATH)
     whole = os.path.expanduser(path)
     if os.fspath(whole).split(os.sep)[0] == "~":
         raise InputError("this user has no home folder; write the path without ~", file=path)
@@ -22,3 +29,26 @@ def path_variable(name: str) -> Path | None:
     """The path in a variable of the environment; None where it is not set, or empty."""
     value = os.environ.get(name)
     return user_path(value) if value else None
+
+
+def parse_path(text: str) -> Path:
+    """A path on a command line, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError(NO_PATH)
+    return Path(text)
+
+
+def refuse_unreadable(arguments: Iterable[str]) -> None:
+    """Raise InputError for what argparse misreads, and for paths that no file of a run can hold."""
+    for argument in arguments:
+        flag, _, value = argument.partition("=")
+        if flag.startswith("--") and value == "--":
+            raise InputError("a value is needed, got --", flag=flag)
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{printable(argument, 200)} is not UTF-8 text; give the file or folder another name") from None

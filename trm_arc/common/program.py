@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from trm_arc.common.errors import InputError, LostProcessError, OwnError
 from trm_arc.common.output import make_output_printable
-from trm_arc.common.streams import guard_streams, report_lost_output
+from trm_arc.common.streams import guard_streams, report_lost_output, require_printed
 from trm_arc.common.text import first_words, printable
 
 
@@ -29,7 +29,8 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             os._exit(code)
     except InputError as error:
         # A wrong input is wrong for all processes of a machine, so only the first one prints it.
-        if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
+        alone = os.environ.get("WORLD_SIZE", "1") == "1"  # whatever a shell says of its rank
+        if alone or os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
             print(f"{_prefix()}error: {printable(str(error))}", file=sys.stderr)
         code = 1 if isinstance(error, LostProcessError) else 2
     except MemoryError:
@@ -56,13 +57,26 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
 def _call(main: Callable[[Sequence[str]], int]) -> tuple[int, bool]:
     """The exit code of a command, whose failure the other processes of its run learn of, and whether there are others."""
     try:
-        code = main(sys.argv[1:])
+        _require_folder()
+        try:
+            code = main(sys.argv[1:])
+        except SystemExit:  # the help is printed
+            require_printed()
+            raise
         report_lost_output()
         return code, _leave_process_group()
     except Exception as error:
         if distributed := sys.modules.get("trm_arc.common.distributed"):
             distributed.share_failure(error)
         raise
+
+
+def _require_folder() -> None:
+    """Raise InputError where the current folder is gone: libraries end a program there with other reasons."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder has been removed; change to another one") from None
 
 
 def _leave_process_group() -> bool:

@@ -22,6 +22,7 @@ _AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
 _SHARE: _Rule = (lambda value: 0 <= value <= 1, "from 0 to 1")
 _BELOW_1: _Rule = (lambda value: 0 <= value < 1, "from 0 up to, but not including, 1")
 _RATE: _Rule = (lambda value: 0 < value <= 1e3, "above 0 and at most 1000")
+_EXPONENT: _Rule = (lambda value: 0 <= value <= 10, "from 0 to 10")
 
 
 def _setting(section: str, default: Any, help_text: str, rule: _Rule | None = None) -> Any:
@@ -171,7 +172,7 @@ class TrainingConfig:
     )
     bucket_sides: str = _data("auto:6", "sides of the squares, comma-separated; or auto:N for the N that waste the fewest cells")
     bucket_exponent: float = _data(
-        0.0, "steps of a square in proportion to its pairs / cells ** X; 0: all pairs equally often", _AT_LEAST_0
+        0.0, "steps of a square in proportion to its pairs / cells ** X; 0: all pairs equally often", _EXPONENT
     )
     augmentations: int = _data(1000, "transforms sampled for a task, besides the identity", _AT_LEAST_0)
     translate: bool = _data(True, "place grids at random positions of the canvas in training")

@@ -81,7 +81,7 @@ def mark_puzzles(arguments: Sequence[str]) -> list[str]:
 
 def _is_file(text: str) -> bool:
     try:
-        return require_regular(user_path(text)).is_file()
+        return bool(text) and require_regular(user_path(text)).is_file()
     except OSError:
         return False
 

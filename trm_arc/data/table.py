@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from trm_arc.data.table_rows import CHUNK, Chunk, stream_rows
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
 
+COLUMNS = "source", "question", "answer", "rating"  # that are written
+PUZZLE_TABLE = re.compile(",".join(COLUMNS).encode())  # how what is written begins
 _HIGHEST = 999_999_999  # rating
 
 
@@ -253,7 +256,7 @@ def write_puzzles(path: Path, puzzles: PuzzleSet) -> None:
     """
     show, ratings = puzzles.domain.format_text, puzzles.ratings.tolist()
     rows = ((puzzles.name, show(q), show(a), rating) for (q, a), rating in zip(puzzles, ratings, strict=True))
-    write_rows(path, ("source", "question", "answer", "rating"), rows)
+    write_rows(path, COLUMNS, rows)
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -347,7 +347,7 @@ class Reasoner(nn.Module):
 
 def inner_width(expansion: float, width: int) -> int:
     """Inner width of a SwiGLU: two thirds of the expansion, rounded up to a multiple of 256."""
-    return -(-round(expansion * width * 2 / 3) // 256) * 256
+    return -(-max(1, round(expansion * width * 2 / 3)) // 256) * 256
 
 
 def count_padding(tokens: int, device: torch.device) -> int:

@@ -7,6 +7,7 @@ from trm_arc.cli import Parser, add_device_flags
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import REPORT_FILE, check_writable
+from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.program import run
 from trm_arc.common.text import printable
 from trm_arc.evaluation.compare import compare, comparison_table
@@ -16,7 +17,7 @@ from trm_arc.evaluation.traces import choose_tests
 from trm_arc.model.export import load_newest
 from trm_arc.model.locate import ModelName
 from trm_arc.report.logs import summary_table
-from trm_arc.report.making import PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_traces, write_report
+from trm_arc.report.making import PAGE, PICTURES, Subject, find_checkpoint, find_subject, list_logs, renew_traces, write_report
 
 
 def make_parser() -> Parser:
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     first, *others = (find_subject(path) for path in {path.resolve(): path for path in values.subjects}.values())
     out = values.out or first.folder / REPORT_FILE
     check_writable(out.parent, (out.name,))
+    refuse_foreign_file(out, PAGE)
     if values.trace is not None:
         first = record_traces(first, values.trace, values.checkpoint, find_device(values.device, values.precision))
     files = write_report(out, first, others, None if values.no_pictures else out.parent / PICTURES)

@@ -23,6 +23,7 @@ from trm_arc.report.plots import write_pictures
 from trm_arc.report.strips import BoardDrawer, draw_strips
 
 PICTURES, _LIST = "pictures", "pictures.json"  # the folder for them, beside the page, and its list of them
+PAGE = re.compile(rb"<!doctype html>.{,500}script-src 'sha256-", re.DOTALL)  # how the page begins
 _PICTURE = re.compile(r"(trace-[\w-]+|curves-\w+)\.(svg|png|gif)")
 
 

@@ -1,0 +1,41 @@
+"""What the environment says of the processes of a run: a launcher sets it, and people do by hand."""
+
+import os
+import re
+
+from trm_arc.common.errors import OwnError
+from trm_arc.common.text import printable
+
+ADVICE = "unset it, or start the processes with `accelerate launch`"
+
+
+def launch_number(name: str, default: int) -> int:
+    """A whole number in the environment; `default` where it is not set.
+
+    Raises:
+        OwnError: something else is there.
+    """
+    value = os.environ.get(name, str(default))
+    if not re.fullmatch(r"\d{1,9}", value, re.ASCII):
+        raise OwnError(f"a whole number is needed, got {printable(value, 40)!r}; {ADVICE}", flag=name)
+    return int(value)
+
+
+def count_processes() -> int:
+    """How many processes were launched together.
+
+    Raises:
+        OwnError: there are several, and what they need to find one another is missing, or cannot be.
+    """
+    count = launch_number("WORLD_SIZE", 1)
+    if count <= 1:
+        return 1
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise OwnError(f"says that there are {count} processes, but {missing[0]} is not set; {ADVICE}", flag="WORLD_SIZE")
+    for name, end in (("RANK", count), ("MASTER_PORT", 2**16)):
+        if launch_number(name, 0) >= end:
+            raise OwnError(f"must be below {end}, got {os.environ[name]}; {ADVICE}", flag=name)
+    launch_number("LOCAL_WORLD_SIZE", count)
+    launch_number("LOCAL_RANK", 0)
+    return count
