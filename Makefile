@@ -34,7 +34,7 @@ test: $(VENV)/installed
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(QUICK)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(QUICK)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

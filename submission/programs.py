@@ -32,6 +32,7 @@ def list_devices(
     stopping: Sequence[float] = (),
     warn: Callable[[str], None] = lambda what: None,
     script: str = LIST_DEVICES,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[str]:
     """The devices to work on, each tried out, in a program of its own, so that this one never holds an accelerator.
 
@@ -41,10 +42,11 @@ def list_devices(
         stopping: not empty as soon as the run is to stop.
         warn: called with a sentence if they did not all answer in time.
         script: the program; it prints a line for each accelerator that works.
+        clock: gives seconds.
     """
     if wanted != "auto":
         return [name.strip() for name in wanted.split(",")]
-    ends = time.monotonic() + seconds
+    ends = clock() + seconds
     with tempfile.TemporaryFile() as found:  # no pipe: a program that hangs in its driver may never close it
         command = [sys.executable, "-c", script]
         try:
@@ -53,7 +55,7 @@ def list_devices(
         except OSError:
             return ["cpu"]
         try:
-            while program.poll() is None and time.monotonic() < ends and not stopping:
+            while program.poll() is None and clock() < ends and not stopping:
                 time.sleep(0.02)
             late = program.poll() is None and not stopping
         finally:

@@ -78,8 +78,8 @@ class WorkerProcess:
     Nothing is sent before it has started, so that no message has to wait for its imports, or forever.
     """
 
-    def __init__(self, slot: DeviceSlot, init_message: InitMessage) -> None:
-        self.slot = slot
+    def __init__(self, slot: DeviceSlot, init_message: InitMessage, clock: Callable[[], float] = time.monotonic) -> None:
+        self.slot, self.clock = slot, clock
         self.outbox = [encode(replace(init_message, device=slot.device))]
         self.item: WorkItem | None = None  # that it works on
         self.checkpoint = ""  # that it holds
@@ -103,13 +103,13 @@ class WorkerProcess:
                 env=environment,
                 start_new_session=True,
             )
-        self.started = self.heard = time.monotonic()
+        self.started = self.heard = self.clock()
         self.alive = True
         return self
 
     def order(self, item: WorkItem, left: float = math.inf) -> None:
         """Give the worker something to do, when the run has so many seconds left."""
-        self.item, self.heard, self.left = item, time.monotonic(), left
+        self.item, self.heard, self.left = item, self.clock(), left
         self.outbox.append(encode(Order(item.number, item.checkpoint, item.test_indices, item.views)))
         self.send()
 
@@ -123,7 +123,7 @@ class WorkerProcess:
 
     def receive(self) -> tuple[Answer, list[Predictions]] | None:
         """The next answer; None if the worker has ended, or must: it sent what cannot be read."""
-        self.heard = time.monotonic()
+        self.heard = self.clock()
         try:
             answer, data = decode(Answer, self.connection.recv_bytes(LARGEST))
             return answer, unpack_predictions(data) if data else []
@@ -263,7 +263,7 @@ class WorkerPool:
         occupied = [worker.slot for worker in self.workers]
         for slot in self.policy.slots:
             if slot.is_enabled and slot not in occupied:
-                worker = WorkerProcess(slot, self.init_message)
+                worker = WorkerProcess(slot, self.init_message, self.deadline.clock)
                 self.workers.append(worker.start(self.settings.worker, machine_environment(self.devices)))
         if not self.workers:
             self._decide(NoWorkerLeft())
@@ -302,7 +302,7 @@ class WorkerPool:
             case Loaded(path, counts, cells):
                 self.known[path], worker.checkpoint = (counts, cells), path
                 if not worker.items_done:
-                    self.startup = max(self.startup, time.monotonic() - worker.started)
+                    self.startup = max(self.startup, worker.clock() - worker.started)
                 self._decide(CheckpointLoaded(worker.slot))
             case Failed(number, error, is_unusable) if item is not None and item.number == number:
                 worker.item = None
@@ -333,7 +333,7 @@ class WorkerPool:
     def _end_hanging(self) -> None:
         """End workers that have been silent for too long; so have those whose program is gone."""
         for worker in self.workers:
-            item, silent = worker.item, time.monotonic() - worker.heard
+            item, silent = worker.item, worker.clock() - worker.heard
             if worker.has_vanished:
                 self._on_exit(worker)
             elif item is not None and silent > STALL and is_stopped(worker.process):

@@ -1,33 +1,40 @@
-"""Shared fixtures: a small synthetic task set that every clone has, and the real data of ../shared where it is."""
+"""Shared fixtures: a small synthetic task set that every clone has, and the real data of ../shared where it is.
+
+What takes seconds to import is imported by the fixtures: the process that only hands tests to others reads this file, too.
+"""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import settings
 
-from submission import __main__ as submission
+from tests import ROOT, SHARED
 from tests.forked import python
-from tests.helpers import ROOT, SETTINGS, SHARED, make_tasks, write_kaggle
-from trm_arc import adapt, evaluate, generate, publish, show, solve, sweep, train, upstream
-from trm_arc.common.errors import InputError
-from trm_arc.common.program import run
-from trm_arc.data.puzzle_sources import CACHE_VARIABLE
-from trm_arc.report import __main__ as report
 
-torch.set_num_threads(1)  # the tensors of tests are too small to share
-os.environ["OMP_NUM_THREADS"] = "1"  # nor should the programs that tests start wait for one another
+MODULES = {
+    name: f"trm_arc.{name}"
+    for name in ("adapt", "evaluate", "generate", "publish", "show", "solve", "sweep", "train", "upstream")
+}
+MODULES |= {"submission": "submission.__main__", "report": "trm_arc.report.__main__"}
+
+os.environ["OMP_NUM_THREADS"] = "1"  # the programs that tests start should not wait for one another
 settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
 settings.load_profile("kit")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Puzzles that are made for tests are not kept in the user's own cache."""
+    """Puzzles that are made for tests are not kept in the user's own cache; tensors of tests are too small to share."""
+    import torch
+
+    from trm_arc.data.puzzle_sources import CACHE_VARIABLE
+
+    torch.set_num_threads(1)
     os.environ[CACHE_VARIABLE] = str(tmp_path_factory.mktemp("cache"))
 
 
@@ -48,6 +55,8 @@ def arc(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with three checkpoints, trained on other tasks than those to answer."""
+    from tests.helpers import SETTINGS, make_tasks, write_kaggle
+
     folder = tmp_path_factory.mktemp("base")
     training = write_kaggle(folder, make_tasks(4, 1, "train"), "train")
     flags = [*SETTINGS, "--data", "", "--evaluation-data", str(training), "--save-every", "2", "--keep", "3"]
@@ -61,9 +70,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     Its `refused` is the error that ended the last call, None where there was none.
     """
-    of_puzzles = {"generate": generate, "solve": solve, "sweep": sweep}
-    others = {"adapt": adapt, "evaluate": evaluate, "publish": publish, "upstream": upstream, "submission": submission}
-    modules = {"train": train, "show": show, "report": report} | of_puzzles | others
+    from trm_arc.common.errors import InputError
+    from trm_arc.common.program import run
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
@@ -71,7 +79,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
         def main(given: Sequence[str]) -> int:
             try:
-                return modules[name].main(given)
+                return import_module(MODULES[name]).main(given)
             except InputError as error:
                 call.refused = error
                 raise

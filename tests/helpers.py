@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import augment
 from augment import Window, pack_grids
-from tests import naive
+from tests import ROOT, naive
 from tests.forked import python
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
@@ -35,8 +35,6 @@ from trm_arc.training.state import save_state
 from trm_arc.training.trainer import Trainer
 from trm_arc.upstream import load_official, to_official
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
 SETTINGS = (
     "--width 16 --heads 2 --prefix 2 --cycles 1 --latent-steps 1 --canvas fit --augmentations 4 --batch-size 8 --halt-steps 2 "
     "--warmup-steps 2 --steps 6 --log-every 2 --precision float32 --device cpu"

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,14 +41,16 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
 
 
-def names(paths: list[Path]) -> list[str]:
-    return [str(path.relative_to(ROOT)) for path in paths]
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def imports(path: Path) -> list[str]:
     """Every module that a file imports, at any depth."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and [alias.name for alias in node.names] == ["UnpicklingError"]:
@@ -69,17 +72,17 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_imports_go_down_only(path: Path) -> None:
-    module = module_of(path)
-    for other in imports(path):
-        top = other.split(".")[0]
-        assert top not in ("tests", "benchmarks", "pickle"), f"{path} imports {other}"
-        assert home(module) != "augment" or top in ALONE, other
-        if top not in PACKAGES:
-            continue
-        below, here = FLOORS[home(other)], FLOORS[home(module)]
-        assert below < here or home(other) == home(module), f"{path} imports {other}: not below it"
+def test_imports_go_down_only() -> None:
+    for path in FILES:
+        module = module_of(path)
+        for other in imports(path):
+            top = other.split(".")[0]
+            assert top not in ("tests", "benchmarks", "pickle"), f"{path} imports {other}"
+            assert home(module) != "augment" or top in ALONE, other
+            if top not in PACKAGES:
+                continue
+            below, here = FLOORS[home(other)], FLOORS[home(module)]
+            assert below < here or home(other) == home(module), f"{path} imports {other}: not below it"
 
 
 def test_one_module_compiles_kernels() -> None:
@@ -89,12 +92,12 @@ def test_one_module_compiles_kernels() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_nothing_imports_a_command(path: Path) -> None:
+def test_nothing_imports_a_command() -> None:
     commands = {module_of(p) for p in (ROOT / "trm_arc").glob("*.py") if p.stem not in ("cli", "__init__")}
-    for other in imports(path):
-        assert other not in commands, f"{path} imports a command"
-        assert not other.endswith("__main__"), f"{path} imports a command"
+    for path in FILES:
+        for other in imports(path):
+            assert other not in commands, f"{path} imports a command"
+            assert not other.endswith("__main__"), f"{path} imports a command"
 
 
 def import_without(names: list[str], inside: list[str]) -> None:
@@ -114,39 +117,35 @@ def test_the_leader_of_a_submission_imports_without_torch() -> None:
     import_without(["torch", "numba", "scipy"], ["submission.__main__", "trm_arc.cli"])
 
 
-@pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_public_names_are_documented_and_typed(path: Path) -> None:
+def test_public_names_are_documented_and_typed() -> None:
     """Every public name has a docstring, every argument of a public function a type."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert ast.get_docstring(tree), f"{path}: no module docstring"
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
-            continue
-        text = ast.get_docstring(node)
-        nested = isinstance(node, ast.FunctionDef) and not any(node in getattr(p, "body", []) for p in _scopes(tree))
-        if nested:
-            continue
-        assert text, f"{path}:{node.lineno} {node.name} has no docstring"
-        if isinstance(node, ast.FunctionDef):
-            arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
-            kernel = any("jit" in ast.unparse(d) for d in node.decorator_list)
-            for argument in arguments:
-                where = f"{path}:{node.lineno} {node.name}: {argument.arg}"
-                assert kernel or argument.annotation is not None, f"{where} has no type"
-
-
-def _scopes(tree: ast.Module) -> list[ast.AST]:
-    return [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
-
-
-@pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_no_bare_or_broad_except(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"{path}:{node.lineno}"
-            if path.name in BROAD:
+    for path in FILES:
+        tree = parse(path)
+        assert ast.get_docstring(tree), f"{path}: no module docstring"
+        scopes = [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+        outer = {node for scope in scopes for node in scope.body}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
                 continue
-            assert "Exception" not in ast.unparse(node.type).replace(",", " ").split(), f"{path}:{node.lineno}"
+            if isinstance(node, ast.FunctionDef) and node not in outer:
+                continue
+            assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name} has no docstring"
+            if isinstance(node, ast.FunctionDef):
+                arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
+                kernel = any("jit" in ast.unparse(d) for d in node.decorator_list)
+                for argument in arguments:
+                    where = f"{path}:{node.lineno} {node.name}: {argument.arg}"
+                    assert kernel or argument.annotation is not None, f"{where} has no type"
+
+
+def test_no_bare_or_broad_except() -> None:
+    for path in FILES:
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ExceptHandler):
+                assert node.type is not None, f"{path}:{node.lineno}"
+                if path.name in BROAD:
+                    continue
+                assert "Exception" not in ast.unparse(node.type).replace(",", " ").split(), f"{path}:{node.lineno}"
 
 
 def test_notebooks_define_nothing() -> None:
@@ -243,26 +242,26 @@ PASSED_ON = ("cli.py", "plots.py")  # options that argparse and matplotlib take
 LONG = ("search.py", "canonical.py", "solve.py", "reasoner.py")  # the Sudoku search kernels, and the model in one file
 
 
-@pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_files_are_short(path: Path) -> None:
+def test_files_are_short() -> None:
     """400 lines at most; a command parses, builds and runs in about 120."""
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= 400 or path.name in LONG, f"{path}: {lines} lines"
-    assert lines <= 130 or path not in COMMANDS or path.name == "cli.py", f"{path}: a command of {lines} lines"
+    for path in FILES:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 400 or path.name in LONG, f"{path}: {lines} lines"
+        assert lines <= 130 or path not in COMMANDS or path.name == "cli.py", f"{path}: a command of {lines} lines"
 
 
-@pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_state_is_carried_by_types(path: Path) -> None:
+def test_state_is_carried_by_types() -> None:
     """No parsed command line below a command, and no bag of options that takes anything."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        arguments = [*node.args.args, *node.args.kwonlyargs]
-        kinds = {a.arg: ast.unparse(a.annotation) for a in arguments if a.annotation}
-        assert path in COMMANDS or path.name == "cli.py" or "Namespace" not in " ".join(kinds.values()), (
-            f"{path}:{node.lineno} {node.name}"
-        )
-        assert kinds.get("settings") != "Any", f"{path}:{node.lineno} {node.name}"
-        rest = node.args.kwarg
-        takes_anything = rest is not None and ast.unparse(rest.annotation) == "Any"
-        assert not takes_anything or path.name in PASSED_ON, f"{path}:{node.lineno} {node.name}"
+    for path in FILES:
+        for node in ast.walk(parse(path)):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            arguments = [*node.args.args, *node.args.kwonlyargs]
+            kinds = {a.arg: ast.unparse(a.annotation) for a in arguments if a.annotation}
+            assert path in COMMANDS or path.name == "cli.py" or "Namespace" not in " ".join(kinds.values()), (
+                f"{path}:{node.lineno} {node.name}"
+            )
+            assert kinds.get("settings") != "Any", f"{path}:{node.lineno} {node.name}"
+            rest = node.args.kwarg
+            takes_anything = rest is not None and ast.unparse(rest.annotation) == "Any"
+            assert not takes_anything or path.name in PASSED_ON, f"{path}:{node.lineno} {node.name}"

@@ -19,4 +19,4 @@ def test_deadline_counts_down_from_its_start() -> None:
 def test_imports_count() -> None:
     code = "import time; time.sleep(0.5); from trm_arc.common.deadline import program_start as s; print(time.monotonic() - s())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert float(done.stdout) >= 0.4
+    assert float(done.stdout) >= 0.4  # the real time of a real process; a busy machine only makes it longer

@@ -1,7 +1,6 @@
 """The memory that a process may still take: the machine's, its container's, its own limit's, an accelerator's."""
 
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import psutil
 import pytest
 import torch
 
+from tests.forked import python
 from tests.helpers import ROOT
 from trm_arc.common import memory
 from trm_arc.common.memory import available_memory
@@ -63,7 +63,7 @@ def test_the_smallest_limit_counts_and_processes_share_it(tmp_path: Path, monkey
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="this system has no such limit")
 def test_a_limit_of_the_address_space_counts() -> None:
     limited = f"import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34))\n{ASK}"
-    done = subprocess.run([sys.executable, "-c", limited], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run([*python(), "-c", limited], cwd=ROOT, check=True, capture_output=True, text=True)
     assert float(done.stdout) < 2**34
 
 

@@ -32,7 +32,7 @@ def test_a_program_ends_with_a_session_that_is_killed(work: str, signal_before: 
         if signal_before is not None:
             child.send_signal(signal_before)
         session.kill()
-        child.wait(20)
+        child.wait(120)  # its work would go on for longer
     finally:
         session.wait()
         session.stdout.close()

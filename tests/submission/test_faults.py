@@ -22,7 +22,9 @@ from tests.helpers import ROOT, make_tasks, write_kaggle
 from trm_arc.inference.attempts import find_faults
 
 AT_ONCE = 1 + (os.cpu_count() or 1)  # sessions, which load the machine for one another
-LATE = 1.0  # seconds
+# The promise of a real time limit is what is tested, on a machine that is loaded on purpose: a second is for this program to
+# see the end of another.
+LATE = 1.0
 MARK = "TRM_ARC_TEST_SESSION"  # a variable that all programs of a session inherit
 # What a session prints when there is a file, when it begins to adapt, and when it begins to vote.
 GUESSES, ADAPTS, VOTES = "guesses for all", "of adaptation", "for up to"

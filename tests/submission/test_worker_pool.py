@@ -1,15 +1,17 @@
 """The pool of a submission: what fails is told apart (a device, a checkpoint, a view), and the rest of the work is done."""
 
+import itertools
+import math
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from submission.messages import Failed, InitMessage
@@ -24,7 +26,7 @@ from trm_arc.inference.config import InferenceConfig
 
 says = messages(__name__)
 
-NO_ANSWER = "import time\ntime.sleep(60)"
+NO_ANSWER = "import time\ntime.sleep(3600)"
 # A worker without torch, which begins at once; what it does on the way is put in for the names in braces.
 STAND_IN = """
 import json, os, sys, time
@@ -68,27 +70,31 @@ def indent(code: str, depth: int) -> str:
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> Iterator[Callable[..., WorkerPool]]:
-    """A pool of stand-in workers."""
-    made = []
+def pool(tmp_path: Path, clock: Callable[[], float]) -> Iterator[Callable[..., WorkerPool]]:
+    """A pool of stand-in workers, whose time is that of the clock: a failure that it must see in no time is seen, or never."""
+    made, hangs = [], []
+    guard = threading.Timer(300, hangs.append, [0.0])  # a test that waits for what never happens ends by an error
+    guard.start()
 
     def call(
         start: str = "pass",
         load: str = "pass",
         work: str = "pass",
         device: str = "cpu",
-        limit: float = 60.0,
+        limit: float | None = None,
         find_devices: Callable[..., list[str]] = list_devices,
     ) -> WorkerPool:
-        code = STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
+        code = clock.sleep + STAND_IN.format(start=indent(start, 0), load=indent(load, 8), work=indent(work, 4))
         inference, worker = InferenceConfig(batch_size=16), [sys.executable, "-c", code]
         settings = Settings(out=tmp_path / "out.json", device=device, precision="float32", inference=inference, worker=worker)
-        deadline = Deadline(limit)
-        made.append(WorkerPool(settings, make_tasks(1, 5), deadline, RunLog(tmp_path / "run.json", deadline), [], lambda: 0.0))
+        deadline = Deadline(limit, 0.0, clock)
+        log = RunLog(tmp_path / "run.json", deadline)
+        made.append(WorkerPool(settings, make_tasks(1, 5), deadline, log, hangs, lambda: 0.0))
         made[-1].start(find_devices)
         return made[-1]
 
     yield call
+    guard.cancel()
     for one in made:
         one.end()
 
@@ -252,24 +258,22 @@ FAULTS = {
         "sent an answer that cannot be read",
     ),
     "size": (r"os.write(connection.fileno(), b'\x7f\xff\xff\xff')", "ended with code"),
-    "half": ("half()\ntime.sleep(60)", "stopped in the middle"),
+    "half": ("half()\ntime.sleep(3600)", "stopped in the middle"),
     "half-and-exit": ("half()\nsys.exit('nothing left')", "nothing left"),
     "half-and-stop": ("half()\nos.kill(os.getpid(), 19)", "stopped in the middle"),
-    "closed": ("connection.close()\ntime.sleep(60)", "ended with code -9"),
+    "closed": ("connection.close()\ntime.sleep(3600)", "ended with code -9"),
     "held-open": ("os.set_inheritable(connection.fileno(), True)\nos.system('sleep 6 &')\nos._exit(7)", "ended with code 7"),
 }
 
 
 @pytest.mark.parametrize(("work", "words"), FAULTS.values(), ids=FAULTS)
 def test_a_worker_whose_answer_cannot_be_read_is_replaced(pool: Callable, tmp_path: Path, work: str, words: str) -> None:
-    """At once, and the work is done by the next one."""
+    """At once, as no time passes here; and the work is done by the next one."""
     half = r"def half(): os.write(connection.fileno(), b'\0\0\1\0 half')"
     made = pool(start=half, work=f"if slots and once({str(tmp_path / 'once')!r}):\n    {indent(work, 4)}\n    continue")
     do(made, loading())
-    began = time.monotonic()
     assert do(made, *views(4)) == whole(4)
     assert words in told(made.log.content)
-    assert time.monotonic() - began < 30
 
 
 def test_what_a_worker_prints_is_no_answer(pool: Callable) -> None:
@@ -281,17 +285,19 @@ def test_what_a_worker_prints_is_no_answer(pool: Callable) -> None:
 
 def test_a_stopped_worker_holds_up_nobody(pool: Callable, tmp_path: Path) -> None:
     """It is seen to be stopped, whatever the patience with those that work; a second worker does all of the work."""
-    made = pool(device="cpu,cpu", work=f"if slots and once({str(tmp_path / 'once')!r}): os.kill(os.getpid(), 19)")
+    stop = "fall_asleep(3600); os.kill(os.getpid(), 19)"
+    made = pool(device="cpu,cpu", work=f"if slots and once({str(tmp_path / 'once')!r}): {stop}")
+    made.policy.patience = math.inf
     do(made, loading())
     assert do(made, *views(12, 1)) == whole(12)
     assert says("is-stopped") in told(made.log.content)
 
 
 def test_a_silent_worker_costs_half_of_the_time_at_most(pool: Callable, tmp_path: Path) -> None:
-    made = pool(work=f"if slots and once({str(tmp_path / 'once')!r}): time.sleep(600)")
+    made = pool(work=f"if slots and once({str(tmp_path / 'once')!r}): sleep(3600)", limit=8.0)
     do(made, loading())
-    made.deadline = Deadline(2.0, 0.0, lambda: 0.0)
     assert do(made, *views(4)) == whole(4)
+    assert 3 < made.deadline.left < 4
     assert says("has-been-silent-for") in told(made.log.content)
 
 
@@ -318,7 +324,7 @@ def test_a_constructor_starts_no_process(tmp_path: Path) -> None:
     assert made.workers == []
 
 
-@pytest.mark.parametrize("work", ["time.sleep(60)", "while True: pass"])
+@pytest.mark.parametrize("work", ["time.sleep(3600)", "while True: pass"])
 def test_a_worker_ends_with_its_connection(work: str) -> None:
     """As when the leader is killed: also in the middle of its work."""
     code = f"def do(self, order):\n    self.send(worker.Failed(1, 'begun'))\n    {work}\nworker.Worker.do = do"
@@ -326,7 +332,7 @@ def test_a_worker_ends_with_its_connection(work: str) -> None:
     process.start(patched(WORKER, code), dict(os.environ))
     process.order(loading())
     while True:
-        assert process.connection.poll(60)
+        assert process.connection.poll(120), "hangs"
         received = process.receive()
         assert received is not None, stderr_tail(process.log)
         if isinstance(received[0], Failed):
@@ -334,33 +340,47 @@ def test_a_worker_ends_with_its_connection(work: str) -> None:
         process.is_listening = True
         process.send()
     process.connection.close()
-    assert process.process.wait(10) == 1
+    assert process.process.wait(120) == 1  # it would work for ever
     process.end()
 
 
 # --- waiting
 
 
-def test_the_devices_are_waited_for_within_reason() -> None:
+def test_the_devices_are_waited_for_within_reason(tmp_path: Path) -> None:
     """What has answered by then is taken; a signal ends the wait; no program is left behind."""
     said: list[str] = []
-    first = "import time\nprint('cuda:0', flush=True)\ntime.sleep(60)"
-    began = time.monotonic()
-    assert list_devices("auto", 1.0, warn=said.append, script=first) == ["cuda:0"]
+    before = set(psutil.Process().children())
+    first = (
+        f"import pathlib, time\nprint('cuda:0', flush=True)\npathlib.Path({str(tmp_path / 'said')!r}).touch()\ntime.sleep(3600)"
+    )
+    wait = partial(list_devices, "auto", 60.0, warn=said.append)
+    assert wait(script=first, clock=lambda: 60.0 * (tmp_path / "said").exists()) == ["cuda:0"]
     assert len(said) == 1
-    assert list_devices("auto", 0.5, warn=said.append, script=NO_ANSWER) == ["cpu"]
-    assert list_devices("auto", 60.0, [signal.SIGTERM], script=NO_ANSWER) == ["cpu"]
+    assert wait(script=NO_ANSWER, clock=itertools.count().__next__) == ["cpu"]
+    assert wait(stopping=[signal.SIGTERM], script=NO_ANSWER, clock=lambda: 0.0) == ["cpu"]
     stopping: list[float] = []
-    threading.Timer(0.5, stopping.append, [0.0]).start()
-    assert list_devices("auto", 60.0, stopping, script=NO_ANSWER) == ["cpu"]
-    assert time.monotonic() - began < 10
+    looks = iter(range(3))
+
+    def clock() -> float:
+        if next(looks, None) is None:
+            stopping.append(0.0)
+        return 0.0
+
+    assert wait(stopping=stopping, script=NO_ANSWER, clock=clock) == ["cpu"]
     assert len(said) == 2
+    assert set(psutil.Process().children()) <= before
 
 
 def test_a_run_with_little_time_waits_little_for_its_devices(pool: Callable) -> None:
-    began = time.monotonic()
-    made = pool(device="auto", limit=8.0, find_devices=partial(list_devices, script=NO_ANSWER))
-    assert time.monotonic() - began < 4
+    asked = []
+
+    def find(wanted: str, seconds: float, *rest: object) -> list[str]:
+        asked.append(seconds)
+        return list_devices(wanted, seconds, *rest, script=NO_ANSWER, clock=itertools.count().__next__)
+
+    made = pool(device="auto", limit=8.0, find_devices=find)
+    assert asked == [2.0]
     assert says("did-not-answer") in told(made.log.content)
     do(made, loading())
     assert do(made, *views(4)) == whole(4)
@@ -368,11 +388,11 @@ def test_a_run_with_little_time_waits_little_for_its_devices(pool: Callable) -> 
 
 def test_a_large_checkpoint_gets_time_to_be_read(pool: Callable, tmp_path: Path) -> None:
     """By its size; a worker that is silent for longer is ended."""
-    for name, size in (("large", 60_000_000), ("small", 0)):
+    for name, size in (("large", 80_000_000), ("small", 0)):
         (tmp_path / name).mkdir()
         with (tmp_path / name / "tensors.safetensors").open("wb") as file:
             file.truncate(size)
-    made = pool(load="time.sleep(1.5)")
+    made = pool(load="sleep(3.0)")
     made.policy.patience = 0.5
     do(made, loading(str(tmp_path / "large")))
     assert not made.refused
