@@ -15,7 +15,7 @@ from submission.settings import MERGE_RULES
 from tests.helpers import grid, make_puzzles, make_tasks, messages, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.compare import mcnemar
-from trm_arc.evaluation.results import make_results, write_results
+from trm_arc.evaluation.results import ResultsMetadata, make_results, write_results
 from trm_arc.inference.votes import Candidate
 
 says = messages(__name__)
@@ -78,7 +78,7 @@ def test_votes_of_evaluations_are_shares(tmp_path: Path) -> None:
     for name, views, votes in (("a", 100, {1: 40, 2: 30}), ("b", 10, {3: 5, 2: 4}), ("c", 0, {})):
         ranked = [[Candidate(grid([colour]), count, 0.5) for colour, count in votes.items()]] * TASKS.outputs
         counts = np.tile([views, *[0] * 7], (TASKS.outputs, 1))
-        write_results(tmp_path / f"{name}.json", make_results({"data": "made"}, TASKS, ranked, counts))
+        write_results(tmp_path / f"{name}.json", make_results(ResultsMetadata(data="made"), TASKS, ranked, counts))
         paths.append(tmp_path / f"{name}.json")
     out = tmp_path / "out.json"
     assert merge(paths, out) == 0
@@ -125,7 +125,7 @@ def test_mistakes_are_named_and_nothing_is_written(
         submission(tmp_path / f"{name}.json", *[(1, 2)] * TASKS.outputs)
     whole = json.loads((tmp_path / "1.json").read_text())
     puzzles = make_puzzles("sudoku-4x4", 2, 0)
-    write_results(tmp_path / "puzzles.json", make_results({}, puzzles, [[], []], np.zeros((2, 1), np.int64)))
+    write_results(tmp_path / "puzzles.json", make_results(ResultsMetadata(), puzzles, [[], []], np.zeros((2, 1), np.int64)))
     (tmp_path / "cut.json").write_text(json.dumps(whole)[:-9])
     (tmp_path / "other.json").write_text(json.dumps({"x": whole[IDS[0]]}))
     (tmp_path / "fewer.json").write_text(json.dumps({task_id: whole[task_id] for task_id in IDS[1:]}))
