@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from submission.reading import Challenges, encode_submission
+from submission.reading import SUBMISSION, Challenges, encode_submission
 from submission.settings import MERGE_RULES
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, write_atomic
+from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.task import Grid, grid_key
@@ -98,6 +99,7 @@ def merge(
     """
     if len(paths) < 2:
         raise InputError("two files or more are needed to merge")
+    refuse_foreign_file(out, SUBMISSION)
     sources = [read_source(path) for path in paths]
     without = next((source.path for source in sources if not source.has_votes), None)
     rule = rule or ("agree" if without else "votes")

@@ -410,9 +410,9 @@ def test_bad_data_and_a_bad_checkpoint_still_give_a_valid_file(
     data: tuple[Path, Path], trained: Path, tmp_path: Path, command: Callable
 ) -> None:
     path = tmp_path / "submission.json"
-    path.write_text("old")
+    path.write_text("{}")
     code, _, error = command("submission", "predict", "--challenges", data[1], "--checkpoint", tmp_path / "no", "--out", path)
-    assert (code, says("no-such-folder") in error, path.read_text()) == (2, True, "old")  # a slip of the pen is refused at once
+    assert (code, says("no-such-folder") in error, path.read_text()) == (2, True, "{}")  # a slip of the pen is refused at once
     assert (command.refused.flag, command.refused.file) == ("--checkpoint", tmp_path / "no")
     bad = tmp_path / "bad_challenges.json"
     document = orjson.loads(data[1].read_bytes())

@@ -26,7 +26,6 @@ MANY = "9" * 5000
         ("--log-every", "9" * 20),
         ("--seed", str(2**64)),
         ("--keep", str(-(2**70))),
-        ("--bucket-exponent", "3e38"),
     ],
 )
 def test_numbers_that_no_array_holds_are_refused(flag: str, value: str, command: Callable) -> None:

@@ -513,7 +513,7 @@ def test_the_command(results: Results, tmp_path: Path, command: Callable) -> Non
         (["{tmp}/odd.json"], says("no-predictions-of-this")),
         ([], "required"),
         (["{tmp}/a", "--trace", "zzz"], says("zzz-is-not-in")),
-        (["{tmp}/a", "--checkpoint", "x"], says("does-nothing-without-trace")),
+        (["{tmp}/a", "--checkpoint", "{tmp}/x"], says("does-nothing-without-trace")),
         (["{tmp}/a", "--trace", "made00"], "--checkpoint"),
         (["{tmp}/a", "--out", "{tmp}"], says("is-a-folder")),
         (["{tmp}/a", "--device", "cpu"], says("device-does-nothing-without")),

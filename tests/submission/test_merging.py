@@ -100,25 +100,25 @@ def test_missing_attempts_are_filled_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "flag", "file", "says_what"),
+    ("arguments", "flag", "file", "reason"),
     [
-        (["1.json"], "", "", "two-files"),
-        (["1.json", "none.json"], "", "none.json", "no-such-file"),
-        (["1.json", "cut.json"], "", "cut.json", "not-json"),
-        (["1.json", "other.json"], "", "other.json", "other-tasks"),
-        (["1.json", "fewer.json"], "", "fewer.json", "fewer"),
-        (["1.json", "list.json"], "", "list.json", "neither"),
-        (["1.json", "empty.json"], "", "empty.json", "neither"),
-        (["1.json", "puzzles.json"], "", "puzzles.json", "puzzles"),
-        (["1.json", "2.json", "--rule", "votes"], "", "1.json", "no-votes"),
-        (["1.json", "2.json", "--weights", "1"], "--weights", "", "as-many"),
-        (["1.json", "2.json", "--weights", "1", "nan"], "--weights", "", "as-many"),
-        (["1.json", "2.json", "--weights", "1", "-2"], "--weights", "", "as-many"),
-        (["1.json", "2.json", "--rule", "first", "--weights", "1", "2"], "--weights", "", "order"),
+        (["1.json"], "", "", says("two-files")),
+        (["1.json", "none.json"], "", "none.json", says("no-such-file")),
+        (["1.json", "cut.json"], "", "cut.json", says("not-json")),
+        (["1.json", "other.json"], "", "other.json", says("other-tasks")),
+        (["1.json", "fewer.json"], "", "fewer.json", says("fewer")),
+        (["1.json", "list.json"], "", "list.json", says("neither")),
+        (["1.json", "empty.json"], "", "empty.json", says("neither")),
+        (["1.json", "puzzles.json"], "", "puzzles.json", says("puzzles")),
+        (["1.json", "2.json", "--rule", "votes"], "", "1.json", says("no-votes")),
+        (["1.json", "2.json", "--weights", "1"], "--weights", "", says("as-many")),
+        (["1.json", "2.json", "--weights", "1", "nan"], "--weights", "", says("as-many")),
+        (["1.json", "2.json", "--weights", "1", "-2"], "--weights", "", says("as-many")),
+        (["1.json", "2.json", "--rule", "first", "--weights", "1", "2"], "--weights", "", says("order")),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(
-    arguments: list[str], flag: str, file: str, says_what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable
+    arguments: list[str], flag: str, file: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("1", "2"):
@@ -134,8 +134,18 @@ def test_mistakes_are_named_and_nothing_is_written(
     code, text, error = command("submission", "merge", *arguments, "--out", "out.json")
     assert (code, text) == (2, "")
     assert (command.refused.flag or "", Path(command.refused.file or "").name) == (flag, file)
-    assert says(says_what) in error
+    assert reason in error
     assert not (tmp_path / "out.json").exists()
+
+
+def test_a_file_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    one = submission(tmp_path / "1.json", *[(1, 2)] * TASKS.outputs)
+    (tmp_path / "thesis.json").write_text('{"title": 1}')
+    with pytest.raises(InputError) as refused:
+        merge([one, one], tmp_path / "thesis.json")
+    assert refused.value.file == tmp_path / "thesis.json"
+    assert merge([one, one], one) == 0  # a submission is
+    assert colours(one) == [(1, 2)] * TASKS.outputs
 
 
 def test_several_submissions_are_compared(tmp_path: Path, command: Callable) -> None:
@@ -156,7 +166,7 @@ def test_several_submissions_are_compared(tmp_path: Path, command: Callable) -> 
     assert [values["per_output"]["pass@2"]["solved"] for values in json.loads(text).values()] == [0, tests]
 
 
-def test_a_source_says_what_it_answers(tmp_path: Path) -> None:
+def test_a_source_reason_it_answers(tmp_path: Path) -> None:
     source = read_source(submission(tmp_path / "1.json", *[(1, 1)] * TASKS.outputs))
     assert (source.counts, source.has_votes) == (TASKS.test_counts, False)
     with pytest.raises(InputError) as refused:
