@@ -30,7 +30,8 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Whole folders of tests, by what they are about: what needs neither a training loop, nor a command in a process of its own, nor
-# the public data sets from end to end (training, commands, report, submission, data): 85 s of CPU time, shared by two processes.
+# the public data sets from end to end (training, commands, report, submission, data): 90 s of CPU time in one process, on
+# a busy machine.  A file stays in one process, as starting what its tests share takes seconds.
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed
