@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trm_arc.cli import RUNS, Parser, add_model_flag
@@ -34,6 +35,7 @@ def make_parser() -> Parser:
     flag("--overwrite", action="store_true", help="replace an earlier one in --out")
     flag("--name", help="what the model is called in its card (default: the name of --out)")
     flag("--licence", "--license", default="", metavar="ID", help="the licence for the card, such as apache-2.0")
+    flag("--answer-steps", type=int, metavar="N", help="supervision steps of an answer (default: those of the run)")
     flag("--machine", default="", metavar="TEXT", help="what it was trained on, for the card, such as 'one RTX 4090'")
     return parser
 
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     path, out = values.checkpoint or newest_checkpoint(RUNS), values.out
     _check_replaceable(out, overwrite=values.overwrite)
     checkpoint = load_newest(path)
+    if values.answer_steps is not None:
+        checkpoint = replace(checkpoint, config=checkpoint.config.override({"answer_steps": values.answer_steps}))
     shared = round_for_answers(checkpoint)
     name = values.name or out.absolute().name
     try:

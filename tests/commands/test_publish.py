@@ -94,9 +94,12 @@ def test_an_earlier_one_is_replaced_if_asked(base: Path, tmp_path: Path, command
     assert command(*flags, "--overwrite")[0] == 0
     code, _, error = command(*flags)
     assert (code, says("exists") in error) == (2, True)
-    assert command(*flags, "--overwrite", "--name", "second")[0] == 0
+    assert command(*flags, "--overwrite", "--name", "second", "--answer-steps", 5)[0] == 0
+    assert load_checkpoint(out).config.training.steps_of_answer == 5
     assert "# second" in (out / "README.md").read_text()
     (tmp_path / "link").symlink_to(out)
     assert command("publish", "--checkpoint", base, "--out", tmp_path / "link", "--overwrite")[0] == 2
+    assert command(*flags, "--overwrite", "--answer-steps", -1)[0] == 2
+    assert load_checkpoint(out).config.training.steps_of_answer == 5
     assert command("publish", "--checkpoint", tmp_path / "none", "--out", tmp_path / "new")[0] == 2
     assert not (tmp_path / "new").exists()
