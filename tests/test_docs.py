@@ -110,7 +110,7 @@ def test_the_readme_has_a_line_a_folder() -> None:
     """Every package and folder of the repository stands once in the tree."""
     tree = (ROOT / "README.md").read_text(encoding="utf-8").split("## Folders")[1].split("```")[1]
     listed = [line.split()[0] for line in tree.strip().splitlines()]
-    inside = {f"{path.parent.name}/" for path in (ROOT / "trm_arc").glob("*/__init__.py")} - {"puzzles/"}
+    inside = {f"{path.name}/" for path in (ROOT / "trm_arc").iterdir() if path.is_dir()} - {"puzzles/", "__pycache__/"}
     puzzles = {f"puzzles/{path.parent.name}/" for path in (ROOT / "trm_arc" / "puzzles").glob("*/__init__.py")}
     around = {f"{name}/" for name in ("augment", "trm_arc", "submission", "notebooks", "docs", "benchmarks", "tests")}
     assert sorted(listed) == sorted(inside | puzzles | around)
@@ -122,4 +122,5 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
     exec(example, {})
     printed = capsys.readouterr().out
     assert "<TaskSet arc1-evaluation: 400 tasks, 419 test outputs> <Task 66e6c45b: 2 train, 1 test>" in printed
+    assert "534678912672195348198342567859761423426853791713924856961537284287419635345286179" in printed  # solved
     assert printed.startswith(re.search(r"print\(tasks.*# (.*)", example)[1])
