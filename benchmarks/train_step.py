@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import common
-from benchmarks.gpu import time_buckets
+from benchmarks.speed import time_buckets
 from trm_arc import WAITING
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import require_least

@@ -15,17 +15,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import correctness, gpu
+from benchmarks import correctness, gpu, speed
 from benchmarks.lease import Lease, Parcel, unpack
 from benchmarks.lease import main as lease_main
 from benchmarks.model import make_batch, original_step, our_step
 from tests.forked import python
-from tests.helpers import ROOT, messages
+from tests.helpers import ROOT, SMALL, messages, small_trainer
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.program import run
 from trm_arc.config import PRESETS, Config, ModelConfig, TrainingConfig
+from trm_arc.data.batch import Batch
 from trm_arc.model.export import load_pieces
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.model.reasoner import Reasoner
@@ -116,19 +117,19 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     assert gpu.measure(record, find_device("cpu", "float32"), values)
     timed = record.values["timings"]
     assert [one["case"] for one in timed] == ["arc1-fast", "sudoku-fast --prefix 7"]
-    assert all((one["rows"], one["piece"]) == (8, 8) and 0 < one["loading"] < 1 and one["seconds"] > 0 for one in timed)
+    assert all((one["rows"], one["piece"]) == (8, 8) and 0 < one["loading"] < 1 and 0 < one["waiting"] < 1 for one in timed)
     assert says("noise-torch-compile-cannot") in record.values["failed"][0]["error"]
     told = capsys.readouterr().out.splitlines()
     assert all(len(line) < 130 for line in told)
     assert [line.split()[0] for line in told[-4:]] == ["preset", "arc1-fast", "sudoku-fast", "trm"]  # the table once more
     device = find_device("cpu")
     with pytest.raises(InputError, match=says("no-such-flag-did")) as caught:
-        gpu.read_case("trm --prefx 3", device)
+        speed.read_case("trm --prefx 3", device)
     assert caught.value.flag == "--prefx"
     with pytest.raises(InputError, match=says("does-nothing-where-steps")) as idle:
-        gpu.read_case("trm --time-limit 3m", device)
+        speed.read_case("trm --time-limit 3m", device)
     assert idle.value.flag == "--time-limit"
-    _, where, options = gpu.read_case("trm --precision float32 --accumulation-steps 4 --compile block", device)
+    _, where, options = speed.read_case("trm --precision float32 --accumulation-steps 4 --compile block", device)
     assert (where.dtype, options.accumulation, options.compile_mode) == (torch.float32, 4, "block")
     late = gpu.Record(tmp_path / "late.json", -1.0)
     assert not late.has_time("this", 0.0)
@@ -137,16 +138,44 @@ def test_an_accelerator_is_timed_in_small(tmp_path: Path, capsys: pytest.Capture
     assert json.loads((tmp_path / "gpu.json").read_text())["timings"][0]["case"] == "arc1-fast"
 
 
+@pytest.mark.parametrize(("ahead", "seconds", "waiting"), [(False, 10.0, 0.4), (True, 6.0, 0.1)])
+def test_a_loader_that_works_ahead_is_told_from_one_that_does_not(
+    ahead: bool, seconds: float, waiting: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock of its own: making a batch takes 4 s, taking one made ahead 1 s in 10, a step with its batch 6 s."""
+    trainer, now, taken = small_trainer(SMALL), [0.0], []
+    make, learn = trainer.loader.make, trainer.learn
+
+    def after(wait: float, value: object) -> object:
+        now[0] += wait
+        return value
+
+    def take(step: int) -> Batch:
+        taken.append(step)
+        return after(1.0 if ahead else 4.0, make(step))
+
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(trainer.loader, "make", lambda step: after(4.0, make(step)))
+    monkeypatch.setattr(trainer.loader, "take", take)
+    monkeypatch.setattr(trainer.loader, "thread", object() if ahead else None)
+    monkeypatch.setattr(trainer, "learn", lambda *given: after(6.0, learn(*given)))
+    timed = speed.time_buckets(trainer, 2)
+    assert (timed.loading, timed.seconds) == pytest.approx((4.0, seconds))
+    monkeypatch.setattr(trainer, "learn", lambda *given: after(9.0 if ahead else 6.0, learn(*given)))
+    assert speed.time_waiting(trainer, 3) == pytest.approx(waiting)
+    assert taken == [0, 1, 2, 3], "in the order of a run, so that the next one can be made ahead"
+
+
 def test_views_are_timed_and_the_most_wanted_comes_first(tmp_path: Path) -> None:
     record = gpu.Record(tmp_path / "gpu.json", 1000.0)
     values = Namespace(small=True, repeats=1)
-    line = gpu.ask(gpu.VIEWS, f"trm --halt-steps 1 {gpu.PLAIN_ORDER}", record, find_device("cpu", "float32"), RATES, values)
+    line = gpu.ask(gpu.VIEWS, f"trm --halt-steps 1 {speed.PLAIN_ORDER}", record, find_device("cpu", "float32"), RATES, values)
     seen = record.values["views"][0]
     assert (seen["views"], seen["seconds"] > 0, seen["share"] > 0) == (8, True, True)
     assert "views of trm" in line
     assert gpu.ASKED[0] == (gpu.STEPS, "trm")
     device = find_device("cpu")
-    assert [gpu.read_case(case, device)[0] for what, case in gpu.ASKED if what != gpu.CHECKS], "all can be read"
+    assert [speed.read_case(case, device)[0] for what, case in gpu.ASKED if what != gpu.CHECKS], "all can be read"
 
 
 def call(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from augment import Window
-from benchmarks.gpu import read_case
+from benchmarks.speed import read_case
 from tests.helpers import SMALL, make_tasks, messages, small_trainer
 from trm_arc.cli import choose_options, parse_train_flags
 from trm_arc.common.deadline import Deadline
