@@ -29,9 +29,15 @@ settings.load_profile("kit")
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Puzzles that are made for tests are not kept in the user's own cache; tensors of tests are too small to share."""
+    """Puzzles that are made for tests are not kept in the user's own cache; tensors of tests are too small to share.
+
+    Kernels are loaded before a test takes the home away, as it is then that numba decides where their code is kept; without
+    what is kept, compiling takes half a minute.
+    """
     import torch
 
+    for module in ("sudoku.rules", "sudoku.solve", "sudoku.search", "sudoku.canonical", "maze.kernels"):
+        import_module(f"trm_arc.puzzles.{module}")
     from trm_arc.data.puzzle_sources import CACHE_VARIABLE
 
     torch.set_num_threads(1)
