@@ -43,7 +43,7 @@ from submission.reading import tasks_to_json
 from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
-from trm_arc.common.folders import find_foreign, new_folder, not_replaced
+from trm_arc.common.folders import new_folder, require_replaceable
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, load_tasks
 from trm_arc.model.checkpoint import save_checkpoint
 from trm_arc.model.export import load_newest
@@ -187,17 +187,8 @@ def _has_builder() -> bool:
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
     """Check that a bundle may be written in place of what is there."""
-    if not os.path.lexists(out):
-        return
-    try:
-        listed = [] if out.is_dir() and not any(out.iterdir()) else read_manifest(out).files
-        foreign = find_foreign(out, {MANIFEST, *EDITABLE, *listed})
-    except (InputError, OSError):
-        raise not_replaced(out, "is not a bundle") from None
-    if foreign is not None:
-        raise not_replaced(out, f"holds {foreign}, which its manifest does not list")
-    if not overwrite:
-        raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
+    unlisted = "which its manifest does not list"
+    require_replaceable(out, "a bundle", lambda: {MANIFEST, *EDITABLE, *read_manifest(out).files}, unlisted, overwrite=overwrite)
 
 
 def _add_checkpoint(path: Path, folder: Path, number: int, *, whole: bool) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Make a folder to upload to the Hugging Face Hub: python -m trm_arc.publish --checkpoint runs/arc1 --out DIR"""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from trm_arc.cli import RUNS, Parser, add_model_flag
+from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, write_atomic
-from trm_arc.common.folders import find_foreign, new_folder, not_replaced
+from trm_arc.common.folders import new_folder, require_replaceable
 from trm_arc.common.program import run
 from trm_arc.common.text import printable
 from trm_arc.config import SETTINGS_FILE, write_preset
@@ -44,10 +44,14 @@ def main(arguments: Sequence[str]) -> int:
     """Read, round, write."""
     values = make_parser().parse(arguments)
     path, out = values.checkpoint or newest_checkpoint(RUNS), values.out
-    _check_replaceable(out, overwrite=values.overwrite)
+    kind, unlisted = "a folder that this command made", "which this command did not write"
+    require_replaceable(out, kind, lambda: _list_own(out), unlisted, overwrite=values.overwrite)
     checkpoint = load_newest(path)
+    # A time limit may have chosen how long the run was to be.
+    changes = {"steps": checkpoint.metadata.length or checkpoint.config.training.steps}
     if values.answer_steps is not None:
-        checkpoint = replace(checkpoint, config=checkpoint.config.override({"answer_steps": values.answer_steps}))
+        changes["answer_steps"] = values.answer_steps
+    checkpoint = replace(checkpoint, config=checkpoint.config.override(changes))
     shared = round_for_answers(checkpoint)
     name = values.name or out.absolute().name
     try:
@@ -62,26 +66,23 @@ def main(arguments: Sequence[str]) -> int:
             write_atomic(folder / _CARD, make_card(checkpoint, run_of(Path(checkpoint.where)), name, **about).encode())
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", file=out) from None
-    print(printable(f"{path}, step {checkpoint.step}: wrote {out}, {size / 1e6:.1f} MB"))
+    print(printable(f"{path}, step {checkpoint.step}: wrote {out}, {format_size(size)}"))
     if not values.licence:
         print("the card states no licence, without which nobody may use the model: --licence, or edit it")
     print(printable(f"look at {out / _CARD}, then `hf upload OWNER/{name} {out}`"))
     return 0
 
 
-def _check_replaceable(out: Path, *, overwrite: bool) -> None:
-    """Raise InputError if a folder is there that this command did not make, or that is not to be replaced."""
-    if not os.path.lexists(out):
-        return
-    try:
-        header = read_json(out / FILES[0])
-        ours = not out.is_symlink() and find_foreign(out, _OWN) is None and header.get("format") == FORMAT
-    except (InputError, OSError, AttributeError):
-        ours = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
-    if not ours:
-        raise not_replaced(out, "is not a folder that this command made")
-    if not overwrite:
-        raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
+def _list_own(out: Path) -> tuple[str, ...]:
+    """What a folder that this command made holds.
+
+    Raises:
+        InputError: it is none.
+    """
+    header = read_json(out / FILES[0])
+    if out.is_symlink() or not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError("is none", file=out)
+    return _OWN
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def test_a_published_model_answers_as_its_run(base: Path, tmp_path: Path, comman
             assert [c.votes for c in first] == [c.votes for c in second]
             assert all(np.array_equal(a.grid, b.grid) for a, b in zip(first, second, strict=True))
     assert load_preset(out / "settings.toml") == small.config
+    assert load_preset(out / "settings.toml").training.steps == whole.metadata.length > 0  # also where a time limit chose it
     assert f"{(out / 'tensors.safetensors').stat().st_size / 1e6:.1f} MB" in text
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -109,6 +109,28 @@ def not_replaced(folder: Path, why: str) -> InputError:
         why: what the folder holds or is, and whose it is not.
     """
     return InputError(f"{why}, so it is not replaced; move it away, or name another --out", file=folder)
+
+
+def require_replaceable(out: Path, what: str, list_own: Callable[[], Collection[str]], unlisted: str, *, overwrite: bool) -> None:
+    """Raise InputError unless a folder may be made: nothing is there, or one of the same kind that is to be replaced.
+
+    Args:
+        out: the folder.
+        what: the kind, such as "a bundle".
+        list_own: what such a folder holds, as paths relative to it; raises InputError or OSError if it is none.
+        unlisted: what is said of a file that is not among them, after its name.
+        overwrite: replace one that is there.
+    """
+    if not os.path.lexists(out):
+        return
+    try:
+        foreign = find_foreign(out, [] if out.is_dir() and not any(out.iterdir()) else list_own())
+    except (InputError, OSError):
+        raise not_replaced(out, f"is not {what}") from None
+    if foreign is not None:
+        raise not_replaced(out, f"holds {foreign}, {unlisted}")
+    if not overwrite:
+        raise InputError("exists already; replace it with --overwrite, or name another --out", file=out)
 
 
 def refuse_foreign_file(file: Path, own: re.Pattern[bytes]) -> None:
