@@ -95,10 +95,11 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: there is none, it is not a bundle's, or it does not list the wheel and files of every checkpoint.
     """
     path = folder / MANIFEST
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise InputError("not a regular file", file=path)
-    if os.path.exists(path) and os.path.getsize(path) > _LARGEST:  # of another data set, whose reading would cost minutes
-        raise InputError(f"larger than {_LARGEST // 10**6} MB, so not the manifest of a bundle of trm_arc", file=path)
+    if os.path.exists(path):
+        if not os.path.isfile(path):
+            raise InputError("not a regular file", file=path)
+        if os.path.getsize(path) > _LARGEST:  # of another data set, whose reading would cost minutes
+            raise InputError(f"larger than {_LARGEST // 10**6} MB, so not the manifest of a bundle of trm_arc", file=path)
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError("not the manifest of a bundle of trm_arc", file=path)

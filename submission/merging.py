@@ -16,7 +16,7 @@ from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.task import Grid, grid_key
 from trm_arc.evaluation.results import FORMAT, read_results
-from trm_arc.inference.attempts import read_attempts, structure_faults
+from trm_arc.inference.attempts import read_attempts, require_structure
 
 Ranked = list[tuple[Grid, float]]  # the answers to a test input, best first, each with its share of the votes
 
@@ -136,10 +136,8 @@ def _in_order(source: Source, counts: Mapping[str, int], name: str) -> list[Rank
     Raises:
         InputError: it answers other tasks, or other numbers of test inputs.
     """
-    faults = structure_faults({task_id: [None] * count for task_id, count in source.counts.items()}, counts, name)
-    if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise InputError(f"{faults[0]}{more}; all files must answer the same tasks", file=source.path)
+    answered = {task_id: [None] * count for task_id, count in source.counts.items()}
+    require_structure(answered, counts, name, source.path, "; all files must answer the same tasks")
     tests = iter(source.ranked)
     of_task = {task_id: [next(tests) for _ in range(count)] for task_id, count in source.counts.items()}
     return [test for task_id in counts for test in of_task[task_id]]

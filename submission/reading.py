@@ -83,8 +83,7 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     """Read what there is to answer.
 
     A task that breaks a rule gets guesses, and a note.  Where a file is not JSON at all, or takes longer to read than there is
-    time, the ids are taken from the sample
-    submission beside it.
+    time, the ids are taken from the sample submission beside it.
 
     Args:
         source: a challenges file, or any task set by name or path.

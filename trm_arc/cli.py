@@ -5,7 +5,6 @@ Torch, which takes seconds to import, is imported only where a command needs it,
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
+from trm_arc.common.launch import is_first_process
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import parse_path, refuse_unreadable, user_path
 from trm_arc.common.text import printable
@@ -124,7 +124,7 @@ def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]
 
 
 def _say(line: str) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes is enough
+    if is_first_process():
         print(line, file=sys.stderr)
 
 

@@ -18,7 +18,7 @@ from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.output import print_styled
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
-from trm_arc.common.text import wants_colour
+from trm_arc.common.text import printable, wants_colour
 from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
 from trm_arc.inference.answer import answer_first, make_predictor
 from trm_arc.model.export import load_newest
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     puzzles = read_puzzle(values.puzzle)
     checkpoint = load_newest(values.checkpoint or find_for(puzzles.domain, RUNS))
     if values.checkpoint is None:
-        print(f"answered by {checkpoint.where}", file=sys.stderr)
+        print(printable(f"answered by {checkpoint.where}"), file=sys.stderr)
     device = find_device(values.device, values.precision)
     predictor, _ = make_predictor(checkpoint, puzzles, device, config)
     if predictor.compiled.note:

@@ -9,6 +9,11 @@ from trm_arc.common.text import printable
 ADVICE = "unset it, or start the processes with `accelerate launch`"
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for those of its machine; one that is alone does, whatever a shell says of its rank."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def launch_number(name: str, default: int) -> int:
     """A whole number in the environment; `default` where it is not set.
 

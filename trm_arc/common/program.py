@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from trm_arc.common.errors import InputError, LostProcessError, OwnError
+from trm_arc.common.launch import is_first_process
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output, require_printed
 from trm_arc.common.text import first_words, printable
@@ -29,8 +30,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
             os._exit(code)
     except InputError as error:
         # A wrong input is wrong for all processes of a machine, so only the first one prints it.
-        alone = os.environ.get("WORLD_SIZE", "1") == "1"  # whatever a shell says of its rank
-        if alone or os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, OwnError):
+        if is_first_process() or isinstance(error, OwnError):
             print(f"{_prefix()}error: {printable(str(error))}", file=sys.stderr)
         code = 1 if isinstance(error, LostProcessError) else 2
     except MemoryError:

@@ -43,9 +43,8 @@ def printable(text: str, limit: int | None = None) -> str:
 def format_value(value: object) -> str:
     """A value of a file for a message: in one line, at most 40 characters; text, truth and nothing as in JSON."""
     try:
-        text = (
-            json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | None) else reprlib.repr(value)
-        )  # short: it may be vast
+        is_plain = isinstance(value, str | bool | None)
+        text = json.dumps(value, ensure_ascii=False) if is_plain else reprlib.repr(value)  # short, as it may be vast
     except ValueError:  # more digits than Python writes
         text = "a huge number"
     return printable(text, 40)

@@ -69,6 +69,18 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
     return faults
 
 
+def require_structure(document: object, expected: Mapping[str, int], name: str, where: Path | str, advice: str = "") -> None:
+    """Raise InputError if ids or counts of a submission do not match, with the first of `structure_faults`.
+
+    Args:
+        where: the submission's file.
+        advice: further words for the error.
+    """
+    if faults := structure_faults(document, expected, name):
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}{advice}", file=where)
+
+
 def find_faults(document: object, expected: Mapping[str, int], name: str) -> list[str]:
     """Everything that is wrong with a submission, one sentence each; an empty list if it is valid.
 
@@ -115,10 +127,7 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
     Raises:
         InputError: ids or counts do not match.
     """
-    faults = structure_faults(document, expected, "the solutions")
-    if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise InputError(f"{faults[0]}{more}", file=where)
+    require_structure(document, expected, "the solutions", where)
     attempts = [[_grid_or_empty(answer, name) for name in ATTEMPTS] for task_id in expected for answer in document[task_id]]
     return attempts, sum(grid.size == 0 for grids in attempts for grid in grids)
 

@@ -1,7 +1,9 @@
-"""A trained network in Python:
+"""A trained network in Python, for a notebook or a program of your own.
 
-import trm_arc
-trm_arc.load("sudoku-extreme").solve("53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79")
+    import trm_arc
+    trm_arc.load("sudoku-extreme").solve("53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79")
+
+What it answers is what `python -m trm_arc.solve` prints.
 """
 
 import sys

@@ -42,10 +42,14 @@ def newest_checkpoint(runs: Path, domain: Domain | None = None) -> Path:
     Raises:
         InputError: there is none.
     """
-    found = [path for folder in [runs, *runs.glob("*")] for path in list_checkpoints(folder) if _answers(path, domain)]
-    if not found:
+    found = [path for folder in [runs, *runs.glob("*")] for path in list_checkpoints(folder)]
+    found.sort(
+        key=lambda path: ((path / FILES[0]).stat().st_mtime_ns if (path / FILES[0]).exists() else 0, path.name), reverse=True
+    )
+    newest = next((path for path in found if _answers(path, domain)), None)
+    if newest is None:
         raise InputError("no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint", file=runs)
-    return max(found, key=lambda path: ((path / FILES[0]).stat().st_mtime_ns if (path / FILES[0]).exists() else 0, path.name))
+    return newest
 
 
 def _answers(path: Path, domain: Domain | None) -> bool:

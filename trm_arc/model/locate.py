@@ -38,8 +38,8 @@ def locate(name: str, say: Callable[[str], object] = print) -> Path:
     path = user_path(name)
     if path.name != name or path.exists():
         return path
-    if name not in list_networks():
-        near = did_you_mean(name, list_networks()) or f"; those are {', '.join(list_networks())}"
+    if name not in (networks := list_networks()):
+        near = did_you_mean(name, networks) or f"; those are {', '.join(networks)}"
         raise InputError(f"neither here nor a network that comes with the kit{near}", file=name)
     return NETWORKS / name
 

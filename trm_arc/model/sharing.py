@@ -14,9 +14,8 @@ from trm_arc.model.checkpoint import Checkpoint
 def slim(checkpoint: Checkpoint) -> Checkpoint:
     """What predicting and adapting to unseen tasks need of a checkpoint: the averaged weights, the mean task embedding, and which
     answers were trained on.  The embeddings of its own tasks, the optimizers' states and the active samples are left out."""
-    weights = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
     mean = checkpoint.mean_embedding()
-    tensors = weights | {
+    tensors = _averaged(checkpoint) | {
         "embedding.table": mean[None].clone(),
         "mean": mean,
         "plan.table": torch.tensor([[0, *range(COLOURS)]], dtype=torch.uint8),
@@ -33,11 +32,16 @@ def round_for_answers(checkpoint: Checkpoint) -> Checkpoint:
 
     The optimizers' states and the active samples are left out.
     """
-    tensors = {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
-    tensors |= {name: t for name, t in checkpoint.tensors.items() if name.split(".")[0] in ("embedding", "mean")}
+    embeddings = {name: t for name, t in checkpoint.tensors.items() if name.split(".")[0] in ("embedding", "mean")}
+    tensors = _averaged(checkpoint) | embeddings
     rounded = {name: t.to(torch.bfloat16) if t.is_floating_point() else t for name, t in tensors.items()}
     exact = {name: checkpoint.tensors[name] for name in ("plan.table", "plan.starts", "counts", "trained")}
     return _shared(checkpoint, checkpoint.tasks, rounded | exact)
+
+
+def _averaged(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The averaged weights, by the names that a checkpoint has for them."""
+    return {f"model.{name}": tensor for name, tensor in checkpoint.reasoner().state_dict().items()}
 
 
 def _shared(checkpoint: Checkpoint, tasks: list[tuple[str, str]], tensors: dict[str, torch.Tensor]) -> Checkpoint:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trm_arc.common.durations import format_duration
+from trm_arc.common.durations import format_duration, format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import SCORES_FILE, read_json
 from trm_arc.common.text import printable
@@ -39,7 +39,7 @@ def make_card(checkpoint: Checkpoint, run: Path, name: str, *, licence: str = ""
         "cost": _cost(run),
         "machine": machine,
         "supervision steps of an answer": str(training.steps_of_answer),
-        "tensors": f"{size / 1e6:.1f} MB, bfloat16",
+        "tensors": f"{format_size(size)}, bfloat16",
         "settings": "settings.toml, which `python -m trm_arc.train --preset` takes",
     }
     scores = [f"| {row} |" for row in _list_scores(run)]

@@ -15,7 +15,6 @@ from trm_arc.puzzles.sudoku import solve as sudoku_solve
 _SMALLEST = 4  # side; different up to symmetry there are about 1,700 Sudoku of 6 to 8 clues, and fewer than 40 minimal ones
 _DIGITS = "123456789ABCDEFG"
 _WRITTEN = str.maketrans(f"{BLANKS} abcdefg", "." * len(BLANKS) + ".ABCDEFG")
-
 _OTHER_BLANKS = f". {BLANKS}".replace("0", "")
 
 
