@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from augment import Plan, SampledPlan, Window, smallest_window
+from augment.kernels import generator_seeds
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
@@ -134,6 +135,14 @@ def make_predictor(
     embeddings = find_view_embeddings(checkpoint, tasks)
     reasoner = checkpoint.reasoner().to(device.device, torch.promote_types(device.dtype, torch.float32))
     return Predictor(reasoner, embeddings.vectors, tasks, embeddings.plan, windows, larger, device, config), embeddings.unseen
+
+
+def load_kernels(tasks: TaskSet) -> None:
+    """Load what numba has compiled for the views of tasks; a new machine compiles it, which takes seconds, on a busy one many."""
+    first = TaskSet(list(tasks)[:1], tasks.name)
+    index, plan = np.zeros(1, np.int64), sample_plans(first, 1, 0)
+    first.domain.paint(first.test_grids(), index, plan.rows(index), Window())
+    generator_seeds(index[None])
 
 
 def answer_first(predictor: Predictor, views: int) -> tuple[Candidate, int]:
