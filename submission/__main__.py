@@ -60,12 +60,12 @@ def main(
         case "check":
             from submission.checking import check
 
-            return require_printed(check(values.submission, values.challenges or str(inputs.find_test()), values.data_folder))
+            challenges = values.challenges or str(inputs.find_test())
+            return check(values.submission, challenges, values.data_folder, as_json=values.json)
         case "score":
             from submission.checking import score_submissions
 
-            scored = score_submissions(values.submission, values.solutions, values.data_folder, as_json=values.json)
-            return require_printed(scored)
+            return score_submissions(values.submission, values.solutions, values.data_folder, as_json=values.json)
         case "merge":
             from submission.merging import merge
 

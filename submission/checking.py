@@ -4,13 +4,16 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from submission.reading import read_challenges
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import read_json, to_json
+from trm_arc.common.files import read_json
+from trm_arc.common.output import print_json, words_aside
 from trm_arc.common.paths import user_path
+from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
 from trm_arc.data.sources import SOURCE_NAMES, load_tasks
 from trm_arc.data.task import Grid, parse_grid
@@ -23,25 +26,34 @@ _ANY = "one of them or more"
 PASS_AT = (1, 2)  # a submission has two attempts, so it can be scored by pass@1 and pass@2 only
 
 
-def check(submission: Path, challenges: str, data_folder: Path | None = None) -> int:
+def check(submission: Path, challenges: str, data_folder: Path | None = None, *, as_json: bool = False) -> int:
     """List every fault of a submission; exit code 1 if there is one."""
+    with words_aside(as_json):
+        document = _check(submission, challenges, data_folder)
+    code = int(bool(document["faults"]))
+    return print_json(document, code) if as_json else require_printed(code)
+
+
+def _check(submission: Path, challenges: str, data_folder: Path | None) -> dict[str, Any]:
+    """Print what a submission is; the same as plain values."""
     read = read_challenges(challenges, data_folder)  # as `predict` reads it, which answers broken tasks, too
     counts = read.counts
     for note in read.notes:
         print(printable(f"note: {note}"))
     document = read_json(submission)
     faults = find_faults(document, counts, read.tasks.name)
+    found = {"submission": str(submission), "valid": not faults, "faults": faults, "notes": read.notes}
     for fault in faults:
         print(printable(f"{submission}: {fault}"))
     if faults:
         print(f"invalid submission: {len(faults)} fault{'s' if len(faults) > 1 else ''}")
-        return 1
+        return found
     equal = sum(answer[ATTEMPTS[0]] == answer[ATTEMPTS[1]] for answers in document.values() for answer in answers)
     tests = sum(counts.values())
     print(printable(f"{submission}: valid submission; {len(counts)} tasks, {tests} test inputs, two attempts each"))
     if equal:
         print(f"note: {equal} answers give the same grid twice, which wastes the second attempt")
-    return 0
+    return found | {"tasks": len(counts), "tests": tests, "equal_attempts": equal}
 
 
 def score_submissions(submissions: Sequence[Path], solutions: str, folder: Path | None = None, *, as_json: bool = False) -> int:
@@ -59,12 +71,12 @@ def score_submissions(submissions: Sequence[Path], solutions: str, folder: Path 
         places[path] = ranks(list(truths.values()), answers[path])
     if as_json:
         scores = {str(path): score(placed, PASS_AT) for path, placed in places.items()}
-        print(to_json(scores if len(scores) > 1 else scores.popitem()[1], pretty=True).decode().rstrip("\n"))
-    elif len(places) == 1:
+        return print_json(scores if len(scores) > 1 else scores.popitem()[1])
+    if len(places) == 1:
         print(score_table(*places.values(), PASS_AT))
     else:
         print(_compare(expected, answers, places))
-    return 0
+    return require_printed()
 
 
 def _compare(expected: dict[str, int], answers: dict[Path, list[list[Grid]]], places: dict[Path, list[list[int | None]]]) -> str:

@@ -9,6 +9,8 @@ from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
 from submission.settings import DEFAULT_FILE, MERGE_RULES, Settings, submission_file
 from trm_arc.cli import (
+    JSON_HELP,
+    TRAIN_BRIEF,
     Parser,
     add_compile_flag,
     add_data_flag,
@@ -34,26 +36,30 @@ def make_parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="python -m submission")
 
-    def add(name: str, what: str, description: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=what, description=description)
+    def add(name: str, what: str, description: str, brief: str = "") -> Parser:
+        return commands.add_parser(name, help=what, description=description, brief=brief)
 
     within = "Answer a challenges file: adapt, predict under many views, vote; within a time limit, even if something fails."
-    entry = add("predict", "answer a challenges file", within)
-    entry.add_argument("--challenges", required=True, help="Kaggle's challenges file, or any task set by name or path")
+    entry = add("predict", "answer a challenges file", within, _PREDICT_BRIEF)
+    listed = "tasks to answer: Kaggle's challenges file, or any task set by name or path"
+    entry.group("input")("--challenges", required=True, metavar="SET", help=listed)
     _add_predict_flags(entry, "no limit")
 
     entry = add("check", "list every fault of a submission", "List every fault of a submission; exit code 1 if there is one.")
+    flag = entry.group("input")
+    flag("--submission", type=Path, required=True, metavar="FILE", help="the file to check")
     answered = "Kaggle's challenges file, or any task set by name or path (default: in a notebook, the attached competition's)"
-    entry.add_argument("--challenges", help=answered)
-    entry.add_argument("--submission", type=Path, required=True, help="the file to check")
+    flag("--challenges", metavar="SET", help=answered)
+    entry.group("output")("--json", action="store_true", help=JSON_HELP)
     add_data_flag(entry)
 
     against = "Score a submission against known solutions; of several, each, and what the last one gains on the others."
     entry = add("score", "score a submission, or compare several", against)
-    entry.add_argument("--submission", type=Path, nargs="+", required=True, help="the file to score, or several")
+    flag = entry.group("input")
+    flag("--submission", type=Path, nargs="+", required=True, metavar="FILE", help="the file to score, or several")
     known = "Kaggle's solutions file, or a task set with solutions, by name or path"
-    entry.add_argument("--solutions", required=True, help=known)
-    entry.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    flag("--solutions", required=True, metavar="SET", help=known)
+    entry.group("output")("--json", action="store_true", help=JSON_HELP)
     add_data_flag(entry)
 
     two = "Make one submission of the answers of several systems: two attempts for each test input."
@@ -61,15 +67,16 @@ def make_parser() -> Parser:
     entry.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="a submission.json, or an evaluation's predictions.json"
     )
-    entry.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    entry.group("output")("--out", type=Path, required=True, metavar="FILE", help="the file to write")
     rules = (
         "agree: a first attempt counts 2, a second one 1, and equal answers add up; votes: shares of the votes add up; "
         "first: first attempts in the order of the files, then second ones (default: votes if all files have them, else agree)"
     )
-    entry.add_argument("--rule", choices=MERGE_RULES, metavar="RULE", help=rules)
-    entry.add_argument("--weights", type=float, nargs="+", metavar="X", help="what each file counts (default: 1)")
+    flag = entry.group("merging")
+    flag("--rule", choices=MERGE_RULES, metavar="RULE", help=rules)
+    flag("--weights", type=float, nargs="+", metavar="X", help="what each file counts (default: 1)")
     filled = "the tasks, by which attempts that are missing are filled up (default: those of the first file)"
-    entry.add_argument("--challenges", help=filled)
+    entry.group("input")("--challenges", metavar="SET", help=filled)
     add_data_flag(entry)
 
     parts = "Make the folder to upload as a Kaggle data set: wheel, checkpoints, task data, manifest; and the notebook to push."
@@ -77,18 +84,21 @@ def make_parser() -> Parser:
 
     compare = "Compare a bundle with its manifest; exit code 1 if a file is damaged, missing, or not listed."
     entry = add("verify", "check whether a bundle is damaged", compare)
-    entry.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle")
+    entry.group("input")("--bundle", type=Path, required=True, metavar="DIR", help="the bundle")
 
     notebook = "In a Kaggle notebook: find the competition and the bundle, answer the test file, or rehearse if not scored."
-    entry = add("kaggle", "answer, or rehearse, in a notebook", notebook)
-    entry.add_argument("--challenges", help="the test file (default: the attached competition's)")
+    entry = add("kaggle", "answer, or rehearse, in a notebook", notebook, _PREDICT_BRIEF)
+    asked = "tasks to answer: the test file, or any task set by name or path (default: the attached competition's)"
+    entry.group("input")("--challenges", metavar="SET", help=asked)
     public = "time for answering the public evaluation tasks if this is not the scored run"
-    entry.add_argument("--rehearsal", metavar="TIME", default=REHEARSAL, help=public)
+    entry.group("time")("--rehearsal", metavar="TIME", default=REHEARSAL, help=public)
     _add_predict_flags(entry, LIMIT)
 
-    resume = "Train for one session of a notebook, and continue the run of the session before; all flags of trm_arc.train."
+    resume = "Train for one session of a notebook, and continue the run of the session before; all flags of train."
     what = "train across the sessions of a notebook"
-    commands.add_parser("pretrain", help=what, description=resume, parents=[make_train_parser()], add_help=False)
+    train = make_train_parser()
+    same = {"parents": [train], "add_help": False, "brief": TRAIN_BRIEF, "appendix": train.appendix}
+    commands.add_parser("pretrain", help=what, description=resume, **same)
     return parser
 
 
@@ -130,14 +140,18 @@ def read_pretraining_options(values: argparse.Namespace, flags: Sequence[str]) -
     )
 
 
-def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> None:
+# What the help of `predict` and `kaggle` shows before --help-all.
+_PREDICT_BRIEF = "--challenges --checkpoint --data-folder --recipe --views --answer-steps --time-limit --rehearsal --out --device"
+
+
+def _add_predict_flags(entry: Parser, default_time: str) -> None:
     """The flags of `predict`, but for what to answer."""
-    flag = entry.add_argument
     add_view_flags(entry, ARC.default_views, "with `kaggle`, those of the attached bundles")
-    flag("--out", type=Path, default=DEFAULT_FILE, help="the file to write")
+    flag = entry.group("time")
     flag("--time-limit", metavar="TIME", help=f"finish within this time, such as 11h30m or 5m (default: {default_time})")
     flag("--deadline", metavar="MOMENT", help="finish by this time, such as 17:45 or 2026-11-22T17:45")
     recipes = "how to adapt to the tasks: none, " + ", ".join(RECIPES)
+    flag = entry.group("adaptation")
     default = "own with a time limit, unless the checkpoint was trained to answer these tasks"
     flag("--recipe", choices=("none", *RECIPES), metavar="NAME", help=f"{recipes} (default: {default})")
     flag(
@@ -147,20 +161,29 @@ def _add_predict_flags(entry: argparse.ArgumentParser, default_time: str) -> Non
         help="initial value of the task embeddings: the mean of the trained ones, or 0",
     )
     flag("--preset", metavar="NAME|FILE", help="without a checkpoint: train from scratch by these settings")
+    kept = "keep adapted runs here, in a new folder for each session (default: not kept)"
+    flag("--work-folder", type=Path, metavar="DIR", help=kept)
+    entry.group("output")("--out", type=Path, default=DEFAULT_FILE, metavar="FILE", help="the file to write")
     add_compile_flag(entry)
     settle = "skip further views of a test input once its two best answers lead by this many standard deviations"
-    flag("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot change)")
-    flag("--work-folder", type=Path, help="keep adapted runs here, in a new folder for each session (default: not kept)")
+    entry.group("answering")("--settle", type=float, metavar="Z", help=f"{settle} (default: only when they cannot change)")
     add_machine_flags(entry)
 
 
-def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
-    flag = entry.add_argument
-    flag("--checkpoint", type=ModelName, nargs="+", default=[], help="checkpoints or runs to include; all of them vote")
-    flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+def _add_bundle_flags(entry: Parser) -> None:
+    flag = entry.group("input")
+    included = "checkpoints or runs to include; all of them vote"
+    flag("--checkpoint", type=ModelName, nargs="+", default=[], metavar="MODEL", help=included)
     flag("--data", nargs="+", default=[], metavar="SET", help="task sets to include, by name or path")
+    add_data_flag(entry)
+    flag = entry.group("output")
+    flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    flag("--overwrite", action="store_true", help="replace the bundle in --out, with its notebook")
+    whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
+    flag("--whole", action="store_true", help=whole)
+    flag = entry.group("on Kaggle")
     flag("--id", metavar="USER/SLUG", help="your user name on Kaggle, and the data set's name")
-    flag("--title", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
+    flag("--title", metavar="TEXT", default="trm_arc bundle", help="the data set's title, 6 to 50 characters")
     flag(
         "--competition",
         default=COMPETITION,
@@ -170,9 +193,6 @@ def _add_bundle_flags(entry: argparse.ArgumentParser) -> None:
     flag(
         "--machine",
         default=MACHINE,
+        metavar="NAME",
         help="Kaggle's name of the notebook's machine, such as NvidiaL4 (four) or NvidiaTeslaT4",
     )
-    whole = "keep whole checkpoints, which can also predict their own tasks and be resumed"
-    flag("--whole", action="store_true", help=whole)
-    flag("--overwrite", action="store_true", help="replace the bundle in --out, with its notebook")
-    add_data_flag(entry)

@@ -52,13 +52,13 @@ COMMANDS = sorted({command for command, _ in USES})
 
 @cache
 def flags_of(command: str) -> frozenset[str]:
-    """The flags in a command's help."""
+    """The flags in a command's whole help."""
     name, *rest = command.split()
     folder = (ROOT / name.replace(".", "/")).is_dir()
     main = importlib.import_module(f"{name}.__main__" if folder else name).main
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
-        main([*rest, "--help"])
+        main([*rest, "--help-all"])
     assert ended.value.code == 0
     return frozenset(FLAG.findall(printed.getvalue()))
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from trm_arc.cli import (
+    RUN_BRIEF,
     Parser,
     add_machine_flags,
     add_model_flag,
@@ -33,21 +34,25 @@ from trm_arc.training.state import init_from, load_state
 
 def make_parser() -> Parser:
     """The command line."""
-    epilog = f"recipes:\n{list_choices(RECIPE_HELP)}\n\npresets:\n{list_choices(PRESET_HELP)}"
-    description = "Adapt a trained model to unseen tasks, by training on their demonstration pairs; hidden outputs are not read."
-    parser = Parser(prog="python -m trm_arc.adapt", description=description, epilog=epilog)
-    flag = parser.add_argument
-    flag("--challenges", help="tasks to adapt to: a challenges file, or any task set by name or path")
+    choices = f"recipes:\n{list_choices(RECIPE_HELP)}\n\npresets:\n{list_choices(PRESET_HELP)}"
+    description = (
+        "Adapt a trained model to unseen tasks, by training on their demonstration pairs; hidden outputs are not read. "
+        "Defaults are those of the recipe and of the checkpoint."
+    )
+    brief = f"{RUN_BRIEF} --checkpoint --challenges --recipe"
+    parser = Parser(prog="python -m trm_arc.adapt", description=description, brief=brief, appendix=choices)
+    flag = parser.group("input")
+    flag("--challenges", metavar="SET", help="tasks to adapt to: a challenges file, or any task set by name or path")
     add_model_flag(parser, "none, from scratch")
-    flag("--recipe", choices=tuple(RECIPES), default="own", metavar="NAME", help="how to adapt, see below")
-    flag("--preset", metavar="NAME|FILE", help="without a checkpoint: settings to start from, one of those below or a .toml file")
+    flag("--recipe", choices=tuple(RECIPES), default="own", metavar="NAME", help=f"how to adapt: {', '.join(RECIPES)}")
+    flag("--preset", metavar="NAME|FILE", help="without a checkpoint: settings to start from, as for train")
     flag(
         "--start",
         choices=("mean", "zero"),
         default="mean",
         help="initial value of the task embeddings: the mean of the trained ones, or 0",
     )
-    flag("--out", type=Path, default=Path("runs/adapted"), help="folder of the adapted run")
+    parser.group("output")("--out", type=Path, default=Path("runs/adapted"), metavar="DIR", help="folder of the adapted run")
     add_run_flags(parser)
     add_machine_flags(parser)
     add_settings(parser, None, without=("evaluation_data", *ARC.unused))

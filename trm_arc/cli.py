@@ -1,28 +1,25 @@
-"""Shared by all command lines: flags for settings, errors as one sentence, exit code 2.
+"""Flags that several commands have, and what they say.
 
 Torch, which takes seconds to import, is imported only where a command needs it, and not for its flags and help.
 """
 
 import argparse
 import math
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from trm_arc.cli_parser import Parser
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
-from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.launch import is_first_process
+from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
-from trm_arc.common.paths import parse_path, refuse_unreadable, user_path
 from trm_arc.common.text import printable
 from trm_arc.config import PRESET_HELP, SECTIONS, Config, load_preset, settings
-from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, Canvas, InferenceConfig
-from trm_arc.model.locate import ModelName, locate
+from trm_arc.model.locate import ModelName
 from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
 
 if TYPE_CHECKING:
@@ -31,113 +28,18 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
+JSON_HELP = "print the result as JSON; what else there is to say goes to standard error"
 NEWEST = f"the newest below {RUNS}/"
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Show every default but no value and flags that are off.  Keep the lines of descriptions."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        fill = super()._fill_text
-        return "\n".join(line if len(line) <= width else fill(line, width, indent) for line in text.splitlines())
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, "") else super()._get_help_string(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises InputError and suggests the nearest flag for one that it does not know."""
-
-    def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", _Help)
-        options.setdefault("usage", "%(prog)s [options]")  # argparse would list forty flags before the first word
-        super().__init__(allow_abbrev=False, **options)
-        self.register("type", Path, parse_path)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the whole usage."""
-        raise InputError(f"{printable(message, 400)}; see `{self.prog} --help`")
-
-    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse; renamed flags are also accepted under their old names.
-
-        Raises:
-            InputError: a flag or value is not known; the nearest flag is named.
-        """
-        refuse_unreadable(arguments)
-        known = _flags(self, arguments)
-        arguments = _rename_flags(arguments, known)
-        for argument in arguments:  # before argparse, which would first report missing flags
-            if argument.startswith("--") and argument.split("=")[0] not in known:
-                self._refuse(argument.split("=")[0], known)
-        values, unknown = self.parse_known_args(arguments)
-        if unknown:
-            self._refuse(unknown[0], known)
-        flags = {action.dest: flag for flag, action in known.items()}
-        for name, value in vars(values).items():
-            setattr(values, name, _complete(value, flags.get(name, name)))
-        return values
-
-    def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
-        near = did_you_mean(flag, known) if flag.startswith("-") else ""
-        raise InputError(f"no such flag{near or f'; see `{self.prog} --help`'}", flag=flag)
-
-
-def _complete(value: Any, flag: str) -> Any:
-    """The value of a flag: `~` in a path is replaced, a model of the Hub fetched, a number that no array can hold refused."""
-    if isinstance(value, list):
-        return [_complete(one, flag) for one in value]
-    if isinstance(value, int):
-        require_least(flag, value, -(2**63), bits=63)
-    if isinstance(value, ModelName):
-        return locate(value, _say)
-    return user_path(value) if isinstance(value, Path) else value
-
-
-def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
-    """The flags of a parser and of the subcommand in use."""
-    flags: dict[str, argparse.Action] = {}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name in arguments[:1]:
-                flags |= _flags(action.choices[name], ()) if name in action.choices else {}
-        flags |= dict.fromkeys(action.option_strings, action)
-    return flags
-
-
-def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]) -> list[str]:
-    """Replace old names of flags, and of their values, by the current ones; print each new name once."""
-    renamed, last = [], ""
-    for argument in arguments:
-        flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        new = new_flag(flag)
-        if flag not in known and new in known:
-            _say(f"{flag} is now {new}")
-            flag = new
-        last = flag or last
-        action = known.get(last)
-        if (equals or not flag) and action and action.choices and value not in action.choices and new_value(last, value):
-            _say(f"{last} {value} is now {last} {new_value(last, value)}")
-            value = new_value(last, value)
-        renamed.append(f"{flag}{equals}{value}")
-    return renamed
-
-
-def _say(line: str) -> None:
-    if is_first_process():
-        print(line, file=sys.stderr)
-
-
-def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without: Sequence[str] = ()) -> None:
+def add_settings(parser: Parser, preset: Config | None, without: Sequence[str] = ()) -> None:
     """Add a flag for every setting, in the groups of the settings; the help shows the preset's value as its default.
 
     Args:
         preset: the preset whose values are the defaults; None if they come from a checkpoint.
         without: settings that have no flag here.
     """
-    whose = "the preset, whose values are the defaults shown" if preset else "the recipe and the checkpoint's settings"
-    parser.add_argument_group("settings", f"each overrides {whose}")
-    groups = {section: parser.add_argument_group(title) for section, title in SECTIONS.items()}
+    groups = {section: parser.group(title) for section, title in SECTIONS.items()}
     defaults = preset.values() if preset else {}
     for name, section, kind, help_text in settings():
         if name in without:
@@ -150,7 +52,7 @@ def add_settings(parser: argparse.ArgumentParser, preset: Config | None, without
             options |= {"action": argparse.BooleanOptionalAction}
         else:
             options |= {"type": kind, "metavar": _METAVARS[kind]}
-        groups[section].add_argument(f"--{name.replace('_', '-')}", **options)
+        groups[section](f"--{name.replace('_', '-')}", **options)
 
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
@@ -162,12 +64,17 @@ def _format_default(value: object) -> object:
     return "none" if value == "" else value
 
 
+def setting_help(name: str) -> str:
+    """The help of a setting, for a flag of the same name and meaning."""
+    return next(setting.help for setting in settings() if setting.name == name)
+
+
 def chosen_settings(values: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given as flags."""
     return {setting.name: getattr(values, setting.name) for setting in settings() if setting.name in values}
 
 
-def add_model_flag(parser: argparse.ArgumentParser, default: str = NEWEST, *, several: bool = False) -> None:
+def add_model_flag(parser: Parser, default: str = NEWEST, *, several: bool = False) -> None:
     """Add the flag --checkpoint.
 
     Args:
@@ -177,31 +84,44 @@ def add_model_flag(parser: argparse.ArgumentParser, default: str = NEWEST, *, se
     help_text = (
         f"a checkpoint, a run's folder or hf://OWNER/NAME{'; several vote together' if several else ''} (default: {default})"
     )
-    parser.add_argument("--checkpoint", type=ModelName, nargs="+" if several else None, help=help_text)
+    parser.group("input")("--checkpoint", type=ModelName, nargs="+" if several else None, metavar="MODEL", help=help_text)
 
 
-def add_view_flags(parser: argparse.ArgumentParser, views: int | None, checkpoint: str = NEWEST) -> None:
+def add_view_flags(parser: Parser, views: int | None, checkpoint: str = NEWEST) -> None:
     """Add flags for the views of test inputs, and for the checkpoints that vote; see `chosen_inference`.
 
     Args:
         views: the default number; None: by the kind of puzzle.
         checkpoint: what is taken without --checkpoint, for the help.
     """
-    flag = parser.add_argument
     add_model_flag(parser, checkpoint, several=True)
+    pool = "the newest N checkpoints of each run vote together"
+    parser.group("input")("--pool-checkpoints", type=int, default=1, metavar="N", help=pool)
+    flag = parser.group("answering")
     default = "" if views else " (default: 1000 for ARC, 1 for Sudoku and mazes)"
-    flag("--views", type=int, default=views, help=f"maximum number of augmented views of a test input per checkpoint{default}")
-    flag("--pool-checkpoints", type=int, default=1, metavar="N", help="the newest N checkpoints of each run vote together")
-    flag("--steps", type=int, help="supervision steps (default: the answer_steps of the run)")
-    batch = "rollouts of views at a time; halved when memory runs out"
-    flag("--batch-size", type=int, default=DEFAULT.batch_size, help=batch)
+    number = f"maximum number of augmented views of a test input per checkpoint{default}"
+    flag("--views", type=int, default=views, metavar="N", help=number)
+    add_answer_steps(parser)
+    add_batch_flag(parser)
     canvas = "canvas of a view: as in training, the whole board, the smallest square for all tasks, or by the visible sizes"
     flag("--canvas", choices=get_args(Canvas), default=DEFAULT.canvas, help=canvas)
 
 
-def add_refinement_flags(parser: argparse.ArgumentParser) -> None:
-    """Add flags for refinement at test time, besides --steps; see `chosen_inference`."""
-    flag = parser.add_argument
+def add_answer_steps(parser: Parser) -> None:
+    """Add the flag for supervision steps; see `chosen_inference`."""
+    steps = "supervision steps of an answer (default: those of the run)"
+    parser.group("answering")("--answer-steps", dest="steps", type=int, metavar="N", help=steps)
+
+
+def add_batch_flag(parser: Parser) -> None:
+    """Add the flag for the size of batches of views; see `chosen_inference`."""
+    batch = "rollouts of views at a time; halved when memory runs out"
+    parser.group("answering")("--batch-size", type=int, default=DEFAULT.batch_size, metavar="N", help=batch)
+
+
+def add_refinement_flags(parser: Parser) -> None:
+    """Add flags for refinement at test time, besides --answer-steps; see `chosen_inference`."""
+    flag = parser.group("answering")
     rollouts = "noisy attempts at a view; the halting head picks one"
     flag("--rollouts", type=int, default=DEFAULT.rollouts, metavar="K", help=rollouts)
     noise = f"noise on the states of all rollouts but the first (default: {DEFAULT.noise})"
@@ -223,31 +143,38 @@ def chosen_inference(values: argparse.Namespace) -> InferenceConfig:
     return config
 
 
-def add_compile_flag(parser: argparse.ArgumentParser) -> None:
+def add_compile_flag(parser: Parser) -> None:
     """Add the flag for what is compiled to answer; see `chosen_inference`."""
     auto = f"{AUTO}: {BLOCK} on an accelerator with a compiler"
     fuse = f"use torch.compile on each {BLOCK} of the network, which takes some seconds for every canvas; {auto}"
-    parser.add_argument("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
+    parser.group("machine")("--compile", choices=(AUTO, BLOCK, NONE), default=DEFAULT.compile, help=fuse)
 
 
-def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+def add_machine_flags(parser: Parser) -> None:
     """Add flags for where the data is and where to compute."""
     add_data_flag(parser)
     add_device_flags(parser)
 
 
-def add_device_flags(parser: argparse.ArgumentParser) -> None:
+def add_device_flags(parser: Parser) -> None:
     """Add flags for where to compute."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, or the name of an accelerator")
-    parser.add_argument("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
+    flag = parser.group("machine")
+    flag("--device", default="auto", metavar="NAME", help="auto, cpu, or the name of an accelerator")
+    flag("--precision", default="auto", metavar="DTYPE", help=f"auto, {', '.join(PRECISIONS)}")
 
 
-def add_data_flag(parser: argparse.ArgumentParser) -> None:
+def add_data_flag(parser: Parser) -> None:
     """Add the flag for where the data is."""
-    parser.add_argument("--data-folder", type=Path, help=f"folder with the named task sets (default: ${DATA_VARIABLE})")
+    parser.group("input")(
+        "--data-folder", type=Path, metavar="DIR", help=f"folder with the named task sets (default: ${DATA_VARIABLE})"
+    )
 
 
 # --- training
+
+# What the help of commands that train shows before --help-all.
+RUN_BRIEF = "--preset --data-folder --out --overwrite --resume --dry-run --time-limit --fit --device --data --batch-size --steps"
+TRAIN_BRIEF = f"{RUN_BRIEF} --evaluation-data --seed"
 
 
 def list_choices(choices: Mapping[str, str]) -> str:
@@ -257,12 +184,12 @@ def list_choices(choices: Mapping[str, str]) -> str:
 
 def make_train_parser(preset: str = DEFAULT_PRESET) -> Parser:
     """The command line of `trm_arc.train`; its help shows the preset's values as defaults."""
-    epilog = f"presets:\n{list_choices(PRESET_HELP)}"
-    description = "Train a recursive model on ARC tasks, Sudoku or mazes."
-    parser = Parser(prog="python -m trm_arc.train", description=description, epilog=epilog)
-    chosen = f"settings to start from: one of those below, or a .toml file (default: {DEFAULT_PRESET})"
-    parser.add_argument("--preset", metavar="NAME|FILE", help=chosen)
-    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    presets = f"presets:\n{list_choices(PRESET_HELP)}"
+    description = "Train a recursive model on ARC tasks, Sudoku or mazes. Defaults are those of the preset."
+    parser = Parser(prog="python -m trm_arc.train", description=description, brief=TRAIN_BRIEF, appendix=presets)
+    chosen = f"settings to start from: a .toml file, or a preset, which --help-all lists (default: {DEFAULT_PRESET})"
+    parser.group("input")("--preset", metavar="NAME|FILE", help=chosen)
+    parser.group("output")("--out", type=Path, metavar="DIR", help="folder of the run (default: runs/PRESET)")
     add_run_flags(parser)
     add_machine_flags(parser)
     add_settings(parser, load_preset(preset))
@@ -289,32 +216,31 @@ def train_folder(values: argparse.Namespace) -> Path:
 def add_run_flags(parser: Parser) -> None:
     """Add flags of commands that train: how a run continues, stops, saves and computes."""
     default = LoopConfig()
-    flag = parser.add_argument
-    flag("--resume", action="store_true", help="continue from the newest checkpoint in --out, with its settings")
+    flag = parser.group("output")
     flag("--overwrite", action="store_true", help="replace the run in --out")
-    flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
-    flag("--time-limit", metavar="TIME", help="save and stop after this time, such as 11h30m, 45m or 90s")
-    flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
     saving = "time or steps between checkpoints, such as 10m or 1000"
     flag("--save-every", default=f"{default.save_seconds / 60:.0f}m", metavar="WHEN", help=saving)
     flag("--keep", type=int, default=default.keep, metavar="N", help="number of checkpoints to keep")
-    flag("--log-every", type=int, default=default.log_every, metavar="STEPS", help="steps between lines of metrics")
-    flag("--evaluate-every", type=int, default=0, metavar="STEPS", help="score the averaged weights, keep the best (0: never)")
+    flag("--log-every", type=int, default=default.log_every, metavar="N", help="steps between lines of metrics")
+    flag("--tensorboard", action="store_true", help="also write the metrics for TensorBoard (needs tensorboard)")
+    flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
+    flag = parser.group("run")
+    flag("--resume", action="store_true", help="continue from the newest checkpoint in --out, with its settings")
+    flag("--dry-run", action="store_true", help="print what the run would do and cost, and stop")
+    flag("--time-limit", metavar="TIME", help="save and stop after this time, such as 11h30m, 45m or 90s")
+    flag("--fit", action="store_true", help="make the run, and its schedule, as long as the time limit allows")
+    scoring = "steps between scores of the averaged weights, the best of which are kept (0: never)"
+    flag("--evaluate-every", type=int, default=0, metavar="N", help=scoring)
     views = f"views of a test input in those evaluations (default: {EVALUATE_VIEWS} for ARC, 1 for puzzles)"
     flag("--evaluate-views", type=int, metavar="N", help=views)
     flag("--pool-votes", action="store_true", help="also score the pooled votes of all evaluations since the program started")
-    flag("--tensorboard", action="store_true", help="also write the metrics for TensorBoard (needs tensorboard)")
-    flag(
-        "--accumulation-steps",
-        type=int,
-        metavar="N",
-        help="number of pieces that a batch is split into, to save memory (default: 1)",
-    )
     skips = "stop after this many steps in a row without a finite loss"
     flag("--max-skips", type=int, default=Options().skips, metavar="N", help=skips)
+    flag = parser.group("machine")
+    pieces = "number of pieces that a batch is split into, to save memory (default: 1)"
+    flag("--accumulation-steps", type=int, metavar="N", help=pieces)
     flag("--embeddings", choices=("device", "cpu"), default="device", help="where the task embeddings are kept")
     flag("--half-embeddings", action=argparse.BooleanOptionalAction, help="keep the task embeddings in bfloat16")
-    flag("--export-size", metavar="SIZE", help="at the end, export the run in files of at most this size, such as 15MiB")
     what = {"nargs": "?", "const": STEP, "choices": (AUTO, STEP, BLOCK, NONE), "metavar": f"{AUTO}|{STEP}|{BLOCK}|{NONE}"}
     fuse = f"use torch.compile on each {BLOCK} (takes seconds), or on the whole {STEP} (minutes; the value if the flag has none)"
     auto = f"{AUTO}: {BLOCK} where there is a compiler; for training on a CPU long runs only"

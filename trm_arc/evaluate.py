@@ -1,56 +1,67 @@
 """Answer and score the public evaluation tasks: python -m trm_arc.evaluate"""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags, add_refinement_flags, add_view_flags, chosen_inference
-from trm_arc.common.device import Device, find_device
+from trm_arc.cli import (
+    JSON_HELP,
+    RUNS,
+    Parser,
+    add_compile_flag,
+    add_machine_flags,
+    add_refinement_flags,
+    add_view_flags,
+    chosen_inference,
+    setting_help,
+)
+from trm_arc.common.device import find_device
 from trm_arc.common.distributed import find_process_group
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
-from trm_arc.common.output import print_styled
+from trm_arc.common.output import print_json, print_styled, words_aside
 from trm_arc.common.program import run
 from trm_arc.common.text import printable, wants_colour
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
-from trm_arc.evaluation.outcomes import score_results
-from trm_arc.evaluation.results import Results
-from trm_arc.evaluation.saving import refuse_foreign, save_results
+from trm_arc.evaluation.saving import refuse_foreign, save_and_print
 from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
-from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
 from trm_arc.model.locate import folder_for_results
 from trm_arc.report.drawing import draw_answers
-from trm_arc.report.making import PICTURES, make_subject, remove_pictures, renew_traces, write_report
+from trm_arc.report.making import PICTURES, remove_pictures, report_evaluation
 
 
 def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.evaluate",
+        brief="--checkpoint --data --solutions --puzzles --data-folder --views --answer-steps --rollouts --batch-size "
+        "--out --json --show --no-report --device",
         description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, "
         "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks also submission.json.",
     )
     add_view_flags(parser, None)
-    parser.add_argument("--data", help="task set: a name or path (default: the evaluation tasks that the run learned to answer)")
-    parser.add_argument("--solutions", type=Path, help="solutions file, if it is not beside the challenges file")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: the run's, with --data one in it)")
-    parser.add_argument(
-        "--drop-leaks", action="store_true", help="leave out tasks whose answers were trained on, instead of refusing"
-    )
-    parser.add_argument("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out broken tasks, or rows that are not puzzles")
+    flag = parser.group("input")
+    default = "the evaluation tasks that the run learned to answer"
+    flag("--data", metavar="SET", help=f"tasks or puzzles to answer: a name or path (default: {default})")
+    flag("--solutions", type=Path, metavar="FILE", help="solutions file, if it is not beside the challenges file")
+    flag("--puzzles", type=int, metavar="N", help="answer N puzzles of a file, drawn by the run's seed (0: all)")
+    leaks = "leave out tasks whose answers were trained on, instead of refusing them"
+    flag("--drop-leaks", action="store_true", help=leaks)
+    flag("--skip-bad", action="store_true", help=setting_help("skip_bad"))
     add_refinement_flags(parser)
     add_compile_flag(parser)
-    parser.add_argument(
-        "--one-step",
-        action="store_true",
-        help="also answer with one supervision step alone, and say what that scores",
-    )
-    parser.add_argument("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
-    parser.add_argument("--show", action="store_true", help="print every answer as a picture in the terminal")
+    once = "also answer with one supervision step alone, and say what that scores"
+    parser.group("answering")("--one-step", action="store_true", help=once)
+    flag = parser.group("output")
+    flag("--out", type=Path, metavar="DIR", help="folder for the results (default: the run's, with --data one in it)")
+    flag("--json", action="store_true", help=JSON_HELP)
+    flag("--no-report", action="store_true", help=f"write no {REPORT_FILE}")
+    flag("--show", action="store_true", help="print every answer as a picture in the terminal")
     add_machine_flags(parser)
     return parser
 
@@ -58,6 +69,17 @@ def make_parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Parse, answer, score."""
     values = make_parser().parse(arguments)
+    with words_aside(values.json):
+        document = answer(values)
+    return print_json(document) if values.json and document else 0
+
+
+def answer(values: Namespace) -> dict[str, Any] | None:
+    """Answer, vote, score, and write the files.
+
+    Returns:
+        What the evaluation was and scored; None in all but one of several processes.
+    """
     config = chosen_inference(values)
     for name in ("views", "pool_checkpoints"):
         require_least(name, getattr(values, name))
@@ -88,40 +110,15 @@ def main(arguments: Sequence[str]) -> int:
         alone = ensemble.evaluate(tasks, device, once, views=views, processes=processes, quiet=True)  # notes stand above
         score = alone and alone.scores.headline()[0].rate.value
         results = results and replace(results, metadata=replace(results.metadata, one_step_score=score))
-    if results is not None:
-        save(results, out)
-        if values.show:
-            print_styled(f"\n{draw_answers(results, wants_colour())}\n")
-        if not values.no_report:
-            write_page(results, out, run_folder, checkpoint, device)
-    return 0
-
-
-def save(results: Results, out: Path) -> None:
-    """Write the files of an evaluation into a folder without those of an earlier one, then print the scores."""
-    scores, table = None, "no solutions are known, so there is no score"
-    if results.tasks.has_solutions:
-        scores, table = score_results(results)
-    if scores is not None and not results.tasks.domain.submits:
-        table = f"{results.metadata.supervision_steps:.1f} supervision steps per rollout on average\n{table}"
-    if (alone := results.metadata.one_step_score) is not None:
-        table = f"one supervision step alone: {100 * alone:.1f} % {results.scores.headline()[0].name}\n{table}"
-    try:
-        written = save_results(out, results, scores)
-        remove_pictures(out / PICTURES)
-    finally:  # the scores are printed even if nothing can be written
-        print(table)
-    print(written)
-
-
-def write_page(results: Results, out: Path, run_folder: Path, checkpoint: Checkpoint, device: Device) -> None:
-    """Trace how some answers are refined, and write the report; if that fails, all other files stay."""
-    try:
-        subject = renew_traces(make_subject(str(out), out, results, run_folder), (), checkpoint, device)
-        write_report(out / REPORT_FILE, subject)
-        print("\n".join(filter(None, (subject.note, f"wrote {out / REPORT_FILE}: open it in a browser"))))
-    except InputError as error:
-        print(printable(f"no report: {error}"))
+    if results is None:
+        return None
+    scores = save_and_print(out, results)
+    remove_pictures(out / PICTURES)  # of earlier answers
+    if values.show:
+        print_styled(f"\n{draw_answers(results, wants_colour())}\n")
+    if not values.no_report:
+        report_evaluation(out, results, run_folder, checkpoint, device)
+    return {"out": str(out)} | results.metadata.document() | scores
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Generate Sudoku or mazes: python -m trm_arc.generate sudoku-9x9 --count 1000 --out puzzles.csv"""
+"""Generate Sudoku or mazes: python -m trm_arc.generate sudoku-9x9 --puzzles 1000 --out puzzles.csv"""
 
 import sys
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.cli import Parser
+from trm_arc.cli import Parser, setting_help
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import check_writable
 from trm_arc.common.folders import refuse_foreign_file
@@ -29,19 +29,19 @@ def make_parser() -> Parser:
         "-easy, paths are half as long.",
     )
     parser.add_argument("kind", metavar="KIND", help=f"{GENERATED_NAMES}; each also with -easy after it")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
-    parser.add_argument("--count", type=int, default=1000, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random generator")
-    parser.add_argument(
-        "--exclude", type=Path, nargs="+", metavar="CSV", help="leave out puzzles that are in these files, up to symmetry"
-    )
+    flag = parser.group("puzzles")
+    flag("--puzzles", type=int, default=1000, metavar="N", help="number of puzzles to generate")
+    flag("--seed", type=int, default=0, metavar="N", help=setting_help("seed"))
+    leave_out = "leave out puzzles that are in these files, up to symmetry"
+    flag("--exclude", type=Path, nargs="+", metavar="FILE", help=leave_out)
+    parser.group("output")("--out", type=Path, required=True, metavar="FILE", help="the file to write: .csv, or .csv.gz")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, generate, write."""
     values = make_parser().parse(arguments)
-    require_least("count", values.count)
+    require_least("puzzles", values.puzzles)
     require_least("seed", values.seed, 0, 63)
     domain, make = generator_of_set(values.kind)
     if not values.out.name.endswith((".csv", ".csv.gz")):
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
     if others:
         raise InputError(f"{others[0]} holds no {domain.name}", flag="--exclude")
     known = np.concatenate([one.questions for one in exclude]) if exclude else None
-    with make_progress_bar(values.count, "puzzle", shown=is_terminal(sys.stderr)) as bar:
-        made = make(values.count, values.seed, known, lambda done: bar.update(done - bar.n))
+    with make_progress_bar(values.puzzles, "puzzle", shown=is_terminal(sys.stderr)) as bar:
+        made = make(values.puzzles, values.seed, known, lambda done: bar.update(done - bar.n))
     puzzles = PuzzleSet(values.kind, domain, *made, np.arange(1, len(made[0]) + 1))
     write_puzzles(values.out, puzzles)
     ratings = puzzles.ratings

@@ -29,14 +29,16 @@ def make_parser() -> Parser:
         description="Make a folder to upload to the Hugging Face Hub: the network in bfloat16, without what only training needs, "
         "its settings, and a card that says what it cost and scored. `--checkpoint hf://OWNER/NAME` then finds it.",
     )
-    flag = parser.add_argument
     add_model_flag(parser)
+    flag = parser.group("output")
     flag("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     flag("--overwrite", action="store_true", help="replace an earlier one in --out")
-    flag("--name", help="what the model is called in its card (default: the name of --out)")
+    flag = parser.group("model card")
+    flag("--name", metavar="TEXT", help="what the model is called in its card (default: the name of --out)")
     flag("--licence", "--license", default="", metavar="ID", help="the licence for the card, such as apache-2.0")
-    flag("--answer-steps", type=int, metavar="N", help="supervision steps of an answer (default: those of the run)")
     flag("--machine", default="", metavar="TEXT", help="what it was trained on, for the card, such as 'one RTX 4090'")
+    steps = "supervision steps of an answer (default: those of the run)"
+    parser.group("answering")("--answer-steps", type=int, metavar="N", help=steps)
     return parser
 
 

@@ -23,13 +23,14 @@ def make_parser() -> Parser:
         description="Print tasks or puzzles as colour blocks, or as digits without colour, and a run's answers to them.",
         usage="%(prog)s TASK [TASK ...] [options]",
     )
-    task = "a task's id, or its JSON file; for puzzles: a row number, or a Sudoku or maze as for trm_arc.solve"
+    task = "a task's id, or its JSON file; for puzzles: a row number, or a Sudoku or maze as for solve"
     parser.add_argument("tasks", metavar="TASK", nargs="+", help=task)
     named = "a run's folder, or its predictions.json: show its answers, its votes and the cells it got wrong"
-    parser.add_argument("--run", type=Path, dest="run_folder", metavar="RUN", help=named)
+    flag = parser.group("input")
+    flag("--run", type=Path, dest="run_folder", metavar="RUN", help=named)
     source = "set of the ids or rows: a name or path (default: what the run was asked, else every named ARC set)"
-    parser.add_argument("--data", help=source)
-    parser.add_argument("--solutions", type=Path, help="solutions file, if it is not beside the challenges file")
+    flag("--data", metavar="SET", help=source)
+    flag("--solutions", type=Path, metavar="FILE", help="solutions file, if it is not beside the challenges file")
     add_data_flag(parser)
     return parser
 

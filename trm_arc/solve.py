@@ -4,9 +4,11 @@ import sys
 from collections.abc import Sequence
 
 from trm_arc.cli import (
+    JSON_HELP,
     NEWEST,
     RUNS,
     Parser,
+    add_answer_steps,
     add_compile_flag,
     add_device_flags,
     add_model_flag,
@@ -15,7 +17,7 @@ from trm_arc.cli import (
 )
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError, require_least
-from trm_arc.common.output import print_styled
+from trm_arc.common.output import print_json, print_styled, words_aside
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable, wants_colour
@@ -39,11 +41,14 @@ def make_parser() -> Parser:
     )
     parser.add_argument("puzzle", metavar="PUZZLE", help=puzzle)
     add_model_flag(parser, f"{NEWEST} that answers such puzzles, else a network of the kit")
-    parser.add_argument("--steps", type=int, help="supervision steps (default: the answer_steps of the run)")
-    parser.add_argument("--views", type=int, default=1, help="number of symmetries under which the puzzle is answered; they vote")
-    parser.add_argument("--show-steps", action="store_true", help="draw the answer after each supervision step")
+    views = "number of symmetries under which the puzzle is answered; they vote"
+    parser.group("answering")("--views", type=int, default=1, metavar="N", help=views)
+    add_answer_steps(parser)
     add_refinement_flags(parser)
     add_compile_flag(parser)
+    flag = parser.group("output")
+    flag("--show-steps", action="store_true", help="draw the answer after each supervision step")
+    flag("--json", action="store_true", help=JSON_HELP)
     add_device_flags(parser)
     return parser
 
@@ -70,9 +75,15 @@ def main(arguments: Sequence[str]) -> int:
     drawer = SolutionDrawer(puzzles, colour=wants_colour())
     if values.show_steps:
         predictor.callback = drawer.draw_step
-    best, views = answer_first(predictor, values.views)
+    with words_aside(values.json):
+        best, views = answer_first(predictor, values.views)
+    right = bool(puzzles.domain.are_solutions(puzzles.questions, best.grid[None])[0])
+    if values.json:
+        answer = {"right": right, "answer": puzzles.domain.format_text(best.grid), "sure": best.halting, "votes": best.votes}
+        about = {"kind": puzzles.domain.name, "question": puzzles.domain.format_text(puzzles.questions[0])}
+        return print_json({**about, **answer, "views": views, "checkpoint": str(checkpoint.where)}, int(not right))
     print_styled(drawer.draw_answer(best, views))
-    return require_printed(0 if puzzles.domain.are_solutions(puzzles.questions, best.grid[None])[0] else 1)
+    return require_printed(int(not right))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,25 @@
 """Accuracy against compute at test time, on Sudoku and mazes: python -m trm_arc.sweep --checkpoint runs/sudoku"""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
-from trm_arc.cli import RUNS, Parser, add_compile_flag, add_machine_flags, add_model_flag
+from trm_arc.cli import (
+    JSON_HELP,
+    RUNS,
+    Parser,
+    add_batch_flag,
+    add_compile_flag,
+    add_machine_flags,
+    add_model_flag,
+    setting_help,
+)
 from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import check_writable, to_json, write_atomic
+from trm_arc.common.output import print_json, words_aside
 from trm_arc.common.program import run
 from trm_arc.common.text import printable
 from trm_arc.evaluation.loading import load_tests
@@ -28,15 +40,18 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(
         prog="python -m trm_arc.sweep",
+        brief="--checkpoint --data --puzzles --data-folder --answer-steps --patience --rollouts --views --out --json --device",
         description=f"Answer the same puzzles with increasing compute, and write {RESULT} and the curves as a picture. "
         "Rollouts and views use as many steps as in training.",
     )
-    flag, default = parser.add_argument, SweepConfig()
     add_model_flag(parser)
-    flag("--data", help="puzzles to answer: a name or path (default: those that the run is scored on)")
+    flag, default = parser.group("input"), SweepConfig()
+    flag("--data", metavar="SET", help="puzzles to answer: a name or path (default: those that the run is scored on)")
     flag("--puzzles", type=int, default=200, metavar="N", help="answer N of them (0: all)")
-    flag("--skip-bad", action="store_true", help="leave out rows of a file that are not puzzles")
-    flag("--steps", type=int, nargs="*", default=list(default.steps), metavar="N", help="numbers of supervision steps to try")
+    flag("--skip-bad", action="store_true", help=setting_help("skip_bad"))
+    flag = parser.group("answering")
+    steps = "numbers of supervision steps of an answer to try"
+    flag("--answer-steps", dest="steps", type=int, nargs="*", default=list(default.steps), metavar="N", help=steps)
     flag(
         "--patience",
         type=int,
@@ -52,10 +67,19 @@ def make_parser() -> Parser:
         metavar="K",
         help="numbers of rollouts to try",
     )
-    flag("--rollout-noise", dest="noise", type=float, default=default.noise, metavar="STD", help="noise of the rollouts")
-    flag("--views", type=int, nargs="*", default=list(default.views), metavar="N", help="views to try")
-    flag("--batch-size", type=int, default=default.batch_size, help="rollouts of views at a time")
-    flag("--out", type=Path, help="folder for the results (default: the run's)")
+    flag(
+        "--rollout-noise",
+        dest="noise",
+        type=float,
+        default=default.noise,
+        metavar="STD",
+        help="noise on the states of all rollouts but the first",
+    )
+    flag("--views", type=int, nargs="*", default=list(default.views), metavar="N", help="numbers of views to try")
+    add_batch_flag(parser)
+    flag = parser.group("output")
+    flag("--out", type=Path, metavar="DIR", help="folder for the results (default: the run's)")
+    flag("--json", action="store_true", help=JSON_HELP)
     add_compile_flag(parser)
     add_machine_flags(parser)
     return parser
@@ -64,6 +88,13 @@ def make_parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Parse, answer, draw."""
     values = make_parser().parse(arguments)
+    with words_aside(values.json):
+        document = sweep(values)
+    return print_json(document) if values.json else 0
+
+
+def sweep(values: Namespace) -> dict[str, Any]:
+    """Answer, draw, and write the result, which is returned."""
     chosen = {field.name: getattr(values, field.name) for field in fields(SweepConfig)}
     config = SweepConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
     path = values.checkpoint or newest_checkpoint(RUNS)
@@ -79,14 +110,15 @@ def main(arguments: Sequence[str]) -> int:
     print(printable(f"{path}, step {checkpoint.step}: {puzzles.describe()}"))
     print(f"device: {choose_compile_mode(config.compile, device.device).annotate(device).reason}")
     points = Sweep(checkpoint, puzzles, device).run(config)
-    document = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
+    document: dict[str, Any] = {"checkpoint": str(path), "step": checkpoint.step, "data": puzzles.name, "puzzles": len(puzzles)}
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]
-    write_atomic(folder / RESULT, to_json(document | {"points": listed}, pretty=True))
+    document |= {"points": listed}
+    write_atomic(folder / RESULT, to_json(document, pretty=True))
     drawn = draw_sweep(points, f"{puzzles.name}, {len(puzzles)} puzzles", folder)
     print(f"wrote {', '.join(map(str, [folder / RESULT, *drawn]))}")
     if not drawn:
         print(f"no picture: {MISSING}")
-    return 0
+    return document
 
 
 if __name__ == "__main__":

@@ -46,21 +46,22 @@ def make_parser() -> Parser:
         usage="%(prog)s FILE|FOLDER [options]",
         description="Convert a checkpoint of the original TRM or HRM code to one of this kit, for evaluate and submission.",
     )
-    flag = parser.add_argument
     what = "the checkpoint (torch.save or safetensors), or a folder or hf://OWNER/NAME with only one; only its tensors are read"
-    flag("file", type=ModelName, metavar="FILE|FOLDER", help=what)
+    parser.add_argument("file", type=ModelName, metavar="FILE|FOLDER", help=what)
     beside = f"(YAML or JSON; default: {' or '.join(SETTINGS_FILES)} beside it)"
-    flag("--config", type=Path, metavar="F", help=f"its architecture settings, or those of its whole run {beside}")
-    flag("--out", type=Path, default=RUNS / "original", metavar="DIR", help="folder for the converted checkpoint")
-    flag("--overwrite", action="store_true", help="replace the checkpoints in --out")
+    flag = parser.group("input")
+    flag("--config", type=Path, metavar="FILE", help=f"its architecture settings, or those of its whole run {beside}")
     rows = "keep the rows that --identifiers names, and refuse a table of another size; or keep the mean of all rows"
     flag("--task-embeddings", choices=("refuse", "mean"), default="refuse", help=rows)
-    flag("--identifiers", type=Path, metavar="JSON", help="the task of each row (default: that of a FOLDER, if any)")
+    flag("--identifiers", type=Path, metavar="FILE", help="the task of each row (default: that of a FOLDER, if any)")
     defaults = ", ".join(_DEFAULT_DATA.values())
     kept = f"tasks whose embeddings to keep, and to answer by default (default: {defaults}, by the board)"
     flag("--evaluation-data", metavar="SET", help=kept)
     flag("--data", metavar="SETS", help="sets that it was trained on with all outputs; evaluate uses them to find leaks")
     add_data_flag(parser)
+    flag = parser.group("output")
+    flag("--out", type=Path, default=RUNS / "original", metavar="DIR", help="folder for the converted checkpoint")
+    flag("--overwrite", action="store_true", help="replace the checkpoints in --out")
     return parser
 
 

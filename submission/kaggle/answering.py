@@ -13,6 +13,7 @@ from submission.reading import write_guesses
 from submission.run_log import say
 from submission.settings import Settings, submission_file
 from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.launch import command_line
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.training.adaptation import require_arc
@@ -89,7 +90,7 @@ def find_model(notebook: Notebook, settings: Settings) -> Settings:
     if not checkpoints:
         raise InputError(
             f"no bundle with a checkpoint below it, and no --checkpoint or --preset; {notebook.out} holds guesses alone: add the "
-            "data set that `python -m submission bundle` made to the notebook's inputs",
+            f"data set that `{command_line('python -m submission bundle')}` made to the notebook's inputs",
             file=notebook.inputs.root,
         )
     return replace(settings, checkpoints=tuple(checkpoints))

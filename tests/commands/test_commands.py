@@ -294,13 +294,18 @@ def test_a_stopped_run_resumes_to_the_same_end(
         ("train", ["--save-every", HUGE], "--save-every", says("must-be-below-2-31")),
         ("train", ["--evaluate-every", HUGE], "--evaluate-every", says("must-be-below-2-31")),
         ("evaluate", ["--views", HUGE], "--views", says("must-be-below-2-31")),
-        ("evaluate", ["--steps", HUGE], "--steps", says("must-be-below-2-31")),
+        ("evaluate", ["--answer-steps", HUGE], "--answer-steps", says("must-be-below-2-31")),
         ("evaluate", ["--batch-size", HUGE], "--batch-size", says("must-be-below-2-31")),
         ("evaluate", ["--rollouts", HUGE], "--rollouts", says("must-be-below-2-31")),
         ("evaluate", ["--patience", HUGE], "--patience", says("must-be-below-2-31")),
         ("evaluate", ["--pool-checkpoints", HUGE], "--pool-checkpoints", says("must-be-below-2-31")),
         ("submission", ["predict", "--challenges", "x", "--views", "2147483648"], "--views", says("must-be-below-2-31")),
-        ("submission", ["predict", "--challenges", "x", "--steps", "2147483648"], "--steps", says("must-be-below-2-31")),
+        (
+            "submission",
+            ["predict", "--challenges", "x", "--answer-steps", "2147483648"],
+            "--answer-steps",
+            says("must-be-below-2-31"),
+        ),
         (
             "submission",
             ["predict", "--challenges", "x", "--batch-size", "2147483648"],
@@ -313,11 +318,11 @@ def test_a_stopped_run_resumes_to_the_same_end(
             "--pool-checkpoints",
             says("must-be-below-2-31"),
         ),
-        ("sweep", ["--steps", HUGE], "--steps", says("must-be-below-2-31")),
+        ("sweep", ["--answer-steps", HUGE], "--answer-steps", says("must-be-below-2-31")),
         ("sweep", ["--rollouts", HUGE], "--rollouts", says("must-be-below-2-31")),
         ("sweep", ["--views", HUGE], "--views", says("must-be-below-2-31")),
         ("solve", ["1" * 16, "--views", HUGE], "--views", says("must-be-below-2-31")),
-        ("generate", ["sudoku-4x4", "--out", "x.csv", "--count", HUGE], "--count", says("must-be-below-2-31")),
+        ("generate", ["sudoku-4x4", "--out", "x.csv", "--puzzles", HUGE], "--puzzles", says("must-be-below-2-31")),
         ("train", ["--evaluation-data", ""], "evaluation_data", says("must-be-a-name")),
         ("train", ["--evaluation-data", "a" * 300], None, says("cannot-be-looked-up")),
         ("train", ["--task-embedding-weight-decay", "-5"], "task_embedding_weight_decay", says("must-be-at-least")),
@@ -558,7 +563,7 @@ def test_a_leak_is_refused_by_default_and_dropped_on_request(data: tuple[Path, P
 )
 def test_help_is_there_and_fits(name: str, arguments: list[str], command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    code, text, _ = command(name, *arguments, "--help")
+    code, text, _ = command(name, *arguments, "--help-all")
     assert code == 0
     assert "None" not in text
     assert "==SUPPRESS==" not in text

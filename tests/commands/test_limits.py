@@ -67,7 +67,7 @@ def test_a_file_that_holds_something_else_is_not_replaced(name: str, command: Ca
     out = tmp_path / "mine.csv"
     out.write_bytes(b"my thesis")
     code, _, _ = command(name, *{
-        "generate": ["sudoku-4x4", "--count", 1, "--out", out],
+        "generate": ["sudoku-4x4", "--puzzles", 1, "--out", out],
         "report": [tmp_path, "--out", out],
         "submission": ["predict", "--challenges", challenges, "--preset", "demo", "--time-limit", "1s", "--out", out],
     }[name])  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_file_that_holds_something_else_is_not_replaced(name: str, command: Ca
 def test_a_rank_without_other_processes_silences_no_error(rank: str, command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", rank)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    code, _, error = command("generate", "sudoku-4x4", "--count", 0, "--out", "x.csv")
+    code, _, error = command("generate", "sudoku-4x4", "--puzzles", 0, "--out", "x.csv")
     assert (code, error.count("\n")) == (2, 1)
 
 
@@ -88,13 +88,13 @@ def test_the_current_folder_is_gone(command: Callable, tmp_path: Path, monkeypat
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    code, _, error = command("generate", "sudoku-4x4", "--count", 1, "--out", tmp_path / "x.csv")
+    code, _, error = command("generate", "sudoku-4x4", "--puzzles", 1, "--out", tmp_path / "x.csv")
     assert (code, says("current-folder") in error) == (2, True)
 
 
 def test_more_puzzles_than_there_are(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sudoku_generate, "generate", partial(sudoku_generate.generate, tries=0))
-    code, _, error = command("generate", "sudoku-4x4", "--count", 2**31 - 1, "--out", tmp_path / "x.csv")
+    code, _, error = command("generate", "sudoku-4x4", "--puzzles", 2**31 - 1, "--out", tmp_path / "x.csv")
     assert code == 2
     assert says("tries-found-only") in error
     assert not list(tmp_path.iterdir())
@@ -147,7 +147,7 @@ def test_a_folder_that_may_not_be_searched(name: str, tmp_path: Path) -> None:
             "verify": ["submission", "verify", "--bundle", inside.parent],
             "report": ["trm_arc.report", inside.parent],
             "upstream": ["trm_arc.upstream", inside, "--config", inside, "--out", tmp_path / "out"],
-            "generate": ["trm_arc.generate", "sudoku-4x4", "--count", 1, "--out", locked / "x.csv"],
+            "generate": ["trm_arc.generate", "sudoku-4x4", "--puzzles", 1, "--out", locked / "x.csv"],
             "predict": ["submission", "predict", "--checkpoint", inside.parent, "--challenges", challenges],
         }[name])  # fmt: skip
     finally:

@@ -51,7 +51,7 @@ def test_sets_are_found_at_home(home: Path, command: Callable, monkeypatch: pyte
     assert load_tasks("~/arc/one_challenges.json").has_solutions
     assert len(load_listed("~/arc/one_challenges.json, ~/arc/two_challenges.json")) == 4
     for file in ("~/train.csv", "~/test.csv.gz"):
-        assert command("generate", "sudoku-4x4", "--count", 3, f"--out={file}")[0] == 0
+        assert command("generate", "sudoku-4x4", "--puzzles", 3, f"--out={file}")[0] == 0
     assert puzzle_sources.test_of("~/train.csv") == str(home / "test.csv.gz")
     assert domain_of_data("~/train.csv").name == "sudoku-4x4"
     assert len(load_puzzles("~/train.csv,~/test.csv.gz", "train")) == 6
@@ -93,7 +93,7 @@ def test_no_home_is_said(command: Callable, monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(InputError) as refused:
         path_variable("PLACE")
     assert refused.value.file == Path("~/a")
-    code, _, _ = command("generate", "sudoku-4x4", "--count", 3, "--out", "~/a.csv")
+    code, _, _ = command("generate", "sudoku-4x4", "--puzzles", 3, "--out", "~/a.csv")
     assert code == 2
     assert command.refused.file == Path("~/a.csv")
     assert not list(tmp_path.iterdir())

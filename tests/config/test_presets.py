@@ -208,9 +208,9 @@ def test_a_dry_run_writes_nothing(tasks: Path, tmp_path: Path, command: Callable
 
 @pytest.mark.parametrize("name", ["train", "adapt"])
 def test_help_groups_the_settings(name: str, command: Callable) -> None:
-    _, text, _ = command(name, "--help")
+    _, text, _ = command(name, "--help-all")
     titles = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    start = titles.index("settings") + 1
+    start = titles.index("data")
     assert titles[start : start + len(SECTIONS)] == list(SECTIONS.values())
 
 

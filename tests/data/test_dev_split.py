@@ -280,7 +280,7 @@ def test_a_run_on_puzzles_answers_its_own_dev_puzzles(sudoku: PuzzleSet, tmp_pat
     code, text, _ = command("evaluate", "--checkpoint", run, "--no-report", "--device", "cpu")
     assert code == 0
     assert says("dev-puzzles") in text.splitlines()[0]
-    flags = ["--steps", "2", "--rollouts", "--views", "--patience", "0", "--puzzles", "4", "--device", "cpu"]
+    flags = ["--answer-steps", "2", "--rollouts", "--views", "--patience", "0", "--puzzles", "4", "--device", "cpu"]
     code, text, _ = command("sweep", "--checkpoint", run, *flags)
     assert code == 0
     assert says("dev-puzzles") in text

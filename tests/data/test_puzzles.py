@@ -515,7 +515,9 @@ def test_patience_stops_what_has_settled(trained: Path, sudoku: PuzzleSet) -> No
     assert int(short.steps.sum()) < 12 * 40, "none has settled, so the test shows nothing"
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--rollouts", 0), ("--patience", -1), ("--rollout-noise", 1), ("--steps", 0)])
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--rollouts", 0), ("--patience", -1), ("--rollout-noise", 1), ("--answer-steps", 0)]
+)
 def test_refinement_flags_out_of_range(flag: str, value: int, trained: Path, command: Callable) -> None:
     code, _, error = command("evaluate", "--checkpoint", trained, flag, value)
     assert code == 2
@@ -569,7 +571,7 @@ def test_classes_of_difficulty(sudoku: PuzzleSet) -> None:
 
 
 def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Path) -> None:
-    flags = ["--device", "cpu", "--out", tmp_path, "--show", "--views", 3, "--rollouts", 2, "--patience", 1, "--steps", 4]
+    flags = ["--device", "cpu", "--out", tmp_path, "--show", "--views", 3, "--rollouts", 2, "--patience", 1, "--answer-steps", 4]
     code, printed, error = command("evaluate", "--checkpoint", trained, *flags)
     assert code == 0, error
     with (tmp_path / "predictions.csv").open(newline="") as file:
@@ -597,7 +599,7 @@ def test_every_answer_is_written(trained: Path, command: Callable, tmp_path: Pat
 def test_what_one_step_alone_would_score(trained: Path, command: Callable, tmp_path: Path) -> None:
     """The same number as an evaluation with one step, beside the scores of all steps, which it leaves alone."""
     scores = {}
-    for name, flags in {"all": [], "one": ["--steps", 1], "both": ["--one-step"]}.items():
+    for name, flags in {"all": [], "one": ["--answer-steps", 1], "both": ["--one-step"]}.items():
         code, printed, error = command("evaluate", "--checkpoint", trained, "--device", "cpu", "--out", tmp_path / name, *flags)
         assert code == 0, error
         scores[name] = json.loads((tmp_path / name / "metrics.json").read_text())
@@ -605,7 +607,7 @@ def test_what_one_step_alone_would_score(trained: Path, command: Callable, tmp_p
     assert scores["both"]["one_step_score"] == scores["one"]["exact"]["value"]
     assert scores["both"]["exact"] == scores["all"]["exact"]
     assert says("score-of-one-step") in (tmp_path / "both" / "report.html").read_text()
-    code, _, error = command("evaluate", "--checkpoint", trained, "--steps", 1, "--one-step", "--out", tmp_path)
+    code, _, error = command("evaluate", "--checkpoint", trained, "--answer-steps", 1, "--one-step", "--out", tmp_path)
     assert (code, says("one-step-does-nothing") in error) == (2, True)
 
 
@@ -685,17 +687,17 @@ def test_boards_are_drawn_in_80_columns_with_and_without_colour() -> None:
 
 def test_generate_writes_what_train_reads(command: Callable, tmp_path: Path) -> None:
     path = tmp_path / "m.csv.gz"
-    code, printed, error = command("generate", "maze-6x6-easy", "--count", 8, "--out", path)
+    code, printed, error = command("generate", "maze-6x6-easy", "--puzzles", 8, "--out", path)
     assert code == 0, error
     assert says("8-puzzles-moves-from") in printed
     first = read_puzzles(path, "m")
-    code, _, _ = command("generate", "maze-6x6-easy", "--count", 8, "--seed", 0, "--exclude", path, "--out", tmp_path / "n.csv")
+    code, _, _ = command("generate", "maze-6x6-easy", "--puzzles", 8, "--seed", 0, "--exclude", path, "--out", tmp_path / "n.csv")
     second = read_puzzles(tmp_path / "n.csv", "n")
     assert not np.isin(first.input_hashes(), second.input_hashes()).any()
     for flags, reason in [
         (["sudoku-5x5"], says("a-sudoku-has-side")),
         (["chess"], says("chess-no-such-kind")),
-        (["maze-6x6", "--count", 0], says("count-at-least-1")),
+        (["maze-6x6", "--puzzles", 0], says("puzzles-at-least-1")),
         (["sudoku-4x4", "--seed", 10**22], says("seed-must-be-below")),
         (["maze-6x6", "--exclude", tmp_path / "none.csv"], says("no-such-file")),
     ]:
@@ -708,7 +710,7 @@ def test_generate_writes_what_train_reads(command: Callable, tmp_path: Path) -> 
 
 
 def test_accuracy_against_compute(trained: Path, command: Callable, tmp_path: Path) -> None:
-    flags = ["--steps", 1, 2, 4, "--patience", 1, "--rollouts", 2, "--views", 2, 3, "--device", "cpu", "--out", tmp_path]
+    flags = ["--answer-steps", 1, 2, 4, "--patience", 1, "--rollouts", 2, "--views", 2, 3, "--device", "cpu", "--out", tmp_path]
     code, printed, error = command("sweep", "--checkpoint", trained, *flags)
     assert code == 0, error
     points = json.loads((tmp_path / "sweep.json").read_text())["points"]
@@ -724,7 +726,9 @@ def test_accuracy_against_compute(trained: Path, command: Callable, tmp_path: Pa
 
 def test_the_picture_of_the_curve(trained: Path, command: Callable, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the picture is drawn by matplotlib")
-    assert command("sweep", "--checkpoint", trained, "--steps", 1, "--rollouts", 2, "--views", 2, "--out", tmp_path)[0] == 0
+    assert (
+        command("sweep", "--checkpoint", trained, "--answer-steps", 1, "--rollouts", 2, "--views", 2, "--out", tmp_path)[0] == 0
+    )
     assert (tmp_path / "sweep.svg").read_text().startswith("<?xml")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
 

@@ -160,7 +160,7 @@ def is_part(process: psutil.Process, mark: str) -> bool:
 @pytest.mark.parametrize("new", [False, True], ids=["compiled", "new machine"])
 def test_sessions_under_faults(base: Path, tmp_path: Path, disk: Path, new: bool, capsys: pytest.CaptureFixture[str]) -> None:
     challenges = write_kaggle(tmp_path / "data", make_tasks(40, 5, "eval", largest=12), "eval")
-    votes = ("--recipe", "none", "--steps", "300")
+    votes = ("--recipe", "none", "--answer-steps", "300")
     faults = [
         Fault("none", GUESSES, lambda program: None),
         Fault("killed worker", GUESSES, partial(kill, "worker"), flags=votes),

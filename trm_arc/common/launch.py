@@ -1,12 +1,30 @@
-"""What the environment says of the processes of a run: a launcher sets it, and people do by hand."""
+"""How this program was started: as which command, and with which other processes; a launcher says so, and people do by hand."""
 
 import os
 import re
+import sys
 
 from trm_arc.common.errors import OwnError
 from trm_arc.common.text import printable
 
+PROGRAMS = ("trm-arc", "python -m trm_arc")  # that have all commands, as they are typed
+SUBMIT = "predict", "submit"  # the one command that has another name there
 ADVICE = "unset it, or start the processes with `accelerate launch`"
+
+
+def command_line(command: str) -> str:
+    """How to start a command of the kit in the way in which this program was started, for help and messages.
+
+    Args:
+        command: `python -m trm_arc.train`, or `python -m submission check`; anything else is returned as it is.
+
+    Returns:
+        The same, or `trm-arc train` where the user typed such a command.
+    """
+    found = re.fullmatch(r"python -m (?:trm_arc\.|submission )(\w+)", command)
+    if found is None or sys.argv[:1] not in ([program] for program in PROGRAMS):
+        return command
+    return f"{sys.argv[0]} {SUBMIT[1] if found[1] == SUBMIT[0] else found[1]}"
 
 
 def is_first_process() -> bool:

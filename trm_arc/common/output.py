@@ -2,8 +2,11 @@
 
 import codecs
 import sys
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import Any, TextIO
 
+from trm_arc.common.files import to_json
+from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
 
 # What is printed where the stream's encoding lacks a character: of the same width, so that boards stay in line.
@@ -50,3 +53,18 @@ def make_output_printable() -> None:
 def print_styled(text: str, *, flush: bool = False) -> None:
     """Print text that has colours in it, such as a drawing; whatever of it comes from a file is escaped already."""
     print(text, file=getattr(sys.stdout, "unescaped", sys.stdout), flush=flush)
+
+
+def words_aside(wanted: bool) -> AbstractContextManager:
+    """Within it, what people read goes to standard error, if the standard output is wanted for a program; see `print_json`."""
+    return redirect_stdout(sys.stderr) if wanted else nullcontext()
+
+
+def print_json(document: object, code: int = 0) -> int:
+    """Print the result of a command for another program; its exit code.
+
+    Raises:
+        BrokenPipeError, InputError: see `require_printed`.
+    """
+    print(to_json(document, pretty=True).decode(), end="")
+    return require_printed(code)

@@ -15,7 +15,7 @@ from torch.distributed import TCPStore
 
 from trm_arc.common.text import printable
 
-ADVICE = "run it again (trm_arc.train: with --resume)"
+ADVICE = "run it again (train: with --resume)"
 _FAILED = "trm_arc/failed"
 
 

@@ -20,7 +20,11 @@ RESULTS = {"steps_of_thought": "supervision_steps"}  # of an evaluation, beside 
 VALUES: dict[str, dict[str, str]] = {
     "canvas": {"lanes": "buckets"}
 }  # new name of a setting or another flag: its old values, with the new ones
-FLAGS: dict[str, str] = {"forming": "trace"}  # flags that are not settings, without dashes: old name: new name
+FLAGS: dict[str, str] = {  # flags that are not settings, without dashes: old name: new name
+    "forming": "trace",
+    "steps": "answer_steps",  # of the commands that answer
+    "count": "puzzles",  # of `generate`
+}
 
 
 def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trm_arc.common.errors import InputError, did_you_mean
+from trm_arc.common.launch import command_line
 from trm_arc.data.board_text import is_written_board
 from trm_arc.data.domains import LoadOptions
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
@@ -91,7 +92,9 @@ class TaskFinder:
         if text.lower().endswith(".json"):
             return self._read_file(text)
         if text.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-            raise InputError(f"holds many puzzles; name one by its row: `python -m trm_arc.show 1 --data {text}`", file=text)
+            raise InputError(
+                f"holds many puzzles; name one by its row: `{command_line('python -m trm_arc.show')} 1 --data {text}`", file=text
+            )
         if _is_puzzle(text):
             alone = read_puzzle(text)
             return Match(_rate(alone), alone)
@@ -120,7 +123,7 @@ class TaskFinder:
     def _read_file(self, text: str) -> Match:
         tasks = load_tasks(text, self.folder, None if self.data else self.solutions)
         if len(tasks) > 1:
-            advice = f"name one: `python -m trm_arc.show {tasks[0].id} --data {text}`"
+            advice = f"name one: `{command_line('python -m trm_arc.show')} {tasks[0].id} --data {text}`"
             raise InputError(f"holds {len(tasks)} tasks; {advice}", file=text)
         return _match(tasks, tasks[0].id)
 

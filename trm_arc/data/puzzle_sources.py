@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.launch import command_line
 from trm_arc.common.paths import path_variable, user_path
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
@@ -142,7 +143,8 @@ def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, ski
     if _match_generated(name):
         whole = generate_set(name, part, count if part == "train" else 0)
         if count > len(whole):
-            raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see trm_arc.generate")
+            generate = command_line("python -m trm_arc.generate")
+            raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see `{generate}`")
         return whole if not count else whole.take(np.arange(count))
     path = find_file(name, part, folder) if name in _PUBLIC else user_path(name)
     return read_puzzles(path, name, count, seed, skip_bad=skip_bad, split=split)

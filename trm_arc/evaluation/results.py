@@ -13,6 +13,7 @@ import numpy as np
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, read_json, to_json, write_atomic
+from trm_arc.common.launch import command_line
 from trm_arc.common.records import load_record
 from trm_arc.config.old_names import RESULTS, with_new_names
 from trm_arc.data.domains import domain_by_name
@@ -27,7 +28,7 @@ from trm_arc.model.checkpoint_files import run_of
 
 FORMAT, VERSION = "trm_arc predictions", 2
 LISTED = 10  # candidates of a test input that are kept
-ADVICE = "write it again with `python -m trm_arc.evaluate`"
+ADVICE = f"write it again with `{command_line('python -m trm_arc.evaluate')}`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,5 +322,5 @@ def find_results(path: Path) -> Results:
         return read_results(file)
     if is_folder:
         what = f"holds {ANSWERS_FILE} but no {PREDICTIONS_FILE}" if exported else "holds no predictions yet"
-        raise InputError(f"{what}; run `python -m trm_arc.evaluate --checkpoint {path}` first", file=path)
+        raise InputError(f"{what}; run `{command_line('python -m trm_arc.evaluate')} --checkpoint {path}` first", file=path)
     raise InputError(f"no such run; name its folder, or the {PREDICTIONS_FILE} in it", file=path)

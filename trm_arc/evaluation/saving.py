@@ -19,6 +19,7 @@ from trm_arc.common.files import (
     write_atomic,
 )
 from trm_arc.common.folders import not_replaced
+from trm_arc.evaluation.outcomes import score_results
 from trm_arc.evaluation.results import Results, write_csv, write_results
 from trm_arc.inference.attempts import write_submission
 from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
@@ -71,6 +72,27 @@ def save_results(out: Path, results: Results, scores: Mapping[str, Any] | None) 
     write_csv(out / ANSWERS_FILE, results)
     written = f"wrote {out / PREDICTIONS_FILE}, and as a table {ANSWERS_FILE}"
     return written + f"\nwrote {out / SUBMISSION_FILE}, checked: {len(tasks)} tasks, {tasks.outputs} test inputs" * submits
+
+
+def save_and_print(out: Path, results: Results) -> dict[str, Any]:
+    """Write the files of an evaluation into a folder without those of an earlier one, then print the scores.
+
+    Returns:
+        The scores, see `score_results`; none where no solutions are known.
+    """
+    scores, table = None, "no solutions are known, so there is no score"
+    if results.tasks.has_solutions:
+        scores, table = score_results(results)
+    if scores is not None and not results.tasks.domain.submits:
+        table = f"{results.metadata.supervision_steps:.1f} supervision steps per rollout on average\n{table}"
+    if (alone := results.metadata.one_step_score) is not None:
+        table = f"one supervision step alone: {100 * alone:.1f} % {results.scores.headline()[0].name}\n{table}"
+    try:
+        written = save_results(out, results, scores)
+    finally:  # the scores are printed even if nothing can be written
+        print(table)
+    print(written)
+    return scores or {}
 
 
 def _remove_stale(out: Path, names: Sequence[str]) -> None:

@@ -48,10 +48,10 @@ class SweepConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "rollouts", "views"):
             for value in getattr(self, name):
-                require_least(name, value)
+                require_least({"steps": "answer_steps"}.get(name, name), value)
         InferenceConfig(patience=self.patience, noise=self.noise, batch_size=self.batch_size)
         if not (self.steps or self.rollouts or self.views):
-            raise InputError("--steps, --rollouts and --views name nothing to try")
+            raise InputError("--answer-steps, --rollouts and --views name nothing to try")
 
 
 class Point(NamedTuple):

@@ -12,6 +12,7 @@ from augment.kernels import generator_seeds
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
+from trm_arc.common.launch import command_line
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.data.buckets import expected_side
 from trm_arc.data.examples import check_vocabulary, fingerprint, sample_plans
@@ -186,7 +187,7 @@ def predict_tasks(
     if unseen and not quiet:
         print(
             f"{len(unseen)} of {len(tasks)} tasks are new to this checkpoint and get its mean embedding, which rarely "
-            f"solves one; train it on their demonstrations with `python -m trm_arc.adapt`: {shorten(unseen)}"
+            f"solves one; train it on their demonstrations with `{command_line('python -m trm_arc.adapt')}`: {shorten(unseen)}"
         )
     if not counts.all() and not quiet:
         print(f"{np.sum(counts == 0)} test inputs do not fit the model's board and get guesses")

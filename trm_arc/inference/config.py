@@ -34,7 +34,8 @@ class InferenceConfig:
     compile: Literal["auto", "block", "none"] = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch_size", 1), ("rollouts", 1), ("patience", 0)):
+        require_least("answer_steps", self.steps)
+        for name, least in (("batch_size", 1), ("rollouts", 1), ("patience", 0)):
             require_least(name, getattr(self, name), least)
         if not 0 < self.noise < 100:
             raise InputError(f"a deviation above 0 and below 100 is needed, got {self.noise}", flag="--rollout-noise")

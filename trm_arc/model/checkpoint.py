@@ -247,7 +247,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if path.is_dir() and not (path / _JSON).exists() and list_checkpoints(path):
         path = list_checkpoints(path)[-1]
     if not (path / _JSON).is_file():
-        raise InputError(f"not a checkpoint (a folder with {_JSON} and {_TENSORS}, written by trm_arc.train)", file=path)
+        raise InputError(f"not a checkpoint (a folder with {_JSON} and {_TENSORS}, written by train)", file=path)
     header = read_json(path / _JSON)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError("not a checkpoint of trm_arc", file=path / _JSON)

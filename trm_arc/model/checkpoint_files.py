@@ -7,6 +7,7 @@ from typing import Any
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
+from trm_arc.common.launch import command_line
 from trm_arc.common.modes import STEP
 from trm_arc.config import Config
 from trm_arc.config.old_names import HEADER
@@ -48,7 +49,8 @@ def newest_checkpoint(runs: Path, domain: Domain | None = None) -> Path:
     )
     newest = next((path for path in found if _answers(path, domain)), None)
     if newest is None:
-        raise InputError("no checkpoint here; train one with `python -m trm_arc.train`, or name one with --checkpoint", file=runs)
+        train = command_line("python -m trm_arc.train")
+        raise InputError(f"no checkpoint here; train one with `{train}`, or name one with --checkpoint", file=runs)
     return newest
 
 

@@ -30,11 +30,14 @@ def make_parser() -> Parser:
     )
     named = "a run's folder, a folder that `evaluate` wrote to, or its predictions.json"
     parser.add_argument("subjects", metavar="RUN_OR_PREDICTIONS", nargs="+", type=Path, help=named)
-    parser.add_argument("--out", type=Path, help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
+    flag = parser.group("output")
+    flag("--out", type=Path, metavar="FILE", help=f"the file to write (default: {REPORT_FILE} in the first one's folder)")
+    flag("--no-pictures", action="store_true", help="write only the page, no SVG, PNG and GIF files")
+    flag = parser.group("traces")
     trace = "show refinement traces: ids of tasks, or rows of puzzles (without any: the first test input of each outcome)"
-    parser.add_argument("--trace", nargs="*", metavar="ID", help=trace)
-    parser.add_argument("--checkpoint", type=ModelName, help="the model of --trace (default: the one that gave the answers)")
-    parser.add_argument("--no-pictures", action="store_true", help="write only the page, no SVG, PNG and GIF files")
+    flag("--trace", nargs="*", metavar="ID", help=trace)
+    of_trace = "the model of --trace (default: the one that gave the answers)"
+    flag("--checkpoint", type=ModelName, metavar="MODEL", help=of_trace)
     add_device_flags(parser)
     return parser
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, TRACES_FILE, read_json, to_json, write_atomic
+from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, REPORT_FILE, TRACES_FILE, read_json, to_json, write_atomic
+from trm_arc.common.launch import command_line
 from trm_arc.common.text import printable
 from trm_arc.evaluation.results import Results, find_results
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
@@ -66,7 +67,7 @@ def find_subject(path: Path) -> Subject:
     if is_folder and not answered and not logged:
         raise InputError(
             "holds neither an evaluation nor the metrics of training; name a run's folder, or make predictions with "
-            "`python -m trm_arc.evaluate --checkpoint RUN`",
+            f"`{command_line('python -m trm_arc.evaluate')} --checkpoint RUN`",
             file=path,
         )
     results = find_results(path) if answered or not there else None
@@ -125,7 +126,8 @@ def find_checkpoint(subject: Subject) -> Path:
 
 def _require_results(subject: Subject) -> Results:
     if subject.results is None:
-        raise InputError(f"{subject.name} holds no predictions; make them with `python -m trm_arc.evaluate`", flag="--trace")
+        evaluate = command_line("python -m trm_arc.evaluate")
+        raise InputError(f"{subject.name} holds no predictions; make them with `{evaluate}`", flag="--trace")
     return subject.results
 
 
@@ -178,6 +180,21 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     if drawn:
         write_atomic(pictures / _LIST, to_json({"pictures": list(drawn)}))
     return write_pictures(drawn, pictures)
+
+
+def report_evaluation(out: Path, results: Results, run: Path, checkpoint: Checkpoint, device: Device) -> None:
+    """Trace how some answers of an evaluation are refined, and write its page; if that fails, all other files stay.
+
+    Args:
+        out: the folder of the results.
+        run: the folder of the training.
+    """
+    try:
+        subject = renew_traces(make_subject(str(out), out, results, run), (), checkpoint, device)
+        write_report(out / REPORT_FILE, subject)
+        print("\n".join(filter(None, (subject.note, f"wrote {out / REPORT_FILE}: open it in a browser"))))
+    except InputError as error:
+        print(printable(f"no report: {error}"))
 
 
 def list_logs(subjects: Sequence[Subject]) -> list[MetricsLog]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.launch import command_line
 from trm_arc.config import RECIPES, Config, load_preset
 from trm_arc.data.domains import Domain
 from trm_arc.data.domains.arc import ARC
@@ -57,9 +58,11 @@ def require_arc(checkpoints: Iterable[Path], preset: str | None = None, challeng
         with suppress(InputError):
             domain = domain_of_checkpoint(path)
         if other := _other(domain):
-            raise InputError(f"answers {other.name}, not ARC tasks; use `python -m trm_arc.evaluate`", file=path)
+            evaluate = command_line("python -m trm_arc.evaluate")
+            raise InputError(f"answers {other.name}, not ARC tasks; use `{evaluate}`", file=path)
     if challenges and (other := _other(domain_of_data(challenges))):
-        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; use `python -m trm_arc.train`", flag="--challenges")
+        train = command_line("python -m trm_arc.train")
+        raise InputError(f"{challenges} holds {other.plural}, not ARC tasks; use `{train}`", flag="--challenges")
 
 
 def _other(domain: Domain) -> Domain | None:
