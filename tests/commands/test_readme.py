@@ -36,7 +36,7 @@ def test_the_commands_of_the_readme(tmp_path: Path, command: Callable, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     write_kaggle(tmp_path, make_tasks(3, 0), "made")
-    shutil.copy("made_challenges.json", "arc-agi_test_challenges.json")
+    shutil.copy("made_challenges.json", "tasks.json")
     lines = [block or span for block, span in re.findall(r"^(python -m .*)$|`(python -m [^`]*)`", README, re.MULTILINE)]
     for line in lines:
         module, *words = shlex.split(line, comments=True)[2:]
