@@ -202,9 +202,11 @@ def test_house_names_are_importable() -> None:
             assert getattr(package, name) is not None
 
 
-def test_readme_counts_the_parameters_of_every_preset() -> None:
+def test_docs_count_the_parameters_of_every_preset() -> None:
     """The table of the family names every preset, with the parameters of its network."""
-    table = [line.split("|") for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    table = [
+        line.split("|") for line in (ROOT / "docs/models.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")
+    ]
     told = {name: row[4] for row in table if len(row) == 8 for name in re.findall(r"`([\w-]+)`", row[1])}
     assert set(told) == set(PRESETS) == set(PRESET_HELP)
     for name, preset in PRESETS.items():
