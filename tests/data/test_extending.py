@@ -14,7 +14,7 @@ import pytest
 from tests.helpers import ROOT, messages
 from trm_arc.data import domains
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE, domain_of_data
-from trm_arc.evaluation.results import find_results
+from trm_arc.evaluation.result_files import find_results
 
 says = messages(__name__)
 
