@@ -23,7 +23,7 @@ from trm_arc.data import domains
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE, domain_of_data
 from trm_arc.data.sources import load_tasks
 from trm_arc.data.task import TaskSet
-from trm_arc.evaluation.results import find_results
+from trm_arc.evaluation.result_files import find_results
 
 says = messages(__name__)
 

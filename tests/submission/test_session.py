@@ -31,7 +31,7 @@ from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, messages, pa
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
-from trm_arc.evaluation.results import read_results
+from trm_arc.evaluation.result_files import read_results
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint_files import list_checkpoints
