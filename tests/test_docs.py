@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
+import trm_arc
 from tests.helpers import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -138,6 +140,12 @@ def test_files_in_sentences_exist(path: Path) -> None:
     for code in code_of(path.read_text(encoding="utf-8")):
         for name in re.findall(r"(?<![\w./-])(?:augment|trm_arc|submission|tests|benchmarks|notebooks|docs)/[\w./-]*\w", code):
             assert (ROOT / name).exists(), name
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == trm_arc.__version__
+    assert citation["preferred-citation"]["url"] in README
 
 
 def test_make_targets_exist() -> None:
