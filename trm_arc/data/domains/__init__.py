@@ -124,6 +124,10 @@ class Domain(ABC):
     unused: Mapping[str, str]
     drawing: Drawing
 
+    def differs_in_size(self, other: "Domain") -> bool:
+        """Whether boards have the same rules and the same tokens for their cells as those of `other`, of whatever size."""
+        return type(other) is type(self) and other.vocabulary == self.vocabulary
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
