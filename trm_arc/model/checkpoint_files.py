@@ -67,7 +67,7 @@ def may_answer(path: Path, domain: Domain) -> bool:
 def answers(trained: Domain, mixer: str | None, domain: Domain) -> bool:
     """Whether a network that was trained on one kind of puzzle answers another: one of its own kind, and of any size where
     cells meet in a convolution alone, as then nothing in it belongs to a position."""
-    return domain is trained or (mixer == "convolution" and domain.differs_in_size(trained))
+    return domain is trained or (mixer == "convolution" and domain.shares_rules(trained))
 
 
 def _peek(path: Path, part: str) -> Any:

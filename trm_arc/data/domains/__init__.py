@@ -124,8 +124,8 @@ class Domain(ABC):
     unused: Mapping[str, str]
     drawing: Drawing
 
-    def differs_in_size(self, other: "Domain") -> bool:
-        """Whether boards have the same rules and the same tokens for their cells as those of `other`, of whatever size."""
+    def shares_rules(self, other: "Domain") -> bool:
+        """Whether boards of both have the same rules and tokens, whatever their sizes."""
         return type(other) is type(self) and other.vocabulary == self.vocabulary
 
     def __repr__(self) -> str:
