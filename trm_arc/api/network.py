@@ -130,8 +130,8 @@ class Network:
         if domain.shape is None:
             raise InputError(f"answers {domain.title}, which are no boards", file=self.checkpoint.where)
         if isinstance(puzzle, str):
-            found, question = read_question(puzzle)
-            self.checkpoint.require_domain(found, "the puzzle")
+            domain, question = read_question(puzzle)
+            self.checkpoint.require_domain(domain, "the puzzle")
         else:
             question = np.asarray(puzzle)
             whole = question.shape == domain.shape and np.issubdtype(question.dtype, np.integer)
