@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 
-.PHONY: demo sudoku test quick lint benchmarks clean
+.PHONY: demo sudoku test quick lint benchmarks docs clean
 
 # torch comes first and pinned, so that nothing that depends on it can bring in another build.
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
@@ -42,6 +42,11 @@ lint: $(VENV)/installed
 
 benchmarks: $(VENV)/installed
 	for program in plan paint vote model train_step maze sudoku busy report; do $(BIN)/python -m benchmarks.$$program || exit 1; done
+
+# The Python API as pages, in build/api.
+docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/pdoc --docformat google --output-directory build/api augment trm_arc submission
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from pickle import UnpicklingError
 
 import numba
@@ -62,6 +63,24 @@ def compile_kernel(function: Callable, **options: object) -> Callable:
         except (RuntimeError, OSError):  # numba finds no folder that it can write
             continue
     return kernel
+
+
+def find_kept(kernel: Callable) -> tuple[Path | None, bool]:
+    """Where the code of a kernel is kept, and whether it is there, as new as the source.
+
+    Args:
+        kernel: what `compile_kernel` made.
+
+    Returns:
+        The folder, None where none can be written, and whether code is in it.
+    """
+    cache = kernel._cache
+    if not isinstance(cache, _Cache):
+        return None, False
+    try:
+        return Path(cache.cache_path), bool(cache._cache_file._load_index())
+    except (EOFError, UnpicklingError, OSError):  # as in `_Cache`
+        return Path(cache.cache_path), False
 
 
 def _check_home() -> None:

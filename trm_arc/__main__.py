@@ -16,6 +16,8 @@ from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
 
+OWN = ("augment", "submission", "trm_arc")
+
 
 def main() -> None:
     """Run the command that is typed, as `python -m` runs its module."""
@@ -24,7 +26,12 @@ def main() -> None:
     if command is None:
         run(answer)
     sys.argv[1:2] = filter(None, [command.subcommand])
-    runpy.run_module(command.module, run_name="__main__")
+    try:
+        runpy.run_module(command.module, run_name="__main__")
+    except ModuleNotFoundError as error:  # an installation without what the kit needs
+        if not error.name or error.name.split(".")[0] in OWN:
+            raise
+        sys.exit(f"error: {error.name} is not installed; `{sys.argv[0]} doctor` says what is missing and how to get it")
 
 
 def answer(arguments: Sequence[str]) -> int:
@@ -42,7 +49,7 @@ def answer(arguments: Sequence[str]) -> int:
         raise InputError(f"no such flag before a command; see `{sys.argv[0]} --help`", flag=printable(first, 40))
     else:
         advice = suggest_command(first) or f"; see `{sys.argv[0]} --help`"
-        raise InputError(f"{printable(first, 40)} is not a command{advice}")
+        raise InputError(f"{printable(first, 40) or repr(first)} is not a command{advice}")
     return require_printed()
 
 

@@ -23,7 +23,7 @@ from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Machine, Option
 
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
-JSON_HELP = "print the result as JSON; what else there is to say goes to standard error"
+JSON_HELP = "print the result as JSON, and all else to standard error"
 NEWEST = f"the newest below {RUNS}/"
 
 

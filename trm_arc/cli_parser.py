@@ -24,7 +24,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     brief: Sequence[str] = ()
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
+        super().__init__(prog, max_help_position=27)
 
     def add_argument(self, action: argparse.Action) -> None:
         """Add a flag, if it is one of those to show."""

@@ -33,7 +33,7 @@ CACHE_VARIABLE = "TRM_ARC_CACHE"
 DEFAULT_COUNT = 1000  # puzzles of a generated set to train on
 
 # What the folder of a public data set may be called.
-_PUBLIC = {
+PUBLIC = {
     "sudoku-extreme": ("sudoku-9x9", ("sudoku-extreme", "sudoku_extreme")),
     "maze-hard": ("maze-30x30", ("maze-hard", "maze_hard", "maze-30x30-hard-1k")),
 }
@@ -61,14 +61,14 @@ def domain_of_data(names: str) -> Domain:
 
 
 def _domain_of_source(name: str) -> Domain:
-    if name in _PUBLIC:
-        return domain_by_name(_PUBLIC[name][0])
+    if name in PUBLIC:
+        return domain_by_name(PUBLIC[name][0])
     if _match_generated(name):
         return generator_of_set(name)[0]
     if name.lower().endswith(SUFFIXES):
         return domain_of_file(user_path(name))
     if name.lower().startswith(tuple(list_kinds())) and not user_path(name).exists():
-        raise InputError(f"{name}: no such puzzles; there are {', '.join(_PUBLIC)}, {GENERATED_NAMES}, and files in .csv")
+        raise InputError(f"{name}: no such puzzles; there are {', '.join(PUBLIC)}, {GENERATED_NAMES}, and files in .csv")
     return domain_by_name("arc")
 
 
@@ -146,7 +146,7 @@ def _load(name: str, part: Part, folder: Path | None, count: int, seed: int, ski
             generate = command_line("python -m trm_arc.generate")
             raise InputError(f"{name}: the set to be scored on has {len(whole)} puzzles, not {count}; see `{generate}`")
         return whole if not count else whole.take(np.arange(count))
-    path = find_file(name, part, folder) if name in _PUBLIC else user_path(name)
+    path = find_file(name, part, folder) if name in PUBLIC else user_path(name)
     return read_puzzles(path, name, count, seed, skip_bad=skip_bad, split=split)
 
 
@@ -157,14 +157,14 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
         InputError: it is not there.
     """
     for root in data_roots(folder):
-        for place in _PUBLIC[name][1]:
+        for place in PUBLIC[name][1]:
             for suffix in SUFFIXES:
                 if (path := root / place / f"{part}{suffix}").exists():
                     return path
     raise InputError(
         f"{name}: not found; put its {part}.csv (or {part}.csv.gz, with the columns question and answer) into a folder "
-        f"{_PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are "
-        f"generated here, such as {_PUBLIC[name][0]}"
+        f"{PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are "
+        f"generated here, such as {PUBLIC[name][0]}"
     )
 
 

