@@ -58,7 +58,7 @@ def submit(
     checkpoints: str | Path | Sequence[str | Path],
     out: str | Path = DEFAULT_FILE,
     *,
-    time_limit: str | None = None,
+    time_limit: str | float | None = None,
     views: int = 1000,
     recipe: Literal["auto", "none", "own", "nvarc", "trelis"] = "auto",
     device: str = "auto",
@@ -75,7 +75,7 @@ def submit(
         challenges: Kaggle's challenges file, or a task set by its name, its path or itself; hidden outputs are not read.
         checkpoints: one or several, as `load` takes them, which vote together.
         out: the file to write.
-        time_limit: such as 11h30m; None: no limit.
+        time_limit: such as 11h30m, or seconds; None: no limit.
         views: of a test input by each checkpoint at most.
         recipe: how to adapt to the tasks; "auto": own with a time limit, unless the checkpoint was trained to answer them.
         device: "auto", or names by commas, all of which are used.

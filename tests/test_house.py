@@ -32,7 +32,7 @@ FLOORS = {
     "trm_arc": 9,  # cli.py, its parts, and the commands
     "submission": 10,
 }
-STANDARD = ("collections", "contextlib", "dataclasses", "functools", "os", "stat", "tempfile", "types", "typing")
+STANDARD = ("collections", "contextlib", "dataclasses", "functools", "os", "pathlib", "stat", "tempfile", "types", "typing")
 ALONE = ("augment", "numpy", "numba", *STANDARD)  # all that floor 0 may import
 # Nothing may take a submission down, whatever it is; and a process tells the others of whatever ends it.
 BROAD = ("session.py", "worker_pool.py", "worker.py", "program.py")

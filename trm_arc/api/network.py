@@ -26,18 +26,22 @@ from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.puzzle_text import read_question
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.data.task_files import tasks_to_json
+from trm_arc.evaluation.answers import SHOWN
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Frame, trace_refinement
-from trm_arc.inference.answer import answer_first, make_predictor
+from trm_arc.inference.answer import make_predictor, rank_first
 from trm_arc.inference.config import Canvas, InferenceConfig
+from trm_arc.inference.votes import Candidate
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.checkpoint_files import run_of
 from trm_arc.model.export import load_newest
 from trm_arc.model.locate import locate
 from trm_arc.report.curves import Curves, render_curves
 from trm_arc.report.logs import read_log
+
+SHOWN_STEPS = 11  # answers of a solution in a notebook, of those steps that changed it
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,7 @@ class Solution:
         sure: the network's own probability that it is exact, from 0 to 1.
         votes: how many views gave it.
         views: of how many.
+        candidates: all answers that views gave, best first, each with its votes.
         steps: the answer of the first view after each supervision step, if that was asked for.
     """
 
@@ -62,6 +67,7 @@ class Solution:
     sure: float
     votes: int
     views: int
+    candidates: tuple[Candidate, ...]
     steps: tuple[Frame, ...] = ()
 
     def __str__(self) -> str:
@@ -75,9 +81,16 @@ class Solution:
         look = {"drawing": self.domain.drawing, "question": self.question}
         truth = {"truth": self.answer} if self.is_right else {}
         figures = [draw_figure("question", self.question, **look)]
-        figures += [draw_figure(f"step {f.step}: {f.halting:.0%} sure", f.grid, **look, **truth) for f in self.steps]
-        figures.append(draw_figure(f"answer: {self.sure:.0%} sure", self.answer, **look))
-        return draw_section(f"{'right' if self.is_right else 'wrong'}, given by {self.votes} of {self.views} views", figures)
+        before = (None, *self.steps)
+        changed = [
+            f for f, last in zip(self.steps, before, strict=False) if last is None or not np.array_equal(f.grid, last.grid)
+        ]
+        figures += [draw_figure(f"step {f.step}: {f.halting:.0%} sure", f.grid, **look, **truth) for f in changed[:SHOWN_STEPS]]
+        for one in self.candidates[:SHOWN]:
+            votes = f"{one.votes} of {self.views} views" if self.views > 1 else "answer"
+            figures.append(draw_figure(f"{votes}, {one.halting:.0%} sure", one.grid, **look, **truth))
+        more = f"{len(self.candidates) - SHOWN} more distinct answers" if len(self.candidates) > SHOWN else ""
+        return draw_section(f"{'right' if self.is_right else 'wrong'}, {self.sure:.0%} sure", figures, more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +129,15 @@ class Network:
         puzzles, config = self._read_puzzle(puzzle), InferenceConfig(steps=steps)
         domain, question = puzzles.domain, puzzles.questions
         predictor, _ = make_predictor(self.checkpoint, puzzles, self.device, config)
-        best, asked = answer_first(predictor, views)
+        candidates, asked = rank_first(predictor, views)
+        best = candidates[0]
         frames: list[Frame] = []
         if show_steps:
             for trace in trace_refinement(self.checkpoint, puzzles, [0], puzzles.names, self.device, config):
                 frames = [frame for frame in trace.frames if frame.last]
         right = bool(domain.are_solutions(question, best.grid[None])[0])
-        return Solution(domain, question[0], best.grid, right, best.halting, best.votes, asked, tuple(frames))
+        votes = best.votes, asked, tuple(candidates)
+        return Solution(domain, question[0], best.grid, right, best.halting, *votes, tuple(frames))
 
     def _read_puzzle(self, puzzle: str | np.ndarray) -> PuzzleSet:
         """A set of one puzzle, whose answer is not known."""
@@ -198,7 +213,7 @@ class Network:
         *,
         recipe: str = "own",
         overwrite: bool = False,
-        time_limit: str | None = None,
+        time_limit: str | float | None = None,
         data_folder: str | Path | None = None,
         progress: bool = True,
         **settings: SettingValue,

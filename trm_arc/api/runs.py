@@ -116,7 +116,7 @@ def run_adaptation(
 
 def make_run(
     out: Path,
-    time_limit: str | None,
+    time_limit: str | float | None,
     *,
     fit: bool,
     progress: bool,

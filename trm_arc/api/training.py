@@ -16,7 +16,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    time_limit: str | None = None,
+    time_limit: str | float | None = None,
     fit: bool = False,
     evaluate_every: int = 0,
     evaluate_views: int | None = None,

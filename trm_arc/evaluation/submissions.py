@@ -53,7 +53,7 @@ def score(
     >>> tasks = trm_arc.load_tasks("arc1-evaluation").smallest(3)
     >>> guesses = {task.id: [{"attempt_1": [[0]], "attempt_2": pair.output} for pair in task.test] for task in tasks}
     >>> trm_arc.score(guesses, tasks)
-    <PassScores pass@2 100.0 % (3 of 3), pass@1 0.0 % (0 of 3), pass@2 of tasks 100.0 % (3 of 3)>
+    <PassScores pass@2 100.0 % (4 of 4), pass@1 0.0 % (0 of 4), pass@2 of tasks 100.0 % (3 of 3)>
 
     Args:
         submission: its file, or the document itself.

@@ -152,8 +152,18 @@ def answer_first(predictor: Predictor, views: int) -> tuple[Candidate, int]:
     Args:
         views: at most.
     """
+    candidates, asked = rank_first(predictor, views)
+    return candidates[0], asked
+
+
+def rank_first(predictor: Predictor, views: int) -> tuple[list[Candidate], int]:
+    """The answers to the first test input, best first, and the number of views.
+
+    Args:
+        views: at most.
+    """
     asked = np.arange(min(views, int(predictor.view_counts[0])))
-    return tally(predictor.predict(np.zeros_like(asked), asked), 1, 1, predictor.domain)[0][0], len(asked)
+    return tally(predictor.predict(np.zeros_like(asked), asked), 1, len(asked), predictor.domain)[0], len(asked)
 
 
 def predict_tasks(
