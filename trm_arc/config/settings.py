@@ -142,7 +142,7 @@ class ModelConfig:
         if self.networks == 2:
             return "hrm"
         plain = {0: "single-z", 1: "trm"}.get(self.states, f"multi-z with {self.states} states")
-        return f"{plain}-mlp" if self.mixer == "mlp" and self.states == 1 else plain
+        return plain if self.mixer == "attention" or self.states != 1 else f"{plain}-{self.mixer}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,7 @@ def _limits(checkpoint: Checkpoint) -> str:
     model, domain = checkpoint.config.model, checkpoint.domain
     if domain.scoring == "exact":
         board = f"{model.board_rows} x {model.board_columns}"
+        board = f"up to {board}, of whatever size," if model.mixer == "convolution" else board
         return f"It answers boards of {board} of this kind alone, and an answer may break the rules: check it."
     asked = f"It answers the {len(checkpoint.tasks)} tasks that it was trained on"
     return f"{asked}; others need adaptation (`python -m trm_arc.adapt`). Each answer is a guess, of which two count."
