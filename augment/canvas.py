@@ -6,8 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from augment import kernels
-from augment.grids import BOARD, PackedGrids
-from augment.symmetry import SOURCES
+from augment.grids import BOARD, COLOURS, PackedGrids
+from augment.symmetry import OPERATIONS, SOURCES
+
+_PLACES = kernels.POSITION_WORDS.reshape(BOARD, BOARD)
+_BLOCK = 1024  # canvases that are cropped at a time, so that little memory is needed
 
 
 class Window(NamedTuple):
@@ -122,14 +125,29 @@ def crop(canvases: np.ndarray, corners: np.ndarray | None = None) -> list[np.nda
     """
     _check_canvases(canvases)
     if corners is None:
-        corners = kernels.find_corners(canvases)
+        coloured = canvases >= kernels.FIRST_COLOUR
+        corners = np.stack([coloured.any(axis=2).argmax(axis=1), coloured.any(axis=1).argmax(axis=1)], axis=1)
     elif corners.shape != (len(canvases), 2) or (corners < 0).any() or (corners >= canvases.shape[1:]).any():
         raise ValueError(f"corners are (n, 2) and lie on canvases of {canvases.shape[1:]}, got shape {corners.shape}")
-    sizes = kernels.crop_sizes(canvases, corners)
-    return [
-        canvas[top : top + rows, left : left + columns] - np.uint8(kernels.FIRST_COLOUR)
-        for canvas, (top, left), (rows, columns) in zip(canvases, corners, sizes, strict=True)
-    ]
+    parts = [canvas[top:, left:] for canvas, (top, left) in zip(canvases, corners, strict=True)]
+    sizes = [_largest_rectangles(part[None])[0] for part in parts]
+    return [part[:rows, :columns] - np.uint8(kernels.FIRST_COLOUR) for part, (rows, columns) in zip(parts, sizes, strict=True)]
+
+
+def _largest_rectangles(canvases: np.ndarray) -> np.ndarray:
+    """The largest rectangle of colours at the corner of every canvas (uint8 (n, rows, columns)); of equals, the least tall one.
+
+    The scan of the public TRM code: for every number of rows, the widest run that all of them have.
+
+    Returns:
+        int64 (n, 2), its rows and columns; (0, 0) where the cell at the corner holds no colour.
+    """
+    ends = np.ones((*canvases.shape[:2], canvases.shape[2] + 1), bool)
+    np.less(canvases, kernels.FIRST_COLOUR, out=ends[:, :, :-1])
+    widths = np.minimum.accumulate(ends.argmax(axis=2), axis=1)
+    rows = (widths * np.arange(1, canvases.shape[1] + 1)).argmax(axis=1)
+    columns = widths[np.arange(len(canvases)), rows]
+    return np.stack([np.where(columns > 0, rows + 1, 0), columns], axis=1)
 
 
 def hash_undone(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,10 +164,21 @@ def hash_undone(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np
     Raises:
         ValueError: arrays of other shapes or dtypes, or a token above 11.
     """
+    # Without numba: its compiler takes as long as a short time limit, and what counts the votes must not wait for it.
     _check_canvases(canvases)
     if table.shape != (len(canvases), 11):
         raise ValueError(f"{len(canvases)} canvases need a table (n, 11), got {table.shape}")
-    return kernels.undo_and_hash(canvases, table)
+    blocks = [canvases[begin : begin + _BLOCK] for begin in range(0, len(canvases), _BLOCK)]
+    sizes = np.concatenate([np.empty((0, 2), np.int64), *map(_largest_rectangles, blocks)])
+    undone = transformed_shapes(sizes, table)
+    words = np.zeros((len(table), kernels.FIRST_COLOUR + COLOURS), np.uint64)  # of every token, as the hash has them of colours
+    np.put_along_axis(words, table[:, 1:].astype(np.int64) + kernels.FIRST_COLOUR, kernels.COLOUR_WORDS[None], axis=1)
+    totals = np.zeros(len(canvases), np.uint64)
+    for number, (rows, columns) in enumerate(sizes):
+        places = OPERATIONS[table[number, 0]](_PLACES[: undone[number, 0], : undone[number, 1]])
+        totals[number] = (words[number][canvases[number, :rows, :columns]] * places).sum()
+    mix = kernels.mix.py_func
+    return sizes, mix(totals ^ mix(undone[:, 0] * 64 + undone[:, 1]))
 
 
 def _check_canvases(canvases: np.ndarray) -> None:

@@ -49,7 +49,7 @@ from trm_arc.common.streams import require_printed
 from trm_arc.config import Config, load_preset, write_preset
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.evaluation.outcomes import SOLVED, score_tests
-from trm_arc.evaluation.results import find_results
+from trm_arc.evaluation.result_files import find_results
 from trm_arc.model.checkpoint_files import list_checkpoints, read_step
 from trm_arc.report.logs import format_operations
 from trm_arc.training.build import build_trainer

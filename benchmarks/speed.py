@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.correctness import shrink
-from trm_arc.cli import choose_options, chosen_settings, parse_train_flags
+from trm_arc.cli import chosen_settings, parse_train_flags, read_machine
 from trm_arc.common.device import Device, synchronize
 from trm_arc.common.errors import InputError
 from trm_arc.common.modes import NONE
@@ -24,6 +24,7 @@ from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import list_views
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.training.cost import Rates, model_seconds
+from trm_arc.training.machine import choose_options
 from trm_arc.training.options import Options
 from trm_arc.training.state import inference_state
 from trm_arc.training.trainer import Trainer
@@ -96,7 +97,7 @@ def read_case(case: str, device: Device) -> tuple[Config, Device, Options]:
     named = {flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in given}
     if idle := sorted(named - MEANT - settings.keys()):
         raise InputError("has no effect on timed steps", flag=f"--{idle[0].replace('_', '-')}")
-    chosen, options = choose_options(values, None)
+    chosen, options = choose_options(read_machine(values), None, None)
     where = device if values.precision == "auto" else device._replace(dtype=chosen.dtype)
     return load_preset(values.preset).override(settings | {"depth_curriculum": ""}), where, options
 

@@ -18,8 +18,8 @@ from submission.kaggle.inputs import Inputs
 from submission.kaggle.pretraining import pretrain
 from submission.manifest import verify
 from submission.predict import predict
-from submission.reading import SUBMISSION, read_challenges, write_guesses
-from submission.settings import DEFAULT_FILE, find_deadline, submission_file
+from submission.reading import read_challenges, write_guesses
+from submission.settings import find_deadline
 from trm_arc.common.deadline import program_start
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
@@ -27,6 +27,7 @@ from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.data.sources import kaggle_input
+from trm_arc.inference.attempts import DEFAULT_FILE, SUBMISSION, submission_file
 
 
 def main(

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from submission.programs import end, is_stopped, list_devices, machine_environment, stderr_tail
-from submission.reading import tasks_to_json
 from submission.run_log import RunLog
 from submission.settings import Settings
 from submission.worker_pool import WorkerPool
@@ -19,6 +18,7 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_lines, to_json, write_atomic
 from trm_arc.config import load_preset
 from trm_arc.data.task import TaskSet
+from trm_arc.data.task_files import tasks_to_json
 from trm_arc.model.checkpoint_files import list_checkpoints, read_config, read_task_ids
 from trm_arc.training.adaptation import adaptation_config
 from trm_arc.training.options import METRICS_FILE

@@ -39,12 +39,12 @@ from submission.manifest import (
     fingerprint,
     read_manifest,
 )
-from submission.reading import tasks_to_json
 from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.folders import new_folder, require_replaceable
 from trm_arc.data.sources import SOURCE_NAMES, kaggle_place, load_tasks
+from trm_arc.data.task_files import tasks_to_json
 from trm_arc.model.checkpoint import save_checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.model.sharing import slim

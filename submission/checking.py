@@ -1,6 +1,5 @@
 """A finished submission: its faults, and its score where the solutions are known."""
 
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,18 +8,16 @@ from typing import Any
 import numpy as np
 
 from submission.reading import read_challenges
-from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.common.output import print_json, words_aside
-from trm_arc.common.paths import user_path
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
-from trm_arc.data.sources import SOURCE_NAMES, load_tasks
-from trm_arc.data.task import Grid, parse_grid
-from trm_arc.data.task_files import read_document
+from trm_arc.data.solutions import load_solutions
+from trm_arc.data.task import Grid
 from trm_arc.evaluation.compare import compare_solved
-from trm_arc.evaluation.score import pass_at, ranks, rate_tests, score, score_table
-from trm_arc.inference.attempts import ATTEMPTS, find_faults, read_attempts
+from trm_arc.evaluation.score import pass_at, rate_tests, score, score_table
+from trm_arc.evaluation.submissions import place_solutions
+from trm_arc.inference.attempts import ATTEMPTS, find_faults
 
 _ANY = "one of them or more"
 PASS_AT = (1, 2)  # a submission has two attempts, so it can be scored by pass@1 and pass@2 only
@@ -61,14 +58,11 @@ def score_submissions(submissions: Sequence[Path], solutions: str, folder: Path 
 
     Of several, print a line each, and what the last one, such as a merge of the others, gains.
     """
-    truths = _read_solutions(solutions, folder)
+    truths = load_solutions(solutions, folder)
     expected = {task_id: len(grids) for task_id, grids in truths.items()}
     answers, places = {}, {}
     for path in submissions:
-        answers[path], broken = read_attempts(read_json(path), expected, str(path))
-        if broken:
-            print(printable(f"{path}: attempts that are not grids and count as wrong: {broken}; see `check`"), file=sys.stderr)
-        places[path] = ranks(list(truths.values()), answers[path])
+        answers[path], places[path] = place_solutions(read_json(path), truths, str(path))
     if as_json:
         scores = {str(path): score(placed, PASS_AT) for path, placed in places.items()}
         return print_json(scores if len(scores) > 1 else scores.popitem()[1])
@@ -96,22 +90,3 @@ def _compare(expected: dict[str, int], answers: dict[Path, list[list[Grid]]], pl
         compared = compare_solved(solved[path], solved[last], owners, owners, same, "task")
         lines += textwrap.wrap(f"{names[last]} against {names[path]}: {compared.conclude()}", 78, subsequent_indent="  ")
     return "\n".join(lines)
-
-
-def _read_solutions(source: str, data_folder: Path | None) -> dict[str, list[Grid]]:
-    path = user_path(source)
-    solutions = read_document(path) if source not in SOURCE_NAMES and path.is_file() else []
-    if isinstance(solutions, list) or (isinstance(solutions, dict) and _are_tasks(solutions)):
-        tasks = load_tasks(source, data_folder)
-        return dict(zip(tasks.test_counts, tasks.solutions, strict=True))
-    listed = isinstance(solutions, dict) and all(isinstance(grids, list) and grids for grids in solutions.values())
-    if not listed or not solutions:
-        raise InputError("an object of task ids is needed, each with a list of grids, or a task set with solutions", file=path)
-    return {
-        task_id: [parse_grid(grid, source, task_id, f"solution {number}") for number, grid in enumerate(grids)]
-        for task_id, grids in solutions.items()
-    }
-
-
-def _are_tasks(value: dict[str, object]) -> bool:
-    return bool({"train", "test"} & value.keys()) or any(isinstance(task, dict) for task in value.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from submission.bundle_options import COMPETITION, MACHINE, BundleOptions
 from submission.kaggle.pretraining import PretrainingOptions
-from submission.settings import DEFAULT_FILE, MERGE_RULES, Settings, submission_file
+from submission.settings import MERGE_RULES, Settings
 from trm_arc.cli import (
     JSON_HELP,
     TRAIN_BRIEF,
@@ -22,6 +22,7 @@ from trm_arc.cli import (
 )
 from trm_arc.config import RECIPES
 from trm_arc.data.domains.arc import ARC
+from trm_arc.inference.attempts import DEFAULT_FILE, submission_file
 from trm_arc.model.locate import ModelName
 
 LIMIT, REHEARSAL = "11h30m", "10m"  # of a Kaggle notebook, which is ended after 12 hours, and of its rehearsal

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from submission.reading import SUBMISSION, Challenges, encode_submission
+from submission.reading import Challenges, encode_submission
 from submission.settings import MERGE_RULES
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, write_atomic
@@ -15,8 +15,8 @@ from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS, fill_attempts
 from trm_arc.data.task import Grid, grid_key
-from trm_arc.evaluation.results import FORMAT, read_results
-from trm_arc.inference.attempts import read_attempts, require_structure
+from trm_arc.evaluation.result_files import FORMAT, read_results
+from trm_arc.inference.attempts import SUBMISSION, read_attempts, require_structure
 
 Ranked = list[tuple[Grid, float]]  # the answers to a test input, best first, each with its share of the votes
 

@@ -1,14 +1,15 @@
 """A page of answers as HTML that needs no other file, for notebooks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from submission.reading import read_challenges
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
+from trm_arc.data.pictures import draw_sections
 from trm_arc.data.task import Grid, TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks
 from trm_arc.inference.attempts import read_attempts
-from trm_arc.report.grids import frame_grids
 
 
 def render_page(submission_path: str | Path, challenges_path: str | Path, count: int) -> str:
@@ -23,17 +24,31 @@ def render_page(submission_path: str | Path, challenges_path: str | Path, count:
     """
     try:
         tasks = read_challenges(str(challenges_path)).tasks
-        document = read_json(Path(submission_path))
+    except InputError as error:
+        return draw_sections(str(error))
+    return draw_submission(submission_path, tasks, count, _read_truths(Path(challenges_path)))
+
+
+def draw_submission(path: str | Path, tasks: TaskSet, count: int, truths: Mapping[tuple[str, int], Grid] | None = None) -> str:
+    """The answers to the first tasks, as HTML; a file that cannot be read is named instead.
+
+    Args:
+        path: the submission.
+        tasks: what was answered; the first of these that are in the submission are shown.
+        count: how many tasks to show.
+        truths: known outputs, by the ids of tasks and the numbers of test inputs.
+    """
+    try:
+        document = read_json(Path(path))
         tasks = TaskSet([task for task in tasks if isinstance(document, dict) and task.id in document][:count], tasks.name)
         answers = {task.id: document[task.id] for task in tasks}
-        attempts, _ = read_attempts(answers, tasks.test_counts, str(submission_path))
+        attempts, _ = read_attempts(answers, tasks.test_counts, str(path))
     except InputError as error:
-        return frame_grids(str(error))
-    truths = _read_truths(Path(challenges_path))
+        return draw_sections(str(error))
     sections, solved = [], []
     for (task, number), pair in zip(tasks.tests, attempts, strict=True):
         title = task.id + (f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else "")
-        truth = truths.get((task.id, number))
+        truth = (truths or {}).get((task.id, number))
         grids = [("input", task.test[number].input, None)]
         grids += [(f"attempt {place}", grid, truth) for place, grid in enumerate(pair, 1)]
         if truth is not None:
@@ -43,7 +58,7 @@ def render_page(submission_path: str | Path, challenges_path: str | Path, count:
             grids.append(("truth", truth, None))
         sections.append((title, grids))
     score = f"; {sum(solved)} of the {len(solved)} shown with their truth are solved" if solved else ""
-    return frame_grids(f"{Path(submission_path).name}: the first {len(tasks)} tasks{score}", sections)
+    return draw_sections(f"{Path(path).name}: the first {len(tasks)} tasks{score}", sections)
 
 
 def _read_truths(challenges: Path) -> dict[tuple[str, int], Grid]:

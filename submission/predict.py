@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from submission.reading import read_challenges
+from submission.reading import Challenges, read_challenges
 from submission.run_log import RunLog
 from submission.session import Session
 from submission.settings import Settings
@@ -26,15 +26,33 @@ def predict(challenges: str, settings: Settings, deadline: Deadline, data_folder
     Raises:
         InputError: there is no model, or none for ARC, or there are no challenges.
     """
+    require_model(settings)
+    session = answer(read_challenges(challenges, data_folder, deadline), settings, deadline)
+    if session.stopping:
+        ignore_signals()  # the program is at its end: a repeated signal must not change its exit code
+    return NOT_WRITTEN if not session.current else 0 if session.is_answered else ONLY_GUESSES
+
+
+def require_model(settings: Settings) -> None:
+    """Raise InputError unless there is a model that answers ARC tasks."""
     if not settings.checkpoints and not settings.preset:
         raise InputError("name a trained model; or with --preset the settings to train one from scratch", flag="--checkpoint")
     for path in settings.checkpoints:
         if not path.is_dir():  # a damaged one does not stop the run: something else may still answer
             raise InputError("no such folder", flag="--checkpoint", file=path)
     require_arc(settings.checkpoints, settings.preset)
-    read = read_challenges(challenges, data_folder, deadline)
-    session = Session(read, settings, deadline, RunLog(settings.out.with_name(f"{settings.out.stem}-run.json"), deadline))
-    valid = session.run()
-    if session.stopping:
-        ignore_signals()  # the program is at its end: a repeated signal must not change its exit code
-    return NOT_WRITTEN if not valid else 0 if session.is_answered else ONLY_GUESSES
+
+
+def answer(challenges: Challenges, settings: Settings, deadline: Deadline, *, shown: bool = True) -> Session:
+    """Answer challenges until the deadline; the session at its end.
+
+    Args:
+        challenges: what there is to answer.
+        settings: how.
+        deadline: when the last answers must be written.
+        shown: print what happens, and not only what goes wrong.
+    """
+    log = RunLog(settings.out.with_name(f"{settings.out.stem}-run.json"), deadline, shown=shown)
+    session = Session(challenges, settings, deadline, log)
+    session.run()
+    return session

@@ -1,7 +1,6 @@
 """A challenges file, read so that no fault in it ends the submission: what can be read is answered, the rest gets guesses."""
 
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from trm_arc.inference.attempts import find_faults, to_submission
 
 SPEED = 10e6  # bytes a second that a busy machine reads at least
 READING = 0.4, 1.0  # share of the time that is left for reading tasks, and the least seconds for it
-SUBMISSION = re.compile(rb'\s*\{\s*(\}|"(\\.|[^"\\])*"\s*:\s*\[\s*\{\s*"attempt_)')  # how a submission begins
 SAMPLE = "sample_submission.json"  # beside the competition's challenges, with every id
 
 
@@ -118,17 +116,6 @@ def write_guesses(challenges: Path, out: Path) -> int:
     read = read_challenges(str(challenges))
     write_atomic(out, read.document([[] for _ in range(read.tasks.outputs)]))
     return len(read.order)
-
-
-def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]:
-    """Tasks as a challenges file has them, without solutions."""
-    return {
-        task.id: {
-            "train": [{"input": pair.input, "output": pair.output} for pair in task.train],
-            "test": [{"input": pair.input} for pair in task.test],
-        }
-        for task in tasks
-    }
 
 
 def _reading_time(deadline: Deadline) -> Deadline:

@@ -20,8 +20,8 @@ def say(line: str, stream: TextIO | None = None) -> None:
 class RunLog:
     """Prints what a run does, line by line, and keeps it in a JSON file; a file that cannot be written does not stop the run."""
 
-    def __init__(self, path: Path, deadline: Deadline) -> None:
-        self.path, self.deadline, self._saved = path, deadline, True
+    def __init__(self, path: Path, deadline: Deadline, *, shown: bool = True) -> None:
+        self.path, self.deadline, self.shown, self._saved = path, deadline, shown, True
         self.content: dict[str, Any] = {"time_limit": deadline.limit, "plans": [], "events": [], "result": {}}
 
     def info(self, what: str) -> None:
@@ -56,5 +56,6 @@ class RunLog:
     def _add(self, what: str, more: dict[str, bool], mark: str, stream: TextIO | None) -> None:
         spent, what = self.deadline.spent, printable(what)
         self.content["events"].append({"seconds": round(spent, 2), "what": what, **more})
-        say(f"[{format_duration(spent):>12}] {mark}{what}", stream)
+        if self.shown or mark:
+            say(f"[{format_duration(spent):>12}] {mark}{what}", stream)
         self.save()

@@ -13,7 +13,6 @@ In any case, the best answers so far are on disk.
 import resource
 import shutil
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +27,7 @@ from submission.retry_policy import WorkItem
 from submission.run_log import RunLog
 from submission.settings import Settings
 from submission.signals import ignore_signals, stop_or_hang_up
-from submission.vote_counter import VoteCounter, is_decided, mix_sizes, rounds, warm_up
+from submission.vote_counter import VoteCounter, is_decided, mix_sizes, rounds
 from submission.worker_pool import StoppedError, WorkerPool
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import format_duration
@@ -98,7 +97,6 @@ class Session:
         if self.test_inputs:
             self.pool = WorkerPool(self.settings, self.challenges.tasks, self.deadline, self.log, self.stopping, self.reserve)
             self.pool.check()  # on a busy machine, a short time may be up before any worker has begun
-            threading.Thread(target=warm_up, daemon=True).start()  # beside, as it may take as long as a short time limit
             self.pool.start()
             self.work()
 

@@ -1,6 +1,5 @@
 """What a user asks of a submission; below the session, the workers and the adaptation, which all read it."""
 
-import os
 import re
 import sys
 import time
@@ -12,7 +11,6 @@ from typing import Literal
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, seconds_until
 from trm_arc.common.errors import InputError, require_least
-from trm_arc.common.files import find_target
 from trm_arc.common.modes import PRECISIONS
 from trm_arc.common.text import printable
 from trm_arc.data.guesses import ATTEMPTS
@@ -20,7 +18,6 @@ from trm_arc.inference.config import InferenceConfig
 
 WORKER = (sys.executable, "-m", "submission.child", "submission.worker")
 ADAPTER = (sys.executable, "-m", "submission.child", "trm_arc.adapt")
-DEFAULT_FILE = Path("submission.json")
 
 # Of a merge, what an answer counts, by its place among those of its system, from 0, and its share of the votes there.
 MERGE_RULES: dict[str, Callable[[int, float], float]] = {
@@ -102,15 +99,3 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
     if moment is not None:
         return Deadline(seconds_until(moment) + time.monotonic() - start, start)
     return Deadline(None if time_limit is None else parse_duration(time_limit), start)
-
-
-def submission_file(out: Path) -> Path:
-    """The submission that --out means: a file, or one in a folder that exists.
-
-    Raises:
-        InputError: a device, a named pipe or something else that is no file is there.
-    """
-    out = out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
-    if os.path.exists(out):
-        find_target(out)
-    return out

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.task import Grid
 from trm_arc.inference.votes import Predictions, tally
+
+Hashes = tuple[np.ndarray, np.ndarray]  # as `Domain.hash_undone` gives them
 
 LARGEST_ROUND = 64  # views of a test input
 BLOCK = 8  # test inputs that are answered one after another because their canvases are equal
@@ -34,11 +37,12 @@ def mix_sizes(indices: np.ndarray, cells: np.ndarray, seed: int) -> np.ndarray:
 
 
 class VoteCounter:
-    """All predictions so far."""
+    """All predictions so far; nothing that counts them has to be compiled, which could make a session late."""
 
     def __init__(self, test_inputs: int) -> None:
         self.test_inputs = test_inputs
-        self.parts: dict[float, list[Predictions]] = {}  # by work item, so that the order of arrival does not matter
+        # By work item, so that the order of arrival does not matter: the predictions, and the hashes of their answers.
+        self.parts: dict[float, list[tuple[Predictions, Hashes]]] = {}
         self.views = np.zeros(test_inputs, np.int64)  # done, of each test input
 
     def add(self, item: float, parts: list[Predictions], test_indices: np.ndarray) -> None:
@@ -49,25 +53,17 @@ class VoteCounter:
             parts: the predictions.
             test_indices: int64 (n,), the test input of every view of the item, answered or not.
         """
-        self.parts[item] = parts
+        self.parts[item] = [(part, ARC.hash_undone(part.canvases, part.table)) for part in parts]
         np.add.at(self.views, test_indices, 1)
 
     def rank(self) -> tuple[list[list[Grid]], np.ndarray]:
         """The two best candidates of every test input, and the votes int64 (test inputs, 3) of its first three."""
-        ranked = tally([part for item in sorted(self.parts) for part in self.parts[item]], self.test_inputs, 3)
+        counted = [each for item in sorted(self.parts) for each in self.parts[item]]
+        ranked = tally([part for part, _ in counted], self.test_inputs, 3, ARC, [hashes for _, hashes in counted])
         votes = np.zeros((self.test_inputs, 3), np.int64)
         for index, candidates in enumerate(ranked):
             votes[index, : len(candidates)] = [candidate.votes for candidate in candidates]
         return [[candidate.grid for candidate in candidates[:2]] for candidates in ranked], votes
-
-
-def warm_up() -> None:
-    """Count one vote: what is compiled at the first call is compiled before the time of counting is measured."""
-    view = np.zeros((1, 11), np.uint8)
-    view[0, 1:] = np.arange(10)
-    nothing = np.zeros(1)
-    halting, steps, test_index = (nothing.astype(kind) for kind in (np.float32, np.int32, np.int64))
-    tally([Predictions(np.full((1, 1, 1), 2, np.uint8), view, test_index, halting, steps)], 1, 1)
 
 
 def is_decided(votes: np.ndarray, done: np.ndarray, left: np.ndarray, deviations: float | None = None) -> np.ndarray:

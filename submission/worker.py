@@ -32,7 +32,7 @@ from submission.messages import (
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.errors import InputError
 from trm_arc.data.task import TaskSet, parse_task
-from trm_arc.inference.answer import make_predictor
+from trm_arc.inference.answer import load_kernels, make_predictor
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.predictor import Predictor, choose_compiled
 from trm_arc.model.compiling import compiling_seconds
@@ -106,6 +106,7 @@ def main() -> None:
     tasks = TaskSet((parse_task(task_id, value, "orders") for task_id, value in init.tasks.items()), "orders")
     if torch.ones(8, device=device.device).sum().item() != 8:  # a device that fails does so before any checkpoint is loaded
         raise RuntimeError(f"{init.device}: the sum of eight ones is not eight")
+    load_kernels(tasks)  # before it is ready, from when on it may not be silent for long
     worker = Worker(tasks, device, init.inference, connection)
     worker.send(Ready(init.device, choose_compiled(init.inference, device).note))
     while True:

@@ -29,7 +29,6 @@ from submission.messages import (
     unpack_predictions,
 )
 from submission.programs import end, is_stopped, list_devices, machine_environment, stderr_tail
-from submission.reading import tasks_to_json
 from submission.retry_policy import (
     CheckpointLoaded,
     DeviceSlot,
@@ -52,6 +51,7 @@ from submission.settings import Settings
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.modes import NONE, is_too_short
 from trm_arc.data.task import TaskSet
+from trm_arc.data.task_files import tasks_to_json
 from trm_arc.inference.votes import Predictions
 
 SLOW_DISK = 20e6  # bytes a second

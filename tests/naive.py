@@ -207,7 +207,8 @@ def supervision_step(
     layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("networks."))
     out_y, out_z, out_logits, out_halting = [], [[] for _ in z], [], []
     for b in range(len(tokens)):
-        board = weights["embed_tokens"][tokens[b].ravel()]
+        local = not any("qkv" in name or "mix" in name for name in weights)
+        board = weights["embed_tokens"][tokens[b].ravel()] + local * vectors[b]
         slots = np.zeros((prefix, width))
         slots[0] = vectors[b]
         if "symmetry_slot" in weights:
@@ -238,7 +239,8 @@ def supervision_step(
         for place, part in zip(out_z, z_b, strict=True):
             place.append(part)
         out_logits.append(y_b[prefix:] @ weights["head"].T)
-        out_halting.append(weights["halt_weight"] @ y_b[0] + weights["halt_bias"])
+        summary = y_b[prefix:].mean(axis=0) if local else y_b[0]
+        out_halting.append(weights["halt_weight"] @ summary + weights["halt_bias"])
     return np.array(out_y), [np.array(part) for part in out_z], np.array(out_logits), np.array(out_halting)
 
 
@@ -272,7 +274,7 @@ def _block(
 ) -> np.ndarray:
     if "qkv" in block:
         h = _rms(h + _attention(block, h, heads, angles, *norms))
-    else:
+    elif "mix_down" in block:
         h = _rms(h.T + _gated(h.T, block["mix_gate_up"], gate) @ block["mix_down"].T).T
     inner = _gated(h, block["gate_up"], gate)
     if "kernel" in block:

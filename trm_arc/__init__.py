@@ -1,13 +1,22 @@
 """trm_arc: train the Tiny Recursive Model on ARC puzzles, answer them under many views, vote, score.
 
-    from trm_arc import Reasoner, TaskSet, load, load_tasks
+    import trm_arc
 
-Commands: python -m trm_arc.train, python -m trm_arc.evaluate; and python -m submission for the competition entry.
+    tasks = trm_arc.load_tasks("arc1-evaluation")
+    network = trm_arc.train("arc1", "runs/arc1")  # or load("runs/arc1"), load("sudoku-extreme")
+    results = network.adapt(tasks, "runs/adapted").predict(tasks, views=64)
+    results.score()
+    results.save("submission.json")
+
+docs/python.md has all of it, with examples.  Commands: python -m trm_arc.train, python -m trm_arc.evaluate; and python -m
+submission for the competition entry.
 """
 
 import os
 import platform
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -27,28 +36,46 @@ if GROWING and not os.environ.keys() & set(ALLOCATION):
 
 # Loaded on first access: the rules of puzzles can be used without torch.
 _HOME = {
-    "PRESETS": "config",
-    "Config": "config",
-    "InputError": "common.errors",
-    "ModelConfig": "config",
-    "Network": "inference.network",
-    "Pair": "data.task",
-    "Reasoner": "model.reasoner",
-    "Task": "data.task",
-    "TaskSet": "data.task",
-    "Solution": "inference.network",
-    "TrainingConfig": "config",
-    "load": "inference.network",
-    "load_tasks": "data.sources",
+    "PRESETS": "trm_arc.config",
+    "Config": "trm_arc.config",
+    "InputError": "trm_arc.common.errors",
+    "ModelConfig": "trm_arc.config",
+    "Network": "trm_arc.api.network",
+    "Pair": "trm_arc.data.task",
+    "PuzzleSet": "trm_arc.data.puzzle_set",
+    "Reasoner": "trm_arc.model.reasoner",
+    "Results": "trm_arc.evaluation.results",
+    "Solution": "trm_arc.api.network",
+    "Task": "trm_arc.data.task",
+    "TaskSet": "trm_arc.data.task",
+    "TrainingConfig": "trm_arc.config",
+    "load": "trm_arc.api.network",
+    "load_puzzles": "trm_arc.data.puzzle_sources",
+    "load_tasks": "trm_arc.data.sources",
+    "score": "trm_arc.evaluation.submissions",
+    "settings": "trm_arc.config",
+    "submit": "submission.api",
+    "train": "trm_arc.api.training",
 }
 
 __all__ = list(_HOME)
 
 
+class _Package(ModuleType):
+    """A package whose command `train`, when something imports it, does not take the name of the function."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HOME or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

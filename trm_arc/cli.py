@@ -4,11 +4,10 @@ Torch, which takes seconds to import, is imported only where a command needs it,
 """
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from trm_arc.cli_parser import Parser
 from trm_arc.common.deadline import Deadline
@@ -20,11 +19,7 @@ from trm_arc.config import PRESET_HELP, SECTIONS, Config, load_preset, settings
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, Canvas, InferenceConfig
 from trm_arc.model.locate import ModelName
-from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Options, RunConfig
-
-if TYPE_CHECKING:
-    from trm_arc.common.device import Device
-    from trm_arc.model.checkpoint import Checkpoint
+from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Machine, Options, RunConfig
 
 DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
@@ -257,12 +252,6 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     Raises:
         InputError: a value is out of its range, or does nothing.
     """
-    for name in ("keep", "log_every", "accumulation_steps", "max_skips", "evaluate_views"):
-        require_least(name, getattr(values, name))
-    require_least("evaluate_every", values.evaluate_every, 0)
-    for name in ("pool_votes", "evaluate_views"):
-        if getattr(values, name) and not values.evaluate_every:
-            raise InputError("does nothing without --evaluate-every", flag=f"--{name.replace('_', '-')}")
     if values.fit and not values.time_limit:
         raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
@@ -290,30 +279,10 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
     return RunConfig(out=out, export_size=export_size, loop=loop, **{name: getattr(values, name) for name in same})
 
 
-def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") -> tuple["Device", Options]:
-    """Where and how a run computes: by its flags, else as before if it continues from a checkpoint.
+def read_machine(values: argparse.Namespace) -> Machine:
+    """Where and how to compute, in the flags of `add_run_flags` and `add_machine_flags`.
 
     Raises:
-        InputError: a device or precision that is not available.
+        InputError: a number is out of its range.
     """
-    from trm_arc.common.device import find_device
-    from trm_arc.model.compiling import choose_compile_mode
-
-    precision, why, before = values.precision, "asked for", None
-    if checkpoint is not None:  # each of these rounds differently, so a run that changes one does not continue exactly
-        before = checkpoint.metadata
-        if precision == "auto":
-            precision, why = before.precision, "as before"  # whatever the default on this machine
-    device = find_device(values.device, precision, why)
-    seconds = math.inf if values.time_limit is None else parse_duration(values.time_limit)
-    compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds, None)
-    before = before or Options()
-    options = Options(
-        compiled.mode,
-        before.accumulation if values.accumulation_steps is None else values.accumulation_steps,
-        values.embeddings == "cpu",
-        before.half_embeddings if values.half_embeddings is None else values.half_embeddings,
-        values.max_skips,
-        compiled.falls_back,
-    )
-    return compiled.annotate(device), options
+    return Machine(**{field.name: getattr(values, field.name) for field in fields(Machine)})

@@ -11,7 +11,8 @@ from trm_arc.common.streams import require_printed
 from trm_arc.common.text import wants_colour
 from trm_arc.data.lookup import Match, TaskFinder
 from trm_arc.data.puzzle_text import mark_puzzles
-from trm_arc.evaluation.results import Results, find_results
+from trm_arc.evaluation.result_files import find_results
+from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.select import select_results
 from trm_arc.report.drawing import draw_answers, draw_puzzle, draw_task, fill, head
 

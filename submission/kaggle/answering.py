@@ -11,11 +11,12 @@ from submission.kaggle.inputs import Inputs
 from submission.manifest import find_damage
 from submission.reading import write_guesses
 from submission.run_log import say
-from submission.settings import Settings, submission_file
+from submission.settings import Settings
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.launch import command_line
 from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
+from trm_arc.inference.attempts import submission_file
 from trm_arc.training.adaptation import require_arc
 
 RERUN = "KAGGLE_IS_COMPETITION_RERUN"  # set in the scored run alone

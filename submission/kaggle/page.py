@@ -5,9 +5,9 @@ from pathlib import Path
 from submission.kaggle.answering import is_scored, rehearsal_file
 from submission.kaggle.inputs import EVALUATION, Inputs
 from submission.page import render_page
-from submission.settings import DEFAULT_FILE
 from trm_arc.common.errors import InputError
-from trm_arc.report.grids import frame_grids
+from trm_arc.data.pictures import draw_sections
+from trm_arc.inference.attempts import DEFAULT_FILE
 
 
 def show_answers(count: int, out: str | Path = DEFAULT_FILE) -> str:
@@ -17,5 +17,5 @@ def show_answers(count: int, out: str | Path = DEFAULT_FILE) -> str:
     try:
         test = Inputs().find_test()
     except InputError as error:
-        return frame_grids(str(error))
+        return draw_sections(str(error))
     return render_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)

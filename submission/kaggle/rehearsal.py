@@ -9,7 +9,7 @@ from pathlib import Path
 from submission.checking import PASS_AT
 from submission.kaggle.answering import Notebook, rehearsal_file
 from submission.kaggle.inputs import EVALUATION
-from submission.reading import read_challenges, tasks_to_json
+from submission.reading import read_challenges
 from submission.run_log import say
 from submission.settings import Settings
 from trm_arc.common.deadline import Deadline
@@ -17,6 +17,7 @@ from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.data.sources import load_tasks
+from trm_arc.data.task_files import tasks_to_json
 from trm_arc.evaluation.score import ranks, score_table
 from trm_arc.evaluation.trained_on import check_not_trained_on
 from trm_arc.inference.attempts import read_attempts

@@ -15,7 +15,8 @@ from trm_arc.data.domains import domain_by_name
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.data.task import Grid, Pair, Task, TaskSet
-from trm_arc.evaluation.results import Results, ResultsMetadata, find_results, make_results, write_results
+from trm_arc.evaluation.result_files import find_results, write_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.inference.votes import Candidate
 from trm_arc.report.terminal import flow, join_lines, render_grid
 

@@ -35,16 +35,8 @@ from trm_arc.evaluation.outcomes import (
     score_results,
     score_tests,
 )
-from trm_arc.evaluation.results import (
-    LISTED,
-    Results,
-    ResultsMetadata,
-    find_results,
-    make_results,
-    read_results,
-    write_csv,
-    write_results,
-)
+from trm_arc.evaluation.result_files import find_results, read_results, write_csv, write_results
+from trm_arc.evaluation.results import LISTED, Results, ResultsMetadata, make_results
 from trm_arc.evaluation.score import CUTOFFS, pass_at, ranks
 from trm_arc.inference.votes import Candidate
 

@@ -8,8 +8,7 @@ import pytest
 from tests.helpers import random_arc
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import RESULT_FILES
-from trm_arc.evaluate import save
-from trm_arc.evaluation.saving import refuse_foreign, save_results
+from trm_arc.evaluation.saving import refuse_foreign, save_and_print, save_results
 
 
 @pytest.mark.parametrize("name", RESULT_FILES)
@@ -39,7 +38,7 @@ def test_results_of_ours_are_replaced(tmp_path: Path) -> None:
 def test_scores_are_told_even_if_nothing_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError) as caught:
-        save(random_arc(1)[0], tmp_path / "file")
+        save_and_print(tmp_path / "file", random_arc(1)[0])
     assert caught.value.file is not None
     assert "pass@2" in capsys.readouterr().out
 

@@ -40,6 +40,7 @@ KINDS = {
     "direct": {"states": 0, "latent_steps": 0, "cycles": 1},
     "looped": {"states": 0, "latent_steps": 0},
     "mlp": {"mixer": "mlp", "positions": "none"},
+    "local": {"mixer": "convolution", "positions": "none", "convolution": 3},
     "latents": {"latents": 3},
     "carried": {"latents": 3, "carry_best": True, "shared_start": True, "qk_norm": True, "output_norm": True},
     "noisy": {"noise": 0.3, "damping": 0.7},

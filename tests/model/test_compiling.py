@@ -11,9 +11,10 @@ import torch
 from augment import Window
 from benchmarks.speed import read_case
 from tests.helpers import SMALL, make_tasks, messages, small_trainer
-from trm_arc.cli import choose_options, parse_train_flags
+from trm_arc.cli import parse_train_flags, read_machine
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.device import Device, find_device
+from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError
 from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP, WORTHWHILE
 from trm_arc.config import PRESETS
@@ -32,7 +33,8 @@ from trm_arc.model.compiling import (
 from trm_arc.model.reasoner import Block
 from trm_arc.training import loop
 from trm_arc.training.build import build_trainer
-from trm_arc.training.options import Options
+from trm_arc.training.machine import choose_options
+from trm_arc.training.options import Machine, Options
 from trm_arc.training.state import inference_state
 from trm_arc.training.time_budget import TimeBudget
 
@@ -114,13 +116,13 @@ def test_a_short_run_is_not_compiled(card: Callable) -> None:
         chosen = choose_compile_mode(AUTO, device, seconds=WORTHWHILE - 1, operations=CPU_LEAST)
         assert (chosen.mode, chosen.note) == ("", says("too-short"))
     for limit, mode in (("19m", ""), ("20m", AUTO)):  # AUTO: by what there is to compute
-        assert choose_options(parse_train_flags(["--device", "cpu", "--time-limit", limit]), None)[1].compile_mode == mode
+        assert choose_options(Machine(device="cpu"), None, parse_duration(limit))[1].compile_mode == mode
 
 
 def test_flags_and_settings_choose(card: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     card()
     device = Device(CUDA, torch.bfloat16, "a test")
-    monkeypatch.setattr("trm_arc.common.device.find_device", lambda *_: device)
+    monkeypatch.setattr("trm_arc.training.machine.find_device", lambda *_: device)
     for flags, mode in (
         ("", BLOCK),
         ("--compile auto", BLOCK),
@@ -128,7 +130,8 @@ def test_flags_and_settings_choose(card: Callable, monkeypatch: pytest.MonkeyPat
         ("--compile", STEP),
         ("--time-limit 9m", ""),
     ):
-        found, options = choose_options(parse_train_flags(["--preset", "trm", *flags.split()]), None)
+        values = parse_train_flags(["--preset", "trm", *flags.split()])
+        found, options = choose_options(read_machine(values), None, values.time_limit and parse_duration(values.time_limit))
         assert options.compile_mode == mode
         assert ("compiled" in found.reason) == (flags in ("", "--compile auto", "--time-limit 9m"))
     assert choose_compiled(InferenceConfig(), device).mode == BLOCK

@@ -53,6 +53,7 @@ def test_equals_the_original(shared: Path, name: str) -> None:
 
 
 SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns": 5, "cycles": 2, "latent_steps": 3}
+LOCAL = {"mixer": "convolution", "positions": "none", "convolution": 3}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,7 @@ SMALL = {"width": 16, "heads": 2, "prefix": 3, "board_rows": 5, "board_columns":
         {"gate": "norm-swiglu"},
         {"convolution": 3},
         {"convolution": 5, "gate": "norm-swiglu", "mixer": "mlp", "positions": "none"},
+        LOCAL,
         {"damping": 0.7, "states": 2},
         {"transform_tokens": True, "prefix": 14},
         {"qk_norm": True},
@@ -243,6 +245,9 @@ def test_states_are_detached_and_rows_do_not_mix() -> None:
         ({"latents": 2, "noise": 0.1}, says("noise-the-best-latent")),
         ({"mixer": "mlp", "positions": "none", "qk_norm": True}, says("qk-norm-is-for")),
         ({"mixer": "mlp", "positions": "none", "output_norm": True}, says("output-norm-is-for")),
+        ({"mixer": "convolution", "positions": "none"}, says("mixer-without-a-convolution")),
+        ({"mixer": "convolution", "convolution": 3}, says("positions-is-read-by-attention")),
+        ({**LOCAL, "transform_tokens": True}, says("transform-tokens-is-read-by-attention")),
         ({"latents": 2, "states": 0, "carry_best": True}, says("carry-best-without-scratch")),
         ({"latents": 2, "states": 0, "shared_start": True}, says("shared-start-without-scratch")),
     ],
@@ -275,3 +280,23 @@ def test_zeros_beside_the_tokens_of_the_mlp_mixer_change_nothing(gate: str, monk
         found.append((logits, *torch.autograd.grad(logits.square().sum(), weights)))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+def test_where_a_convolution_mixes_a_block_sees_one_cell_further() -> None:
+    """Two calls of one block: a change is seen within two cells and nowhere else, and the window around it does not matter."""
+    config = ModelConfig(**SMALL | LOCAL | {"cycles": 1, "latent_steps": 1, "layers": 1, "board_rows": 12, "board_columns": 12})
+    reasoner = Reasoner(config, torch.Generator().manual_seed(0)).double()
+    tokens = torch.randint(0, 12, (1, 12, 12), generator=torch.Generator().manual_seed(1))
+    vectors, transforms = torch.randn(1, 16, dtype=torch.float64), torch.zeros(1, 11, dtype=torch.uint8)
+
+    def answer(tokens: torch.Tensor) -> torch.Tensor:
+        window = tokens.shape[1:]
+        return reasoner(reasoner.start(1, *window, torch.float64), tokens, vectors, transforms).logits
+
+    changed = tokens.clone()
+    changed[0, 5, 5] = (changed[0, 5, 5] + 1) % 12
+    differs = (answer(tokens) != answer(changed)).any(dim=-1)[0]
+    seen = torch.zeros(12, 12, dtype=torch.bool)
+    seen[3:8, 3:8] = True
+    assert torch.equal(differs, seen)
+    torch.testing.assert_close(answer(tokens[:, :9, :10])[:, :7, :8], answer(tokens)[:, :7, :8], rtol=1e-12, atol=1e-12)

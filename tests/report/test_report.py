@@ -20,7 +20,8 @@ from trm_arc.data.puzzle_set import join_puzzles
 from trm_arc.data.task import Pair, Task, TaskSet
 from trm_arc.evaluate import write_page
 from trm_arc.evaluation.outcomes import count_outcomes, score_tests
-from trm_arc.evaluation.results import Results, ResultsMetadata, make_results, write_results
+from trm_arc.evaluation.result_files import write_results
+from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
 from trm_arc.evaluation.score import pass_at
 from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.inference.votes import Candidate

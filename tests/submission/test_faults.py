@@ -118,14 +118,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def run_session(base: Path, challenges: Path, folder: Path, limit: int, fault: Fault) -> Row:
-    """Answer within the limit, with the fault."""
+def run_session(base: Path, challenges: Path, folder: Path, new: bool, limit: int, fault: Fault) -> Row:
+    """Answer within the limit, with the fault; on a new machine, every session compiles for itself."""
     mark, place = uuid.uuid4().hex, folder / f"{fault.name} {limit}".replace(" ", "-")
     place.mkdir()
     out = place / "submission.json"
     flags = ["--challenges", challenges, "--checkpoint", base, "--out", out, "--device", "cpu", "--time-limit", f"{limit}s"]
     command = [sys.executable, "-m", "submission", "predict", *flags, *fault.flags]
     environment = os.environ | {MARK: mark, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    if new:
+        environment["NUMBA_CACHE_DIR"] = str(place / "kernels")
     began, after = time.monotonic(), None
     with (place / "log").open("w+") as log:
         program = subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -155,7 +157,8 @@ def is_part(process: psutil.Process, mark: str) -> bool:
 
 
 @pytest.mark.slow
-def test_sessions_under_faults(base: Path, tmp_path: Path, disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("new", [False, True], ids=["compiled", "new machine"])
+def test_sessions_under_faults(base: Path, tmp_path: Path, disk: Path, new: bool, capsys: pytest.CaptureFixture[str]) -> None:
     challenges = write_kaggle(tmp_path / "data", make_tasks(40, 5, "eval", largest=12), "eval")
     votes = ("--recipe", "none", "--answer-steps", "300")
     faults = [
@@ -174,7 +177,7 @@ def test_sessions_under_faults(base: Path, tmp_path: Path, disk: Path, capsys: p
     for limit in (30, 60):
         full = Fault("full disk", GUESSES, partial(fill, disk), flags=("--out", str(disk / f"submission-{limit}.json")))
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            rows += pool.map(partial(run_session, base, challenges, tmp_path, limit), [*faults, full])
+            rows += pool.map(partial(run_session, base, challenges, tmp_path, new, limit), [*faults, full])
         (disk / "full").unlink()
     with capsys.disabled():
         print("\nfault                       limit     after  seconds  code  faults  processes left")

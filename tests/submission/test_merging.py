@@ -15,7 +15,8 @@ from submission.settings import MERGE_RULES
 from tests.helpers import grid, make_puzzles, make_tasks, messages, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.evaluation.compare import mcnemar
-from trm_arc.evaluation.results import ResultsMetadata, make_results, write_results
+from trm_arc.evaluation.result_files import write_results
+from trm_arc.evaluation.results import ResultsMetadata, make_results
 from trm_arc.inference.votes import Candidate
 
 says = messages(__name__)

@@ -31,7 +31,7 @@ from tests.helpers import ONCE, ROOT, SETTINGS, WORKER, make_tasks, messages, pa
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import write_atomic
-from trm_arc.evaluation.results import read_results
+from trm_arc.evaluation.result_files import read_results
 from trm_arc.inference.attempts import find_faults
 from trm_arc.inference.votes import Predictions
 from trm_arc.model.checkpoint_files import list_checkpoints
@@ -183,6 +183,50 @@ def test_the_order_of_arrival_plays_no_part() -> None:
         second.add(unit, [parts[unit]], slots)
     for a, b in zip(first.rank()[0][0], second.rank()[0][0], strict=True):
         assert np.array_equal(a, b)
+
+
+COUNT = """
+import sys
+sys.modules |= dict.fromkeys(["numba", "torch"])  # cannot be imported
+import numpy as np
+from submission.vote_counter import VoteCounter
+from trm_arc.inference.votes import Predictions
+canvases, table = np.full((3, 2, 2), 5, np.uint8), np.tile(np.array([1, *range(10)], np.uint8), (3, 1))
+canvases[0, 0, 0] = 6
+counter, tests = VoteCounter(1), np.zeros(3, np.int64)
+counter.add(0, [Predictions(canvases, table, tests, np.zeros(3, np.float32), np.ones(3, np.int32))], tests)
+ranked, votes = counter.rank()
+print([grid.tolist() for grid in ranked[0]], votes.tolist())
+"""
+
+
+def test_votes_are_counted_without_anything_that_has_to_be_compiled() -> None:
+    """The compiler takes longer than a short time limit on a new and busy machine, and nobody can stop it."""
+    done = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "[[[3, 3], [3, 3]], [[3, 4], [3, 3]]] [[2, 1, 0]]\n"
+
+
+# Ends the worker if a view needed what was not compiled when its device was said to be ready.
+COMPILED = """
+from augment import kernels
+def compiled():
+    there = [kernel for kernel in vars(kernels).values() if "compiled" in getattr(kernel, "__dict__", ())]
+    return {kernel.__name__: len(getattr(kernel.compiled, "signatures", ())) for kernel in there}
+send = worker.Worker.send
+def check(self, answer, data=b""):
+    if isinstance(answer, worker.Ready):
+        self.before = compiled()
+    elif isinstance(answer, worker.Predicted) and compiled() != self.before:
+        sys.exit(f"compiled later: {self.before} {compiled()}")
+    send(self, answer, data)
+worker.Worker.send = check
+"""
+
+
+def test_a_worker_compiles_what_views_need_before_it_is_ready(base: Path, challenges: Path, answer: Callable) -> None:
+    """From then on it may not be silent for long."""
+    _, log = answer(challenges, checkpoints=(base,), views=2, worker=patched(WORKER, COMPILED))
+    assert log["result"]["views"] == 8, told(log)
 
 
 def test_no_size_waits_for_the_end_of_a_round() -> None:

@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import load_file
 
 from tests.helpers import SMALL, edit_header, make_tasks, messages, small_trainer, write_kaggle
-from trm_arc import train as command_line
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, OwnError
@@ -26,6 +25,7 @@ from trm_arc.evaluation.monitor import make_evaluation
 from trm_arc.model import checkpoint
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.checkpoint_files import list_checkpoints
+from trm_arc.train import main as train_main
 from trm_arc.training import loop, run_folder
 from trm_arc.training.loop import BEST, describe_metrics, describe_progress, train
 from trm_arc.training.options import LoopConfig, Options
@@ -298,14 +298,14 @@ def test_a_run_that_fits_is_as_long_when_it_goes_on(tmp_path: Path, monkeypatch:
 
 def test_an_evaluation_that_was_given_up_is_made_up_for(data: list[str], tmp_path: Path) -> None:
     flags = [*FLAGS, *data, "--steps", "4", "--out", str(tmp_path)]
-    assert command_line.main([str(flag) for flag in flags]) == 0
+    assert train_main([str(flag) for flag in flags]) == 0
     again = ["--resume", "--evaluate-every", "4", "--evaluate-views", "2", "--out", str(tmp_path)]
-    assert command_line.main(again) == 0
+    assert train_main(again) == 0
     lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
     assert [line["step"] for line in lines if ARC.measure in line] == [4]
     assert list_checkpoints(tmp_path / BEST)
     before = (tmp_path / "metrics.jsonl").read_bytes()
-    assert command_line.main(again) == 0
+    assert train_main(again) == 0
     assert (tmp_path / "metrics.jsonl").read_bytes() == before, "once is enough"
 
 
@@ -320,7 +320,7 @@ def test_the_metrics_of_a_run_that_is_replaced_stay_until_the_new_one_is_saved(d
     run_folder.set_metrics_aside(tmp_path, overwrite=False)
     assert (old.read_bytes(), kept.exists()) == (b'{"step":2}\n', False)
     flags = [*FLAGS, *data, "--steps", "2", "--out", str(tmp_path), "--overwrite"]
-    assert command_line.main([str(flag) for flag in flags]) == 0
+    assert train_main([str(flag) for flag in flags]) == 0
     assert not kept.exists()
     assert [orjson.loads(line)["step"] for line in old.read_bytes().splitlines()] == [2]
 

@@ -43,6 +43,7 @@ OPTIONS = {
     "random-start": {"random_start": True},
     "latents": {"latents": 2},
     "mlp": {"mixer": "mlp", "positions": "none", "convolution": 3, "gate": "norm-swiglu"},
+    "local": {"mixer": "convolution", "positions": "none", "convolution": 3},
     "qk-norm": {"qk_norm": True, "positions": "rotary-2d"},
     "output-norm": {"output_norm": True, "gate": "norm-swiglu"},
     "shared-start": {"shared_start": True, "latents": 2, "random_start": True},

@@ -20,7 +20,7 @@ from tests.helpers import ROOT, SMALL, assert_identical, everything, make_tasks,
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.durations import format_duration, parse_duration, parse_size
 from trm_arc.common.errors import InputError
-from trm_arc.evaluation.results import read_results
+from trm_arc.evaluation.result_files import read_results
 from trm_arc.model.checkpoint import load_checkpoint
 from trm_arc.model.checkpoint_files import list_checkpoints
 from trm_arc.model.export import export_pieces, load_newest

@@ -259,6 +259,7 @@ def test_hidden_outputs_change_nothing(tmp_path: Path) -> None:
         {"latents": 3, "halting": "q-learning"},
         {"random_start": True, "damping": 0.9, "noise": 0.1, "depth_curriculum": "1/2:0.5"},
         {"mixer": "mlp", "positions": "none", "board_rows": 5, "board_columns": 5},
+        {"mixer": "convolution", "positions": "none", "convolution": 3},
         {"states": 2, "ema": 0.0},
         {"transform_tokens": True, "prefix": 12},
         {

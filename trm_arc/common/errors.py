@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
 from pathlib import Path
 
-from trm_arc.common.text import printable
+from trm_arc.common.text import format_value, printable
 
 
 class InputError(ValueError):
@@ -46,6 +47,8 @@ def require_least(name: str, value: int | None, least: int = 1, bits: int = 31) 
         bits: of a valid value at most.
     """
     flag = "--" + name.removeprefix("--").replace("_", "-")
+    if value is not None and not isinstance(value, Integral):
+        raise InputError(f"must be a whole number, got {format_value(value)}", flag=flag)
     if value is not None and value < least:
         raise InputError(f"at least {least} is needed, got {value}", flag=flag)
     if value is not None and value >= 2**bits:

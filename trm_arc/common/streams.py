@@ -8,9 +8,10 @@ import io
 import os
 import select
 import sys
+import warnings
 from typing import TextIO
 
-from tqdm import tqdm
+from tqdm.std import tqdm
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import is_terminal
@@ -92,7 +93,8 @@ def make_progress_bar(
     leave: bool = True,
     line: int = 0,
 ) -> tqdm:
-    """A progress bar on standard error: drawn rarely where that is no terminal, and not at all where it is closed.
+    """A progress bar: in a notebook a widget, elsewhere on standard error; drawn rarely where that is no terminal, and not at
+    all where it is closed.
 
     Args:
         total: number of units.
@@ -104,7 +106,8 @@ def make_progress_bar(
         leave: whether the bar stays at its end.
         line: of the terminal, counted from the first bar's.
     """
-    return tqdm(
+    kind = _choose_bar()
+    return kind(
         total=total,
         unit=unit,
         initial=initial,
@@ -112,7 +115,15 @@ def make_progress_bar(
         bar_format=shape,
         leave=leave,
         position=line or None,
-        mininterval=0.5 if is_terminal(sys.stderr) else 20,
+        mininterval=0.5 if is_terminal(sys.stderr) or kind is not tqdm else 20,
         dynamic_ncols=True,
         disable=not shown or sys.stderr is None,
     )
+
+
+def _choose_bar() -> type[tqdm]:
+    """The widget of a notebook that has ipywidgets, else the bar of a terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are no widgets, of which a notebook has no need
+        from tqdm.autonotebook import tqdm as chosen  # `tqdm.auto` without its use of asyncio
+    return chosen

@@ -44,7 +44,9 @@ class ModelConfig:
     heads: int = _model(8, "attention heads", _AT_LEAST_1)
     layers: int = _model(2, "blocks in a network", _AT_LEAST_1)
     expansion: float = _model(4.0, "size of the gated MLP as a multiple of the width, before SwiGLU's factor of 2/3")
-    mixer: Literal["attention", "mlp"] = _model("attention", "what mixes tokens: attention, or an MLP over positions")
+    mixer: Literal["attention", "mlp", "convolution"] = _model(
+        "attention", "what mixes tokens: attention, an MLP over positions, or the gated MLP's convolution alone"
+    )
     positions: Literal["rotary-1d", "rotary-2d", "none"] = _model("rotary-1d", "position encoding of attention")
     prefix: int = _model(16, "prefix tokens; the task embedding fills the first, the others start as zeros", _AT_LEAST_1)
     board_rows: int = _model(BOARD, "rows of the whole board, on which cells have their positions", _AT_LEAST_1)
@@ -83,7 +85,7 @@ class ModelConfig:
         _require(self.convolution == 0 or self.convolution % 2, "convolution", self.convolution, "0 or odd, to have a centre")
         _require(0 <= self.convolution <= BOARD, "convolution", self.convolution, f"0 to {BOARD}")
         multiple = 4 if self.positions == "rotary-2d" else 2
-        divides = self.width % (self.heads * multiple) == 0 or self.mixer == "mlp"
+        divides = self.width % (self.heads * multiple) == 0 or self.mixer != "attention"
         _require(divides, "width", self.width, f"a multiple of {multiple} x heads ({self.heads})")
         rule = f"0 (the last cycle), -1 (all) or 1 to T (n + 1) = {self.calls}"
         _require(-1 <= self.gradient_calls <= self.calls, "gradient_calls", self.gradient_calls, rule)
@@ -97,8 +99,14 @@ class ModelConfig:
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
         for name in ("qk_norm", "output_norm"):
-            if self.mixer == "mlp" and getattr(self, name):
-                raise InputError("is for attention, and the MLP mixer has none: turn it off", flag=name)
+            if self.mixer != "attention" and getattr(self, name):
+                raise InputError(f"is for attention, and --mixer {self.mixer} has none: turn it off", flag=name)
+        if self.mixer == "convolution":
+            if self.convolution < 3:
+                raise InputError("without a convolution no cell sees another: use --convolution 3", flag="mixer")
+            if self.positions != "none" or self.transform_tokens:
+                name = "positions" if self.positions != "none" else "transform_tokens"
+                raise InputError("is read by attention, and --mixer convolution has none: turn it off", flag=name)
         for name in ("shared_start", "carry_best"):
             if self.states == 0 and getattr(self, name):
                 raise InputError("without scratch states z all latents would be the same: use --states 1 or more", flag=name)

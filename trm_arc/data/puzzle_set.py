@@ -10,10 +10,14 @@ import numpy as np
 from augment import PackedGrids, hash_boards, pack_boards
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import NO_VALUE, make_distinct
+from trm_arc.data.pictures import draw_figure, draw_pair, draw_section
 from trm_arc.data.task import Grid, Pair, TaskSet, grid_key
 
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
+
+
+SHOWN = 4  # puzzles of a set in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,14 @@ class PuzzleSet:
 
     def __repr__(self) -> str:
         return f"<PuzzleSet {self.name}: {len(self)} puzzles of {self.domain.name}>"
+
+    def _repr_html_(self) -> str:
+        shown, drawing = [], self.domain.drawing
+        for name, question, answer in zip(self.names[:SHOWN], self.questions, self.answers, strict=False):
+            solved = draw_figure("answer", answer, drawing, question=question)
+            shown.append(draw_pair(draw_figure(name, question, drawing), solved))
+        more = f"and {len(self) - SHOWN:,} more" if len(self) > SHOWN else ""
+        return draw_section(self.describe(), shown, more)
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -12,7 +12,7 @@ from trm_arc.common.file_kinds import describe_kind
 from trm_arc.common.files import parse_json, read_json
 from trm_arc.common.folders import walk_files
 from trm_arc.data.domains import LoadOptions
-from trm_arc.data.task import Task, TaskSet, add_solutions, grid_key, parse_pairs, parse_task
+from trm_arc.data.task import Grid, Task, TaskSet, add_solutions, grid_key, parse_pairs, parse_task
 
 LINES = (".jsonl", ".ndjson")  # of files with a JSON document on each line
 GENERATED = "arc-gen"  # key of a task's generated pairs in files of ARC-GEN
@@ -302,6 +302,17 @@ def _add_solutions(reader: _Reader, path: Path, name: str) -> None:
         except InputError as error:
             del reader.tasks[task.id]
             reader.meet(error)
+
+
+def tasks_to_json(tasks: TaskSet) -> dict[str, dict[str, list[dict[str, Grid]]]]:
+    """Tasks as a challenges file has them, without solutions."""
+    return {
+        task.id: {
+            "train": [{"input": pair.input, "output": pair.output} for pair in task.train],
+            "test": [{"input": pair.input} for pair in task.test],
+        }
+        for task in tasks
+    }
 
 
 def same_task(first: Task, second: Task) -> bool:

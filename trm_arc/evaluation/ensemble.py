@@ -16,7 +16,7 @@ from trm_arc.inference.answer import predict_tasks
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.votes import Predictions, count_views, tally
 from trm_arc.model.checkpoint import Checkpoint, load_checkpoint
-from trm_arc.model.checkpoint_files import domain_of_checkpoint
+from trm_arc.model.checkpoint_files import domain_of_checkpoint, may_answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,8 @@ class Ensemble:
             InputError: a member answers another kind of puzzle, or was trained on an answer.
         """
         for path in self.paths[1:]:
-            domain = domain_of_checkpoint(path)
-            if domain is not tasks.domain:
+            if not may_answer(path, tasks.domain):
+                domain = domain_of_checkpoint(path)
                 raise InputError(f"answers {domain.title}, but {tasks.name} holds {tasks.domain.title}", file=path)
         for member in self.members() if tasks.has_solutions else ():
             tasks = check_not_trained_on(member, tasks, drop=drop_leaks)

@@ -8,7 +8,7 @@ import numpy as np
 
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.task import Grid
-from trm_arc.evaluation.score import CONFIDENCE, Headline, Rate, rate
+from trm_arc.evaluation.score import CONFIDENCE, Headline, Rate, Scores, rate
 
 _KINDS = ("exact", "valid")
 _MEANING = {
@@ -18,8 +18,8 @@ _MEANING = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class PuzzleScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class PuzzleScores(Scores):
     """How each first answer did.
 
     Attributes:

@@ -20,7 +20,8 @@ from trm_arc.common.files import (
 )
 from trm_arc.common.folders import not_replaced
 from trm_arc.evaluation.outcomes import score_results
-from trm_arc.evaluation.results import Results, write_csv, write_results
+from trm_arc.evaluation.result_files import write_csv, write_results
+from trm_arc.evaluation.results import Results
 from trm_arc.inference.attempts import write_submission
 from trm_arc.model.checkpoint_files import EXPORT, list_checkpoints
 

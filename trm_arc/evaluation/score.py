@@ -1,6 +1,7 @@
 """Scores, named: the ARC Prize's mean over test outputs, and the original code's mean over tasks.  Never mix the two."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -117,6 +118,34 @@ class Headline(NamedTuple):
     meaning: str
 
 
+class Scores(ABC):
+    """The scores of an evaluation: as text a table, in short and in a notebook those that matter."""
+
+    @abstractmethod
+    def headline(self) -> list[Headline]:
+        """The scores that matter most."""
+
+    @abstractmethod
+    def table(self) -> str:
+        """The scores as text for a terminal, within 80 columns."""
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def __repr__(self) -> str:
+        named = (f"{name} {100 * one.value:.1f} % ({one.solved:.6g} of {one.trials})" for name, one, _ in self.headline())
+        return f"<{type(self).__name__} {', '.join(named)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f"<tr><th>{name}</th><td>{100 * one.value:.1f}&nbsp;%</td><td>{one.solved:.6g} of {one.trials}</td>"
+            f"<td>{format_ends(one.low, one.high)}</td><td style='white-space:normal;text-align:left'>{meaning}</td></tr>"
+            for name, one, meaning in self.headline()
+        ]
+        columns = "".join(f"<th>{column}</th>" for column in ("score", "", "solved", "95 % interval", "meaning"))
+        return f'<table style="white-space:nowrap;margin:0"><tr>{columns}</tr>{"".join(rows)}</table>'
+
+
 def ranks(truths: list[list[Grid]], ranked: list[list[Grid]]) -> list[list[int | None]]:
     """For every task and test output, the place (from 0) of the right answer among the candidates; None if it is not there.
 
@@ -167,8 +196,8 @@ def score_table(places: list[list[int | None]], cutoffs: tuple[int, ...]) -> str
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class PassScores:
+@dataclass(frozen=True, repr=False)
+class PassScores(Scores):
     """Scores of tasks by two attempts a test input.
 
     Attributes:

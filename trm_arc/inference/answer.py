@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from augment import Plan, SampledPlan, Window, smallest_window
+from augment.kernels import generator_seeds
 from trm_arc.common.device import Device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least, shorten
@@ -137,14 +138,32 @@ def make_predictor(
     return Predictor(reasoner, embeddings.vectors, tasks, embeddings.plan, windows, larger, device, config), embeddings.unseen
 
 
+def load_kernels(tasks: TaskSet) -> None:
+    """Load what numba has compiled for the views of tasks; a new machine compiles it, which takes seconds, on a busy one many."""
+    first = TaskSet(list(tasks)[:1], tasks.name)
+    index, plan = np.zeros(1, np.int64), sample_plans(first, 1, 0)
+    first.domain.paint(first.test_grids(), index, plan.rows(index), Window())
+    generator_seeds(index[None])
+
+
 def answer_first(predictor: Predictor, views: int) -> tuple[Candidate, int]:
     """The answer to the first test input that most views give, and the number of views.
 
     Args:
         views: at most.
     """
+    candidates, asked = rank_first(predictor, views)
+    return candidates[0], asked
+
+
+def rank_first(predictor: Predictor, views: int) -> tuple[list[Candidate], int]:
+    """The answers to the first test input, best first, and the number of views.
+
+    Args:
+        views: at most.
+    """
     asked = np.arange(min(views, int(predictor.view_counts[0])))
-    return tally(predictor.predict(np.zeros_like(asked), asked), 1, 1, predictor.domain)[0][0], len(asked)
+    return tally(predictor.predict(np.zeros_like(asked), asked), 1, len(asked), predictor.domain)[0], len(asked)
 
 
 def predict_tasks(

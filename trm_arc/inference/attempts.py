@@ -4,6 +4,8 @@ Kaggle's format: {"task id": [{"attempt_1": grid, "attempt_2": grid}, ... one fo
 task of the challenges file.
 """
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +13,24 @@ import numpy as np
 import orjson
 
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import to_json, write_atomic
+from trm_arc.common.files import find_target, to_json, write_atomic
 from trm_arc.data.guesses import ATTEMPTS
 from trm_arc.data.task import Grid, TaskSet, parse_grid
+
+DEFAULT_FILE = Path("submission.json")
+SUBMISSION = re.compile(rb'\s*\{\s*(\}|"(\\.|[^"\\])*"\s*:\s*\[\s*\{\s*"attempt_)')  # how a submission begins
+
+
+def submission_file(out: Path) -> Path:
+    """The submission that --out means: a file, or one in a folder that exists.
+
+    Raises:
+        InputError: a device, a named pipe or something else that is no file is there.
+    """
+    out = out / DEFAULT_FILE if os.path.isdir(out) else out  # pathlib's own question may raise
+    if os.path.exists(out):
+        find_target(out)
+    return out
 
 
 def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[dict[str, Grid]]]:

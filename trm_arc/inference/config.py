@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.records import check_record
 
 Canvas = Literal["trained", "full", "fit", "buckets"]
 
@@ -34,6 +35,7 @@ class InferenceConfig:
     compile: Literal["auto", "block", "none"] = "auto"
 
     def __post_init__(self) -> None:
+        check_record(self)
         require_least("answer_steps", self.steps)
         for name, least in (("batch_size", 1), ("rollouts", 1), ("patience", 0)):
             require_least(name, getattr(self, name), least)

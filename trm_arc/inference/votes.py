@@ -62,20 +62,27 @@ class Candidate:
     symmetry_votes: tuple[int, ...] = ()
 
 
-def tally(parts: list[Predictions], tests: int, keep: int, domain: Domain = ARC) -> list[list[Candidate]]:
+def tally(
+    parts: list[Predictions],
+    tests: int,
+    keep: int,
+    domain: Domain = ARC,
+    hashed: list[tuple[np.ndarray, np.ndarray]] | None = None,
+) -> list[list[Candidate]]:
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
         parts: in any number of pieces.
         tests: number of test inputs.
         keep: candidates of a test input to return at most.
+        hashed: what `hash_undone` of the domain gives for each piece, where it is known from an earlier count.
 
     Returns:
         For every test input its candidates, best first; none where every view gave an empty grid.
     """
     if not parts:
         return [[] for _ in range(tests)]
-    hashed = [domain.hash_undone(part.canvases, part.table) for part in parts]
+    hashed = hashed or [domain.hash_undone(part.canvases, part.table) for part in parts]
     filled = np.concatenate([there for there, _ in hashed])
     owner = np.concatenate([np.full(len(p.test_index), number) for number, p in enumerate(parts)])[filled]
     index = np.concatenate([np.arange(len(p.test_index)) for p in parts])[filled]

@@ -31,7 +31,7 @@ from trm_arc.common.text import format_value
 from trm_arc.config import Config
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
-from trm_arc.model.checkpoint_files import FILES, checkpoint_name, list_checkpoints, rename_fields
+from trm_arc.model.checkpoint_files import FILES, answers, checkpoint_name, list_checkpoints, rename_fields
 from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, checksum, drop_seal, seal
 from trm_arc.model.reasoner import Reasoner
 
@@ -126,7 +126,7 @@ class Checkpoint:
 
     def require_domain(self, domain: Domain, name: str) -> None:
         """Raise InputError unless it answers the puzzles of `name`, which are of this kind."""
-        if self.domain is not domain:
+        if not answers(self.domain, self.config.model.mixer, domain):
             raise InputError(f"answers {self.domain.title}, but {name} holds {domain.title}", file=self.where)
 
     def part(self, prefix: str) -> dict[str, Tensor]:

@@ -47,19 +47,27 @@ def newest_checkpoint(runs: Path, domain: Domain | None = None) -> Path:
     found.sort(
         key=lambda path: ((path / FILES[0]).stat().st_mtime_ns if (path / FILES[0]).exists() else 0, path.name), reverse=True
     )
-    newest = next((path for path in found if _answers(path, domain)), None)
+    newest = next((path for path in found if domain is None or may_answer(path, domain)), None)
     if newest is None:
         train = command_line("python -m trm_arc.train")
         raise InputError(f"no checkpoint here; train one with `{train}`, or name one with --checkpoint", file=runs)
     return newest
 
 
-def _answers(path: Path, domain: Domain | None) -> bool:
-    """Whether a checkpoint answers a kind of puzzle; one that cannot be read is taken to answer any."""
+def may_answer(path: Path, domain: Domain) -> bool:
+    """Whether a checkpoint, or the newest of a run, answers a kind of puzzle; one that cannot be read is taken to answer any."""
     try:
-        return domain is None or domain_of_checkpoint(path) is domain
+        config = _peek(path, "config")
+        model = config.get("model") if isinstance(config, dict) else None
+        return answers(domain_of_checkpoint(path), model.get("mixer") if isinstance(model, dict) else None, domain)
     except InputError:
         return True
+
+
+def answers(trained: Domain, mixer: str | None, domain: Domain) -> bool:
+    """Whether a network that was trained on one kind of puzzle answers another: one of its own kind, and of any size where
+    cells meet in a convolution alone, as then nothing in it belongs to a position."""
+    return domain is trained or (mixer == "convolution" and domain.shares_rules(trained))
 
 
 def _peek(path: Path, part: str) -> Any:

@@ -21,6 +21,8 @@ def count_call(config: ModelConfig, cells: int) -> float:
     inner = inner_width(config.expansion, width)
     if config.mixer == "attention":
         mixing = 2 * length * 4 * width**2 + 4 * length**2 * width  # projections, then two products of attention
+    elif config.mixer == "convolution":
+        mixing = 0
     else:
         mixing = 2 * width * 3 * length * inner_width(config.expansion, length)
     return config.layers * (mixing + 2 * length * 3 * width * inner + 2 * cells * inner * config.convolution**2)

@@ -6,7 +6,7 @@ from pathlib import Path
 from trm_arc.common.errors import InputError, did_you_mean
 from trm_arc.common.paths import user_path
 from trm_arc.data.domains import Domain
-from trm_arc.model.checkpoint_files import domain_of_checkpoint, newest_checkpoint
+from trm_arc.model.checkpoint_files import may_answer, newest_checkpoint
 from trm_arc.model.hub import PREFIX, fetch, name_of_cached
 
 NETWORKS = Path(__file__).parents[1] / "networks"  # folders that `trm_arc.publish` made
@@ -54,7 +54,7 @@ def find_for(domain: Domain, runs: Path) -> Path:
         return newest_checkpoint(runs, domain)
     except InputError as error:
         for name in list_networks():
-            if domain_of_checkpoint(NETWORKS / name) is domain:
+            if may_answer(NETWORKS / name, domain):
                 return NETWORKS / name
         raise InputError(f"{error.problem}; nor does the kit come with a network for {domain.title}", file=runs) from None
 

@@ -103,7 +103,7 @@ class Block(nn.Module):
             inner = inner_width(config.expansion, tokens)
             self.mix_gate_up = nn.Parameter(torch.empty(2 * inner, tokens))
             self.mix_down = nn.Parameter(torch.empty(tokens, inner))
-        else:
+        elif config.mixer != "convolution":
             raise ValueError(f"no such mixer: {config.mixer}")
         inner = inner_width(config.expansion, width)
         self.gate_up = nn.Parameter(torch.empty(2 * inner, width))
@@ -134,7 +134,7 @@ class Block(nn.Module):
         """h (B, L, D) -> (B, L, D), with the weights of `cast`."""
         if self.mixer == "attention":
             h = _norm(self._attend(h, weights, layout.rotary).add_(h))
-        else:  # the norm of the MLP mixer runs over the tokens, as in the original
+        elif self.mixer == "mlp":  # the norm of the MLP mixer runs over the tokens, as in the original
             h = h.transpose(1, 2)  # (B, D, L)
             zeros = weights["mix_gate"].shape[1] - h.shape[2]
             mixed = _gated(F.pad(h, (0, zeros)) if zeros else h, weights["mix_gate"], weights["mix_up"], self.gating)
@@ -329,7 +329,9 @@ class Reasoner(nn.Module):
         """Logits (B, H, W, V) and halting logits (B, 2) of an answer y (B, L, D)."""
         logits = F.linear(y[:, self.config.prefix :], self.head.to(y.dtype)).unflatten(1, (rows, columns))
         wide = torch.promote_types(y.dtype, torch.float32)  # in half precision equal votes would tie by rounding
-        halting = F.linear(y[:, 0].to(wide), self.halt_weight.to(wide), self.halt_bias.to(wide)).float()
+        # No prefix token sees the board where a convolution mixes.
+        summary = y[:, self.config.prefix :].mean(dim=1) if self.config.mixer == "convolution" else y[:, 0]
+        halting = F.linear(summary.to(wide), self.halt_weight.to(wide), self.halt_bias.to(wide)).float()
         return logits, halting
 
     def _embed(self, tokens: Tensor, task_vectors: Tensor, transforms: Tensor, dtype: torch.dtype) -> Tensor:
@@ -341,6 +343,8 @@ class Reasoner(nn.Module):
             parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_slot.to(dtype)))
             parts.append((became + self.palette_slots.to(dtype)) * 0.5**0.5)
         board = F.embedding(tokens.flatten(1).int(), embedding)
+        if self.config.mixer == "convolution":
+            board = board + parts[0]
         parts.append(board.new_zeros(len(tokens), self.config.prefix - sum(p.shape[1] for p in parts), self.config.width))
         return math.sqrt(self.config.width) * torch.cat((*parts, board), dim=1)
 

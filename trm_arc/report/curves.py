@@ -40,6 +40,9 @@ class Curves(NamedTuple):
     pictures: Mapping[str, bytes]
     svg: str
 
+    def _repr_html_(self) -> str:
+        return f'<div style="max-width:760px">{self.svg}</div>'
+
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
     """A curve of at most so many points, the means of equal bins, from the first to the last x.

@@ -11,7 +11,8 @@ from trm_arc.common.errors import InputError
 from trm_arc.common.files import ANSWERS_FILE, PREDICTIONS_FILE, REPORT_FILE, TRACES_FILE, read_json, to_json, write_atomic
 from trm_arc.common.launch import command_line
 from trm_arc.common.text import printable
-from trm_arc.evaluation.results import Results, find_results
+from trm_arc.evaluation.result_files import find_results
+from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace, choose_tests, read_traces, trace_refinement, write_traces
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint

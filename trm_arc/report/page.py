@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from trm_arc.common.errors import InputError
+from trm_arc.data.pictures import COLOURS
 from trm_arc.evaluation.outcomes import Outcome
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.traces import Trace
 from trm_arc.report.contents import ROOM, Contents, format_facts, list_groups, list_headlines, list_misses, list_outcomes
 from trm_arc.report.cost_chart import COST
 from trm_arc.report.curves import Curves
-from trm_arc.report.grids import COLOURS, read_template
+from trm_arc.report.grids import read_template
 from trm_arc.report.logs import AXES
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 
 from trm_arc.common.text import printable
 from trm_arc.data.domains import Domain
+from trm_arc.data.pictures import RGB
 from trm_arc.data.task import Grid
 from trm_arc.evaluation.traces import Frame, Trace
 from trm_arc.report.plots import make_figure, render_figure
-from trm_arc.report.terminal import RGB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

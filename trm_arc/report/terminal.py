@@ -6,21 +6,9 @@ from itertools import zip_longest
 import numpy as np
 
 from trm_arc.common.text import terminal_width
+from trm_arc.data.pictures import RGB
 from trm_arc.data.task import Grid
 
-# The colours of the ARC website.
-RGB = (
-    (0, 0, 0),
-    (0, 116, 217),
-    (255, 65, 54),
-    (46, 204, 64),
-    (255, 220, 0),
-    (170, 170, 170),
-    (240, 18, 190),
-    (255, 133, 27),
-    (127, 219, 255),
-    (135, 12, 37),
-)
 _RESET, _FAINT = "\x1b[0m", "\x1b[38;2;85;85;85m"
 _BLACK, _WHITE = "\x1b[1;38;2;0;0;0m", "\x1b[1;38;2;255;255;255m"
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")

@@ -64,7 +64,7 @@ def train(
     Raises:
         InputError: nothing can be written, or too many steps in a row were skipped.
     """
-    log = _Log(trainer, out, peak, track)
+    log = _Log(trainer, out, peak, track, shown=config.progress)
     with log.bar, log.below, stop_signals() as stopping:
         loop = _Loop(trainer, out, config, log, stopping, evaluate, stale, best)
         go_on = not owed or loop.score()
@@ -199,12 +199,12 @@ def describe_metrics(line: Mapping[str, float], halted: int) -> str:
 class _Log:
     """The progress line, and the same numbers as JSON lines."""
 
-    def __init__(self, trainer: Trainer, out: Path, peak: float, track: Tracker | None) -> None:
+    def __init__(self, trainer: Trainer, out: Path, peak: float, track: Tracker | None, *, shown: bool) -> None:
         self.trainer, self.path, self.peak, self.track = trainer, out / METRICS_FILE, peak, track
         self.since: list[Metrics] = []
         self.operations = 0.0
         self.seconds = trainer.seconds
-        shown = trainer.processes.is_main
+        self.shown = shown = shown and trainer.processes.is_main
         self.bar = make_progress_bar(trainer.steps, "step", initial=trainer.step, shape="{desc}", shown=shown)
         # A terminal has a second line for what would not fit the first; elsewhere a line may be long.
         self.two = is_terminal(sys.stderr)
@@ -273,7 +273,7 @@ class _Log:
     def write_scores(self, scores: dict[str, float]) -> None:
         """Write a line for an evaluation, and print it."""
         self._put({"step": self.trainer.step, "seconds": self.trainer.seconds, **scores})
-        if self.trainer.processes.is_main:
+        if self.shown:
             tqdm.write(f"step {self.trainer.step}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
 
     def _put(self, line: dict[str, float]) -> None:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from trm_arc.common.deadline import Deadline
+from trm_arc.common.errors import InputError, require_least
+from trm_arc.common.modes import AUTO
 
 METRICS_FILE = "metrics.jsonl"
 EVALUATE_VIEWS = 16  # views of a test input in an evaluation during training, by default
@@ -32,6 +34,38 @@ class Options(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where and how a run computes, as it is asked for; None: as before in a run that continues.
+
+    Attributes:
+        device: "auto", "cpu", or the name of an accelerator.
+        precision: "auto", or the name of one.
+        compile: what torch.compile compiles, see `trm_arc.common.modes`.
+        accumulation_steps: number of pieces that a batch is split into, to save memory.
+        embeddings: where the task embeddings are kept.
+        half_embeddings: keep them in bfloat16.
+        max_skips: see `Options.skips`.
+        data_folder: where to look for named sets first.
+
+    Raises:
+        InputError: a number is out of its range.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = AUTO
+    accumulation_steps: int | None = None
+    embeddings: Literal["device", "cpu"] = "device"
+    half_embeddings: bool | None = None
+    max_skips: int = Options().skips
+    data_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("accumulation_steps", "max_skips"):
+            require_least(name, getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoopConfig:
     """How often a run saves, logs and evaluates, and when it ends.
 
@@ -43,6 +77,10 @@ class LoopConfig:
         evaluate_every: steps between evaluations; 0: none.
         deadline: when the run has to be saved and stop.
         fit: let the run have as many steps as there is time for, with all that depends on its length.
+        progress: print what a user should know, and draw the progress line.
+
+    Raises:
+        InputError: a number is out of its range.
     """
 
     save_every: int = 0
@@ -52,6 +90,11 @@ class LoopConfig:
     evaluate_every: int = 0
     deadline: Deadline = field(default_factory=Deadline)
     fit: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("keep", 1), ("log_every", 1), ("evaluate_every", 0)):
+            require_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +111,9 @@ class RunConfig:
         pool_votes: score the votes of all evaluations so far together, too.
         tensorboard: also write the metrics for TensorBoard.
         loop: how often to save, log and evaluate, and when to end.
+
+    Raises:
+        InputError: a value is out of its range, or does nothing.
     """
 
     out: Path
@@ -79,3 +125,14 @@ class RunConfig:
     pool_votes: bool = False
     tensorboard: bool = False
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        require_least("evaluate_views", self.evaluate_views)
+        for name in ("pool_votes", "evaluate_views"):
+            if getattr(self, name) and not self.loop.evaluate_every:
+                raise InputError("does nothing without --evaluate-every", flag=f"--{name.replace('_', '-')}")
+
+    def print(self, *lines: str) -> None:
+        """Print what a user should know, if the run is to print."""
+        if self.loop.progress and lines:
+            print("\n".join(lines))

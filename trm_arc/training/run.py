@@ -74,7 +74,7 @@ def carry_out(
         complete = _train_in_folder(config, processes, build(), make_watchers)
     if processes.is_main:
         why = "trained" if complete else "stopped as requested, saved; continue with --resume"
-        print(f"{why}: {list_checkpoints(config.out)[-1]}")
+        config.print(f"{why}: {list_checkpoints(config.out)[-1]}")
 
 
 def _train_in_folder(
@@ -91,7 +91,7 @@ def _train_in_folder(
         best, owed = _restore_history(config, built, scored=evaluate is not None)
         write_preset(out / SETTINGS_FILE, trainer.config, f"the settings of the run {out.name}")
         rows = describe_rows(trainer.examples.windows, trainer.pieces, trainer.whole)
-        print("\n".join([*notes, rows] if rows else notes))
+        config.print(*notes, *filter(None, [rows]))
     peak = measure_peak(trainer.device) * processes.count
     stale = list_stale(out) if config.overwrite else []
     done_before = trainer.step == trainer.steps
@@ -104,7 +104,7 @@ def _train_in_folder(
     if exported and processes.is_main:
         pieces = export_pieces(exported, out, config.export_size)
         size = sum(piece.stat().st_size for piece in pieces) / 1e6
-        print(f"exported {len(pieces)} pieces, {size:,.1f} MB: {out / FOLDER}")
+        config.print(f"exported {len(pieces)} pieces, {size:,.1f} MB: {out / FOLDER}")
     return complete
 
 

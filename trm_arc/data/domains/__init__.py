@@ -124,6 +124,10 @@ class Domain(ABC):
     unused: Mapping[str, str]
     drawing: Drawing
 
+    def shares_rules(self, other: "Domain") -> bool:
+        """Whether boards of both have the same rules and tokens, whatever their sizes."""
+        return type(other) is type(self) and other.vocabulary == self.vocabulary
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 

@@ -13,6 +13,7 @@ from tests.helpers import messages
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import domain_by_name
 from trm_arc.model.checkpoint import load_checkpoint, save_checkpoint
+from trm_arc.model.checkpoint_files import answers
 from trm_arc.model.locate import NETWORKS, find_for, folder_for_results, list_networks, locate
 
 says = messages(__name__)
@@ -75,6 +76,25 @@ def test_what_is_no_puzzle_for_it_is_refused(puzzle: object, reason: str) -> Non
     with pytest.raises(InputError) as refused:
         trm_arc.load("sudoku-extreme").solve(puzzle)
     assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("trained", "mixer", "asked", "expected"),
+    [
+        ("maze-30x30", "convolution", "maze-30x30", True),
+        ("maze-30x30", "convolution", "maze-9x9", True),
+        ("maze-9x9", "convolution", "maze-30x30", True),
+        ("maze-30x30", "attention", "maze-9x9", False),
+        ("maze-30x30", None, "maze-9x9", False),
+        ("maze-30x30", "convolution", "sudoku-4x4", False),
+        ("maze-30x30", "convolution", "arc", False),
+        ("sudoku-9x9", "convolution", "sudoku-4x4", False),  # their tokens differ
+    ],
+)
+def test_without_positions_a_network_answers_boards_of_any_size(
+    trained: str, mixer: str | None, asked: str, expected: bool
+) -> None:
+    assert answers(domain_by_name(trained), mixer, domain_by_name(asked)) == expected
 
 
 def test_a_network_is_found_by_name_path_or_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
