@@ -18,7 +18,19 @@ from tests.forked import python
 
 MODULES = {
     name: f"trm_arc.{name}"
-    for name in ("adapt", "evaluate", "generate", "publish", "show", "solve", "sweep", "train", "upstream")
+    for name in (
+        "adapt",
+        "completion",
+        "doctor",
+        "evaluate",
+        "generate",
+        "publish",
+        "show",
+        "solve",
+        "sweep",
+        "train",
+        "upstream",
+    )
 }
 MODULES |= {"submission": "submission.__main__", "report": "trm_arc.report.__main__"}
 
