@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.launch import is_first_process
+from trm_arc.common.launch import check_threads, is_first_process
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.paths import parse_path, refuse_unreadable, user_path
 from trm_arc.common.text import printable
@@ -62,8 +62,9 @@ class Parser(argparse.ArgumentParser):
         """Parse; renamed flags are also accepted under their old names.
 
         Raises:
-            InputError: a flag or value is not known; the nearest flag is named.
+            InputError: a flag or value is not known; the nearest flag is named.  Or the environment has what no library takes.
         """
+        check_threads()
         refuse_unreadable(arguments)
         known = _flags(self, arguments)
         arguments = _rename_flags(arguments, known)
@@ -341,8 +342,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
         raise InputError("takes the number of steps from the time limit; leave out --steps and --epochs", flag="--fit")
-    limit = None if values.time_limit is None else parse_duration(values.time_limit)
-    export_size = 0 if values.export_size is None else parse_size(values.export_size)
+    limit = None if values.time_limit is None else parse_duration(values.time_limit, "--time-limit")
+    export_size = 0 if values.export_size is None else parse_size(values.export_size, "--export-size")
     if export_size:
         from trm_arc.model.export import check_piece_size
 
@@ -352,8 +353,10 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         raise InputError(f"must be below 10**18 steps, got {printable(values.save_every, 40)}", flag="--save-every")
     if by_steps:
         require_least("save_every", int(values.save_every))
+    when = values.save_every
+    saving = {"save_every": int(when)} if by_steps else {"save_seconds": parse_duration(when, "--save-every")}
     loop = LoopConfig(
-        **({"save_every": int(values.save_every)} if by_steps else {"save_seconds": parse_duration(values.save_every)}),
+        **saving,
         keep=values.keep,
         log_every=values.log_every,
         evaluate_every=values.evaluate_every,
@@ -379,7 +382,7 @@ def choose_options(values: argparse.Namespace, checkpoint: "Checkpoint | None") 
         if precision == "auto":
             precision, why = before.precision, "as before"  # whatever the default on this machine
     device = find_device(values.device, precision, why)
-    seconds = math.inf if values.time_limit is None else parse_duration(values.time_limit)
+    seconds = math.inf if values.time_limit is None else parse_duration(values.time_limit, "--time-limit")
     compiled = choose_compile_mode(values.compile, device.device, before and before.compile_mode, seconds, None)
     before = before or Options()
     options = Options(

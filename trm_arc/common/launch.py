@@ -3,10 +3,28 @@
 import os
 import re
 
-from trm_arc.common.errors import OwnError
+from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.text import printable
 
 ADVICE = "unset it, or start the processes with `accelerate launch`"
+
+# Variables that libraries read as a number of threads, or of processes that compile.  What is no such number ends some of them
+# by a traceback of their own, and is passed over by others; far too many threads are started without a question.
+THREADS = (
+    *("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("NUMBA_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"),
+)
+MOST_THREADS = 4096
+
+
+def check_threads() -> None:
+    """Raise InputError for a number of threads in the environment that is none; `2,1` is one for each level of OpenMP."""
+    for name in THREADS:
+        value = os.environ.get(name, "").strip()
+        numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
+        if value and not all(re.fullmatch(r" *[0-9]{1,9} *", one) and 1 <= int(one) <= MOST_THREADS for one in numbers):
+            problem = f"a number of threads from 1 to {MOST_THREADS} is needed, got {printable(value, 40)!r}; correct or unset it"
+            raise InputError(problem, flag=name)
 
 
 def is_first_process() -> bool:
