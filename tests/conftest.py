@@ -39,6 +39,13 @@ settings.register_profile("kit", deadline=None)  # the first call of a kernel ma
 settings.load_profile("kit")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs programs of its own, for whose start PyTorch is imported again, so that `make quick` can leave it out."""
+    for item in items:
+        if "base" in item.fixturenames or getattr(item.module, "python", None) is python:
+            item.add_marker("programs")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Puzzles that are made for tests are not kept in the user's own cache; tensors of tests are too small to share.
