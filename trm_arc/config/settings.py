@@ -100,15 +100,13 @@ class ModelConfig:
         """Refuse values that are valid alone but contradict each other."""
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
-        for name in ("qk_norm", "output_norm"):
-            if self.mixer != "attention" and getattr(self, name):
+        norms = ("qk_norm", "output_norm")
+        unread = {"attention": (), "mlp": norms, "convolution": (*norms, "positions", "transform_tokens")}[self.mixer]
+        for name in unread:
+            if getattr(self, name) not in (False, "none"):
                 raise InputError(f"is for attention, and --mixer {self.mixer} has none: turn it off", flag=name)
-        if self.mixer == "convolution":
-            if self.convolution < 3:
-                raise InputError("without a convolution no cell sees another: use --convolution 3", flag="mixer")
-            if self.positions != "none" or self.transform_tokens:
-                name = "positions" if self.positions != "none" else "transform_tokens"
-                raise InputError("is read by attention, and --mixer convolution has none: turn it off", flag=name)
+        if self.mixer == "convolution" and self.convolution < 3:
+            raise InputError("without a convolution no cell sees another: use --convolution 3", flag="mixer")
         for name in ("shared_start", "carry_best"):
             if self.states == 0 and getattr(self, name):
                 raise InputError("without scratch states z all latents would be the same: use --states 1 or more", flag=name)
