@@ -37,7 +37,7 @@ test: $(VENV)/installed
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(QUICK)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not gpu and not programs" $(QUICK)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -48,7 +48,7 @@ benchmarks: $(VENV)/installed
 # The Python API as pages, in build/api.
 docs: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/pdoc --docformat google --output-directory build/api augment trm_arc submission
+	$(BIN)/python docs/api.py build/api
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -10,7 +10,6 @@ import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from pickle import UnpicklingError
 
 import numba
@@ -65,7 +64,7 @@ def compile_kernel(function: Callable, **options: object) -> Callable:
     return kernel
 
 
-def find_kept(kernel: Callable) -> tuple[Path | None, bool]:
+def find_kept(kernel: Callable) -> tuple[str | None, bool]:
     """Where the code of a kernel is kept, and whether it is there, as new as the source.
 
     Args:
@@ -78,9 +77,9 @@ def find_kept(kernel: Callable) -> tuple[Path | None, bool]:
     if not isinstance(cache, _Cache):
         return None, False
     try:
-        return Path(cache.cache_path), bool(cache._cache_file._load_index())
+        return cache.cache_path, bool(cache._cache_file._load_index())
     except (EOFError, UnpicklingError, OSError):  # as in `_Cache`
-        return Path(cache.cache_path), False
+        return cache.cache_path, False
 
 
 def _check_home() -> None:

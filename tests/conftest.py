@@ -18,13 +18,32 @@ from tests.forked import python
 
 MODULES = {
     name: f"trm_arc.{name}"
-    for name in ("adapt", "evaluate", "generate", "publish", "show", "solve", "sweep", "train", "upstream")
+    for name in (
+        "adapt",
+        "completion",
+        "doctor",
+        "evaluate",
+        "generate",
+        "publish",
+        "show",
+        "solve",
+        "sweep",
+        "train",
+        "upstream",
+    )
 }
 MODULES |= {"submission": "submission.__main__", "report": "trm_arc.report.__main__"}
 
 os.environ["OMP_NUM_THREADS"] = "1"  # the programs that tests start should not wait for one another
 settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
 settings.load_profile("kit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs programs of its own, for whose start PyTorch is imported again, so that `make quick` can leave it out."""
+    for item in items:
+        if "base" in item.fixturenames or getattr(item.module, "python", None) is python:
+            item.add_marker("programs")
 
 
 @pytest.fixture(scope="session", autouse=True)

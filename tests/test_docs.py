@@ -14,6 +14,7 @@ import yaml
 
 import trm_arc
 from tests.helpers import ROOT
+from trm_arc import cli_commands
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 *DECISIONS, LIST = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -36,6 +37,9 @@ def code_of(text: str) -> Iterator[str]:
 def uses_of(text: str) -> Iterator[tuple[str, str]]:
     """Every flag that is given to a command of ours: ("trm_arc.train", "--preset"); the command itself with "--help"."""
     for line in code_of(text):
+        if found := re.match(r"trm-arc (?!COMMAND|-)(\S+)(.*)", line):  # the same as `python -m` and its module
+            command = cli_commands.COMMANDS[found[1]]
+            line = f"python -m {command.module} {command.subcommand} {found[2]}"
         if " -m " not in line or "<" in line:
             continue
         words = shlex.split(line.partition(" -m ")[2], comments=True)

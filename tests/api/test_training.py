@@ -1,5 +1,6 @@
 """From nothing to a score in Python, and what is refused; the commands do the same."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,7 +100,11 @@ def test_an_adapted_network_is_of_the_new_tasks(trained: Network, tmp_path: Path
     assert capsys.readouterr().out == ""
     assert (tmp_path / "adapted-challenges.json").is_file()
     assert [entry[0] for entry in adapted.checkpoint.tasks] == [task.id for task in tasks]
-    assert "unseen" not in repr(adapted.predict(tasks[0], views=2, progress=False))
+    assert adapted.predict(tasks[0], views=2, progress=False).tasks.test_counts == {tasks[0].id: 1}
+    with pytest.raises(trm_arc.InputError) as refused:
+        trained.adapt(make_tasks(2, 7, "other"), tmp_path / "adapted")
+    assert refused.value.file == tmp_path / "adapted-challenges.json"
+    assert json.loads(refused.value.file.read_text()).keys() == tasks.test_counts.keys()
 
 
 def test_a_submission_in_time(trained: Network, results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

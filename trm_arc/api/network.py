@@ -176,9 +176,10 @@ class Network:
         """Answer tasks or puzzles under many views, which vote.
 
         >>> import trm_arc
-        >>> puzzles = trm_arc.load_puzzles("sudoku-9x9-easy", "test").take(slice(2))
-        >>> trm_arc.load("sudoku-extreme").predict(puzzles, views=2, progress=False).score()
-        <PuzzleScores exact 100.0 % (2 of 2), valid 100.0 % (2 of 2)>
+        >>> easy = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+        >>> _ = Path("easy.csv").write_text(f"question\\n{easy}\\n")
+        >>> trm_arc.load("sudoku-extreme").predict("easy.csv", views=2, progress=False).score()
+        <PuzzleScores exact 100.0 % (1 of 1), valid 100.0 % (1 of 1)>
 
         Args:
             tasks: a set, one task, or the name or path of a set; None: what the run learned to answer.
@@ -238,7 +239,10 @@ class Network:
         out = user_path(out)
         if not isinstance(tasks, str | Path):
             file = out.with_name(f"{out.name}-challenges.json")
-            write_atomic(file, to_json(tasks_to_json(_as_set(tasks))))
+            data = to_json(tasks_to_json(_as_set(tasks)))
+            if file.exists() and not overwrite and file.read_bytes() != data:
+                raise InputError("holds other tasks; replace it with overwrite=True, or name another `out`", file=file)
+            write_atomic(file, data)
             tasks = file
         fit = time_limit is not None and "steps" not in settings
         run = make_run(out, time_limit, fit=fit, progress=progress, overwrite=overwrite)

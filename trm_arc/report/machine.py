@@ -22,7 +22,7 @@ from augment.compiling import Kernel
 from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE, PUBLIC, cache_folder, find_file
-from trm_arc.data.sources import DATA_VARIABLE, INPUT_VARIABLE, SOURCE_NAMES, find_tasks
+from trm_arc.data.sources import DATA_VARIABLE, INPUT_VARIABLE, SOURCE_NAMES, data_roots, find_tasks
 from trm_arc.model.checkpoint_files import FILES, domain_of_checkpoint
 from trm_arc.model.locate import NETWORKS, list_networks
 
@@ -161,7 +161,7 @@ def find_kernels() -> Iterator[Finding]:
         yield Finding("kernels", "numba", "compiles nothing (NUMBA_DISABLE_JIT)", NOTE, advice)
         return
     kept = [find_kept(kernel) for kernel in compiled]
-    folders = {str(folder) for folder, _ in kept if folder is not None}
+    folders = {folder for folder, _ in kept if folder is not None}
     if not folders:
         advice = "each program compiles them again, for up to half a minute: set NUMBA_CACHE_DIR to a folder that can be written"
         yield Finding("kernels", "kept in", "no folder can be written", NOTE, advice)
@@ -174,6 +174,11 @@ def find_kernels() -> Iterator[Finding]:
 
 def find_data(folder: Path | None) -> Iterator[Finding]:
     """The named sets, each read where it is found."""
+    try:
+        list(data_roots(folder))
+    except InputError as error:
+        yield Finding("data", "folder", str(error), NOTE, "name one that exists, or none")
+        return
     place = f"a folder that --data-folder or {DATA_VARIABLE} names (docs/data.md)"
     for name in SOURCE_NAMES:
         try:
