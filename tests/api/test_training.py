@@ -149,8 +149,9 @@ def test_what_cannot_be_done_is_a_sentence(
     call: Callable, reason: str, trained: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(trm_arc.InputError, match=reason):
+    with pytest.raises(trm_arc.InputError, match=reason) as refused:
         call(trained)
+    assert refused.value._render_traceback_() == [f"InputError: {refused.value}"], "what a notebook shows"
 
 
 def test_a_command_does_not_take_the_name_of_a_function() -> None:
