@@ -559,7 +559,7 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     for wrong, flag, words in (
         (("--views", 0), "--views", says("at-least-1-is")),
         (("--precision", "fp16"), "--precision", says("choose-auto-or-one")),
-        (("--time-limit", "never"), None, says("never-is-not-a")),
+        (("--time-limit", "never"), "--time-limit", says("never-is-not-a")),
     ):
         Path("submission.json").unlink(missing_ok=True)
         with pytest.raises(InputError, match=words) as caught:
