@@ -15,7 +15,8 @@ from trm_arc.common.files import read_json
 from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.paths import user_path
 from trm_arc.config import RECIPES
-from trm_arc.data.task import TaskSet
+from trm_arc.data.puzzle_set import as_set
+from trm_arc.data.task import Task, TaskSet
 from trm_arc.evaluation.score import PassScores
 from trm_arc.evaluation.submissions import score
 from trm_arc.inference.attempts import DEFAULT_FILE, SUBMISSION, submission_file
@@ -54,7 +55,7 @@ class Submission:
 
 
 def submit(
-    challenges: str | Path | TaskSet,
+    challenges: str | Path | TaskSet | Task,
     checkpoints: str | Path | Sequence[str | Path],
     out: str | Path = DEFAULT_FILE,
     *,
@@ -72,7 +73,7 @@ def submit(
     What went wrong on the way, and what was done instead, is printed, and kept beside the submission in a file `OUT-run.json`.
 
     Args:
-        challenges: Kaggle's challenges file, or a task set by its name, its path or itself; hidden outputs are not read.
+        challenges: Kaggle's challenges file, a task set by its name, its path or itself, or a task; hidden outputs are not read.
         checkpoints: one or several, as `load` takes them, which vote together.
         out: the file to write.
         time_limit: such as 11h30m, or seconds; None: no limit.
@@ -91,12 +92,14 @@ def submit(
         raise InputError(f"{recipe} is no recipe; there are auto, none, {', '.join(RECIPES)}")
     deadline = find_deadline(None if time_limit is None else str(time_limit), None, Deadline().start)
     several = [checkpoints] if isinstance(checkpoints, str | Path) else checkpoints
+    if not isinstance(several, Sequence) or not all(isinstance(name, str | Path) for name in several):
+        raise InputError("names or paths are needed, such as the folder of a run; see `load`", flag="checkpoints")
     settings = Settings(
         out=submission_file(user_path(out)),
         checkpoints=tuple(locate(str(name)) for name in several),
         recipe=None if recipe == "none" else recipe,
         views=views,
-        device=device,
+        device=str(device),
         precision=precision,
         inference=InferenceConfig(),
         work_folder=None if work_folder is None else user_path(work_folder),
@@ -110,7 +113,10 @@ def submit(
     return Submission(session.out, read.tasks, session.is_answered)
 
 
-def _read(challenges: str | Path | TaskSet, data_folder: str | Path | None, deadline: Deadline) -> Challenges:
+def _read(challenges: str | Path | TaskSet | Task, data_folder: str | Path | None, deadline: Deadline) -> Challenges:
     if isinstance(challenges, str | Path):
         return read_challenges(str(challenges), None if data_folder is None else user_path(data_folder), deadline)
-    return Challenges(challenges.without_solutions(), {}, [task.id for task in challenges], [])
+    tasks = as_set(challenges)
+    if not tasks.domain.submits:
+        raise InputError(f"{tasks.name} holds {tasks.domain.plural}, which have no submission")
+    return Challenges(tasks.without_solutions(), {}, [task.id for task in tasks], [])
