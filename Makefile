@@ -46,7 +46,7 @@ benchmarks: $(VENV)/installed
 # The Python API as pages, in build/api.
 docs: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/pdoc --docformat google --output-directory build/api augment trm_arc submission
+	$(BIN)/python docs/api.py build/api
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -181,14 +181,14 @@ def main(arguments: Sequence[str], clock: Callable[[], float] = time.monotonic, 
     """
     began = clock()
     values = make_parser().parse_args(arguments)  # not `parse`, which would take the flags of training for its own
-    most, piece = parse_size(values.most), parse_size(values.piece)
+    most, piece = parse_size(values.most, "--most"), parse_size(values.piece, "--piece")
     check_writable(values.out)
     if any(values.out.iterdir()):
         raise InputError("is not empty; its files would be returned, too", file=values.out)
-    scoring = parse_duration(values.evaluate_time) if values.evaluate is not None else 0.0
+    scoring = parse_duration(values.evaluate_time, "--evaluate-time") if values.evaluate is not None else 0.0
     programs = [(*python, "-m", name) for name in ("trm_arc.train", "trm_arc.evaluate")]
-    deadline = Deadline(parse_duration(values.time_limit), began, clock)
-    lease = Lease(deadline, parse_duration(values.reserve), scoring, *programs)
+    deadline = Deadline(parse_duration(values.time_limit, "--time-limit"), began, clock)
+    lease = Lease(deadline, parse_duration(values.reserve, "--reserve"), scoring, *programs)
     with tempfile.TemporaryDirectory() as folder:
         parcel = Parcel(Path(folder) / "run", values.out, piece)
         if values.state:

@@ -87,7 +87,7 @@ def main(
                 return answer(str(notebook.test), settings, deadline, values.data_folder)
             from submission.kaggle.rehearsal import rehearse
 
-            return rehearse(notebook, settings, parse_duration(values.rehearsal), answer)
+            return rehearse(notebook, settings, parse_duration(values.rehearsal, "--rehearsal"), answer)
         case "pretrain":
             deadline = find_deadline(values.time_limit or LIMIT, None, started)
             return pretrain(read_pretraining_options(values, arguments[1:]), deadline, inputs)

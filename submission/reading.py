@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trm_arc.common.deadline import Deadline
+from trm_arc.common.durations import format_duration
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json, to_json, write_atomic
 from trm_arc.common.paths import user_path
@@ -89,7 +89,7 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
         deadline: of the run; tasks that are not read within a share of its time get guesses.
 
     Raises:
-        InputError: there is no such file or set, or not one id can be found.
+        InputError: there is no such file or set, or not one id can be found, or none within the time.
     """
     path, reading = user_path(source), _reading_time(deadline or Deadline())
     if source not in SOURCE_NAMES and path.is_dir():
@@ -97,9 +97,15 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
     if source in SOURCE_NAMES or not path.is_file():
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
-    if path.stat().st_size > SPEED * reading.left:
-        with suppress(InputError):  # no ids: the file itself is read, however long it takes
-            return _read_sample(path, [f"{path}: {path.stat().st_size / 1e6:,.0f} MB are too large for this time limit"])
+    size = path.stat().st_size
+    if size > SPEED * reading.left:
+        large = f"{size / 1e6:,.0f} MB are too large for this time limit"
+        try:
+            return _read_sample(path, [f"{path}: {large}"])
+        except InputError:  # no file within the time, whose end nobody may wait for
+            needed = format_duration(size / SPEED / READING[0] + deadline.spent)
+            problem = f"{large}: allow {needed}, or put a {SAMPLE} with the ids beside it"
+            raise InputError(problem, flag="--challenges", file=path) from None
     notes: list[str] = []
     try:
         return _read_tasks(read_document(path, lambda error: notes.append(f"{error}; left out")), path, notes, reading)

@@ -95,7 +95,7 @@ def find_deadline(time_limit: str | None, moment: str | None, start: float) -> D
         InputError: not a duration or time of day, one that has passed, or both were given.
     """
     if time_limit is not None and moment is not None:
-        raise InputError("--time-limit and --deadline: give one of them")
+        raise InputError("give one of --time-limit and --deadline", flag="--deadline")
     if moment is not None:
-        return Deadline(seconds_until(moment) + time.monotonic() - start, start)
-    return Deadline(None if time_limit is None else parse_duration(time_limit), start)
+        return Deadline(seconds_until(moment, "--deadline") + time.monotonic() - start, start)
+    return Deadline(None if time_limit is None else parse_duration(time_limit, "--time-limit"), start)

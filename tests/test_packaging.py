@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import trm_arc
 from tests.helpers import ROOT
 from trm_arc.config import RECIPES
 from trm_arc.model.locate import list_networks
@@ -95,3 +96,14 @@ def test_the_wheel_works_alone(built: tuple[Path, Path], tmp_path: Path) -> None
     assert "All that is needed is here." in run("doctor")
     assert run("train", "--preset", "demo", "--help-all").startswith("usage: trm-arc train")
     assert run("--version").startswith("trm_arc ")
+
+
+def test_the_api_as_pages(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc", reason="pdoc writes the pages")
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "docs/api.py", tmp_path], cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": "."}
+    )
+    page = (tmp_path / "trm_arc.html").read_text(encoding="utf-8")
+    assert all(f'id="{name}"' in page for name in trm_arc.__all__)
+    for module in ("augment", "trm_arc/training/trainer", "trm_arc/model/reasoner", "submission/merging"):
+        assert (tmp_path / f"{module}.html").is_file()

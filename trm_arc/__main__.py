@@ -43,7 +43,7 @@ def answer(arguments: Sequence[str]) -> int:
     first = arguments[0] if arguments else "--help"
     if first == "--version":
         print(f"trm_arc {trm_arc.__version__}")
-    elif first in ("-h", "--help", "--help-all"):
+    elif first in ("-h", "--help", "--help-all", "help"):
         print(format_help(sys.argv[0]))
     elif first.startswith("-"):
         raise InputError(f"no such flag before a command; see `{sys.argv[0]} --help`", flag=printable(first, 40))

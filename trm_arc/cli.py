@@ -256,8 +256,8 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         raise InputError("does nothing without --time-limit", flag="--fit")
     if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
         raise InputError("takes the number of steps from the time limit; leave out --steps and --epochs", flag="--fit")
-    limit = None if values.time_limit is None else parse_duration(values.time_limit)
-    export_size = 0 if values.export_size is None else parse_size(values.export_size)
+    limit = None if values.time_limit is None else parse_duration(values.time_limit, "--time-limit")
+    export_size = 0 if values.export_size is None else parse_size(values.export_size, "--export-size")
     if export_size:
         from trm_arc.model.export import check_piece_size
 
@@ -267,8 +267,10 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         raise InputError(f"must be below 10**18 steps, got {printable(values.save_every, 40)}", flag="--save-every")
     if by_steps:
         require_least("save_every", int(values.save_every))
+    when = values.save_every
+    saving = {"save_every": int(when)} if by_steps else {"save_seconds": parse_duration(when, "--save-every")}
     loop = LoopConfig(
-        **({"save_every": int(values.save_every)} if by_steps else {"save_seconds": parse_duration(values.save_every)}),
+        **saving,
         keep=values.keep,
         log_every=values.log_every,
         evaluate_every=values.evaluate_every,

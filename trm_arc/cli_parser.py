@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.launch import command_line, is_first_process
+from trm_arc.common.launch import check_threads, command_line, is_first_process
 from trm_arc.common.paths import parse_path, refuse_unreadable, user_path
 from trm_arc.common.text import printable
 from trm_arc.config.old_names import new_flag, new_value
@@ -93,8 +93,9 @@ class Parser(argparse.ArgumentParser):
         """Parse; renamed flags are also accepted under their old names.
 
         Raises:
-            InputError: a flag or value is not known; the nearest flag is named.
+            InputError: a flag or value is not known; the nearest flag is named.  Or the environment has what no library takes.
         """
+        check_threads()
         refuse_unreadable(arguments)
         known = _flags(self, arguments)
         arguments = _rename_flags(arguments, known)

@@ -1,4 +1,4 @@
-"""A page of a notebook's answers."""
+"""Pages of a notebook: its answers, or how its training went."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from submission.page import render_page
 from trm_arc.common.errors import InputError
 from trm_arc.data.pictures import draw_sections
 from trm_arc.inference.attempts import DEFAULT_FILE
+from trm_arc.model.checkpoint_files import list_checkpoints
 
 
 def show_answers(count: int, out: str | Path = DEFAULT_FILE) -> str:
@@ -19,3 +20,17 @@ def show_answers(count: int, out: str | Path = DEFAULT_FILE) -> str:
     except InputError as error:
         return draw_sections(str(error))
     return render_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)
+
+
+def show_run(out: str | Path) -> str:
+    """The checkpoints of a run and the curves of its training as HTML; where there are none, a sentence on why."""
+    from trm_arc.report.curves import render_curves  # with torch, which the program that answers must not wait for
+    from trm_arc.report.logs import read_log
+
+    folder = Path(out)
+    saved = ", ".join(path.name for path in list_checkpoints(folder))
+    try:
+        curves = render_curves([read_log(folder)], ["steps"], pictures=False)
+    except InputError as error:
+        return draw_sections(f"{folder}: {saved or 'no checkpoint'}") + draw_sections(str(error))
+    return draw_sections(f"{folder}: {saved or 'no checkpoint'}") + "".join(each._repr_html_() for each in curves)

@@ -77,7 +77,7 @@ def test_the_help_lists_every_command_once() -> None:
     assert listed == list(COMMANDS) == [name for group in GROUPS.values() for name in group]
     assert text.startswith("usage: trm-arc COMMAND")
     assert len(text.splitlines()) <= 40
-    assert typed() == typed("-h") == (0, text, "")
+    assert typed() == typed("-h") == typed("help") == (0, text, "")
     assert typed("--version")[1].startswith("trm_arc ")
 
 
@@ -86,6 +86,7 @@ def test_the_help_lists_every_command_once() -> None:
     [
         (["trian"], says("did-you-mean-train")),
         (["predict"], says("did-you-mean-submit")),
+        (["TRAIN"], says("did-you-mean-lower")),
         (["xyzzy"], says("see-trm-arc-help")),
         (["--preset", "arc1"], says("no-such-flag-before")),
         (["\x1b[2Jtrain"], r"\x1b[2Jtrain is not a command"),

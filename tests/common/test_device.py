@@ -4,8 +4,12 @@ import pytest
 import torch
 from torch._inductor.exc import InductorError
 
-from trm_arc.common.device import is_out_of_memory
+from tests.helpers import messages
+from trm_arc.common.device import find_device, is_out_of_memory
+from trm_arc.common.errors import InputError
 from trm_arc.common.text import first_words
+
+says = messages(__name__)
 
 ASYNCHRONOUS = "\nCUDA kernel errors might be asynchronously reported at some other API call."
 NCCL = "NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:77, unhandled cuda error, NCCL version 2.26.2\n"
@@ -80,3 +84,13 @@ def test_the_first_words_are_one_short_line() -> None:
     assert words == "NCCL error\\x1b in:"
     assert len(first_words(RuntimeError("y" * 500))) == 120
     assert first_words(MemoryError()) == "MemoryError"
+
+
+def test_where_there_is_no_accelerator_it_is_said_what_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped number hides all of them."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "seven")
+    assert says("hidden-by-cuda") in find_device().reason
+    with pytest.raises(InputError, match=says("cuda-0-is-not")) as refused:
+        find_device("cuda:0")
+    assert refused.value.flag == "--device"

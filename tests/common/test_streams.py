@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tqdm.std import tqdm
 
 from tests.forked import python
 from tests.helpers import ROOT, messages
+from trm_arc.common import streams
 from trm_arc.common.streams import make_progress_bar, require_printed
 from trm_arc.common.text import is_terminal
 
@@ -16,6 +18,7 @@ says = messages("common.test_streams")
 RUN = """
 import sys
 from trm_arc.common.program import run
+from trm_arc.common import streams
 from trm_arc.common.streams import make_progress_bar, require_printed
 from tqdm import tqdm
 def main(arguments):
@@ -113,3 +116,14 @@ def test_an_evaluation_is_written_though_nobody_reads_it(base: Path, tmp_path: P
     done = subprocess.run(["bash", "-o", "pipefail", "-c", '"$@" 2>&- | head -1', "_", *command], cwd=ROOT, check=False)
     assert done.returncode == 0
     assert {"predictions.json", "metrics.json", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_notebook_gets_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Widget(tqdm):
+        """In place of tqdm's, which needs ipywidgets."""
+
+    plain = make_progress_bar(4, "view", shape="{bar:20}|{n}", shown=False)
+    assert (type(plain), Widget(disable=True).disable) == (tqdm, True)
+    monkeypatch.setattr(streams, "_choose_bar", lambda: Widget)
+    with make_progress_bar(4, "view", shape="{bar:20}|{n}") as bar:
+        assert (type(bar), bar.bar_format, bar.mininterval) == (Widget, "{bar}|{n}", 0.5)

@@ -217,3 +217,10 @@ def test_help_groups_the_settings(name: str, command: Callable) -> None:
 def test_a_wheel_has_the_presets() -> None:
     lines = (FOLDER.parents[1] / "setup.cfg").read_text(encoding="utf-8")
     assert "trm_arc.config =\n    presets/*.toml\n    recipes/*.toml\n" in lines
+
+
+@pytest.mark.parametrize(("name", "value"), [("layers", 1001), ("augmentations", 2_903_041), ("layers", 0)])
+def test_settings_that_would_only_end_with_the_memory_are_refused(name: str, value: int) -> None:
+    with pytest.raises(InputError) as refused:
+        Config().override({name: value})
+    assert refused.value.flag == name

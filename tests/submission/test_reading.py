@@ -9,6 +9,7 @@ import pytest
 from submission.reading import read_challenges
 from tests.helpers import make_tasks, messages, to_document, write_kaggle
 from trm_arc.common.deadline import Deadline
+from trm_arc.common.errors import InputError
 
 says = messages(__name__)
 
@@ -29,7 +30,9 @@ def test_a_file_that_takes_too_long_to_read_is_stood_in_for_by_the_sample_submis
     path = write_kaggle(tmp_path, make_tasks(3, 1, "t"), "t")
     with path.open("ab") as file:
         file.write(b" " * 30_000_000)
-    assert len(read_challenges(str(path), deadline=Deadline(2.0)).tasks) == 3, "without ids beside it, it is read"
+    with pytest.raises(InputError, match=says("allow-8-s")) as refused:  # nobody waits for the end of a session that is late
+        read_challenges(str(path), deadline=Deadline(2.0))
+    assert (refused.value.flag, refused.value.file) == ("--challenges", path)
     (tmp_path / "sample_submission.json").write_text('{"a": [0, 0], "b": [0]}')
     found = read_challenges(str(path), deadline=Deadline(2.0))
     assert (len(found.tasks), found.counts) == (0, {"a": 2, "b": 1})

@@ -126,8 +126,9 @@ def test_limits_and_deadlines() -> None:
     assert find_deadline(None, None, start) == Deadline(None, start)
     assert 0 < find_deadline(None, time.strftime("%H:%M", time.localtime(time.time() + 7200)), start).left <= 7200
     for wrong in (("5m", "17:00"), (None, "soon"), (None, "2020-01-01T00:00"), ("never", None)):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError) as refused:
             find_deadline(*wrong, start)
+        assert refused.value.flag == ("--deadline" if wrong[1] else "--time-limit")
 
 
 def test_decided_means_that_no_outcome_changes_the_two_best() -> None:

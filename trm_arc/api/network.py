@@ -41,7 +41,6 @@ from trm_arc.model.locate import locate
 from trm_arc.report.curves import Curves, render_curves
 from trm_arc.report.logs import read_log
 from trm_arc.training.adaptation import require_arc
-from trm_arc.training.run_folder import prepare_folder
 
 SHOWN_STEPS = 11  # answers of a solution in a notebook, of those steps that changed it
 
@@ -183,9 +182,10 @@ class Network:
         """Answer tasks or puzzles under many views, which vote.
 
         >>> import trm_arc
-        >>> puzzles = trm_arc.load_puzzles("sudoku-9x9-easy", "test").take(slice(2))
-        >>> trm_arc.load("sudoku-extreme").predict(puzzles, views=2, progress=False).score()
-        <PuzzleScores exact 100.0 % (2 of 2), valid 100.0 % (2 of 2)>
+        >>> easy = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+        >>> _ = Path("easy.csv").write_text(f"question\\n{easy}\\n")
+        >>> trm_arc.load("sudoku-extreme").predict("easy.csv", views=2, progress=False).score()
+        <PuzzleScores exact 100.0 % (1 of 1), valid 100.0 % (1 of 1)>
 
         Args:
             tasks: a set, one task, or the name or path of a set; None: what the run learned to answer.
@@ -243,14 +243,16 @@ class Network:
         require_settings(settings)
         require_recipe(recipe)
         base, out = Path(self.checkpoint.where), user_path(out)
-        fit = time_limit is not None and "steps" not in settings
-        run = make_run(out, time_limit, fit=fit, progress=progress, overwrite=overwrite)
         if not isinstance(tasks, str | Path):
             require_arc([base])
             asked, tasks = as_set(tasks), Path(f"{out}-challenges.json")
             self.checkpoint.require_domain(asked.domain, asked.name)
-            prepare_folder(out, overwrite=overwrite)  # before the tasks of an earlier run are replaced
-            write_atomic(tasks, to_json(tasks_to_json(asked)))
+            data = to_json(tasks_to_json(asked))
+            if tasks.exists() and not overwrite and tasks.read_bytes() != data:
+                raise InputError("holds other tasks; replace it with overwrite=True, or name another `out`", file=tasks)
+            write_atomic(tasks, data)
+        fit = time_limit is not None and "steps" not in settings
+        run = make_run(out, time_limit, fit=fit, progress=progress, overwrite=overwrite)
         machine = make_machine(str(self.device.device), str(self.device.dtype).removeprefix("torch."), AUTO, data_folder)
         run_adaptation(run, machine, base, str(tasks), settings, recipe=recipe)
         return Network(load_newest(out), self.device)

@@ -132,7 +132,7 @@ def make_run(
     """
     if fit and time_limit is None:
         raise InputError("does nothing without a time limit", flag="fit")
-    deadline = Deadline(None if time_limit is None else parse_duration(str(time_limit)))
+    deadline = Deadline(None if time_limit is None else parse_duration(str(time_limit), "time_limit"))
     loop = LoopConfig(deadline=deadline, fit=fit, evaluate_every=evaluate_every, progress=progress)
     return RunConfig(out=out, resume=resume, overwrite=overwrite, evaluate_views=evaluate_views, loop=loop)
 

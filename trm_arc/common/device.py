@@ -9,8 +9,10 @@ import torch
 from trm_arc.common import modes
 from trm_arc.common.errors import InputError
 from trm_arc.common.launch import launch_number
+from trm_arc.common.text import printable
 
 PRECISIONS = {name: getattr(torch, name) for name in modes.PRECISIONS}
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 NARROW = {"mps"}  # types of devices without float64
 # What errors say that mean it, in lower case: by cudaMalloc, cuMemMap, Triton, NCCL and others; by allocators of the host; by
 # SYCL; by cuBLAS and cuDNN, which on a nearly full device fail in several ways, and by the choice of a convolution's kernel.
@@ -53,7 +55,7 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
         chosen = accelerator or torch.device("cpu")
         if accelerator and "LOCAL_RANK" in os.environ:
             chosen = torch.device(accelerator.type, launch_number("LOCAL_RANK", 0))
-        where = f"{chosen} (the accelerator found)" if accelerator else "cpu (no accelerator found)"
+        where = f"{chosen} (the accelerator found)" if accelerator else f"cpu (no accelerator found{_hidden()})"
     else:
         chosen, where = _named_device(device, accelerator), f"{device} (asked for)"
     if precision == "float64" and chosen.type in NARROW:
@@ -109,6 +111,11 @@ class Later:
         return self.value.item()
 
 
+def _hidden() -> str:
+    """What the environment says of the accelerators that a program may see: none, after a mistyped number."""
+    return "".join(f"; {name} is {printable(os.environ[name], 40)!r}" for name in VISIBLE if name in os.environ)
+
+
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
     try:
         chosen = torch.device(name)
@@ -117,7 +124,7 @@ def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
             f"{name} is not a kind of device; choose auto, cpu, or the name of an accelerator", flag="--device"
         ) from None
     if chosen.type != "cpu" and (accelerator is None or chosen.type != accelerator.type):
-        raise InputError(f"{name} is not on this machine; leave the flag out to use the device found", flag="--device")
+        raise InputError(f"{name} is not on this machine{_hidden()}; leave the flag out to use the device found", flag="--device")
     return chosen
 
 

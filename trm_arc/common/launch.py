@@ -4,12 +4,30 @@ import os
 import re
 import sys
 
-from trm_arc.common.errors import OwnError
+from trm_arc.common.errors import InputError, OwnError
 from trm_arc.common.text import printable
 
 PROGRAMS = ("trm-arc", "python -m trm_arc")  # that have all commands, as they are typed
 SUBMIT = "predict", "submit"  # the one command that has another name there
 ADVICE = "unset it, or start the processes with `accelerate launch`"
+
+# Variables that libraries read as a number of threads, or of processes that compile.  What is no such number ends some of them
+# by a traceback of their own, and is passed over by others; far too many threads are started without a question.
+THREADS = (
+    *("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("NUMBA_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"),
+)
+MOST_THREADS = 4096
+
+
+def check_threads() -> None:
+    """Raise InputError for a number of threads in the environment that is none; `2,1` is one for each level of OpenMP."""
+    for name in THREADS:
+        value = os.environ.get(name, "").strip()
+        numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
+        if value and not all(re.fullmatch(r" *[0-9]{1,9} *", one) and 1 <= int(one) <= MOST_THREADS for one in numbers):
+            problem = f"a number of threads from 1 to {MOST_THREADS} is needed, got {printable(value, 40)!r}; correct or unset it"
+            raise InputError(problem, flag=name)
 
 
 def command_line(command: str) -> str:

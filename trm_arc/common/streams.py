@@ -6,6 +6,7 @@ A stream may be closed (`2>&-`), a pipe without a reader (`| head -1`), or a fil
 import errno
 import io
 import os
+import re
 import select
 import sys
 import warnings
@@ -107,6 +108,8 @@ def make_progress_bar(
         line: of the terminal, counted from the first bar's.
     """
     kind = _choose_bar()
+    if kind is not tqdm and shape is not None:
+        shape = re.sub(r"\{bar:\d+\}", "{bar}", shape)  # the widget puts its bar there, but only in place of one without a width
     return kind(
         total=total,
         unit=unit,

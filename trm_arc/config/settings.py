@@ -19,6 +19,8 @@ _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")  # of sides
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is in its range, and the range in words
 _AT_LEAST_0: _Rule = (lambda value: value >= 0, "at least 0")
 _AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
+_IMAGES: _Rule = (lambda value: 0 <= value <= 2_903_040, "from 0 to 2,903,040, the symmetries times the palettes")
+_MOST_1000: _Rule = (lambda value: 1 <= value <= 1000, "from 1 to 1000")
 _SHARE: _Rule = (lambda value: 0 <= value <= 1, "from 0 to 1")
 _BELOW_1: _Rule = (lambda value: 0 <= value < 1, "from 0 up to, but not including, 1")
 _RATE: _Rule = (lambda value: 0 < value <= 1e3, "above 0 and at most 1000")
@@ -42,7 +44,7 @@ class ModelConfig:
 
     width: int = _model(512, "length of the vector of each token", _AT_LEAST_1)
     heads: int = _model(8, "attention heads", _AT_LEAST_1)
-    layers: int = _model(2, "blocks in a network", _AT_LEAST_1)
+    layers: int = _model(2, "blocks in a network", _MOST_1000)
     expansion: float = _model(4.0, "size of the gated MLP as a multiple of the width, before SwiGLU's factor of 2/3")
     mixer: Literal["attention", "mlp", "convolution"] = _model(
         "attention", "what mixes tokens: attention, an MLP over positions, or the gated MLP's convolution alone"
@@ -98,15 +100,13 @@ class ModelConfig:
         """Refuse values that are valid alone but contradict each other."""
         if self.mixer == "mlp" and self.positions != "none":
             raise InputError("the MLP mixer has a weight for every position, so it needs --positions none", flag="positions")
-        for name in ("qk_norm", "output_norm"):
-            if self.mixer != "attention" and getattr(self, name):
+        norms = ("qk_norm", "output_norm")
+        unread = {"attention": (), "mlp": norms, "convolution": (*norms, "positions", "transform_tokens")}[self.mixer]
+        for name in unread:
+            if getattr(self, name) not in (False, "none"):
                 raise InputError(f"is for attention, and --mixer {self.mixer} has none: turn it off", flag=name)
-        if self.mixer == "convolution":
-            if self.convolution < 3:
-                raise InputError("without a convolution no cell sees another: use --convolution 3", flag="mixer")
-            if self.positions != "none" or self.transform_tokens:
-                name = "positions" if self.positions != "none" else "transform_tokens"
-                raise InputError("is read by attention, and --mixer convolution has none: turn it off", flag=name)
+        if self.mixer == "convolution" and self.convolution < 3:
+            raise InputError("without a convolution no cell sees another: use --convolution 3", flag="mixer")
         for name in ("shared_start", "carry_best"):
             if self.states == 0 and getattr(self, name):
                 raise InputError("without scratch states z all latents would be the same: use --states 1 or more", flag=name)
@@ -182,7 +182,7 @@ class TrainingConfig:
     bucket_exponent: float = _data(
         0.0, "steps of a square in proportion to its pairs / cells ** X; 0: all pairs equally often", _EXPONENT
     )
-    augmentations: int = _data(1000, "transforms sampled for a task, besides the identity", _AT_LEAST_0)
+    augmentations: int = _data(1000, "transforms sampled for a task, besides the identity", _IMAGES)
     translate: bool = _data(True, "place grids at random positions of the canvas in training")
     leave_out: str = _data("", "ids of training tasks to leave out, comma-separated")
     drop_leaks: bool = _data(False, "leave out training tasks that contain a scored answer, instead of refusing them")
