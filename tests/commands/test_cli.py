@@ -124,6 +124,13 @@ def test_help_and_mistakes_need_no_torch(arguments: list[str], words: str) -> No
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("absent", ["orjson", "psutil"])
+@pytest.mark.parametrize(("command", "words"), [("doctor", says("install-again")), ("train", says("doctor-says"))])
+def test_what_all_commands_need_is_named(absent: str, command: str, words: str) -> None:
+    _, text, error = typed(command, before=f"sys.modules[{absent!r}] = None", run=[sys.executable])
+    assert (text, error.splitlines()) == ("", [f"error: {absent} is not installed; {words}"])
+
+
 # --- help and flags
 
 
