@@ -9,6 +9,7 @@ from submission.page import draw_submission
 from submission.predict import answer, require_model
 from submission.reading import Challenges, read_challenges
 from submission.settings import Settings, find_deadline
+from trm_arc.api.network import Network
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
@@ -22,6 +23,8 @@ from trm_arc.evaluation.submissions import score
 from trm_arc.inference.attempts import DEFAULT_FILE, SUBMISSION, submission_file
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.locate import locate
+
+Model = str | Path | Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Submission:
 
 def submit(
     challenges: str | Path | TaskSet | Task,
-    checkpoints: str | Path | Sequence[str | Path],
+    checkpoints: Model | Sequence[Model],
     out: str | Path = DEFAULT_FILE,
     *,
     time_limit: str | float | None = None,
@@ -74,7 +77,7 @@ def submit(
 
     Args:
         challenges: Kaggle's challenges file, a task set by its name, its path or itself, or a task; hidden outputs are not read.
-        checkpoints: one or several, as `load` takes them, which vote together.
+        checkpoints: one or several, which vote together: networks, or what `load` takes.
         out: the file to write.
         time_limit: such as 11h30m, or seconds; None: no limit.
         views: of a test input by each checkpoint at most.
@@ -91,12 +94,12 @@ def submit(
     if recipe not in ("auto", "none", *RECIPES):
         raise InputError(f"{recipe} is no recipe; there are auto, none, {', '.join(RECIPES)}")
     deadline = find_deadline(None if time_limit is None else str(time_limit), None, Deadline().start)
-    several = [checkpoints] if isinstance(checkpoints, str | Path) else checkpoints
-    if not isinstance(several, Sequence) or not all(isinstance(name, str | Path) for name in several):
-        raise InputError("names or paths are needed, such as the folder of a run; see `load`", flag="checkpoints")
+    several = [checkpoints] if isinstance(checkpoints, Model) else checkpoints
+    if not isinstance(several, Sequence) or not all(isinstance(one, Model) for one in several):
+        raise InputError("networks, names or paths are needed, such as the folder of a run; see `load`", flag="checkpoints")
     settings = Settings(
         out=submission_file(user_path(out)),
-        checkpoints=tuple(locate(str(name)) for name in several),
+        checkpoints=tuple(map(_locate, several)),
         recipe=None if recipe == "none" else recipe,
         views=views,
         device=str(device),
@@ -111,6 +114,10 @@ def submit(
     if not session.current:
         raise InputError("the last answers could not be written; see what was printed", file=session.out)
     return Submission(session.out, read.tasks, session.is_answered)
+
+
+def _locate(model: Model) -> Path:
+    return Path(model.checkpoint.where) if isinstance(model, Network) else locate(str(model))
 
 
 def _read(challenges: str | Path | TaskSet | Task, data_folder: str | Path | None, deadline: Deadline) -> Challenges:

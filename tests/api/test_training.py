@@ -155,8 +155,8 @@ def test_a_submission_in_time(trained: Network, results: Results, tmp_path: Path
         (lambda _: trm_arc.submit("none.json", "runs/none"), says("no-such-folder")),
         (lambda _: trm_arc.submit("none.json", []), says("name-a-model")),
         (lambda _: trm_arc.submit("none.json", [], recipe="x"), says("recipe")),
-        (lambda network: trm_arc.submit("none.json", network), says("names-or-paths")),
-        (lambda network: trm_arc.submit("none.json", [network]), says("names-or-paths")),
+        (lambda _: trm_arc.submit("none.json", None), says("names-or-paths")),
+        (lambda network: trm_arc.submit("none.json", [network, 5]), says("names-or-paths")),
         (lambda network: trm_arc.submit([], Path(network.checkpoint.where).parent), says("set-is-needed")),
         (
             lambda network: trm_arc.submit(make_puzzles("sudoku-4x4-easy", 1, 1), Path(network.checkpoint.where).parent),
@@ -176,8 +176,9 @@ def test_what_cannot_be_done_is_a_sentence(
     call: Callable, reason: str, trained: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(trm_arc.InputError, match=reason):
+    with pytest.raises(trm_arc.InputError, match=reason) as refused:
         call(trained)
+    assert refused.value._render_traceback_() == [f"InputError: {refused.value}"], "what a notebook shows"
 
 
 def test_a_command_does_not_take_the_name_of_a_function() -> None:
