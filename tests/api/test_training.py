@@ -155,8 +155,8 @@ def test_a_submission_in_time(trained: Network, results: Results, tmp_path: Path
         (lambda _: trm_arc.submit("none.json", "runs/none"), says("no-such-folder")),
         (lambda _: trm_arc.submit("none.json", []), says("name-a-model")),
         (lambda _: trm_arc.submit("none.json", [], recipe="x"), says("recipe")),
-        (lambda network: trm_arc.submit("none.json", network), says("names-or-paths")),
-        (lambda network: trm_arc.submit("none.json", [network]), says("names-or-paths")),
+        (lambda _: trm_arc.submit("none.json", None), says("names-or-paths")),
+        (lambda network: trm_arc.submit("none.json", [network, 5]), says("names-or-paths")),
         (lambda network: trm_arc.submit([], Path(network.checkpoint.where).parent), says("set-is-needed")),
         (
             lambda network: trm_arc.submit(make_puzzles("sudoku-4x4-easy", 1, 1), Path(network.checkpoint.where).parent),
