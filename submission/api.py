@@ -9,18 +9,22 @@ from submission.page import draw_submission
 from submission.predict import answer, require_model
 from submission.reading import Challenges, read_challenges
 from submission.settings import Settings, find_deadline
+from trm_arc.api.network import Network
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.paths import user_path
 from trm_arc.config import RECIPES
-from trm_arc.data.task import TaskSet
+from trm_arc.data.puzzle_set import as_set
+from trm_arc.data.task import Task, TaskSet
 from trm_arc.evaluation.score import PassScores
 from trm_arc.evaluation.submissions import score
 from trm_arc.inference.attempts import DEFAULT_FILE, SUBMISSION, submission_file
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.locate import locate
+
+Model = str | Path | Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +58,8 @@ class Submission:
 
 
 def submit(
-    challenges: str | Path | TaskSet,
-    checkpoints: str | Path | Sequence[str | Path],
+    challenges: str | Path | TaskSet | Task,
+    checkpoints: Model | Sequence[Model],
     out: str | Path = DEFAULT_FILE,
     *,
     time_limit: str | float | None = None,
@@ -72,8 +76,8 @@ def submit(
     What went wrong on the way, and what was done instead, is printed, and kept beside the submission in a file `OUT-run.json`.
 
     Args:
-        challenges: Kaggle's challenges file, or a task set by its name, its path or itself; hidden outputs are not read.
-        checkpoints: one or several, as `load` takes them, which vote together.
+        challenges: Kaggle's challenges file, a task set by its name, its path or itself, or a task; hidden outputs are not read.
+        checkpoints: one or several, which vote together: networks, or what `load` takes.
         out: the file to write.
         time_limit: such as 11h30m, or seconds; None: no limit.
         views: of a test input by each checkpoint at most.
@@ -90,13 +94,15 @@ def submit(
     if recipe not in ("auto", "none", *RECIPES):
         raise InputError(f"{recipe} is no recipe; there are auto, none, {', '.join(RECIPES)}")
     deadline = find_deadline(None if time_limit is None else str(time_limit), None, Deadline().start)
-    several = [checkpoints] if isinstance(checkpoints, str | Path) else checkpoints
+    several = [checkpoints] if isinstance(checkpoints, Model) else checkpoints
+    if not isinstance(several, Sequence) or not all(isinstance(model, Model) for model in several):
+        raise InputError("networks, names or paths are needed, such as the folder of a run; see `load`", flag="checkpoints")
     settings = Settings(
         out=submission_file(user_path(out)),
-        checkpoints=tuple(locate(str(name)) for name in several),
+        checkpoints=tuple(map(_locate, several)),
         recipe=None if recipe == "none" else recipe,
         views=views,
-        device=device,
+        device=str(device),
         precision=precision,
         inference=InferenceConfig(),
         work_folder=None if work_folder is None else user_path(work_folder),
@@ -110,7 +116,14 @@ def submit(
     return Submission(session.out, read.tasks, session.is_answered)
 
 
-def _read(challenges: str | Path | TaskSet, data_folder: str | Path | None, deadline: Deadline) -> Challenges:
+def _locate(model: Model) -> Path:
+    return Path(model.checkpoint.where) if isinstance(model, Network) else locate(str(model))
+
+
+def _read(challenges: str | Path | TaskSet | Task, data_folder: str | Path | None, deadline: Deadline) -> Challenges:
     if isinstance(challenges, str | Path):
         return read_challenges(str(challenges), None if data_folder is None else user_path(data_folder), deadline)
-    return Challenges(challenges.without_solutions(), {}, [task.id for task in challenges], [])
+    tasks = as_set(challenges)
+    if not tasks.domain.submits:
+        raise InputError(f"{tasks.name} holds {tasks.domain.plural}, which have no submission")
+    return Challenges(tasks.without_solutions(), {}, [task.id for task in tasks], [])

@@ -98,7 +98,7 @@ def read_challenges(source: str, folder: Path | None = None, deadline: Deadline 
         tasks = load_tasks(source, folder).without_solutions()
         return Challenges(tasks, {}, [task.id for task in tasks], [])
     size = path.stat().st_size
-    if size > SPEED * reading.left:
+    if size > SPEED * max(READING[1], reading.left):
         large = f"{size / 1e6:,.0f} MB are too large for this time limit"
         try:
             return _read_sample(path, [f"{path}: {large}"])

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trm_arc.common.signals import stop_signals
+from trm_arc.common.signals import may_catch, stop_signals
 
 
 @contextmanager
@@ -12,15 +12,16 @@ def stop_or_hang_up() -> Iterator[list[float]]:
     """`stop_signals`, and the closing of the terminal as one more of them, unless `nohup` has that ignored."""
     with stop_signals() as stopping:
         before = signal.getsignal(signal.SIGHUP)
-        if before is signal.SIG_DFL:
+        if before is signal.SIG_DFL and may_catch():
             signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         try:
             yield stopping
         finally:
-            signal.signal(signal.SIGHUP, before)
+            if may_catch():
+                signal.signal(signal.SIGHUP, before)
 
 
 def ignore_signals() -> None:
     """Ignore from now on all signals that `stop_or_hang_up` handles."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if may_catch() else ():
         signal.signal(number, signal.SIG_IGN)

@@ -12,8 +12,6 @@ import trm_arc
 from trm_arc.cli_commands import COMMANDS, format_help, suggest_command
 from trm_arc.common.errors import InputError
 from trm_arc.common.launch import PROGRAMS
-from trm_arc.common.program import run
-from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
 
 OWN = ("augment", "submission", "trm_arc")
@@ -23,15 +21,19 @@ def main() -> None:
     """Run the command that is typed, as `python -m` runs its module."""
     sys.argv[0] = PROGRAMS[Path(sys.argv[0]).name == "__main__.py"]  # by which help and messages name it
     command = COMMANDS.get("".join(sys.argv[1:2]))
-    if command is None:
-        run(answer)
-    sys.argv[1:2] = filter(None, [command.subcommand])
     try:
+        if command is None:
+            from trm_arc.common.program import run
+
+            run(answer)
+        sys.argv[1:2] = filter(None, [command.subcommand])
         runpy.run_module(command.module, run_name="__main__")
     except ModuleNotFoundError as error:  # an installation without what the kit needs
         if not error.name or error.name.split(".")[0] in OWN:
             raise
-        sys.exit(f"error: {error.name} is not installed; `{sys.argv[0]} doctor` says what is missing and how to get it")
+        doctor = f"`{sys.argv[0]} doctor` says what is missing and how to get it"
+        again = "install trm_arc again, with all that it needs"  # which is too little for the doctor itself
+        sys.exit(f"error: {error.name} is not installed; {again if command == COMMANDS['doctor'] else doctor}")
 
 
 def answer(arguments: Sequence[str]) -> int:
@@ -40,10 +42,12 @@ def answer(arguments: Sequence[str]) -> int:
     Raises:
         InputError: there is no such flag or command; the nearest is named.
     """
+    from trm_arc.common.streams import require_printed
+
     first = arguments[0] if arguments else "--help"
     if first == "--version":
         print(f"trm_arc {trm_arc.__version__}")
-    elif first in ("-h", "--help", "--help-all"):
+    elif first in ("-h", "--help", "--help-all", "help"):
         print(format_help(sys.argv[0]))
     elif first.startswith("-"):
         raise InputError(f"no such flag before a command; see `{sys.argv[0]} --help`", flag=printable(first, 40))

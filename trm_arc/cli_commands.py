@@ -60,7 +60,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 def suggest_command(name: str) -> str:
     """The end of a sentence on an unknown command: the nearest one, or nothing if none is near."""
-    return did_you_mean(SUBMIT[1] if name == SUBMIT[0] else name, COMMANDS)
+    return did_you_mean(SUBMIT[1] if name == SUBMIT[0] else name.lower(), COMMANDS)
 
 
 def format_help(program: str) -> str:

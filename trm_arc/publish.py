@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trm_arc.cli import RUNS, Parser, add_model_flag
+from trm_arc.cli import RUNS, Parser, add_answer_steps, add_model_flag
 from trm_arc.common.durations import format_size
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json, write_atomic
@@ -37,8 +37,7 @@ def make_parser() -> Parser:
     flag("--name", metavar="TEXT", help="what the model is called in its card (default: the name of --out)")
     flag("--licence", "--license", default="", metavar="ID", help="the licence for the card, such as apache-2.0")
     flag("--machine", default="", metavar="TEXT", help="what it was trained on, for the card, such as 'one RTX 4090'")
-    steps = "supervision steps of an answer (default: those of the run)"
-    parser.group("answering")("--answer-steps", type=int, metavar="N", help=steps)
+    add_answer_steps(parser)
     return parser
 
 
@@ -51,8 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     checkpoint = load_newest(path)
     # A time limit may have chosen how long the run was to be.
     changes = {"steps": checkpoint.metadata.length or checkpoint.config.training.steps}
-    if values.answer_steps is not None:
-        changes["answer_steps"] = values.answer_steps
+    if values.steps is not None:
+        changes["answer_steps"] = values.steps
     checkpoint = replace(checkpoint, config=checkpoint.config.override(changes))
     shared = round_for_answers(checkpoint)
     name = values.name or out.absolute().name

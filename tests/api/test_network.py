@@ -53,6 +53,9 @@ def test_the_first_sudoku_is_solved_at_once(tmp_path: Path, monkeypatch: pytest.
     network = trm_arc.load("sudoku-extreme", device="cpu")
     solution = network.solve(EASY)
     assert (str(solution), solution.is_right, solution.votes, solution.views) == (SOLVED, True, 1, 1)
+    written = tmp_path / "easy.txt"
+    written.write_text(EASY)
+    assert str(network.solve(written)) == SOLVED
     by_values = network.solve(solution.question, views=4)
     assert (str(by_values), by_values.views) == (SOLVED, 4)
     early = network.solve(EASY, steps=1)
@@ -68,6 +71,7 @@ def test_the_first_sudoku_is_solved_at_once(tmp_path: Path, monkeypatch: pytest.
         (np.full((9, 9), 10), says("values")),
         (np.full((9, 9), -1), says("values")),
         (np.zeros((9, 9)), says("values")),
+        ([[1, 2], [3]], says("values")),
         (np.ones((9, 9), int), says("twice")),
     ],
     ids=str,

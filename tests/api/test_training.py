@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import trm_arc
-from tests.helpers import SETTINGS, assert_identical, make_tasks, messages, write_kaggle
+from tests.helpers import SETTINGS, assert_identical, make_puzzles, make_tasks, messages, write_kaggle
 from trm_arc.api.network import Network
 from trm_arc.evaluation.results import Results
 
@@ -98,13 +99,23 @@ def test_an_adapted_network_is_of_the_new_tasks(trained: Network, tmp_path: Path
     tasks = make_tasks(3, 7, "new")
     adapted = trained.adapt(tasks, tmp_path / "adapted", steps=3, batch_size=8, progress=False)
     assert capsys.readouterr().out == ""
-    assert (tmp_path / "adapted-challenges.json").is_file()
     assert [entry[0] for entry in adapted.checkpoint.tasks] == [task.id for task in tasks]
-    assert adapted.predict(tasks[0], views=2, progress=False).tasks.test_counts == {tasks[0].id: 1}
+    for network, unseen in ((trained, True), (adapted, False)):
+        network.predict(tasks[0], views=2)
+        assert (says("new-tasks") in capsys.readouterr().out) == unseen
     with pytest.raises(trm_arc.InputError) as refused:
         trained.adapt(make_tasks(2, 7, "other"), tmp_path / "adapted")
     assert refused.value.file == tmp_path / "adapted-challenges.json"
     assert json.loads(refused.value.file.read_text()).keys() == tasks.test_counts.keys()
+
+
+def test_a_thread_that_gets_no_signals_trains_and_submits(results: Results, challenges: Path, tmp_path: Path) -> None:
+    few = {"data": "", "evaluation_data": str(challenges)} | TINY | {"steps": 1}
+    with ThreadPoolExecutor(1) as pool:
+        network = pool.submit(trm_arc.train, "arc1", tmp_path / "run", **few, **HERE).result()
+        assert network.checkpoint.step == 1
+        made = pool.submit(trm_arc.submit, results.tasks[0], tmp_path / "run", tmp_path, time_limit=0.01, recipe="none", **HERE)
+        assert (made.result().path, made.result().is_answered) == (tmp_path / "submission.json", False)
 
 
 def test_a_submission_in_time(trained: Network, results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,11 +146,27 @@ def test_a_submission_in_time(trained: Network, results: Results, tmp_path: Path
         (lambda network: network.predict(canvas="x"), says("canvas")),
         (lambda network: network.predict("sudoku-4x4-easy"), says("other-kind")),
         (lambda network: network.adapt(make_tasks(1, 1), recipe="x"), says("recipe")),
+        (lambda network: network.adapt(make_tasks(1, 1), recipe=["x"]), says("recipe")),
         (lambda network: network.adapt("none.json"), says("no-such")),
+        (lambda network: network.adapt(make_puzzles("sudoku-4x4-easy", 1, 1)), says("other-kind")),
+        (lambda network: network.predict(next(iter(network.predict(views=1, progress=False)))), says("set-is-needed")),
+        (lambda network: network.predict("arc1-evaluation", data_folder=5), says("path-is-needed")),
         (lambda network: network.solve(np.zeros((9, 9), int)), says("no-boards")),
         (lambda _: trm_arc.submit("none.json", "runs/none"), says("no-such-folder")),
         (lambda _: trm_arc.submit("none.json", []), says("name-a-model")),
         (lambda _: trm_arc.submit("none.json", [], recipe="x"), says("recipe")),
+        (lambda _: trm_arc.submit("none.json", None), says("names-or-paths")),
+        (lambda network: trm_arc.submit("none.json", [network, 5]), says("names-or-paths")),
+        (lambda network: trm_arc.submit([], Path(network.checkpoint.where).parent), says("set-is-needed")),
+        (
+            lambda network: trm_arc.submit(make_puzzles("sudoku-4x4-easy", 1, 1), Path(network.checkpoint.where).parent),
+            says("no-submission"),
+        ),
+        (lambda network: trm_arc.submit("none.json", Path(network.checkpoint.where).parent, device=5), says("device")),
+        (lambda _: trm_arc.load("sudoku-extreme", device=None), says("device")),
+        (lambda _: trm_arc.load_puzzles("sudoku-4x4-easy", "evaluation"), says("parts")),
+        (lambda _: trm_arc.load_tasks(None), says("path-is-needed")),
+        (lambda _: trm_arc.score([], make_tasks(1, 1)), says("path-is-needed")),
         (lambda _: trm_arc.score({}, make_tasks(1, 1)), says("missing")),
         (lambda _: trm_arc.score("none.json", make_tasks(1, 1)), says("no-such")),
         (lambda _: trm_arc.load("sudoku-extreme").predict("sudoku-4x4-easy").submission(), says("other-kind")),
@@ -149,8 +176,9 @@ def test_what_cannot_be_done_is_a_sentence(
     call: Callable, reason: str, trained: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(trm_arc.InputError, match=reason):
+    with pytest.raises(trm_arc.InputError, match=reason) as refused:
         call(trained)
+    assert refused.value._render_traceback_() == [f"InputError: {refused.value}"], "what a notebook shows"
 
 
 def test_a_command_does_not_take_the_name_of_a_function() -> None:

@@ -77,7 +77,7 @@ def test_the_help_lists_every_command_once() -> None:
     assert listed == list(COMMANDS) == [name for group in GROUPS.values() for name in group]
     assert text.startswith("usage: trm-arc COMMAND")
     assert len(text.splitlines()) <= 40
-    assert typed() == typed("-h") == (0, text, "")
+    assert typed() == typed("-h") == typed("help") == (0, text, "")
     assert typed("--version")[1].startswith("trm_arc ")
 
 
@@ -86,6 +86,7 @@ def test_the_help_lists_every_command_once() -> None:
     [
         (["trian"], says("did-you-mean-train")),
         (["predict"], says("did-you-mean-submit")),
+        (["TRAIN"], says("did-you-mean-lower")),
         (["xyzzy"], says("see-trm-arc-help")),
         (["--preset", "arc1"], says("no-such-flag-before")),
         (["\x1b[2Jtrain"], r"\x1b[2Jtrain is not a command"),
@@ -121,6 +122,13 @@ def test_help_and_mistakes_need_no_torch(arguments: list[str], words: str) -> No
     _, text, error = typed(*arguments, before=absent, run=[sys.executable])
     assert words in text + error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("absent", ["orjson", "psutil"])
+@pytest.mark.parametrize(("command", "words"), [("doctor", says("install-again")), ("train", says("doctor-says"))])
+def test_what_all_commands_need_is_named(absent: str, command: str, words: str) -> None:
+    _, text, error = typed(command, before=f"sys.modules[{absent!r}] = None", run=[sys.executable])
+    assert (text, error.splitlines()) == ("", [f"error: {absent} is not installed; {words}"])
 
 
 # --- help and flags

@@ -18,7 +18,6 @@ from trm_arc.common.device import find_device
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import join_puzzles
 from trm_arc.data.task import Pair, Task, TaskSet
-from trm_arc.evaluate import write_page
 from trm_arc.evaluation.outcomes import count_outcomes, score_tests
 from trm_arc.evaluation.result_files import write_results
 from trm_arc.evaluation.results import Results, ResultsMetadata, make_results
@@ -28,7 +27,7 @@ from trm_arc.inference.votes import Candidate
 from trm_arc.model.export import load_newest
 from trm_arc.report.contents import ROOM, Contents
 from trm_arc.report.logs import read_log
-from trm_arc.report.making import Subject, find_subject, list_logs, write_report
+from trm_arc.report.making import Subject, find_subject, list_logs, report_evaluation, write_report
 from trm_arc.report.page import make_page
 
 says = messages(__name__)
@@ -534,5 +533,5 @@ def test_a_report_that_cannot_be_made_costs_nothing(
     results: Results, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    write_page(results, tmp_path, tmp_path, load_newest(trained), find_device("cpu", "auto"))
+    report_evaluation(tmp_path, results, tmp_path, load_newest(trained), find_device("cpu", "auto"))
     assert capsys.readouterr().out.startswith("no report: ")

@@ -7,13 +7,13 @@
 What it answers is what the commands answer.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from trm_arc.api.runs import SettingValue, make_machine, make_run, require_recipe, require_settings, run_adaptation
+from trm_arc.cli_parser import say
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least
@@ -22,9 +22,9 @@ from trm_arc.common.modes import AUTO
 from trm_arc.common.paths import user_path
 from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.pictures import draw_figure, draw_section
-from trm_arc.data.puzzle_set import AnySet, PuzzleSet
+from trm_arc.data.puzzle_set import AnySet, PuzzleSet, as_set
 from trm_arc.data.puzzle_text import read_question
-from trm_arc.data.task import Task, TaskSet
+from trm_arc.data.task import Task
 from trm_arc.data.task_files import tasks_to_json
 from trm_arc.evaluation.answers import SHOWN
 from trm_arc.evaluation.ensemble import Ensemble
@@ -40,6 +40,7 @@ from trm_arc.model.export import load_newest
 from trm_arc.model.locate import locate
 from trm_arc.report.curves import Curves, render_curves
 from trm_arc.report.logs import read_log
+from trm_arc.training.adaptation import require_arc
 
 SHOWN_STEPS = 11  # answers of a solution in a notebook, of those steps that changed it
 
@@ -108,7 +109,9 @@ class Network:
     def __repr__(self) -> str:
         return f"<Network for {self.checkpoint.domain.title}, step {self.checkpoint.step}, {self.checkpoint.where}>"
 
-    def solve(self, puzzle: str | np.ndarray, *, views: int = 1, steps: int | None = None, show_steps: bool = False) -> Solution:
+    def solve(
+        self, puzzle: str | Path | np.ndarray, *, views: int = 1, steps: int | None = None, show_steps: bool = False
+    ) -> Solution:
         """Answer a Sudoku or a maze.
 
         >>> import trm_arc
@@ -139,16 +142,19 @@ class Network:
         votes = best.votes, asked, tuple(candidates)
         return Solution(domain, question[0], best.grid, right, best.halting, *votes, tuple(frames))
 
-    def _read_puzzle(self, puzzle: str | np.ndarray) -> PuzzleSet:
+    def _read_puzzle(self, puzzle: str | Path | np.ndarray) -> PuzzleSet:
         """A set of one puzzle, whose answer is not known."""
         domain = self.checkpoint.domain
         if domain.shape is None:
             raise InputError(f"answers {domain.title}, which are no boards", file=self.checkpoint.where)
-        if isinstance(puzzle, str):
-            domain, question = read_question(puzzle)
+        if isinstance(puzzle, str | Path):
+            domain, question = read_question(str(puzzle))
             self.checkpoint.require_domain(domain, "the puzzle")
         else:
-            question = np.asarray(puzzle)
+            try:
+                question = np.asarray(puzzle)
+            except ValueError:  # rows of different lengths
+                question = np.empty(0)
             whole = question.shape == domain.shape and np.issubdtype(question.dtype, np.integer)
             if not whole or question.min() < 0 or question.max() >= domain.values:
                 rows, columns = domain.shape
@@ -200,7 +206,7 @@ class Network:
         if tasks is None or isinstance(tasks, str | Path):
             folder = None if data_folder is None else user_path(data_folder)
             tasks = load_tests(self.checkpoint, None if tasks is None else str(tasks), folder)
-        tasks = _as_set(tasks)
+        tasks = as_set(tasks)
         self.checkpoint.require_domain(tasks.domain, tasks.name)
         ensemble = Ensemble([Path(self.checkpoint.where)], self.checkpoint)
         asked = ensemble.check_tasks(tasks, drop_leaks=drop_leaks)
@@ -236,18 +242,19 @@ class Network:
         """
         require_settings(settings)
         require_recipe(recipe)
-        out = user_path(out)
+        base, out = Path(self.checkpoint.where), user_path(out)
         if not isinstance(tasks, str | Path):
-            file = out.with_name(f"{out.name}-challenges.json")
-            data = to_json(tasks_to_json(_as_set(tasks)))
-            if file.exists() and not overwrite and file.read_bytes() != data:
-                raise InputError("holds other tasks; replace it with overwrite=True, or name another `out`", file=file)
-            write_atomic(file, data)
-            tasks = file
+            require_arc([base])
+            asked, tasks = as_set(tasks), Path(f"{out}-challenges.json")
+            self.checkpoint.require_domain(asked.domain, asked.name)
+            data = to_json(tasks_to_json(asked))
+            if tasks.exists() and not overwrite and tasks.read_bytes() != data:
+                raise InputError("holds other tasks; replace it with overwrite=True, or name another `out`", file=tasks)
+            write_atomic(tasks, data)
         fit = time_limit is not None and "steps" not in settings
         run = make_run(out, time_limit, fit=fit, progress=progress, overwrite=overwrite)
         machine = make_machine(str(self.device.device), str(self.device.dtype).removeprefix("torch."), AUTO, data_folder)
-        run_adaptation(run, machine, Path(self.checkpoint.where), str(tasks), settings, recipe=recipe)
+        run_adaptation(run, machine, base, str(tasks), settings, recipe=recipe)
         return Network(load_newest(out), self.device)
 
     def curves(self) -> Curves:
@@ -257,15 +264,6 @@ class Network:
             InputError: the folder holds no metrics, or matplotlib is not installed.
         """
         return render_curves([read_log(run_of(Path(self.checkpoint.where)))], ["steps"], pictures=False)[0]
-
-
-def _as_set(tasks: AnySet | Task) -> AnySet:
-    """What is to be answered as a set; one task alone is allowed, too."""
-    if isinstance(tasks, Task):
-        return TaskSet([tasks], tasks.id)
-    if not hasattr(tasks, "domain"):
-        raise InputError(f"a task set, a set of puzzles, a task, a name or a path is needed, got {type(tasks).__name__}")
-    return tasks
 
 
 def load(name: str | Path, *, device: str = "auto", precision: str = "auto") -> Network:
@@ -279,5 +277,5 @@ def load(name: str | Path, *, device: str = "auto", precision: str = "auto") -> 
     Raises:
         InputError: there is no such model, or no such device.
     """
-    checkpoint = load_newest(locate(str(name), lambda line: print(line, file=sys.stderr)))
+    checkpoint = load_newest(locate(str(name), say))
     return Network(checkpoint, find_device(device, precision))

@@ -159,7 +159,7 @@ def require_settings(names: Collection[str]) -> None:
 
 def require_recipe(recipe: str) -> None:
     """Raise InputError unless there is such a recipe."""
-    if recipe not in RECIPES:
+    if recipe not in tuple(RECIPES):
         raise InputError(f"{printable(str(recipe), 40)} is no recipe; there are {', '.join(RECIPES)}")
 
 

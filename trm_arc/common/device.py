@@ -119,7 +119,7 @@ def _hidden() -> str:
 def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
     try:
         chosen = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise InputError(
             f"{name} is not a kind of device; choose auto, cpu, or the name of an accelerator", flag="--device"
         ) from None

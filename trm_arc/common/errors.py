@@ -28,6 +28,10 @@ class InputError(ValueError):
         before = (flag, str(file or ""), inside)
         super().__init__(": ".join([*filter(None, before), problem]))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, as from a command, and no traceback."""
+        return [f"{type(self).__name__}: {printable(str(self))}"]
+
 
 class OwnError(InputError):
     """An error that only one of several processes has met, so that this process has to print it."""

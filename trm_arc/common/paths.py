@@ -15,8 +15,10 @@ def user_path(path: str | Path) -> Path:
     """A path with `~` or `~user` at its start replaced; a shell does not do it after a comma, an equals sign or a quote.
 
     Raises:
-        InputError: nothing is given, or it begins with `~/`, and this user has no home.
+        InputError: nothing is given, or no path, or it begins with `~/`, and this user has no home.
     """
+    if not isinstance(path, str | os.PathLike):  # as a program may give
+        raise InputError(f"a path is needed, got {type(path).__name__}")
     if path == "":  # as of a variable that is not set; pathlib takes it for the current folder
         raise InputError(NO_PATH)
     whole = os.path.expanduser(path)

@@ -88,7 +88,7 @@ def draw_figure(
 def draw_pair(first: str, second: str) -> str:
     """Two figures with an arrow between them."""
     box = f"display:flex;gap:4px 8px;align-items:center;border:1px solid {_LINE};border-radius:6px;padding:4px 8px;max-width:100%"
-    return f'<div style="{box}">{first}<span>&rarr;</span>{second}</div>'
+    return f'<div style="{box}">{first}<span>&#8594;</span>{second}</div>'
 
 
 def draw_section(title: str, figures: Iterable[str], note: str = "") -> str:

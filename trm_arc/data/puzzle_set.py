@@ -11,7 +11,7 @@ from augment import PackedGrids, hash_boards, pack_boards
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import NO_VALUE, make_distinct
 from trm_arc.data.pictures import draw_figure, draw_pair, draw_section
-from trm_arc.data.task import Grid, Pair, TaskSet, grid_key
+from trm_arc.data.task import Grid, Pair, Task, TaskSet, grid_key
 
 if TYPE_CHECKING:
     from trm_arc.data.domains.board import BoardDomain
@@ -178,3 +178,16 @@ def join_puzzles(sets: list[PuzzleSet]) -> PuzzleSet:
 
 
 AnySet = TaskSet | PuzzleSet  # what a run may train on, and answer
+
+
+def as_set(tasks: AnySet | Task) -> AnySet:
+    """What a program gives to be answered as a set; one task alone is allowed, too.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(tasks, Task):
+        return TaskSet([tasks], tasks.id)
+    if not isinstance(tasks, AnySet):
+        raise InputError(f"a task set, a set of puzzles, a task, a name or a path is needed, got {type(tasks).__name__}")
+    return tasks

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -132,8 +132,10 @@ def load_puzzles(
         split: the side of the dev split to keep; of its dev side, `count` are the same for every seed.
 
     Raises:
-        InputError: a set that cannot be found, read or generated, or a split that leaves nothing of one.
+        InputError: no such part, a set that cannot be found, read or generated, or a split that leaves nothing of one.
     """
+    if part not in get_args(Part):
+        raise InputError(f"a set has the parts {' and '.join(get_args(Part))}, got {part}")
     return join_puzzles([_load(name, part, folder, count, seed, skip_bad, split) for name in listed(names)])
 
 

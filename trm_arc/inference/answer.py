@@ -141,6 +141,8 @@ def make_predictor(
 def load_kernels(tasks: TaskSet) -> None:
     """Load what numba has compiled for the views of tasks; a new machine compiles it, which takes seconds, on a busy one many."""
     first = TaskSet(list(tasks)[:1], tasks.name)
+    if not len(first):
+        return
     index, plan = np.zeros(1, np.int64), sample_plans(first, 1, 0)
     first.domain.paint(first.test_grids(), index, plan.rows(index), Window())
     generator_seeds(index[None])

@@ -218,7 +218,7 @@ def find_folders(runs: Path) -> Iterator[Finding]:
         if folder is None:
             yield Finding("folders", name, "this user has no home folder", needed, f"set {flag} to a folder")
             continue
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.exists(path))
         if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
             free = ""
             with suppress(OSError):
