@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import trm_arc
-from tests.helpers import messages
+from tests.helpers import ROOT, messages
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import domain_by_name
 from trm_arc.model.checkpoint import load_checkpoint, save_checkpoint
@@ -99,6 +99,11 @@ def test_without_positions_a_network_answers_boards_of_any_size(
     trained: str, mixer: str | None, asked: str, expected: bool
 ) -> None:
     assert answers(domain_by_name(trained), mixer, domain_by_name(asked)) == expected
+
+
+def test_mazes_of_any_size_are_solved_by_the_network_of_the_kit(command: Callable) -> None:
+    code, text, error = command("solve", ROOT / "docs" / "maze.txt")  # 15 x 15
+    assert (code, "maze-hard" in error) == (0, True), text
 
 
 def test_a_network_is_found_by_name_path_or_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

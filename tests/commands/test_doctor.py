@@ -189,6 +189,6 @@ def test_variables_and_who_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_damaged_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_name(list(machine.find_networks()))["sudoku-extreme"].state == GOOD
     monkeypatch.setattr(machine, "NETWORKS", tmp_path)
-    assert [finding.state for finding in machine.find_networks()] == [MISSING]
+    assert {finding.state for finding in machine.find_networks()} == {MISSING}
     monkeypatch.setattr(machine, "list_networks", list)
     assert [finding.state for finding in machine.find_networks()] == [MISSING]

@@ -19,10 +19,11 @@ SHORT = {
     "trm_arc.train --preset arc1": f"{shlex.join(SETTINGS)} --data '' --evaluation-data made_challenges.json",
     "trm_arc.train --preset sudoku-cpu": "--data sudoku-4x4 --evaluation-data sudoku-4x4 --puzzles 20 --width 16 "
     "--latent-steps 1 --batch-size 8 --halt-steps 2 --halt-curriculum '' --steps 2 --precision float32 --compile none",
+    "trm_arc.train --preset maze-cpu": "--data maze-8x8 --evaluation-data maze-8x8 --board-rows 8 --board-columns 8 "
+    "--puzzles 20 --width 16 --latent-steps 1 --batch-size 8 --halt-steps 2 --steps 2 --precision float32 --compile none",
     "trm_arc.evaluate": "--views 2 --device cpu",
     "trm_arc.report": "--no-pictures",
     "submission predict": "--views 2 --device cpu --recipe none",
-    "benchmarks.plan": "--data made_challenges.json",
 }
 # A `python` that trains in little, and otherwise is the real one.
 SMALL_PYTHON = """#!/bin/sh
@@ -37,6 +38,8 @@ def test_the_commands_of_the_readme(tmp_path: Path, command: Callable, monkeypat
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     write_kaggle(tmp_path, make_tasks(3, 0), "made")
     shutil.copy("made_challenges.json", "tasks.json")
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "maze.txt", "docs")
     lines = [block or span for block, span in re.findall(r"^(python -m .*)$|`(python -m [^`]*)`", README, re.MULTILINE)]
     for line in lines:
         module, *words = shlex.split(line, comments=True)[2:]
