@@ -20,7 +20,8 @@ SHORT = {
     "trm_arc.train --preset sudoku-cpu": "--data sudoku-4x4 --evaluation-data sudoku-4x4 --puzzles 20 --width 16 "
     "--latent-steps 1 --batch-size 8 --halt-steps 2 --halt-curriculum '' --steps 2 --precision float32 --compile none",
     "trm_arc.train --preset maze-cpu": "--data maze-8x8 --evaluation-data maze-8x8 --board-rows 8 --board-columns 8 "
-    "--puzzles 20 --width 16 --latent-steps 1 --batch-size 8 --halt-steps 2 --steps 2 --precision float32 --compile none",
+    "--puzzles 20 --width 16 --latent-steps 1 --batch-size 8 --halt-steps 2 --steps 2 --precision float32 --compile none "
+    "--mixer attention",  # the other one would answer the maze of the next command, whose side is 15
     "trm_arc.evaluate": "--views 2 --device cpu",
     "trm_arc.report": "--no-pictures",
     "submission predict": "--views 2 --device cpu --recipe none",
