@@ -11,6 +11,7 @@ from augment.symmetry import OPERATIONS, SOURCES
 
 _PLACES = kernels.POSITION_WORDS.reshape(BOARD, BOARD)
 _BLOCK = 1024  # canvases that are cropped at a time, so that little memory is needed
+_SIDES = BOARD + 1  # how many lengths a side may have
 
 
 class Window(NamedTuple):
@@ -168,15 +169,29 @@ def hash_undone(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np
     _check_canvases(canvases)
     if table.shape != (len(canvases), 11):
         raise ValueError(f"{len(canvases)} canvases need a table (n, 11), got {table.shape}")
-    blocks = [canvases[begin : begin + _BLOCK] for begin in range(0, len(canvases), _BLOCK)]
-    sizes = np.concatenate([np.empty((0, 2), np.int64), *map(_largest_rectangles, blocks)])
+    sizes, hashes = np.empty((len(canvases), 2), np.int64), np.empty(len(canvases), np.uint64)
+    for begin in range(0, len(canvases), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        sizes[block], hashes[block] = _hash_block(canvases[block], table[block])
+    return sizes, hashes
+
+
+def _hash_block(canvases: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`hash_undone` of a few canvases: those whose grids have one size and one symmetry at a time."""
+    sizes = _largest_rectangles(canvases)
     undone = transformed_shapes(sizes, table)
     words = np.zeros((len(table), kernels.FIRST_COLOUR + COLOURS), np.uint64)  # of every token, as the hash has them of colours
     np.put_along_axis(words, table[:, 1:].astype(np.int64) + kernels.FIRST_COLOUR, kernels.COLOUR_WORDS[None], axis=1)
     totals = np.zeros(len(canvases), np.uint64)
-    for number, (rows, columns) in enumerate(sizes):
-        places = OPERATIONS[table[number, 0]](_PLACES[: undone[number, 0], : undone[number, 1]])
-        totals[number] = (words[number][canvases[number, :rows, :columns]] * places).sum()
+    kinds, kind_of = np.unique(
+        np.column_stack([sizes, table[:, 0]]) @ (_SIDES * len(OPERATIONS), len(OPERATIONS), 1), return_inverse=True
+    )
+    for kind in range(len(kinds)):
+        members = np.flatnonzero(kind_of == kind)
+        (rows, columns), symmetry = sizes[members[0]], table[members[0], 0]
+        places = OPERATIONS[symmetry](_PLACES[slice(undone[members[0], 0]), slice(undone[members[0], 1])])
+        tokens = canvases[members, :rows, :columns].reshape(len(members), -1)
+        totals[members] = (np.take_along_axis(words[members], tokens.astype(np.int64), axis=1) * places.ravel()).sum(axis=1)
     mix = kernels.mix.py_func
     return sizes, mix(totals ^ mix(undone[:, 0] * 64 + undone[:, 1]))
 

@@ -22,7 +22,7 @@ from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable, wants_colour
 from trm_arc.data.puzzle_text import mark_puzzles, read_puzzle
-from trm_arc.inference.answer import answer_first, make_predictor
+from trm_arc.inference.answer import make_predictor, rank_first
 from trm_arc.model.export import load_newest
 from trm_arc.model.locate import find_for
 from trm_arc.report.solving import SolutionDrawer
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     if values.show_steps:
         predictor.callback = drawer.draw_step
     with words_aside(values.json):
-        best, views = answer_first(predictor, values.views)
+        (best, *_), views = rank_first(predictor, values.views)
     right = bool(puzzles.domain.are_solutions(puzzles.questions, best.grid[None])[0])
     if values.json:
         answer = {"right": right, "answer": puzzles.domain.format_text(best.grid), "sure": best.halting, "votes": best.votes}

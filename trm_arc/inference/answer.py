@@ -148,16 +148,6 @@ def load_kernels(tasks: TaskSet) -> None:
     generator_seeds(index[None])
 
 
-def answer_first(predictor: Predictor, views: int) -> tuple[Candidate, int]:
-    """The answer to the first test input that most views give, and the number of views.
-
-    Args:
-        views: at most.
-    """
-    candidates, asked = rank_first(predictor, views)
-    return candidates[0], asked
-
-
 def rank_first(predictor: Predictor, views: int) -> tuple[list[Candidate], int]:
     """The answers to the first test input, best first, and the number of views.
 
