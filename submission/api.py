@@ -10,12 +10,12 @@ from submission.predict import answer, require_model
 from submission.reading import Challenges, read_challenges
 from submission.settings import Settings, find_deadline
 from trm_arc.api.network import Network
+from trm_arc.api.runs import require_recipe
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.common.folders import refuse_foreign_file
-from trm_arc.common.paths import user_path
-from trm_arc.config import RECIPES
+from trm_arc.common.paths import optional_path, user_path
 from trm_arc.data.puzzle_set import as_set
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.evaluation.score import PassScores
@@ -91,8 +91,7 @@ def submit(
     Raises:
         InputError: there are no challenges or no checkpoints, or none for ARC; the file cannot be written at all.
     """
-    if recipe not in ("auto", "none", *RECIPES):
-        raise InputError(f"{recipe} is no recipe; there are auto, none, {', '.join(RECIPES)}")
+    require_recipe(recipe, "auto", "none")
     deadline = find_deadline(None if time_limit is None else str(time_limit), None, Deadline().start)
     several = [checkpoints] if isinstance(checkpoints, Model) else checkpoints
     if not isinstance(several, Sequence) or not all(isinstance(model, Model) for model in several):
@@ -105,7 +104,7 @@ def submit(
         device=str(device),
         precision=precision,
         inference=InferenceConfig(),
-        work_folder=None if work_folder is None else user_path(work_folder),
+        work_folder=optional_path(work_folder),
     )
     refuse_foreign_file(settings.out, SUBMISSION)
     require_model(settings)
@@ -122,7 +121,7 @@ def _locate(model: Model) -> Path:
 
 def _read(challenges: str | Path | TaskSet | Task, data_folder: str | Path | None, deadline: Deadline) -> Challenges:
     if isinstance(challenges, str | Path):
-        return read_challenges(str(challenges), None if data_folder is None else user_path(data_folder), deadline)
+        return read_challenges(str(challenges), optional_path(data_folder), deadline)
     tasks = as_set(challenges)
     if not tasks.domain.submits:
         raise InputError(f"{tasks.name} holds {tasks.domain.plural}, which have no submission")

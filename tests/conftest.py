@@ -55,9 +55,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """
     import torch
 
-    for module in ("sudoku.rules", "sudoku.solve", "sudoku.search", "sudoku.canonical", "maze.kernels"):
-        import_module(f"trm_arc.puzzles.{module}")
     from trm_arc.data.puzzle_sources import CACHE_VARIABLE
+    from trm_arc.report.machine import KERNELS
+
+    for module in KERNELS:
+        import_module(module)
 
     torch.set_num_threads(1)
     os.environ[CACHE_VARIABLE] = str(tmp_path_factory.mktemp("cache"))

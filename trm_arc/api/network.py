@@ -19,7 +19,7 @@ from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.modes import AUTO
-from trm_arc.common.paths import user_path
+from trm_arc.common.paths import optional_path, user_path
 from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.pictures import draw_figure, draw_section
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet, as_set
@@ -204,8 +204,7 @@ class Network:
         """
         config = InferenceConfig(steps=steps, rollouts=rollouts, patience=patience, canvas=canvas, batch_size=batch_size)
         if tasks is None or isinstance(tasks, str | Path):
-            folder = None if data_folder is None else user_path(data_folder)
-            tasks = load_tests(self.checkpoint, None if tasks is None else str(tasks), folder)
+            tasks = load_tests(self.checkpoint, None if tasks is None else str(tasks), optional_path(data_folder))
         tasks = as_set(tasks)
         self.checkpoint.require_domain(tasks.domain, tasks.name)
         ensemble = Ensemble([Path(self.checkpoint.where)], self.checkpoint)

@@ -10,7 +10,7 @@ from trm_arc.common.distributed import ProcessGroup, find_process_group
 from trm_arc.common.durations import parse_duration
 from trm_arc.common.errors import InputError, did_you_mean
 from trm_arc.common.modes import AUTO, BLOCK, NONE, STEP
-from trm_arc.common.paths import user_path
+from trm_arc.common.paths import optional_path
 from trm_arc.common.text import printable
 from trm_arc.config import RECIPES, Config, load_preset
 from trm_arc.config import settings as list_settings
@@ -145,8 +145,7 @@ def make_machine(device: str, precision: str, compile_mode: str, data_folder: st
     """
     if compile_mode not in (AUTO, STEP, BLOCK, NONE):
         raise InputError(f"choose {AUTO}, {STEP}, {BLOCK} or {NONE}, got {printable(str(compile_mode), 40)}", flag="compile_mode")
-    folder = None if data_folder is None else user_path(data_folder)
-    return Machine(device=device, precision=precision, compile=compile_mode, data_folder=folder)
+    return Machine(device=device, precision=precision, compile=compile_mode, data_folder=optional_path(data_folder))
 
 
 def require_settings(names: Collection[str]) -> None:
@@ -157,10 +156,10 @@ def require_settings(names: Collection[str]) -> None:
             raise InputError(f"{name} is not a setting{did_you_mean(name, known) or '; `trm_arc.settings()` lists them'}")
 
 
-def require_recipe(recipe: str) -> None:
-    """Raise InputError unless there is such a recipe."""
-    if recipe not in tuple(RECIPES):
-        raise InputError(f"{printable(str(recipe), 40)} is no recipe; there are {', '.join(RECIPES)}")
+def require_recipe(recipe: str, *others: str) -> None:
+    """Raise InputError unless there is such a recipe, or it is one of the other words that are taken."""
+    if recipe not in (known := (*others, *RECIPES)):
+        raise InputError(f"{printable(str(recipe), 40)} is no recipe; there are {', '.join(known)}")
 
 
 def _find_processes(machine: Machine) -> ProcessGroup:

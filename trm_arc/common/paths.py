@@ -27,6 +27,11 @@ def user_path(path: str | Path) -> Path:
     return Path(whole)
 
 
+def optional_path(path: str | Path | None) -> Path | None:
+    """The same, where none may be given."""
+    return None if path is None else user_path(path)
+
+
 def path_variable(name: str) -> Path | None:
     """The path in a variable of the environment; None where it is not set, or empty."""
     value = os.environ.get(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.files import read_json
-from trm_arc.common.paths import path_variable, user_path
+from trm_arc.common.paths import optional_path, path_variable, user_path
 from trm_arc.data.domains import LoadOptions
 from trm_arc.data.kaggle_files import DEEPEST, PRIZE, find_files, rank_file
 from trm_arc.data.task import TaskSet
@@ -78,7 +78,7 @@ def _load(source: str | Path, folder: Path | None, solutions: str | Path | None,
         return read_folder(path, path.name, options)
     if not str(source).strip() or not exists:
         raise InputError(f"no such file or folder, and not one of the names {', '.join(SOURCE_NAMES)}", file=source)
-    return read_file(path, path.name, options, None if solutions is None else user_path(solutions))
+    return read_file(path, path.name, options, optional_path(solutions))
 
 
 def find_tasks(name: str, folder: Path | None = None, options: LoadOptions | None = None) -> tuple[TaskSet, Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_arc.common.files import read_json
-from trm_arc.common.paths import user_path
+from trm_arc.common.paths import optional_path, user_path
 from trm_arc.common.text import printable
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.guesses import ATTEMPTS
@@ -63,7 +63,7 @@ def score(
     Raises:
         InputError: one of them cannot be read, or they are of different tasks.
     """
-    truths = load_solutions(solutions, None if data_folder is None else user_path(data_folder))
+    truths = load_solutions(solutions, optional_path(data_folder))
     is_document = isinstance(submission, Mapping)
     document = _plain(submission) if is_document else read_json(user_path(submission))
     return score_document(document, truths, "the submission" if is_document else str(submission))
