@@ -57,9 +57,10 @@ def newest_checkpoint(runs: Path, domain: Domain | None = None) -> Path:
 def may_answer(path: Path, domain: Domain) -> bool:
     """Whether a checkpoint, or the newest of a run, answers a kind of puzzle; one that cannot be read is taken to answer any."""
     try:
-        config = _peek(path, "config")
+        header = _peek(path)
+        config = header.get("config")
         model = config.get("model") if isinstance(config, dict) else None
-        return answers(domain_of_checkpoint(path), model.get("mixer") if isinstance(model, dict) else None, domain)
+        return answers(_domain_of(header), model.get("mixer") if isinstance(model, dict) else None, domain)
     except InputError:
         return True
 
@@ -70,11 +71,15 @@ def answers(trained: Domain, mixer: str | None, domain: Domain) -> bool:
     return domain is trained or (mixer == "convolution" and domain.shares_rules(trained))
 
 
-def _peek(path: Path, part: str) -> Any:
-    """A part of the header of a checkpoint, or of the newest of a run."""
+def _peek(path: Path) -> dict[str, Any]:
+    """The header of a checkpoint, or of the newest of a run; empty if it is none."""
     there = list_checkpoints(path)
     header = read_json((there[-1] if there else path) / FILES[0])
-    return rename_fields(header).get(part) if isinstance(header, dict) else None
+    return rename_fields(header) if isinstance(header, dict) else {}
+
+
+def _domain_of(header: dict[str, Any]) -> Domain:
+    return domain_by_name(str(header.get("domain") or ARC.name))
 
 
 def run_of(path: Path) -> Path:
@@ -85,7 +90,7 @@ def run_of(path: Path) -> Path:
 def read_step(path: Path) -> int | None:
     """The step of a checkpoint, or of the newest of a run, without its tensors; None if it cannot be read."""
     try:
-        step = _peek(path, "step")
+        step = _peek(path).get("step")
     except InputError:
         return None
     return step if type(step) is int else None
@@ -93,18 +98,18 @@ def read_step(path: Path) -> int | None:
 
 def read_config(path: Path) -> Config:
     """The settings of a checkpoint, or of the newest of a run, without its tensors."""
-    return Config.from_dict(_peek(path, "config") or {}, str(path))
+    return Config.from_dict(_peek(path).get("config") or {}, str(path))
 
 
 def domain_of_checkpoint(path: Path) -> Domain:
     """The kind of puzzle that a checkpoint, or the newest of a run, answers, without its tensors."""
-    return domain_by_name(str(_peek(path, "domain") or ARC.name))
+    return _domain_of(_peek(path))
 
 
 def read_task_ids(path: Path) -> set[str]:
     """The ids of the tasks whose embeddings a checkpoint, or the newest of a run, has; none if it cannot be read."""
     try:
-        tasks = _peek(path, "tasks")
+        tasks = _peek(path).get("tasks")
     except InputError:
         return set()
     listed = [task[0] for task in tasks if isinstance(task, list) and task] if isinstance(tasks, list) else []
