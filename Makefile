@@ -33,8 +33,8 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Whole folders of tests, by what they are about: what needs neither a training loop, nor a command in a process of its own, nor
-# the public data sets from end to end (training, commands, report, submission, data): 70 to 75 s in two processes on a machine
-# that was not wholly quiet, 90 s of CPU time in one.
+# the public data sets from end to end (training, commands, report, submission, data): 49 s of tests in two processes, about a
+# minute with their start (`time make quick`).
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed
