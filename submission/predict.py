@@ -9,6 +9,8 @@ from submission.settings import Settings
 from submission.signals import ignore_signals
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
+from trm_arc.data.domains.arc import ARC
+from trm_arc.model.locate import list_networks_for
 from trm_arc.training.adaptation import require_arc
 
 NOT_WRITTEN, ONLY_GUESSES = 1, 3  # exit codes: the last answers are not on disk; they are, and the model gave none of them
@@ -36,7 +38,9 @@ def predict(challenges: str, settings: Settings, deadline: Deadline, data_folder
 def require_model(settings: Settings) -> None:
     """Raise InputError unless there is a model that answers ARC tasks."""
     if not settings.checkpoints and not settings.preset:
-        raise InputError("name a trained model; or with --preset the settings to train one from scratch", flag="--checkpoint")
+        ours = "".join(f", such as {name}, which comes with the kit" for name in list_networks_for(ARC))
+        problem = f"name a trained model{ours}; or with --preset the settings to train one from scratch"
+        raise InputError(problem, flag="--checkpoint")
     for path in settings.checkpoints:
         if not path.is_dir():  # a damaged one does not stop the run: something else may still answer
             raise InputError("no such folder", flag="--checkpoint", file=path)

@@ -25,6 +25,7 @@ DEFAULT_PRESET = "arc1"
 RUNS = Path("runs")  # the folder of runs, if a command names none
 JSON_HELP = "print the result as JSON, and all else to standard error"
 NEWEST = f"the newest below {RUNS}/"
+NEWEST_OR_OURS = f"{NEWEST} that answers such puzzles, else a network of the kit"
 
 
 def add_settings(parser: Parser, preset: Config | None, without: Sequence[str] = ()) -> None:
@@ -76,9 +77,8 @@ def add_model_flag(parser: Parser, default: str = NEWEST, *, several: bool = Fal
         default: what is taken without it, for the help.
         several: whether it takes several, which vote together.
     """
-    help_text = (
-        f"a checkpoint, a run's folder or hf://OWNER/NAME{'; several vote together' if several else ''} (default: {default})"
-    )
+    vote = "; several vote together" if several else ""
+    help_text = f"a checkpoint, a run's folder, hf://OWNER/NAME or a network of the kit{vote} (default: {default})"
     parser.group("input")("--checkpoint", type=ModelName, nargs="+" if several else None, metavar="MODEL", help=help_text)
 
 

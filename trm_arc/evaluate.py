@@ -8,6 +8,7 @@ from typing import Any
 
 from trm_arc.cli import (
     JSON_HELP,
+    NEWEST_OR_OURS,
     RUNS,
     Parser,
     add_compile_flag,
@@ -24,13 +25,14 @@ from trm_arc.common.files import REPORT_FILE, RESULT_FILES, check_writable
 from trm_arc.common.output import print_json, print_styled, words_aside
 from trm_arc.common.program import run
 from trm_arc.common.text import printable, wants_colour
+from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.evaluation.ensemble import Ensemble
 from trm_arc.evaluation.loading import load_tests
 from trm_arc.evaluation.saving import refuse_foreign, save_and_print
 from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
-from trm_arc.model.checkpoint_files import newest_checkpoint, pool_checkpoints, run_of
-from trm_arc.model.locate import folder_for_results
+from trm_arc.model.checkpoint_files import pool_checkpoints, run_of
+from trm_arc.model.locate import find_for, folder_for_results
 from trm_arc.report.drawing import draw_answers
 from trm_arc.report.making import PICTURES, remove_pictures, report_evaluation
 
@@ -44,7 +46,7 @@ def make_parser() -> Parser:
         description="Answer evaluation tasks under many augmented views, vote, score, and write predictions.json, "
         "predictions.csv (for other programs), metrics.json and report.html; for ARC tasks also submission.json.",
     )
-    add_view_flags(parser, None)
+    add_view_flags(parser, None, NEWEST_OR_OURS)
     flag = parser.group("input")
     default = "the evaluation tasks that the run learned to answer"
     flag("--data", metavar="SET", help=f"tasks or puzzles to answer: a name or path (default: {default})")
@@ -83,7 +85,7 @@ def answer(values: Namespace) -> dict[str, Any] | None:
     config = chosen_inference(values)
     for name in ("views", "pool_checkpoints"):
         require_least(name, getattr(values, name))
-    named = values.checkpoint or [newest_checkpoint(RUNS)]
+    named = values.checkpoint or [find_for(values.data and domain_of_data(values.data), RUNS)]
     ensemble = Ensemble.load(pool_checkpoints(named, values.pool_checkpoints))
     checkpoint, run_folder = ensemble.first, folder_for_results(run_of(named[0]), RUNS)
     if config.canvas != DEFAULT.canvas and checkpoint.domain.shape is not None:

@@ -59,6 +59,23 @@ def test_a_run_goes_on_and_is_silent_if_asked(
     assert says("trained") in capsys.readouterr().out
 
 
+def test_solve_answers_tasks_as_python_does(
+    trained: Network, results: Results, challenges: Path, tmp_path: Path, command: Callable
+) -> None:
+    flags = ["--checkpoint", trained.checkpoint.where, "--device", "cpu", "--precision", "float32"]
+    code, text, error = command("solve", challenges, *flags, "--views", 3, "--json")
+    document = json.loads(text)
+    assert (code, document["answer"], document["right"]) == (1, results.submission(), False), error
+    alone = write_kaggle(tmp_path, make_tasks(1, 1, "train"), "alone")
+    alone.with_name("alone_solutions.json").unlink()
+    code, text, error = command("solve", alone, *flags)
+    assert (code, text.count("attempt 1"), "5 views" in text) == (0, 1, True), error
+    assert command("solve", challenges, *flags, "--show-steps")[0] == 2
+    assert command.refused.flag == "--show-steps"
+    assert command("solve", challenges, "--checkpoint", "sudoku-extreme")[0] == 2
+    assert command("solve", "00000000", *flags, "--data-folder", tmp_path)[0] == 2
+
+
 def test_answers_by_task_with_their_votes(results: Results, challenges: Path) -> None:
     tasks = results.tasks
     answers = list(results)

@@ -6,6 +6,7 @@ from pathlib import Path
 from trm_arc.common.errors import InputError, did_you_mean
 from trm_arc.common.paths import user_path
 from trm_arc.data.domains import Domain
+from trm_arc.data.domains.arc import ARC
 from trm_arc.model.checkpoint_files import may_answer, newest_checkpoint
 from trm_arc.model.hub import PREFIX, fetch, name_of_cached
 
@@ -44,8 +45,16 @@ def locate(name: str, say: Callable[[str], object] = print) -> Path:
     return NETWORKS / name
 
 
-def find_for(domain: Domain, runs: Path) -> Path:
+def list_networks_for(domain: Domain) -> list[str]:
+    """The names of the networks of the kit that answer a kind of puzzle."""
+    return [name for name in list_networks() if may_answer(NETWORKS / name, domain)]
+
+
+def find_for(domain: Domain | None, runs: Path) -> Path:
     """The newest checkpoint below `runs` that answers a kind of puzzle, or else the network of the kit that does.
+
+    Args:
+        domain: the kind of puzzle; None: any, and of the kit's networks one for ARC.
 
     Raises:
         InputError: there is neither.
@@ -53,10 +62,10 @@ def find_for(domain: Domain, runs: Path) -> Path:
     try:
         return newest_checkpoint(runs, domain)
     except InputError as error:
-        for name in list_networks():
-            if may_answer(NETWORKS / name, domain):
-                return NETWORKS / name
-        raise InputError(f"{error.problem}; nor does the kit come with a network for {domain.title}", file=runs) from None
+        wanted = domain or ARC
+        for name in list_networks_for(wanted):
+            return NETWORKS / name
+        raise InputError(f"{error.problem}; nor does the kit come with a network for {wanted.title}", file=runs) from None
 
 
 def folder_for_results(run: Path, runs: Path) -> Path:
