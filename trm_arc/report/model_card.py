@@ -68,7 +68,8 @@ def _list_scores(run: Path) -> Iterator[str]:
     for file in sorted([run / SCORES_FILE, *run.glob(f"*/{SCORES_FILE}")]):
         try:
             values = read_json(file)
-            how = ", ".join(f"{values[key]} {key}" for key in _HOW if values.get(key) not in (None, _USUAL.get(key)))
+            told = {key: values[key] for key in _HOW if values.get(key) not in (None, _USUAL.get(key))}
+            how = ", ".join(f"{value} {key.removesuffix('s') if value == 1 else key}" for key, value in told.items())
             scores = values.get("per_output", {name: values[name] for name in ("exact", "valid") if name in values})
             for name, rate in scores.items():
                 if name in ("pass@1", "pass@2", "exact", "valid"):
