@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from tests import naive
-from tests.helpers import SMALL, make_puzzles, small_trainer
-from trm_arc.common.device import Device
+from tests.helpers import SMALL, assert_identical, make_puzzles, small_trainer
+from trm_arc.common.device import Device, multiplies_bfloat16
 from trm_arc.config import Config, ModelConfig, load_preset
 from trm_arc.data.puzzle_sources import fit_to_data
 from trm_arc.model.flops import count_forward, count_training
 from trm_arc.model.reasoner import Reasoner
-from trm_arc.training.optim import Muon, NorMuon, Optimizers
+from trm_arc.training.optim import Muon, NorMuon, Optimizers, WholeMuon
 from trm_arc.training.options import Options
 from trm_arc.training.trainer import Trainer
 
@@ -74,7 +74,7 @@ def test_normuon_over_parts_equals_plain_numpy(parts: int, nesterov: bool, scale
 
 
 def test_muon_of_whole_matrices_is_that_of_pytorch() -> None:
-    """Both work in bfloat16, which rounds in another order: the steps agree to its precision."""
+    """PyTorch works in bfloat16, we only where a device has units for it: the steps agree to its precision."""
     generator = np.random.default_rng(2)
     weights = draw(SHAPES, generator)
     ours, theirs = ([nn.Parameter(torch.from_numpy(w).float()) for w in weights] for _ in range(2))
@@ -112,7 +112,8 @@ def test_the_parts_are_heads_gate_and_up(kind: str, apart: str, mixer: str, expe
     assert decays == {name: 0.01 if name in ("qkv", "out") else config.matrix_weight_decay for name in expected}
     assert {name for name, _ in groups} == set(expected)
     assert len(groups) == 2 * len(expected)
-    assert type(first) is (NorMuon if kind == "normuon" else torch.optim.Muon if apart == "whole" else Muon)
+    native = torch.optim.Muon if multiplies_bfloat16(torch.device("cpu")) else WholeMuon
+    assert type(first) is (NorMuon if kind == "normuon" else native if apart == "whole" else Muon)
 
 
 def test_a_head_moves_by_its_own_gradient_alone() -> None:
@@ -135,12 +136,31 @@ def test_a_head_moves_by_its_own_gradient_alone() -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 def test_momentum_and_steps_reach_the_matrix_optimizer(momentum: float) -> None:
-    for kind, parts, key in (("muon", "whole", "ns_steps"), ("muon", "heads", "steps"), ("normuon", "all", "steps")):
+    for kind, parts in (("muon", "whole"), ("muon", "heads"), ("normuon", "all")):
         config = replace(
             SMALL.training, matrix_optimizer=kind, matrix_parts=parts, matrix_momentum=momentum, newton_schulz_steps=3
         )
         group = Optimizers(Reasoner(SMALL.model, torch.Generator()), config, 10).members[0].param_groups[0]
-        assert (group["momentum"], group[key], group["nesterov"]) == (momentum, 3, kind == "muon")
+        steps = group["ns_steps" if "ns_steps" in group else "steps"]
+        assert (group["momentum"], steps, group["nesterov"]) == (momentum, 3, kind == "muon")
+
+
+def test_a_run_moves_between_machines_with_and_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their optimizers differ, not what they remember."""
+    generator = torch.Generator().manual_seed(0)
+    config = replace(SMALL.training, matrix_optimizer="muon", warmup_steps=0)
+    made = []
+    for native in (True, False):
+        monkeypatch.setattr("trm_arc.training.optim.multiplies_bfloat16", lambda _device, native=native: native)
+        reasoner = Reasoner(SMALL.model, torch.Generator().manual_seed(0))
+        made.append((Optimizers(reasoner, config, 10), list(reasoner.parameters())))
+    assert [type(optimizers.members[0]) for optimizers, _ in made] == [torch.optim.Muon, WholeMuon]
+    for (optimizers, parameters), (other, _) in (made, made[::-1]):
+        for p in parameters:
+            p.grad = torch.randn(p.shape, generator=generator)
+        optimizers.step(1)
+        other.load_tensors(optimizers.tensors(), moved=True)
+        assert_identical(other.tensors(), optimizers.tensors())
 
 
 # --- cosine decay

@@ -25,7 +25,7 @@ from trm_arc.model.convolution import convolve
 from trm_arc.model.reasoner import CONTINUE, Block, Reasoner, State, _gated
 from trm_arc.training.halting import Carry, first_carry, restart
 from trm_arc.training.loss import continue_loss, supervise
-from trm_arc.training.optim import NorMuon, Optimizers, orthogonalise
+from trm_arc.training.optim import Muon, NorMuon, Optimizers, orthogonalise
 from trm_arc.training.options import Options
 from trm_arc.training.state import inference_state, save_state
 from trm_arc.training.supervision import supervision_step
@@ -603,7 +603,7 @@ def test_matrices_have_an_optimizer_of_their_own(kind: str, other: str) -> None:
     assert hidden == {f"networks.0.{layer}.{part}" for layer in range(2) for part in parts}
     assert rest == set(names.values()) - hidden
     assert "networks.0.0.kernel" in rest
-    assert type(first) is {"muon": torch.optim.Muon, "normuon": NorMuon}[kind]
+    assert isinstance(first, {"muon": torch.optim.Muon | Muon, "normuon": NorMuon}[kind])
     assert (first.param_groups[0]["lr"], first.param_groups[0]["weight_decay"]) == (0.5, 0.25)
     for p in reasoner.parameters():
         p.grad = torch.ones_like(p)

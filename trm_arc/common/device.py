@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -62,7 +63,7 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
         raise InputError(f"{chosen} does not support float64; use float32, or --device cpu", flag="--precision")
     if precision != "auto":
         return Device(chosen, PRECISIONS[precision], f"{where}, {precision} ({why})")
-    native = _multiplies_bfloat16(chosen)
+    native = multiplies_bfloat16(chosen)
     if native:
         dtype, found = "bfloat16", "native here"
     else:  # accelerators without bfloat16 have float16; a CPU has neither
@@ -128,7 +129,9 @@ def _named_device(name: str, accelerator: torch.device | None) -> torch.device:
     return chosen
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
+@cache
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has units that multiply matrices in bfloat16; others are much slower in it than in float32."""
     if device.type == "cpu":
         # Without matrix tiles (AMX) a CPU is no faster in bfloat16, and less exact.
         capabilities = getattr(torch.cpu, "get_capabilities", dict)  # missing in the oldest torch version that we support

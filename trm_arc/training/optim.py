@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trm_arc.common.device import multiplies_bfloat16
 from trm_arc.config import TrainingConfig
 
 FUSED = {"cuda"}  # types of devices where PyTorch's AdamW is one kernel; elsewhere it is one for each of its operators
@@ -57,12 +58,12 @@ class AdamAtan2(torch.optim.Optimizer):
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon over equal parts of matrices, each orthogonalised and scaled as a matrix of its own; in float64 it stays so.
+    """Muon over equal parts of matrices, each orthogonalised and scaled as a matrix of its own.
 
     M <- beta1 M + (1 - beta1) G;  U = beta1 M + (1 - beta1) G (Nesterov) or M;  O = orthogonalised U
     W <- W (1 - lr wd);  W <- W - lr * sqrt(max(1, rows / columns)) * O
 
-    Source: K. Jordan, Muon, in the form of torch.optim.Muon, which has no parts.
+    Source: K. Jordan, Muon, in the form of torch.optim.Muon, which has no parts, and is bfloat16 alone.
 
     Args:
         params: matrices, or groups of them; "parts" of a group are parts of a matrix, one below the other.
@@ -72,6 +73,8 @@ class Muon(torch.optim.Optimizer):
         steps: of Newton-Schulz.
         more: settings of a subclass.
     """
+
+    MEAN = "m"  # the name of the mean gradient among the states
 
     def __init__(
         self,
@@ -110,15 +113,21 @@ class Muon(torch.optim.Optimizer):
 
     def _mean(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         """The mean gradient of a matrix, this step's included."""
-        if "m" not in self.state[p]:
-            self.state[p]["m"] = torch.zeros_like(p)
-        mean = self.state[p]["m"].lerp_(p.grad, 1 - group["momentum"])
+        if self.MEAN not in self.state[p]:
+            self.state[p][self.MEAN] = torch.zeros_like(p)
+        mean = self.state[p][self.MEAN].lerp_(p.grad, 1 - group["momentum"])
         return p.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
 
     def _scale(self, orthogonal: Tensor, parameters: list[Tensor], group: dict[str, Any]) -> Tensor:
         """The steps of all parts, (parts, rows, columns) as what is orthogonal."""
         del parameters
         return orthogonal * (group["lr"] * _spectral_scale(orthogonal))
+
+
+class WholeMuon(Muon):
+    """torch.optim.Muon in float32, with its names of states: a run may move to a machine with the other one."""
+
+    MEAN = "momentum_buffer"
 
 
 class NorMuon(Muon):
@@ -180,12 +189,15 @@ def _spectral_scale(parts: Tensor) -> float:
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Move the singular values of matrices (..., m, n) towards 1 by Newton-Schulz steps, in bfloat16 unless in float64.
+    """Move the singular values of matrices (..., m, n) towards 1 by Newton-Schulz steps.
+
+    They are in bfloat16 where the device has units for it; on a CPU without, that took 15 times as long as float32 (LOG.md).
 
     Source of the coefficients: K. Jordan, Muon; they grow small values fast, and five steps end between 0.7 and 1.2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices if matrices.dtype == torch.float64 else matrices.bfloat16()
+    narrow = matrices.dtype == torch.float32 and multiplies_bfloat16(matrices.device)
+    x = matrices.bfloat16() if narrow else matrices
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
@@ -205,9 +217,10 @@ def _matrix_optimizer(matrices: dict[str, nn.Parameter], config: TrainingConfig,
     if config.matrix_optimizer == "normuon":
         more = {"nesterov": config.normuon_nesterov, "steps": config.newton_schulz_steps, "scale": config.matrix_scale}
         return NorMuon(params, **shared, **more)
-    if config.matrix_parts == "whole":
+    if config.matrix_parts == "whole" and multiplies_bfloat16(next(iter(matrices.values())).device):
         return torch.optim.Muon(params, **shared, ns_steps=config.newton_schulz_steps)
-    return Muon(params, **shared, steps=config.newton_schulz_steps)
+    kind = WholeMuon if config.matrix_parts == "whole" else Muon
+    return kind(params, **shared, steps=config.newton_schulz_steps)
 
 
 def _count_parts(name: str, apart: str, heads: int) -> int:
