@@ -48,7 +48,6 @@ class BoardTransform:
 
         Args:
             row: uint8 (1 + rows + columns + values,).
-            shape: rows and columns of the board.
         """
         orders = np.split(row[1:], np.cumsum(shape))
         return cls(bool(row[0]), *(tuple(order.tolist()) for order in orders))
@@ -161,7 +160,6 @@ def dihedral_table(shape: tuple[int, int], values: int) -> np.ndarray:
     """The symmetries of the square, or of an oblong board those that keep its shape, the identity first.
 
     Args:
-        shape: rows and columns.
         values: how many values a cell may have; they stay.
 
     Returns:

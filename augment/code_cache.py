@@ -41,11 +41,7 @@ class _Cache(FunctionCache):
 
 
 def compile_kernel(function: Callable, **options: object) -> Callable:
-    """A kernel that numba compiles for each new kind of arguments, or finds on disk.
-
-    Args:
-        options: further ones of `numba.njit`.
-    """
+    """A kernel that numba compiles for each new kind of arguments, or finds on disk."""
     kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
     if numba.config.DISABLE_JIT:
         return kernel  # the function itself
@@ -66,9 +62,6 @@ def compile_kernel(function: Callable, **options: object) -> Callable:
 
 def find_kept(kernel: Callable) -> tuple[str | None, bool]:
     """Where the code of a kernel is kept, and whether it is there, as new as the source.
-
-    Args:
-        kernel: what `compile_kernel` made.
 
     Returns:
         The folder, None where none can be written, and whether code is in it.

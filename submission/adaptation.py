@@ -42,10 +42,6 @@ class Adaptation:
     """One run of `trm_arc.adapt`.
 
     Args:
-        pool: knows the devices, and when to stop.
-        settings: of the session.
-        log: of the session.
-        tasks: what to adapt to.
         base: the checkpoint; None from scratch.
         folder: of the adapted run; the tasks to adapt to are beside it.
     """

@@ -147,9 +147,6 @@ def source_tree() -> Path:
 def build_wheel(folder: Path) -> str:
     """Build the wheel of the kit out of the source tree that it was imported from.
 
-    Args:
-        folder: where to put it.
-
     Returns:
         The wheel's name.
 

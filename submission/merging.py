@@ -68,8 +68,6 @@ def rank_answers(answers: Sequence[Ranked], weights: Sequence[float], rule: str)
     Where two count the same, first attempts come before second ones, and earlier systems before later ones.
 
     Args:
-        answers: of each system.
-        weights: of each system, by which its answers count.
         rule: a key of `MERGE_RULES`.
     """
     counted: dict[bytes, float] = {}

@@ -18,9 +18,7 @@ def render_page(submission_path: str | Path, challenges_path: str | Path, count:
     Files that cannot be read are named on the page instead: a notebook must not end in an error because a picture is missing.
 
     Args:
-        submission_path: the submission.
         challenges_path: the test inputs; the first tasks of it that are in the submission are shown.
-        count: how many tasks to show.
     """
     try:
         tasks = read_challenges(str(challenges_path)).tasks
@@ -33,9 +31,7 @@ def draw_submission(path: str | Path, tasks: TaskSet, count: int, truths: Mappin
     """The answers to the first tasks, as HTML; a file that cannot be read is named instead.
 
     Args:
-        path: the submission.
         tasks: what was answered; the first of these that are in the submission are shown.
-        count: how many tasks to show.
         truths: known outputs, by the ids of tasks and the numbers of test inputs.
     """
     try:

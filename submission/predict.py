@@ -19,12 +19,6 @@ NOT_WRITTEN, ONLY_GUESSES = 1, 3  # exit codes: the last answers are not on disk
 def predict(challenges: str, settings: Settings, deadline: Deadline, data_folder: Path | None = None) -> int:
     """Answer a challenges file; the exit code.
 
-    Args:
-        challenges: a file, or any task set by name or path.
-        settings: how.
-        deadline: when the last answers must be written.
-        data_folder: where to look for named sets first.
-
     Raises:
         InputError: there is no model, or none for ARC, or there are no challenges.
     """
@@ -51,9 +45,6 @@ def answer(challenges: Challenges, settings: Settings, deadline: Deadline, *, sh
     """Answer challenges until the deadline; the session at its end.
 
     Args:
-        challenges: what there is to answer.
-        settings: how.
-        deadline: when the last answers must be written.
         shown: print what happens, and not only what goes wrong.
     """
     log = RunLog(settings.out.with_name(f"{settings.out.stem}-run.json"), deadline, shown=shown)

@@ -42,7 +42,6 @@ def list_devices(
         stopping: not empty as soon as the run is to stop.
         warn: called with a sentence if they did not all answer in time.
         script: the program; it prints a line for each accelerator that works.
-        clock: gives seconds.
     """
     if wanted != "auto":
         return [name.strip() for name in wanted.split(",")]

@@ -62,7 +62,6 @@ def encode_submission(document: dict[str, list[dict[str, Grid]]], counts: Mappin
 
     Args:
         counts: task ids and their numbers of test inputs.
-        name: what these are, for the error.
 
     Raises:
         InputError: it would be invalid.

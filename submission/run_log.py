@@ -33,12 +33,7 @@ class RunLog:
         self._add(what, {"wrong": True}, "WARNING: ", sys.stderr)
 
     def plan(self, what: str, **numbers: float) -> None:
-        """Print and keep how the time that is left will be spent.
-
-        Args:
-            what: a sentence.
-            numbers: what the plan follows from.
-        """
+        """Print and keep how the time that is left will be spent."""
         self.content["plans"].append({"seconds": round(self.deadline.spent, 2), **{n: round(v, 6) for n, v in numbers.items()}})
         self.info(f"plan: {what}")
 

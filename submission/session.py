@@ -301,9 +301,7 @@ class Session:
         """Predict a range of views of some test inputs by every member, on all devices.
 
         Args:
-            members: which checkpoints vote.
             indices: int64, the test inputs.
-            begin: first view.
             end: the view after the last.
             seconds: after which no more work is started.
         """

@@ -29,7 +29,6 @@ def mix_sizes(indices: np.ndarray, cells: np.ndarray, seed: int) -> np.ndarray:
     Args:
         indices: int64 (n,), the test inputs.
         cells: int64 (test inputs,), the cells of the canvas of each.
-        seed: of the order.
     """
     ordered = indices[np.argsort(cells[indices], kind="stable")]
     blocks = np.array_split(ordered, max(1, -(-len(ordered) // BLOCK)))
@@ -50,7 +49,6 @@ class VoteCounter:
 
         Args:
             item: its number, which breaks ties: the lower comes first.
-            parts: the predictions.
             test_indices: int64 (n,), the test input of every view of the item, answered or not.
         """
         self.parts[item] = [(part, ARC.hash_undone(part.canvases, part.table)) for part in parts]

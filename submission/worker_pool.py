@@ -167,10 +167,6 @@ class WorkerPool:
         """Start nothing yet.
 
         Args:
-            settings: of the session.
-            tasks: what to answer.
-            deadline: of the run.
-            log: where problems are logged.
             stopping: signals that asked for an end; filled by a handler.
             reserve: the seconds that must be left at the end.
         """

@@ -74,7 +74,6 @@ def add_model_flag(parser: Parser, default: str = NEWEST, *, several: bool = Fal
     """Add the flag --checkpoint.
 
     Args:
-        default: what is taken without it, for the help.
         several: whether it takes several, which vote together.
     """
     vote = "; several vote together" if several else ""
@@ -87,7 +86,6 @@ def add_view_flags(parser: Parser, views: int | None, checkpoint: str = NEWEST) 
 
     Args:
         views: the default number; None: by the kind of puzzle.
-        checkpoint: what is taken without --checkpoint, for the help.
     """
     add_model_flag(parser, checkpoint, several=True)
     pool = "the newest N checkpoints of each run vote together"

@@ -56,10 +56,8 @@ def format_match(match: Match, results: Results | None, notes: Sequence[str], *,
     """A task or puzzle as text for the terminal, with its solution or with what a run answered.
 
     Args:
-        match: a task or puzzle.
         results: of this task alone; None where no run was asked.
         notes: sentences below the headline; empty ones are left out.
-        colour: colour blocks, or digits.
     """
     tasks, parts = match.tasks, [fill(note) for note in notes if note]
     title = match.title

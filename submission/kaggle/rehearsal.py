@@ -29,11 +29,6 @@ def rehearse(notebook: Notebook, settings: Settings, seconds: float, predict: Ca
 
     The tasks are given without their hidden outputs, which are read for the leak check and the score alone; tasks whose
     answers a checkpoint was trained on are left out.
-
-    Args:
-        settings: of the scored run.
-        seconds: for the rehearsal.
-        predict: as `submission.predict.predict`.
     """
     evaluation, code = notebook.test.with_name(EVALUATION), 0
     if evaluation.is_file():

@@ -31,10 +31,7 @@ def run_training(run: RunConfig, machine: Machine, preset: Config | None, given:
     """Train, or continue a run.
 
     Args:
-        run: what is to be done.
-        machine: where and how.
         preset: the settings to start from; None: those of the run that is continued.
-        given: settings that override them.
 
     Raises:
         InputError: settings, data or a folder that cannot be used.
@@ -71,12 +68,7 @@ def run_adaptation(
     """Adapt a trained model to unseen tasks, by their demonstrations, or continue an adaptation.
 
     Args:
-        run: what is to be done.
-        machine: where and how.
         base: the checkpoint; None: none, from scratch, or an adaptation is continued.
-        challenges: name or path of the tasks.
-        given: settings that override those of the recipe.
-        recipe: how.
         start: where the task embeddings begin: at the mean of the trained ones, or at 0.
         preset: settings to start from, without a checkpoint.
 

@@ -42,7 +42,6 @@ def find_device(device: str = "auto", precision: str = "auto", why: str = "asked
     Args:
         device: "auto", or what `torch.device` accepts.
         precision: "auto" or one of `PRECISIONS`.
-        why: the reason for this precision, if it is not "auto".
 
     Raises:
         InputError: the device does not exist, or the precision is unknown or not supported on it.

@@ -47,7 +47,6 @@ def require_least(name: str, value: int | None, least: int = 1, bits: int = 31) 
     Args:
         name: of the value, as a variable or as the flag.
         value: that was given; None where the flag was left out.
-        least: the smallest valid value.
         bits: of a valid value at most.
     """
     flag = "--" + name.removeprefix("--").replace("_", "-")

@@ -103,11 +103,7 @@ def find_foreign(folder: Path, listed: Collection[str]) -> str | None:
 
 
 def not_replaced(folder: Path, why: str) -> InputError:
-    """The error where a folder has something that the kit did not write, and would replace.
-
-    Args:
-        why: what the folder holds or is, and whose it is not.
-    """
+    """The error where a folder has something that the kit did not write, and would replace."""
     return InputError(f"{why}, so it is not replaced; move it away, or name another --out", file=folder)
 
 
@@ -115,11 +111,9 @@ def require_replaceable(out: Path, what: str, list_own: Callable[[], Collection[
     """Raise InputError unless a folder may be made: nothing is there, or one of the same kind that is to be replaced.
 
     Args:
-        out: the folder.
         what: the kind, such as "a bundle".
         list_own: what such a folder holds, as paths relative to it; raises InputError or OSError if it is none.
         unlisted: what is said of a file that is not among them, after its name.
-        overwrite: replace one that is there.
     """
     if not os.path.lexists(out):
         return

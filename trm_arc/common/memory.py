@@ -15,8 +15,6 @@ def available_memory(device: torch.device, sharers: int = 1, membership: Path = 
 
     Args:
         sharers: processes that share the host's memory; an accelerator is one process's.
-        membership: the file that names the control groups of this process.
-        root: the folder of all control groups.
     """
     if device.type == "cpu":
         limits = _limits(membership, root)

@@ -16,9 +16,6 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command and exit with its code; for wrong user input, print one sentence and exit with 2.
 
     What cannot be printed is lost, and does not end the command; see `require_printed` for those whose result is printed.
-
-    Args:
-        main: takes the arguments, returns the exit code.
     """
     guard_streams()
     make_output_printable()

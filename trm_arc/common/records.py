@@ -23,9 +23,6 @@ def load_record(kind: type[T], value: object, file: Path | str, parsers: Parsers
     these.  A field that is left out takes its default.  A whole number is accepted for a float; numbers are finite.
 
     Args:
-        kind: the type to build.
-        value: parsed JSON or TOML.
-        file: for the error.
         parsers: for further types, as `numpy.ndarray`: they raise ValueError for what they do not accept.
         advice: appended to an error, after a semicolon.
 

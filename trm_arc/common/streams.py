@@ -98,12 +98,7 @@ def make_progress_bar(
     all where it is closed.
 
     Args:
-        total: number of units.
-        unit: what is counted.
-        initial: units that are done already.
-        label: text before the bar.
         shape: what to draw, in the language of tqdm; None: as tqdm does.
-        shown: whether to draw anything.
         leave: whether the bar stays at its end.
         line: of the terminal, counted from the first bar's.
     """

@@ -29,7 +29,6 @@ def printable(text: str, limit: int | None = None) -> str:
     """Text in one line, with control characters and lone surrogates escaped; a task id or a folder's name may hold any.
 
     Args:
-        text: untrusted.
         limit: of characters; a longer text is cut in the middle.
     """
     if not text.isprintable():

@@ -317,9 +317,6 @@ class Config:
     def at_depth(self, cycles: int, latent_steps: int, where: str = "") -> ModelConfig:
         """The model at another depth of recursion, T and n.
 
-        Args:
-            where: put before an error.
-
         Raises:
             InputError: the other settings do not allow it.
         """

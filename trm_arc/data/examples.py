@@ -83,7 +83,6 @@ class Examples:
         their marks, on full boards as the original does.
 
         Args:
-            config: batch size, translation and seed.
             part: rows of the batch to make, for one of several processes.
         """
         number, turn = self.schedule.at(step)
@@ -140,7 +139,6 @@ def prepare_examples(training: TaskSet, evaluation: TaskSet, settings: Config) -
     Args:
         training: tasks whose known outputs are all trained on; without leaks.
         evaluation: tasks to answer; their test outputs are not read.
-        settings: window, augmentations and seed; whether transforms have embeddings of their own.
 
     Returns:
         The examples, and the ids of training tasks left out because they do not fit the window.

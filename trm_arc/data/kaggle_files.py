@@ -44,11 +44,7 @@ def find_files(root: Path, name: str, deepest: int = DEEPEST) -> list[Path]:
 
 
 def rank_file(path: Path, root: Path) -> tuple[bool | int, ...]:
-    """How much speaks for a file being the competition's own, rather than somebody's copy; more is greater.
-
-    Args:
-        root: the folder below which it was found.
-    """
+    """How much speaks for a file being the competition's own, rather than somebody's copy; more is greater."""
     folders = [folder.lower() for folder in path.relative_to(root).parts[:-1]]
     prizes = [folder for folder in folders if folder.startswith(PRIZE)]
     years = [int(year) for folder in prizes for year in re.findall(r"(?<!\d)20\d\d(?!\d)", folder)]

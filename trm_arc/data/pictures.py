@@ -39,7 +39,6 @@ def draw_grid(
 
     Args:
         grid: uint8 (rows, columns).
-        drawing: how.
         question: uint8 (rows, columns), whose values are drawn as given.
         truth: cells that differ from it are framed, if it has the same size.
         room: pixels of the longer side, about.
@@ -92,13 +91,7 @@ def draw_pair(first: str, second: str) -> str:
 
 
 def draw_section(title: str, figures: Iterable[str], note: str = "") -> str:
-    """Figures side by side below a title, as many in a row as there is room for.
-
-    Args:
-        title: plain text.
-        figures: HTML.
-        note: plain text below them.
-    """
+    """Figures side by side below a title, as many in a row as there is room for."""
     flow = f'<div style="display:flex;flex-wrap:wrap;gap:10px 20px;align-items:flex-start">{"".join(figures)}</div>'
     below = f'<div style="font-size:.85em;margin-top:4px">{html.escape(note)}</div>' if note else ""
     head = f'<div style="font-weight:600;margin-bottom:4px">{html.escape(title)}</div>'

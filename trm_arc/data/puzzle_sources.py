@@ -125,10 +125,8 @@ def load_puzzles(
     Args:
         names: comma-separated names or paths of puzzles.
         part: which part of a named set; a path names one file.
-        folder: where to look for named sets first.
         count: number to keep or generate of each; 0: all of a file, 1,000 of a generated set.
         seed: of the draw from a file.
-        skip_bad: leave out rows that are not puzzles.
         split: the side of the dev split to keep; of its dev side, `count` are the same for every seed.
 
     Raises:

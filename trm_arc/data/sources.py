@@ -84,9 +84,6 @@ def _load(source: str | Path, folder: Path | None, solutions: str | Path | None,
 def find_tasks(name: str, folder: Path | None = None, options: LoadOptions | None = None) -> tuple[TaskSet, Path]:
     """A named set, and the file or folder where it was found.
 
-    Args:
-        name: one of `SOURCE_NAMES`.
-
     Raises:
         InputError: see `load_tasks`.
     """
@@ -137,9 +134,6 @@ def _is_competition(path: Path) -> bool:
 
 def _load_candidate(name: str, path: Path, options: LoadOptions | None, *, is_named: bool) -> TaskSet | None:
     """The named set out of a file or folder; None if this holds another set.
-
-    Args:
-        is_named: whether the user named the folder that it is in.
 
     Raises:
         InputError: it cannot be read, or its tasks do not show which set it is.  Somebody's copy is skipped instead.
@@ -230,8 +224,6 @@ def load_listed(names: str, folder: Path | None = None, options: LoadOptions | N
 
     Args:
         names: comma-separated names or paths; none give an empty set.
-        folder: where to look for named sets first.
-        options: see `load_tasks`.
 
     Raises:
         InputError: see `load_tasks` and `join_tasks`.

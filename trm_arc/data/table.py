@@ -79,9 +79,7 @@ def read_puzzles(
 
     Args:
         path: of the file; ending in .gz, it is compressed.
-        name: of the set, for messages.
         count: number of rows to keep, drawn by the seed alone; 0: all.
-        seed: see above.
         skip_bad: leave out rows that are not puzzles, instead of refusing the file.
         split: the side of the dev split to keep; of its dev side, `count` are those with the lowest numbers, whatever the seed.
         domain: of the puzzles; None: that of its first boards.
@@ -188,11 +186,9 @@ class _Keeper:
     """The rows that are kept: all, or those with the smallest keys, which gives a random sample in one pass.
 
     Args:
-        domain: of the puzzles.
         count: how many to keep; 0: all.
         bad: what to do with rows that turn out to have no solution, or several.
         spare: rows beyond twice the count that are held before the worst are dropped.
-        split: the side of the dev split to keep; None: all.
     """
 
     def __init__(self, domain: "BoardDomain", count: int, bad: BadRows, spare: int, split: DevSplit | None) -> None:
@@ -249,7 +245,6 @@ def write_puzzles(path: Path, puzzles: PuzzleSet) -> None:
 
     Args:
         path: of the file; ending in .gz, it is compressed.
-        puzzles: what to write.
 
     Raises:
         InputError: it cannot be written.
@@ -264,8 +259,6 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
     Args:
         path: of the file; ending in .gz, it is compressed.
-        header: names of the columns.
-        rows: their values.
 
     Raises:
         InputError: it cannot be written.

@@ -92,8 +92,6 @@ class TaskSet:
     """An ordered set of tasks; takes an index, a slice or a task id.
 
     Args:
-        tasks: the tasks, each id once.
-        name: where they come from, for messages.
         note: a remark for the user on how they were read; may be empty.
 
     Raises:

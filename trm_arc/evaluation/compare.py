@@ -117,10 +117,8 @@ def compare_solved(
 
     Args:
         before: bool (n,), whether the first solves each test input.
-        after: the same of the second.
         names: of the test inputs.
         owners: the task of each; None where it stands for itself.
-        same_answers: how many have the same first answer in both.
         unit: what is asked several test inputs.
     """
     gained = [name for name, was, now in zip(names, before, after, strict=True) if now and not was]

@@ -66,7 +66,6 @@ class Ensemble:
         Args:
             views: of a test input by each member at most.
             processes: of the process group, each of which predicts a share of the views.
-            quiet: show neither progress nor notes on the tasks.
 
         Returns:
             The results, in the main process; None in the others.

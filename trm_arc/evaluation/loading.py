@@ -25,7 +25,6 @@ def load_tests(
         data: a name or path; None: those of the run.
         solutions: the file of ARC solutions, if it is not beside the challenges file.
         puzzles: of a file, as many as these, drawn by the run's seed; 0: all.
-        skip_bad: leave out broken tasks, and rows of a file that are not puzzles.
 
     Raises:
         InputError: they cannot be loaded, or an argument does nothing for them.

@@ -37,7 +37,6 @@ def make_evaluation(trainer: Trainer, tasks: AnySet, views: int, pool_votes: boo
     """A function that scores the averaged weights of a run on the tasks that it learns to answer.
 
     Args:
-        tasks: with their solutions.
         views: of a test input at most.
         pool_votes: score the votes of all evaluations so far together, too, as the original does.
 

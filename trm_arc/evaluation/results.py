@@ -251,9 +251,6 @@ def make_results(metadata: ResultsMetadata, tasks: AnySet, ranked: Sequence[list
     """The results of an evaluation, as they are kept.
 
     Args:
-        metadata: how the answers were made.
-        tasks: what was asked.
-        ranked: all candidates of every test input, in order, best first.
         views: int64 (outputs, orientations or 1), from `count_views`.
     """
     answers = []

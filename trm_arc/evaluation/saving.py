@@ -32,8 +32,6 @@ def refuse_foreign(out: Path, names: Sequence[str] = RESULT_FILES, marked: str =
     In the folder of a run, files of these names are the kit's.
 
     Args:
-        out: folder for the results.
-        names: their files.
         marked: the one that shows, if it is there from before, that all of them are the kit's: a JSON object...
         mark: ... with this key.
     """

@@ -147,12 +147,7 @@ class Scores(ABC):
 
 
 def ranks(truths: list[list[Grid]], ranked: list[list[Grid]]) -> list[list[int | None]]:
-    """For every task and test output, the place (from 0) of the right answer among the candidates; None if it is not there.
-
-    Args:
-        truths: the right outputs of every task.
-        ranked: for every test input of every task, in order, its candidates, best first.
-    """
+    """For every task and test output, the place (from 0) of the right answer among the candidates; None if it is not there."""
     tests = iter(ranked)
     return [[_place(next(tests), truth) for truth in task] for task in truths]
 

@@ -14,10 +14,6 @@ from trm_arc.evaluation.results import Results, TestResult, TruthRank, find_righ
 def select_results(results: Results, tasks: AnySet) -> Results | None:
     """Results of one task or puzzle, judged by its solution here, which the run may not have known.
 
-    Args:
-        results: of a run.
-        tasks: a set of the one.
-
     Returns:
         None if the run was not asked it, or was asked another one with the same id.
     """

@@ -25,11 +25,6 @@ def place_solutions(
 
     How many attempts are no grids is printed; those count as wrong.
 
-    Args:
-        submission: a parsed document.
-        truths: of every task its outputs.
-        where: the submission's file, for messages.
-
     Raises:
         InputError: it answers other tasks, or other numbers of test inputs.
     """

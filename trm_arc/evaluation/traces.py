@@ -132,10 +132,6 @@ def trace_refinement(
 ) -> list[Trace]:
     """Answer some test inputs again, and keep the answer after every cycle.
 
-    Args:
-        tests: numbers of the test inputs.
-        names: of all test inputs.
-
     Returns:
         Those that fit the model's board, and whose halting probabilities are finite, as votes need them to be.
 

@@ -174,7 +174,6 @@ def predict_tasks(
     Args:
         views: of a test input at most.
         processes: of the process group, each of which predicts a share of the views; all get all predictions.
-        quiet: neither bar nor note.
         on_batch: called after each batch; may raise to stop.
 
     Raises:
@@ -216,8 +215,6 @@ def gather_predictions(
 
     Args:
         parts: of this process; there may be none on such a canvas.
-        row_bytes: of a transform.
-        device: the processes exchange tensors on it.
     """
     nothing = Predictions(
         np.zeros((0, *canvas), np.uint8),

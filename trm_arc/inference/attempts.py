@@ -34,12 +34,7 @@ def submission_file(out: Path) -> Path:
 
 
 def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[dict[str, Grid]]]:
-    """The submission document.
-
-    Args:
-        tasks: what was answered.
-        ranked: for every test input, in order, its candidates, best first; any number, including none.
-    """
+    """The submission document."""
     document: dict[str, list[dict[str, Grid]]] = {task.id: [] for task in tasks}
     for (task, _), filled in zip(tasks.tests, tasks.fill_attempts(ranked), strict=True):
         document[task.id].append(dict(zip(ATTEMPTS, filled, strict=False)))
@@ -48,11 +43,6 @@ def to_submission(tasks: TaskSet, ranked: list[list[Grid]]) -> dict[str, list[di
 
 def write_submission(path: Path, tasks: TaskSet, ranked: list[list[Grid]]) -> None:
     """Check a submission as it will be read, then write it.
-
-    Args:
-        path: the file.
-        tasks: what was answered.
-        ranked: for every test input, in order, its candidates, best first.
 
     Raises:
         InputError: it is invalid, or cannot be written; a file that was there is then untouched.
@@ -68,9 +58,7 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
     """What is wrong with a submission's ids and counts, one sentence each.
 
     Args:
-        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
-        name: what these are, for the sentences.
     """
     if not isinstance(document, dict):
         return [f"a submission is an object of task ids, got {type(document).__name__}"]
@@ -87,12 +75,7 @@ def structure_faults(document: object, expected: Mapping[str, int], name: str) -
 
 
 def require_structure(document: object, expected: Mapping[str, int], name: str, where: Path | str, advice: str = "") -> None:
-    """Raise InputError if ids or counts of a submission do not match, with the first of `structure_faults`.
-
-    Args:
-        where: the submission's file.
-        advice: further words for the error.
-    """
+    """Raise InputError if ids or counts of a submission do not match, with the first of `structure_faults`."""
     if faults := structure_faults(document, expected, name):
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}{advice}", file=where)
@@ -102,9 +85,7 @@ def find_faults(document: object, expected: Mapping[str, int], name: str) -> lis
     """Everything that is wrong with a submission, one sentence each; an empty list if it is valid.
 
     Args:
-        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
-        name: what these are, for the sentences.
     """
     faults = structure_faults(document, expected, name)
     if isinstance(document, dict):
@@ -134,9 +115,7 @@ def read_attempts(document: object, expected: Mapping[str, int], where: str) -> 
     """The attempts of every test input, in the order of `expected`, for scoring.
 
     Args:
-        document: a parsed submission.
         expected: task ids and their numbers of test inputs.
-        where: the submission's file, for the error.
 
     Returns:
         The attempts, with an empty grid, which is never right, for one that is missing or invalid; and the number of those.

@@ -84,7 +84,6 @@ class Predictor:
         Args:
             test_index: int64 (n,), the test input of each, in the order of the tasks.
             views: int64 (n,), which of its transforms, below `view_counts`; 0 is the identity.
-            progress: called with the number of views done.
 
         Returns:
             The predictions, in pieces of one canvas size each; a view whose answer is not finite is left out.

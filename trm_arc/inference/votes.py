@@ -72,7 +72,6 @@ def tally(
     """Count equal answers and rank them: by count, then by mean halting probability, then by the first view to give it.
 
     Args:
-        parts: in any number of pieces.
         tests: number of test inputs.
         keep: candidates of a test input to return at most.
         hashed: what `hash_undone` of the domain gives for each piece, where it is known from an earlier count.

@@ -37,9 +37,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention.
 
     Args:
-        query: (B, heads, L, width of a head).
-        key: the same.
-        value: the same.
+        query: (B, heads, L, width of a head), as are key and value.
 
     Returns:
         The mixed values, of the same shape.

@@ -92,10 +92,6 @@ def find_missing(device: torch.device) -> str:
 def explain_fallback(error: RuntimeError | MemoryError, mode: str, *, falls_back: bool) -> str:
     """The sentence with which a program goes on without the compiler, which has failed though nobody asked for it.
 
-    Args:
-        mode: what is compiled; nothing if empty.
-        falls_back: see `CompileChoice`.
-
     Raises:
         InputError: somebody asked for it.
         RuntimeError: the error itself, which is not the compiler's.

@@ -32,7 +32,6 @@ def count_forward(config: ModelConfig, cells: int, depth: tuple[int, int] | None
     """FLOPs of a supervision step of one example without gradient, all its latents included.
 
     Args:
-        cells: of the window.
         depth: T and n, if not the model's own.
     """
     cycles, latent_steps = depth or (config.cycles, config.latent_steps)
@@ -44,7 +43,6 @@ def count_training(config: ModelConfig, training: TrainingConfig, cells: int, de
     """FLOPs of a training step of one example: forward, backward, and what latents and Q-learning add.
 
     Args:
-        cells: of the window.
         depth: T and n, if not the model's own.
     """
     cycles, latent_steps = depth or (config.cycles, config.latent_steps)
@@ -68,7 +66,6 @@ def measure_peak(device: Device, repeats: int = 5) -> float:
     """The fastest product of two matrices that the device does in this precision, in operations a second.
 
     Args:
-        device: where, and in which precision.
         repeats: of which the median counts.
     """
     # On a CPU, the second shape is the fastest for its matrix units.

@@ -73,11 +73,7 @@ def is_finite(tensor: Tensor) -> bool:
 
 
 def check_finite(tensors: Mapping[str, Tensor], file: Path | str, advice: str) -> None:
-    """Raise InputError if weights, task embeddings or optimizer states are not finite.
-
-    Args:
-        advice: what to do, for the error.
-    """
+    """Raise InputError if weights, task embeddings or optimizer states are not finite."""
     wrong = not_finite({name: t for name, t in tensors.items() if not name.startswith(_NEED_NOT_BE_FINITE)})
     if wrong:
         raise InputError(f"not all values are finite numbers: {shorten(wrong)}; {advice}", file=file)

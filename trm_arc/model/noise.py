@@ -49,7 +49,6 @@ def sample_normal(
     Args:
         call: number of the draw of these rows.
         shape: of a row.
-        deviation: of the numbers.
         hashed: `hash_normal`, or the same function compiled.
     """
     if isinstance(source, Tensor):

@@ -83,7 +83,6 @@ def puzzle_embedding(table: Tensor, domain: BoardDomain) -> TaskEmbeddings:
 
     Args:
         table: (rows, D); for puzzles the original has one row, or unused ones after the first.
-        domain: the kind of puzzle.
     """
     vector = table[:1].float()
     return TaskEmbeddings([(domain.name, "")], domain.identity()[None], np.array([0, 1]), vector, vector[0].clone())
@@ -96,8 +95,6 @@ def select_embeddings(table: Tensor, stated: int, identifiers: Path | None, task
         table: (rows, D).
         stated: number of rows by the original's settings.
         identifiers: JSON list, a name for each row: `task`, or `task|||t3|||0132456789` with symmetry and palette.
-        tasks: whose embeddings to keep.
-        file: the checkpoint, for errors.
 
     Raises:
         InputError: no such list, one of another length, or one without any of the tasks.

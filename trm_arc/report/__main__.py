@@ -67,9 +67,6 @@ def main(arguments: Sequence[str]) -> int:
 def record_traces(subject: Subject, names: Sequence[str], checkpoint: Path | None, device: Device) -> Subject:
     """Trace how the answers to some test inputs are refined: to the first of each outcome if none is named.
 
-    Args:
-        subject: the evaluation.
-
     Raises:
         InputError: there are no predictions, no checkpoint, or no such test.
     """
@@ -81,12 +78,7 @@ def record_traces(subject: Subject, names: Sequence[str], checkpoint: Path | Non
 
 
 def print_numbers(first: Subject, others: Sequence[Subject]) -> None:
-    """Print the numbers that the page shows.
-
-    Args:
-        first: what it shows.
-        others: what that is compared with.
-    """
+    """Print the numbers that the page shows."""
     if first.results is not None and first.results.tasks.has_solutions:
         print(score_results(first.results)[1])
     for other in others:

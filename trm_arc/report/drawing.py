@@ -24,13 +24,7 @@ _OUTCOMES = {
 
 
 def draw_answers(results: Results, colour: bool, *, tables: bool = False) -> str:
-    """Every test input with what was answered and, where known, the truth; cells that differ from it are marked.
-
-    Args:
-        results: of ARC tasks or puzzles.
-        colour: colour blocks, or digits.
-        tables: list the best candidates of each, too.
-    """
+    """Every test input with what was answered and, where known, the truth; cells that differ from it are marked."""
     tasks, shown = results.tasks, []
     rows = zip(tasks.questions, tasks.truths, results.answers, score_tests(results), strict=True)
     for number, (question, truth, answered, test) in enumerate(rows):
@@ -50,12 +44,7 @@ def fill(text: str) -> str:
 
 
 def head(text: str, colour: bool) -> str:
-    """A headline for the terminal, as `fill`.
-
-    Args:
-        text: one sentence.
-        colour: whether it may be bold.
-    """
+    """A headline for the terminal, as `fill`."""
     return f"{_BOLD}{fill(text)}{_RESET}" if colour else fill(text)
 
 
@@ -121,13 +110,7 @@ def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
 
 
 def draw_task(task: Task, colour: bool, tests: bool) -> str:
-    """A task: its demonstrations, each as input and output beside it, and the test inputs.
-
-    Args:
-        task: what to draw.
-        colour: colour blocks, or digits.
-        tests: whether to draw the test inputs, with their outputs where those are known.
-    """
+    """A task: its demonstrations, each as input and output beside it, and the test inputs."""
     pairs = [(f"demonstration {number}", pair) for number, pair in enumerate(task.train, 1)]
     text = flow([_draw_pair(title, pair, colour) for title, pair in pairs])
     if not tests:
@@ -158,9 +141,7 @@ def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """A puzzle with its solution.
 
     Args:
-        puzzles: the set that it is in.
         number: its place there, from 0.
-        colour: styles, or marks.
     """
     question, answer = puzzles.questions[number], puzzles.answers[number]
     boards = (("question", question), ("solution", answer))

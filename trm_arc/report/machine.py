@@ -61,7 +61,6 @@ def examine(data_folder: Path | None, runs: Path) -> Iterator[Finding]:
 
     Args:
         data_folder: where named sets are; the environment's TRM_ARC_DATA if None.
-        runs: the folder of runs.
     """
     yield from find_versions()
     yield from find_devices()

@@ -151,9 +151,6 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
     """Write the page, and after it pictures for a paper.
 
     Args:
-        out: the file of the page.
-        first: what it shows.
-        others: what that is compared with.
         pictures: a folder for curves and strips as SVG, PNG and GIF; None: the page alone.
 
     Returns:
@@ -184,12 +181,7 @@ def write_report(out: Path, first: Subject, others: Sequence[Subject] = (), pict
 
 
 def report_evaluation(out: Path, results: Results, run: Path, checkpoint: Checkpoint, device: Device) -> None:
-    """Trace how some answers of an evaluation are refined, and write its page; if that fails, all other files stay.
-
-    Args:
-        out: the folder of the results.
-        run: the folder of the training.
-    """
+    """Trace how some answers of an evaluation are refined, and write its page; if that fails, all other files stay."""
     try:
         subject = renew_traces(make_subject(str(out), out, results, run), (), checkpoint, device)
         write_report(out / REPORT_FILE, subject)

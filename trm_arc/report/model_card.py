@@ -20,9 +20,7 @@ def make_card(checkpoint: Checkpoint, run: Path, name: str, *, licence: str = ""
     """The card as Markdown, with the head that the Hugging Face Hub reads.
 
     Args:
-        checkpoint: the model.
         run: folder of its run, whose log and evaluations (also those in folders of it) are stated.
-        name: what the model is called.
         licence: as the Hub spells it, such as apache-2.0; empty: none is stated.
         machine: that it was trained on, in words; empty: not stated.
         size: bytes of its tensors.

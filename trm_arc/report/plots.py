@@ -98,7 +98,6 @@ def add_legend(place: "Axes | Figure", handles: Sequence[Any], labels: Sequence[
 
     Args:
         most: characters of a name.
-        options: as of matplotlib's legend.
     """
     # matplotlib leaves names out that begin with an underscore, so they are set when the legend is made.
     legend = place.legend(handles, ["name"] * len(handles), **options)
@@ -157,10 +156,6 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
 
     Ids start with a hash of the picture, so that many fit in a page; no style element or attribute is left, so that the picture
     does not reach out to the page and a strict policy of content does not stop it.
-
-    Args:
-        title: for screen readers, and shown under the pointer.
-        description: what the picture shows, for screen readers.
     """
     written = _render(figure, "svg", "none", transparent=True, metadata={"Date": None, "Creator": None})
     words = {"title": printable(title), "desc": printable(description)}

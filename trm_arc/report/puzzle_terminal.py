@@ -13,11 +13,9 @@ def draw_board(domain: Domain, question: np.ndarray, board: np.ndarray, truth: n
     is followed by `!`, a wrong cell of a maze drawn as `!!`.
 
     Args:
-        domain: of the puzzle.
         question: uint8 (rows, columns), which cells were given.
         board: uint8 (rows, columns), what to draw.
         truth: uint8 (rows, columns), the expected answer; None where it is not known.
-        colour: styles, or marks.
     """
     kinds = np.full(board.shape, "free", object)
     if truth is not None:

@@ -26,13 +26,7 @@ _MAZE = ((36, 41, 47), (255, 255, 255), (255, 255, 255), (255, 255, 255), (255, 
 
 
 class BoardDrawer:
-    """Draws boards of one test input.
-
-    Args:
-        domain: of the puzzle.
-        question: the test input.
-        truth: the right answer; None where it is not known.
-    """
+    """Draws boards of one test input."""
 
     def __init__(self, domain: Domain, question: Grid, truth: Grid | None) -> None:
         self.domain, self.question, self.truth = domain, question, truth
@@ -41,10 +35,7 @@ class BoardDrawer:
         """Draw a board.
 
         Args:
-            axes: where.
             grid: the board; an empty one is labelled as such.
-            title: above it.
-            marks: mark the cells that differ from the truth.
         """
         axes.set_title(printable(title, 40), loc="center")
         axes.set(xticks=[], yticks=[])
@@ -107,10 +98,6 @@ class BoardDrawer:
 
 def draw_strips(traces: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
     """A strip (SVG and PNG) and an animated picture (GIF) of each, by the names of their files.
-
-    Args:
-        traces: to draw.
-        drawers: of each.
 
     Raises:
         InputError: matplotlib is not installed.

@@ -19,7 +19,6 @@ def render_grid(grid: Grid, colour: bool, truth: Grid | None = None) -> list[str
     """One line a row, two columns a cell; cells that differ from the truth are crossed, or without colour followed by `!`.
 
     Args:
-        colour: blocks, or digits.
         truth: marks nothing if it is None or of another size.
     """
     wrong = grid != truth if truth is not None and truth.shape == grid.shape else np.zeros(grid.shape, bool)
@@ -43,12 +42,7 @@ _DIGITS = tuple([f"{cell}{mark}" for cell in range(len(RGB))] for mark in " !")
 
 
 def render_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None = None) -> str:
-    """Grids side by side under their titles, as many in a row as fit.
-
-    Args:
-        colour: blocks, or digits.
-        width: columns of the terminal; found out if None.
-    """
+    """Grids side by side under their titles, as many in a row as fit."""
     return flow([(title, render_grid(grid, colour)) for title, grid in titled], width)
 
 
@@ -57,7 +51,6 @@ def flow(titled: list[tuple[str, list[str]]], width: int | None = None) -> str:
 
     Args:
         titled: titles, of equally many lines, and the lines of each picture.
-        width: columns of the terminal; found out if None.
     """
     width = width or terminal_width()
     blocks = [[*title.split("\n"), *lines] for title, lines in titled]

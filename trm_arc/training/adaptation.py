@@ -31,8 +31,6 @@ def adaptation_config(base: Config, recipe: str, challenges: str, *, trained: bo
     """The settings of an adaptation.
 
     Args:
-        base: of the checkpoint, or of a preset.
-        challenges: name or path of the tasks to adapt to.
         trained: whether `base` is a trained checkpoint's; from scratch its warm-up stays.
     """
     own: dict[str, Any] = {}

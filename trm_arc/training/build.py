@@ -46,7 +46,6 @@ def build_trainer(
     """Load the data and set up a run.
 
     Args:
-        folder: where to look for named sets first.
         fitting: leave out tasks to answer that are too large for the model's board, and lower a batch size that is larger than
             the data, where otherwise both are refused.
 

@@ -195,11 +195,7 @@ def mean_over_buckets(examples: Examples, values: Sequence[float]) -> float:
 
 
 def model_seconds(config: Config, examples: Examples, rates: Rates, dtype: torch.dtype) -> tuple[float, float]:
-    """The modelled time of a step of a run: with operators one by one, and fused.
-
-    Args:
-        dtype: of the computation.
-    """
+    """The modelled time of a step of a run: with operators one by one, and fused."""
     counts = [count_step(config, bucket.window, config.training.batch_size, dtype) for bucket in examples.buckets]
     eager, fused = ([count.seconds(rates, fused=fused) for count in counts] for fused in (False, True))
     return mean_over_buckets(examples, eager), mean_over_buckets(examples, fused)
@@ -216,13 +212,7 @@ def _bytes(tensor: Tensor) -> int:
 
 @lru_cache(maxsize=64)
 def count_step(config: Config, window: tuple[int, int], batch: int, dtype: torch.dtype = torch.bfloat16) -> StepCount:
-    """Count a training step, forward and backward, at the model's full depth; noise is not counted.
-
-    Args:
-        window: rows and columns.
-        batch: rows of the batch.
-        dtype: of the computation.
-    """
+    """Count a training step, forward and backward, at the model's full depth; noise is not counted."""
     step = prepare_step(config, window, batch, dtype)
     with _Kernels() as count:
         loss, kept = _forward(step)

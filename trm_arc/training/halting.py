@@ -59,11 +59,7 @@ def take_puzzles(carry: Carry, batch: Batch, done: Tensor | None = None) -> Carr
 
 
 def spread_steps(rows: range, halt_steps: int, device: torch.device) -> Tensor:
-    """Steps (B,) that the first puzzles of a run count as done, so that they halt in different steps, and later ones begin so.
-
-    Args:
-        rows: of the batch that are meant.
-    """
+    """Steps (B,) that the first puzzles of a run count as done, so that they halt in different steps, and later ones begin so."""
     return torch.arange(rows.start, rows.stop, dtype=torch.int32, device=device) % halt_steps
 
 

@@ -16,7 +16,6 @@ class Loader:
 
     Args:
         make: the batch of a step, in host memory.
-        device: where the batches are to be.
         pinning: types of devices that copy from pinned memory while they compute.
     """
 

@@ -53,7 +53,6 @@ def train(
     Args:
         peak: operations a second that the device can do, of all processes.
         stale: files and folders of a run that this one replaces, removed when its first checkpoint is whole.
-        best: the best score so far of a resumed run.
         owed: whether the step that it continues from should have been evaluated, but was not.
         evaluate: scores the averaged weights; the first of its numbers decides which checkpoint is the best.
         track: receives every line of metrics with its step, in addition to the file.

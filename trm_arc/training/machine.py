@@ -12,8 +12,6 @@ def choose_options(machine: Machine, checkpoint: Checkpoint | None, limit: float
     """Where and how a run computes: as asked for, else as before if it continues from a checkpoint.
 
     Args:
-        machine: what was asked for.
-        checkpoint: what the run continues from.
         limit: seconds that it has; None: no limit.
 
     Raises:

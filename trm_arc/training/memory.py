@@ -33,12 +33,10 @@ def fit_rows(
     """How many rows of each window to compute at a time.
 
     Args:
-        windows: of the size buckets.
         share: rows of the batch that are this process's.
         rows: at a time, at most.
         free: bytes; None if nobody knows, then all rows fit.
         network: bytes of the network.
-        dtype: of the computation.
     """
     carried = [carried_bytes(config.model, window, share, dtype) for window in windows]
     reserved = NETWORKS * network + sum(carried) + 2 * max(carried)  # of one bucket also the initial states and the next ones

@@ -67,11 +67,8 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: matrices, or groups of them; "parts" of a group are parts of a matrix, one below the other.
-        lr: learning rate.
         momentum: decay of the mean gradient, beta1.
         weight_decay: decoupled, per unit of learning rate.
-        steps: of Newton-Schulz.
-        more: settings of a subclass.
     """
 
     MEAN = "m"  # the name of the mean gradient among the states
@@ -140,12 +137,9 @@ class NorMuon(Muon):
     Source: Li et al., "NorMuon: Making Muon more efficient and scalable", arXiv 2510.05491; the second scale is mdlARC's.
 
     Args:
-        params: as in Muon.
         lr: learning rate; by its own scale, the root mean square of a step is a fifth of it.
         momentum: decay of the mean gradient, beta1.
         beta2: decay of the rows' second moments.
-        weight_decay: decoupled, per unit of learning rate.
-        steps: of Newton-Schulz.
         scale: "own" or "spectral".
     """
 
@@ -328,7 +322,6 @@ class MovingAverage:
 
     Args:
         model: whose parameters to follow; the average starts at their current values.
-        decay: share of the average that a step keeps.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -22,11 +22,6 @@ DAMAGED_NAME = "damaged"  # instead of "checkpoint", in the names of folders
 def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, export: bool = False) -> None:
     """Check that a run may write into its folder, and that checkpoints can be saved there, before any work.
 
-    Args:
-        resume: the run in the folder is to be continued.
-        overwrite: the run in the folder is to be replaced.
-        export: the run is to be exported.
-
     Raises:
         InputError: it cannot be written, or holds another run or files of others, or has nothing to resume.
     """
@@ -131,11 +126,7 @@ def best_so_far(out: Path, lines: Sequence[Mapping[str, float]], measure: str) -
 
 
 def owes_scores(step: int, steps: int, every: int, lines: Sequence[Mapping[str, float]], measure: str) -> bool:
-    """Whether the step that a run of `steps` continues from should have been evaluated, but there was no time.
-
-    Args:
-        every: steps between evaluations.
-    """
+    """Whether the step that a run of `steps` continues from should have been evaluated, but there was no time."""
     due = step > 0 and (step % every == 0 or step == steps)
     return due and not any(measure in line for line in lines if line["step"] == step)
 

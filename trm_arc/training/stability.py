@@ -124,11 +124,7 @@ def measure_stability(
 
 
 class Watch:
-    """Says of a run, once for each number and by its name, that it is falling apart.
-
-    Args:
-        vocabulary: tokens that a guess chooses from.
-    """
+    """Says of a run, once for each number and by its name, that it is falling apart."""
 
     def __init__(self, vocabulary: int) -> None:
         self.guess, self.named = math.log(vocabulary), set[str]()

@@ -21,11 +21,7 @@ _BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}  # integers of as many 
 
 
 def full_state(trainer: Trainer, *, with_active: bool = True) -> Checkpoint:
-    """Everything that a run continues from, of all processes, which all call this; only the main one's has active samples.
-
-    Args:
-        with_active: whether to have them.
-    """
+    """Everything that a run continues from, of all processes, which all call this; only the main one's has active samples."""
     trainer.finish_step()
     state = inference_state(trainer)
     tensors = state.tensors | {f"optimizer.{name}": t for name, t in trainer.optimizers.tensors().items()}
@@ -48,7 +44,6 @@ def save_state(trainer: Trainer, folder: Path, keep: int, stale: Sequence[Path] 
     All processes must call this; the main one writes.
 
     Args:
-        keep: how many checkpoints to keep.
         stale: what to remove once the checkpoint is whole.
 
     Raises:

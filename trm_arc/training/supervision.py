@@ -59,7 +59,6 @@ def supervision_step(
         start: initial states, (B K, L, D) each.
         at_least: (B,) minimum of steps of each row, from `sample_minimum`.
         depth: T and n, if not the model's own.
-        noise: draws the noise of each row's network calls, if the model has any.
 
     Returns:
         The loss of these rows as their share of the mean over the whole batch; the carry for the next step; the metrics.

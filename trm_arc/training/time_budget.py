@@ -17,12 +17,7 @@ _RECENT = 8  # steps of a bucket
 
 
 class TimeBudget:
-    """How long the steps, saves and evaluations of a run take, and so for how many of them there is time.
-
-    Args:
-        trainer: the run, whose loop begins now.
-        deadline: when it has to be saved.
-    """
+    """How long the steps, saves and evaluations of a run take, and so for how many of them there is time."""
 
     def __init__(self, trainer: Trainer, deadline: Deadline) -> None:
         self.trainer, self.deadline, self.first = trainer, deadline, trainer.step
@@ -112,11 +107,7 @@ class TimeBudget:
 
 
 def describe_plan(trainer: Trainer, rates: Rates) -> str:
-    """What a run will do and cost, for a dry run: size buckets, memory, FLOPs, time.
-
-    Args:
-        rates: of all processes.
-    """
+    """What a run will do and cost, for a dry run: size buckets, memory, FLOPs, time."""
     config, examples = trainer.config, trainer.examples
     batch = config.training.batch_size
     area = examples.grids.shapes[examples.pairs].max(axis=1).prod(axis=1)  # the cells that both grids of a pair need

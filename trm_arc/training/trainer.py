@@ -90,7 +90,6 @@ class Trainer:
 
     Args:
         steps: length of the run.
-        options: what changes the speed and memory of a run, but not its result.
 
     Raises:
         InputError: the model cannot be compiled, the device has no float64 for the loss, or the batch cannot be shared evenly.
@@ -185,7 +184,6 @@ class Trainer:
 
         Args:
             batch: this process's part of the batch, which the halted rows take their puzzles from.
-            bucket: whose active samples continue.
 
         Returns:
             As `train_step`.

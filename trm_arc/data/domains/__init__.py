@@ -198,7 +198,6 @@ class Domain(ABC):
         """The settings of a run with what follows from the puzzles.
 
         Args:
-            config: the settings as they are.
             given: those that were asked for by name.
 
         Raises:
@@ -214,7 +213,6 @@ class Domain(ABC):
         """Which test inputs' answers were trained on, bool (outputs,).
 
         Args:
-            tasks: what is to be scored.
             trained: int64, the hashes that a checkpoint keeps, from `Examples.trained`.
         """
 
@@ -304,7 +302,6 @@ def register_domain(
 
     Args:
         kind: lower-case letters; its sets and domains are then called `KIND-NxN`.
-        make: the domain of a side N.
         recognizes: whether a board in characters, row by row, is of this kind; added kinds are asked first, by their names.
         sized: if not, there is one domain, which is called `kind` and made without a side.
     """

@@ -145,7 +145,6 @@ class BoardDomain(Domain):
         Args:
             boards: uint8 (n, rows, columns) of questions.
             count: of each puzzle, the identity included; at most `transforms`.
-            seed: of the sampling.
         """
         seeds = np.full(len(boards), seed, np.uint64)
         return SampledPlan(mix_columns(np.stack([seeds, hash_boards(boards)], axis=1)), min(count, self.transforms), self.sample)

@@ -100,7 +100,6 @@ def take_new(
 
     Args:
         mazes: without end, uint8 (side, side) each.
-        kind: of mazes, for the error.
         exclude: mazes uint8 (n, side, side) that are known from the beginning.
         most_repeats: known mazes in a row, before all count as known.
         compared: rows and columns that are compared, from the first.
