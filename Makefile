@@ -38,7 +38,7 @@ test: $(VENV)/installed
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not gpu and not programs" $(QUICK)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile=quick -m "not slow and not gpu and not programs" $(QUICK)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -36,13 +36,15 @@ MODULES |= {"submission": "submission.__main__", "report": "trm_arc.report.__mai
 
 os.environ["OMP_NUM_THREADS"] = "1"  # the programs that tests start should not wait for one another
 settings.register_profile("kit", deadline=None)  # the first call of a kernel may compile it
+settings.register_profile("quick", settings.get_profile("kit"), max_examples=15)  # in place of 100; see `examples` in helpers
 settings.load_profile("kit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs programs of its own, for whose start PyTorch is imported again, so that `make quick` can leave it out."""
+    """Mark what needs programs of its own, for whose start PyTorch is imported again, or PyTorch's compiler, which takes seconds,
+    so that `make quick` can leave it out."""
     for item in items:
-        if "base" in item.fixturenames or getattr(item.module, "python", None) is python:
+        if {"base", "graphs"} & {*item.fixturenames} or getattr(item.module, "python", None) is python:
             item.add_marker("programs")
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,14 @@ Undone = list[tuple[np.ndarray, float, int]]  # of one test input: grid, halting
 FAMILY = ("trm", "trm_mlp", "single_z", "multi_z", "hrm")
 SEEDS = st.integers(0, 2**32 - 1)
 HOSTILE = [None, True, False, -1, 0, 1, 3, 2**63, 2**64 - 1, 10**30, 0.5, 1.5, -0.5, 1e308, float("nan"), float("inf")]
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORKER = "import os, sys, time, pathlib\nimport submission.worker as worker\nDo = worker.Worker.do\n{}\nworker.main()\n"
 ONCE = "def once(path):\n    there = os.path.exists(path)\n    open(path, 'a').close()\n    return not there\n"
+
+
+def examples(count: int) -> settings:
+    """As many examples of a property, which may take fixtures of a function; `make quick` tries a share of them."""
+    share = settings.default.max_examples / 100
+    return settings(max_examples=max(5, round(share * count)), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def random_grid(generator: np.random.Generator, largest: int = 5) -> np.ndarray:
@@ -270,5 +276,9 @@ def told(log: dict) -> str:
 
 def messages(module: str) -> Callable[[str], str]:
     """The expected sentences of a test module, by their keys in messages.toml."""
-    table = tomllib.loads((ROOT / "tests" / "messages.toml").read_text(encoding="utf-8"))[module.removeprefix("tests.")]
-    return table.__getitem__
+    return _read_messages()[module.removeprefix("tests.")].__getitem__
+
+
+@cache
+def _read_messages() -> dict[str, dict[str, str]]:
+    return tomllib.loads((ROOT / "tests" / "messages.toml").read_text(encoding="utf-8"))

@@ -202,7 +202,8 @@ def test_docs_count_the_parameters_of_every_preset() -> None:
     told = {name: row[4] for row in table if len(row) == 8 for name in re.findall(r"`([\w-]+)`", row[1])}
     assert set(told) == set(PRESETS) == set(PRESET_HELP)
     for name, preset in PRESETS.items():
-        millions = sum(p.numel() for p in Reasoner(preset.model, torch.Generator()).parameters()) / 1e6
+        with torch.device("meta"):  # no weight is drawn
+            millions = sum(p.numel() for p in Reasoner(preset.model, torch.Generator()).parameters()) / 1e6
         assert told[name].strip().startswith(f"{millions:.2f} M"), name
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import augment
 from augment import PackedGrids, Transform, Window, kernels, pack_grids
 from augment.symmetry import SOURCES
 from tests import naive
-from tests.helpers import messages
+from tests.helpers import examples, messages
 
 says = messages(__name__)
 
@@ -206,7 +206,7 @@ def test_hash_tells_shapes_and_places_apart() -> None:
     assert len(set(augment.hash_grids(pack_grids(every)))) == 10_000
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32 - 1))
 def test_task_hash_under_transforms_is_its_naive_twin(seed: int) -> None:
     sample = random_grids(4, seed, 6)

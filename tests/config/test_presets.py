@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import SETTINGS, SMALL, make_tasks, messages, quick, write_kaggle
+from tests.helpers import SETTINGS, SMALL, examples, make_tasks, messages, write_kaggle
 from trm_arc.common.errors import InputError
 from trm_arc.config import PRESET_HELP, PRESETS, RECIPE_HELP, RECIPES, SECTIONS, Config, load_preset, settings, write_preset
 from trm_arc.config import presets as module
@@ -125,7 +125,7 @@ def test_presets_are_written_and_taken_back(name: str, tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@quick
+@examples(60)
 @given(TEXTS, TEXTS, st.floats(0, 0.999), st.integers(0, 2**63 - 1), st.booleans())
 def test_any_settings_are_written_and_taken_back(
     tmp_path: Path, text: str, note: str, share: float, seed: int, switch: bool

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import naive
-from tests.helpers import SEEDS, grid, make_tasks, messages, quick, random_arc, random_puzzles
+from tests.helpers import SEEDS, examples, grid, make_tasks, messages, random_arc, random_puzzles
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains.arc import CONCEPTS, find_concept
 from trm_arc.data.sources import load_tasks
@@ -40,7 +40,7 @@ AT_RANK = "right answer at rank"
 
 
 @given(SEEDS)
-@quick
+@examples(60)
 def test_outcomes_are_their_naive_twin(seed: int) -> None:
     results, _, expected = random_arc(seed, known=0.5)
     outcomes = score_tests(results)
@@ -174,7 +174,7 @@ def test_a_comparison_on_some_outputs_of_a_task_counts_those() -> None:
 
 
 @given(SEEDS)
-@quick
+@examples(60)
 def test_comparisons_are_symmetric_and_add_up(seed: int) -> None:
     first, second = (np.random.default_rng([seed, n]).random(40) < 0.5 for n in (0, 1))
     here, there = compare(solving(first), solving(second)), compare(solving(second), solving(first))

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import (
     HOSTILE,
     SEEDS,
+    examples,
     grid,
     make_tasks,
     messages,
     mutate,
-    quick,
     random_arc,
     random_puzzles,
     read_unless_refused,
@@ -94,7 +94,7 @@ def assert_sound(results: Results) -> None:
 
 
 @given(SEEDS)
-@quick
+@examples(60)
 def test_predictions_are_read_as_they_were_written(tmp_path: Path, seed: int) -> None:
     results, ranked, expected = random_arc(seed, known=0.5)
     write_results(tmp_path / "a.json", results)
@@ -134,7 +134,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 @given(st.data())
-@settings(quick, max_examples=400)
+@examples(400)
 def test_a_damaged_file_is_refused_or_sound(tmp_path: Path, document: dict, data: st.DataObject) -> None:
     broken = document
     for _ in range(data.draw(st.integers(1, 3))):
@@ -280,7 +280,7 @@ def test_answers_are_read_as_they_were_written(tmp_path: Path, name: str) -> Non
 
 
 @given(st.data())
-@settings(quick, max_examples=200)
+@examples(200)
 def test_damaged_answers_are_refused_or_sound(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.json"
     write_results(path, random_puzzles(data.draw(st.sampled_from(PUZZLES)), data.draw(st.integers(0, 3))))
@@ -296,7 +296,7 @@ def test_damaged_answers_are_refused_or_sound(tmp_path: Path, data: st.DataObjec
 
 
 @given(st.data())
-@settings(quick, max_examples=200)
+@examples(200)
 def test_damaged_texts_are_refused_or_sound(tmp_path: Path, data: st.DataObject) -> None:
     """Bytes that were lost or changed, wherever they stand."""
     path = tmp_path / "a.json"

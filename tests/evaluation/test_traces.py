@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from augment import Transform, Window, pack_boards, pack_grids
-from tests.helpers import make_puzzles, make_tasks, messages, mutate, quick, random_arc, random_puzzles, read_unless_refused
+from tests.helpers import examples, make_puzzles, make_tasks, messages, mutate, random_arc, random_puzzles, read_unless_refused
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
 from trm_arc.config import Config
@@ -122,15 +122,16 @@ def predicted(checkpoint: Checkpoint, tasks: AnySet, test: int, device: Device =
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_frame_is_a_forward_pass_of_its_own(kind: str, device: Device) -> None:
     checkpoint = make_checkpoint(TASKS, KINDS[kind])
-    tests, cycles = range(TASKS.outputs), checkpoint.config.model.cycles
+    tests = range(TASKS.outputs) if device is CPU else [2]  # many a CPU computes slowly in bfloat16
+    cycles = checkpoint.config.model.cycles
     traces = trace_refinement(
         checkpoint, TASKS, tests, TASKS_RESULTS.tasks.names, device, InferenceConfig(steps=2, canvas="full")
     )
-    assert [one.name for one in traces] == ["made00", "made01 test 1", "made01 test 2"]
+    assert [one.name for one in traces] == ["made00", "made01 test 1", "made01 test 2"][-len(tests) :]
     for test, one in zip(tests, traces, strict=True):
         assert [frame[:3] for frame in one.frames] == [(s, c, c == cycles) for s in (1, 2) for c in range(1, cycles + 1)]
         assert said(one.frames) == by_hand(checkpoint, TASKS, test, 2, device)
-    assert len({json.dumps(told[2]) for one in traces for told in said(one.frames)}) > 3  # not always the same answer
+    assert len({json.dumps(told[2]) for one in traces for told in said(one.frames)}) > len(tests)  # not always the same answer
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_frames_that_say_nothing_are_refused(tmp_path: Path, change: dict) -> No
 
 
 @given(st.data())
-@settings(quick, max_examples=250)
+@examples(250)
 def test_damaged_frames_are_refused_or_sound(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.json"
     write_traces(path, frames_of(data.draw(st.integers(0, 3))))

@@ -3,14 +3,14 @@
 import numpy as np
 import orjson
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap
 
 import augment
 from augment import Transform, Window, pack_grids
 from tests import naive
-from tests.helpers import grid, make_tasks, messages, random_predictions
+from tests.helpers import examples, grid, make_tasks, messages, random_predictions
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import to_json
 from trm_arc.data.domains import domain_by_name
@@ -79,7 +79,7 @@ def test_interval_is_wilsons(solved: int, trials: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(5, 150))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_the_interval_over_tasks_is_scipys(seed: int, count: int) -> None:
     """Beside an independent bootstrap of the same kind, up to the error of 10,000 draws."""
     generator = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from tests.helpers import ROOT, messages
 from trm_arc.model.locate import folder_for_results
 
 says = messages(__name__)
+pytestmark = pytest.mark.programs
 COMMIT = "0123456789" * 4
 GATED = "gated"
 # In a process of its own, as the Hub's client reads its variables when it is imported.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from augment import BoardTransform, sample_sudoku_transforms
 from tests import naive
-from tests.helpers import messages
+from tests.helpers import examples, messages
 from trm_arc.common.errors import InputError
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.data.puzzle_sources import load_puzzles
@@ -112,7 +112,7 @@ def test_the_solver_finds_what_trying_finds(seed: int, share: float) -> None:
         assert not solved.solutions.any()
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(seeds)
 def test_oblong_boxes_are_solved_too(seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ from submission.retry_policy import (
     WorkerExited,
     WorkItem,
 )
-from tests.helpers import quick
+from tests.helpers import examples
 
 Step = Callable[[DeviceSlot, WorkItem], Event]
 
@@ -209,7 +209,7 @@ DEVICES = st.sampled_from([["cpu"], ["cpu", "cpu"], ["cuda:0"], ["cuda:0", "cuda
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 
 
-@quick
+@examples(60)
 @given(DEVICES, COUNTS, st.data())
 def test_no_order_of_events_loses_a_view_or_counts_it_twice(devices: list[str], counts: list[int], data: st.DataObject) -> None:
     """Unless nothing is left to work with, every view is done, or dropped by a decision, once."""
@@ -221,7 +221,7 @@ def test_no_order_of_events_loses_a_view_or_counts_it_twice(devices: list[str], 
     assert len(set(run.ends)) == len(run.ends)
 
 
-@quick
+@examples(60)
 @given(DEVICES, COUNTS, st.lists(st.integers(0, 3), min_size=1, max_size=12))
 def test_failures_without_end_end_the_work(devices: list[str], counts: list[int], pattern: list[int]) -> None:
     """Where nothing ever succeeds, in whatever way it fails, the run is over after a bounded number of events."""

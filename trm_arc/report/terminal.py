@@ -41,11 +41,6 @@ _BLOCKS = tuple([_block(rgb, is_wrong) for rgb in RGB] for is_wrong in (False, T
 _DIGITS = tuple([f"{cell}{mark}" for cell in range(len(RGB))] for mark in " !")
 
 
-def render_beside(titled: list[tuple[str, Grid]], colour: bool, width: int | None = None) -> str:
-    """Grids side by side under their titles, as many in a row as fit."""
-    return flow([(title, render_grid(grid, colour)) for title, grid in titled], width)
-
-
 def flow(titled: list[tuple[str, list[str]]], width: int | None = None) -> str:
     """Pictures side by side under their titles, as many in a row as fit.
 
