@@ -14,7 +14,7 @@ import yaml
 
 import trm_arc
 from tests.helpers import ROOT
-from trm_arc import cli_commands
+from trm_arc.command_line import commands as program
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 *DECISIONS, LIST = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -38,7 +38,7 @@ def uses_of(text: str) -> Iterator[tuple[str, str]]:
     """Every flag that is given to a command of ours: ("trm_arc.train", "--preset"); the command itself with "--help"."""
     for line in code_of(text):
         if found := re.match(r"trm-arc (?!COMMAND|-)(\S+)(.*)", line):  # the same as `python -m` and its module
-            command = cli_commands.COMMANDS[found[1]]
+            command = program.COMMANDS[found[1]]
             line = f"python -m {command.module} {command.subcommand} {found[2]}"
         if " -m " not in line or "<" in line:
             continue

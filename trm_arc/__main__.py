@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import trm_arc
-from trm_arc.cli_commands import COMMANDS, format_help, suggest_command
+from trm_arc.command_line.commands import COMMANDS, format_help, suggest_command
 from trm_arc.common.errors import InputError
 from trm_arc.common.launch import PROGRAMS
 from trm_arc.common.text import printable

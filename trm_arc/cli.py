@@ -9,20 +9,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from trm_arc.cli_parser import Parser
+from trm_arc.command_line.parser import Parser
 from trm_arc.common.deadline import Deadline
 from trm_arc.common.durations import parse_duration, parse_size
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.modes import AUTO, BLOCK, NONE, PRECISIONS, STEP
 from trm_arc.common.text import printable
-from trm_arc.config import PRESET_HELP, SECTIONS, Config, load_preset, settings
+from trm_arc.config import DEFAULT_PRESET, PRESET_HELP, SECTIONS, Config, load_preset, settings
 from trm_arc.data.sources import DATA_VARIABLE
 from trm_arc.inference.config import DEFAULT, Canvas, InferenceConfig
-from trm_arc.model.locate import ModelName
+from trm_arc.model.locate import RUNS, ModelName
 from trm_arc.training.options import EVALUATE_VIEWS, LoopConfig, Machine, Options, RunConfig
 
-DEFAULT_PRESET = "arc1"
-RUNS = Path("runs")  # the folder of runs, if a command names none
 JSON_HELP = "print the result as JSON, and all else to standard error"
 NEWEST = f"the newest below {RUNS}/"
 NEWEST_OR_OURS = f"{NEWEST} that answers such puzzles, else a network of the kit"

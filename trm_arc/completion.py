@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trm_arc.cli import Parser
-from trm_arc.cli_completion import PLACES, SHELLS
+from trm_arc.command_line.completion import PLACES, SHELLS
 from trm_arc.common.output import print_styled
 from trm_arc.common.program import run
 from trm_arc.common.streams import require_printed

@@ -13,9 +13,9 @@ import pytest
 
 from tests.forked import python
 from tests.helpers import ROOT, make_tasks, messages, write_kaggle
-from trm_arc.cli_commands import COMMANDS, GROUPS
-from trm_arc.cli_completion import PLACES, SHELLS, find_parser
-from trm_arc.cli_parser import Parser
+from trm_arc.command_line.commands import COMMANDS, GROUPS
+from trm_arc.command_line.completion import PLACES, SHELLS, find_parser
+from trm_arc.command_line.parser import Parser
 from trm_arc.model.locate import list_networks
 
 says = messages(__name__)

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from trm_arc.api.runs import SettingValue, make_machine, make_run, require_recipe, require_settings, run_adaptation
-from trm_arc.cli_parser import say
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import to_json, write_atomic
 from trm_arc.common.modes import AUTO
+from trm_arc.common.output import say
 from trm_arc.common.paths import optional_path, user_path
 from trm_arc.data.domains.board import BoardDomain
 from trm_arc.data.pictures import draw_figure, draw_section

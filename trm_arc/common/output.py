@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import Any, TextIO
 
 from trm_arc.common.files import to_json
+from trm_arc.common.launch import is_first_process
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
 
@@ -53,6 +54,12 @@ def make_output_printable() -> None:
 def print_styled(text: str, *, flush: bool = False) -> None:
     """Print text that has colours in it, such as a drawing; whatever of it comes from a file is escaped already."""
     print(text, file=getattr(sys.stdout, "unescaped", sys.stdout), flush=flush)
+
+
+def say(line: str) -> None:
+    """Print a note on standard error, once where there are several processes."""
+    if is_first_process():
+        print(line, file=sys.stderr)
 
 
 def words_aside(wanted: bool) -> AbstractContextManager:

@@ -1,6 +1,7 @@
 """Settings of a model and of its training, and the presets that bundle them."""
 
 from trm_arc.config.presets import (
+    DEFAULT_PRESET,
     PRESET_HELP,
     PRESETS,
     RECIPE_HELP,
@@ -12,6 +13,7 @@ from trm_arc.config.presets import (
 from trm_arc.config.settings import SECTIONS, Config, ModelConfig, TrainingConfig, settings
 
 __all__ = [
+    "DEFAULT_PRESET",
     "PRESETS",
     "PRESET_HELP",
     "RECIPES",

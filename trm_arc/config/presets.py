@@ -23,6 +23,7 @@ from trm_arc.common.records import load_record
 from trm_arc.config.old_names import with_new_names
 from trm_arc.config.settings import SECTIONS, Config, settings
 
+DEFAULT_PRESET = "arc1"
 SETTINGS_FILE = "settings.toml"  # a run's own settings, in its folder
 _FOLDER, _ENDING = Path(__file__).parent, ".toml"
 # The order in `--help`; what is not named here follows.

@@ -10,6 +10,7 @@ from trm_arc.data.domains.arc import ARC
 from trm_arc.model.checkpoint_files import may_answer, newest_checkpoint
 from trm_arc.model.hub import PREFIX, fetch, name_of_cached
 
+RUNS = Path("runs")  # the folder of runs, if none is named
 NETWORKS = Path(__file__).parents[1] / "networks"  # folders that `trm_arc.publish` made
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from trm_arc.cli_commands import COMMANDS
-from trm_arc.cli_parser import Parser
+from trm_arc.command_line.commands import COMMANDS
+from trm_arc.command_line.parser import Parser
 from trm_arc.common.launch import PROGRAMS
 from trm_arc.common.modes import PRECISIONS
 from trm_arc.config import PRESETS

@@ -1,13 +1,13 @@
 """The parser of all command lines: a short help and a whole one, errors as one sentence, flags under their old names."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from trm_arc.common.errors import InputError, did_you_mean, require_least
-from trm_arc.common.launch import check_threads, command_line, is_first_process
+from trm_arc.common.launch import check_threads, command_line
+from trm_arc.common.output import say
 from trm_arc.common.paths import parse_path, refuse_unreadable, user_path
 from trm_arc.common.text import printable
 from trm_arc.config.old_names import new_flag, new_value
@@ -154,8 +154,3 @@ def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]
         renamed.append(f"{flag}{equals}{value}")
     return renamed
 
-
-def say(line: str) -> None:
-    """Print a note on standard error, once where there are several processes."""
-    if is_first_process():
-        print(line, file=sys.stderr)
