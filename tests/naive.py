@@ -211,11 +211,11 @@ def supervision_step(
         board = weights["embed_tokens"][tokens[b].ravel()] + local * vectors[b]
         slots = np.zeros((prefix, width))
         slots[0] = vectors[b]
-        if "symmetry_slot" in weights:
-            slots[1] = weights["symmetry_slot"][transforms[b, 0]]
+        if "symmetry_token" in weights:
+            slots[1] = weights["symmetry_token"][transforms[b, 0]]
             for colour in range(10):
                 became = weights["embed_tokens"][2 + transforms[b, 1 + colour]]
-                slots[2 + colour] = (became + weights["palette_slots"][colour]) / math.sqrt(2)
+                slots[2 + colour] = (became + weights["palette_tokens"][colour]) / math.sqrt(2)
         x = math.sqrt(width) * np.concatenate([slots, board])
         angles = _angles(tokens[b].shape, width // heads, prefix, positions)
 

@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from augment.compiling import Kernel
 from tests.helpers import ROOT, make_tasks, messages, write_kaggle
 from trm_arc.data.sources import SOURCE_NAMES
 from trm_arc.model import compiling
+from trm_arc.model.locate import NETWORKS
 from trm_arc.report import machine
 from trm_arc.report.machine import GOOD, KERNELS, MISSING, NOTE, Finding
 
@@ -186,9 +188,9 @@ def test_variables_and_who_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not set" in by_name(list(machine.find_variables()))["OMP_NUM_THREADS"].value
 
 
-def test_a_damaged_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_network(tmp_path: Path) -> None:
     assert by_name(list(machine.find_networks()))["sudoku-extreme"].state == GOOD
-    monkeypatch.setattr(machine, "NETWORKS", tmp_path)
-    assert {finding.state for finding in machine.find_networks()} == {MISSING}
-    monkeypatch.setattr(machine, "list_networks", list)
-    assert [finding.state for finding in machine.find_networks()] == [MISSING]
+    assert [(finding.name, finding.state) for finding in machine.find_networks(tmp_path)] == [("none", MISSING)]
+    (tmp_path / "one").mkdir()
+    shutil.copy(NETWORKS / "sudoku-extreme" / "checkpoint.json", tmp_path / "one")
+    assert [(finding.name, finding.state) for finding in machine.find_networks(tmp_path)] == [("one", MISSING)]

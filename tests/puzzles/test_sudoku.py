@@ -188,9 +188,9 @@ def test_forms_of_symmetric_boards_take_no_time() -> None:
 
 
 @pytest.mark.parametrize(("boxes", "count"), [(SMALL, 10), (OBLONG, 30), (NINE, 4)])
-def test_hard_puzzles_need_every_clue(boxes: Boxes, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trm_arc.puzzles.sudoku.generate.BLOCK", min(count, BLOCK))  # a whole one takes seconds
-    questions = generate(count, boxes, 7, kind="hard").questions
+def test_hard_puzzles_need_every_clue(boxes: Boxes, count: int) -> None:
+    size = min(count, BLOCK)  # a whole one takes seconds
+    questions = generate(count, boxes, 7, kind="hard", block_size=size).questions
     assert (solve(questions, boxes).counts == 1).all()
     for question in questions:
         clues = np.argwhere(question)

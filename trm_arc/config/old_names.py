@@ -15,6 +15,7 @@ SETTINGS: dict[str, str] = {
     "lanes": "bucket_sides",
     "transform_slots": "transform_tokens",
 }  # old name: new name
+TENSORS = {"symmetry_slot": "symmetry_token", "palette_slots": "palette_tokens"}  # weights of a network
 HEADER = {"family": "domain", "fused": "compile_mode", "rows_in_flight": "active_samples"}  # of a checkpoint
 RESULTS = {"steps_of_thought": "supervision_steps"}  # of an evaluation, beside those of settings
 VALUES: dict[str, dict[str, str]] = {

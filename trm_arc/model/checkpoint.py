@@ -29,6 +29,7 @@ from trm_arc.common.modes import PRECISIONS
 from trm_arc.common.records import load_record
 from trm_arc.common.text import format_value
 from trm_arc.config import Config
+from trm_arc.config.old_names import TENSORS
 from trm_arc.data.domains import Domain, domain_by_name
 from trm_arc.data.domains.arc import ARC
 from trm_arc.model.checkpoint_files import FILES, answers, checkpoint_name, list_checkpoints, rename_fields
@@ -289,9 +290,15 @@ def check_header(header: dict[str, Any], tensors: dict[str, Tensor], where: str)
     read = load_record(_Header, rename_fields(header), where, {Window: _parse_window}, DAMAGED)
     if len(tensors) != read.tensors:
         raise InputError(f"holds {len(tensors)} tensors, not {read.tensors}; {DAMAGED}", file=where)
+    tensors = {_new_name(name): tensor for name, tensor in tensors.items()}
     check_tensors(tensors, len(read.tasks), domain_by_name(read.domain), where)
     metadata = Metadata(**{f.name: getattr(read, f.name) for f in fields(Metadata)})
     return Checkpoint(Config.from_dict(read.config, where), read.step, read.tasks, tensors, metadata, where)
+
+
+def _new_name(tensor: str) -> str:
+    part, dot, name = tensor.rpartition(".")
+    return f"{part}{dot}{TENSORS.get(name, name)}"
 
 
 def check_rows(checkpoint: Checkpoint) -> Tensor:

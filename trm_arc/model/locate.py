@@ -18,9 +18,9 @@ class ModelName(str):
     """The type of a flag that names a model; see `locate`."""
 
 
-def list_networks() -> list[str]:
+def list_networks(folder: Path = NETWORKS) -> list[str]:
     """The names of the networks that come with the kit."""
-    return sorted(path.parent.name for path in NETWORKS.glob("*/checkpoint.json"))
+    return sorted(path.parent.name for path in folder.glob("*/checkpoint.json"))
 
 
 def locate(name: str, say: Callable[[str], object] = print) -> Path:

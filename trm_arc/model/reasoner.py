@@ -177,8 +177,8 @@ class Reasoner(nn.Module):
             nn.ModuleList(Block(config, tokens) for _ in range(config.layers)) for _ in range(config.networks)
         )
         if config.transform_tokens:
-            self.symmetry_slot = nn.Parameter(torch.empty(SYMMETRIES, config.width))
-            self.palette_slots = nn.Parameter(torch.empty(COLOURS, config.width))
+            self.symmetry_token = nn.Parameter(torch.empty(SYMMETRIES, config.width))
+            self.palette_tokens = nn.Parameter(torch.empty(COLOURS, config.width))
         self.head = nn.Parameter(torch.empty(config.vocabulary, config.width))
         self.halt_weight = nn.Parameter(torch.empty(2, config.width))
         self.halt_bias = nn.Parameter(torch.empty(2))
@@ -214,7 +214,7 @@ class Reasoner(nn.Module):
     def reset(self, generator: torch.Generator) -> None:
         """Draw every weight again; this is the whole initialisation.
 
-        embed_tokens, slots  truncated normal, std 1 / sqrt(D): scaled by sqrt(D) when used
+        tokens               truncated normal, std 1 / sqrt(D): scaled by sqrt(D) when used
         matrices, head       truncated normal, std 1 / sqrt(columns) (LeCun)
         kernels              the same; a column for every cell that they see
         y_start, z_start     truncated normal, std 1, never trained
@@ -340,8 +340,8 @@ class Reasoner(nn.Module):
         if self.config.transform_tokens:
             # A prefix token for each colour of the untransformed task says which token stands for it now; attention looks it up.
             became = F.embedding(transforms[:, 1:].int() + FIRST_COLOUR, embedding)
-            parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_slot.to(dtype)))
-            parts.append((became + self.palette_slots.to(dtype)) * 0.5**0.5)
+            parts.append(F.embedding(transforms[:, :1].int(), self.symmetry_token.to(dtype)))
+            parts.append((became + self.palette_tokens.to(dtype)) * 0.5**0.5)
         board = F.embedding(tokens.flatten(1).int(), embedding)
         if self.config.mixer == "convolution":
             board = board + parts[0]

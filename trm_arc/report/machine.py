@@ -196,17 +196,16 @@ def find_data(folder: Path | None) -> Iterator[Finding]:
             yield Finding("data", name, "not found", NOTE, advice)
 
 
-def find_networks() -> Iterator[Finding]:
+def find_networks(folder: Path = NETWORKS) -> Iterator[Finding]:
     """The networks that come with the kit."""
-    for name in list_networks():
-        folder = NETWORKS / name
+    for name in list_networks(folder):
         try:
-            size = (folder / FILES[1]).stat().st_size
-            yield Finding("networks", name, f"{domain_of_checkpoint(folder).title}, {format_size(size)}")
+            size = (folder / name / FILES[1]).stat().st_size
+            yield Finding("networks", name, f"{domain_of_checkpoint(folder / name).title}, {format_size(size)}")
         except (InputError, OSError) as error:
             yield Finding("networks", name, f"damaged ({error})", MISSING, "install trm_arc again")
-    if not list_networks():
-        yield Finding("networks", "none", f"{NETWORKS} holds none", MISSING, "install trm_arc again")
+    if not list_networks(folder):
+        yield Finding("networks", "none", f"{folder} holds none", MISSING, "install trm_arc again")
 
 
 def find_folders(runs: Path) -> Iterator[Finding]:

@@ -38,38 +38,40 @@ class GeneratedSudoku:
     guesses: np.ndarray
 
 
-def _sample_targets(boxes: Boxes, seed: int, block: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _sample_targets(boxes: Boxes, seed: int, block: int, size: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """What a block should hold: difficulties in ascending order (none where easy), numbers of clues.
 
     Points a golden section apart fill the unit interval evenly, so that any few blocks have the profile of the whole set.
     """
     offset = np.random.default_rng([seed, 0]).random()
-    points = (offset + np.arange(block * BLOCK, (block + 1) * BLOCK) * _GOLDEN) % 1
+    points = (offset + np.arange(block * size, (block + 1) * size) * _GOLDEN) % 1
     low, high = _EASY_CLUES
     clues = np.rint(boxes.side**2 * (low + points * (high - low))).astype(np.int64)
     if kind == "easy":
         return np.empty(0), clues
     if boxes != Boxes(3, 3):
-        return np.full(BLOCK, HARDEST), clues
+        return np.full(size, HARDEST), clues
     targets = np.interp(points, _SHARES, _PROFILE)
     return np.array(sorted(targets, key=lambda target: (target < HARD, target if target >= HARD else -target))), clues
 
 
-def _make(boxes: Boxes, seed: int, block: int, kind: str) -> GeneratedSudoku:
-    targets, clues = _sample_targets(boxes, seed, block, kind)
-    boards = np.zeros((2, BLOCK, boxes.side**2), np.uint8)
-    guesses = np.zeros(BLOCK, np.int64)
+def _make(boxes: Boxes, seed: int, block: int, size: int, kind: str) -> GeneratedSudoku:
+    targets, clues = _sample_targets(boxes, seed, block, size, kind)
+    boards = np.zeros((2, size, boxes.side**2), np.uint8)
+    guesses = np.zeros(size, np.int64)
     room = make_search_room(boxes.rows, boxes.columns)
     make_block(room, boxes.side, seed, block, targets, clues, boards[0], boards[1], guesses)
-    boards = boards.reshape(2, BLOCK, boxes.side, boxes.side)
-    order = np.random.default_rng([seed, 1, block]).permutation(BLOCK)
+    boards = boards.reshape(2, size, boxes.side, boxes.side)
+    order = np.random.default_rng([seed, 1, block]).permutation(size)
     return GeneratedSudoku(boards[0][order], boards[1][order], guesses[order])
 
 
-def _make_blocks(boxes: Boxes, seed: int, first: int, count: int, kind: str, threads: int) -> Iterator[GeneratedSudoku]:
+def _make_blocks(
+    boxes: Boxes, seed: int, first: int, count: int, size: int, kind: str, threads: int
+) -> Iterator[GeneratedSudoku]:
     """Blocks in order, made by threads: the kernels hold no lock."""
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(lambda block: _make(boxes, seed, block, kind), range(first, first + count))
+        yield from pool.map(lambda block: _make(boxes, seed, block, size, kind), range(first, first + count))
 
 
 def generate(
@@ -82,6 +84,7 @@ def generate(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
     tries: int = TRIES,
+    block_size: int = BLOCK,
 ) -> GeneratedSudoku:
     """Generate puzzles with one solution each, all different up to the symmetries of Sudoku.
 
@@ -98,6 +101,7 @@ def generate(
         exclude: uint8 (m, side, side), questions no image of which may be made.
         threads: that work at once; the processor's cores by default.
         tries: see below.
+        block_size: other sizes give other puzzles.
 
     Raises:
         InputError: `count` or `seed` is negative, or so many different puzzles were not found in `tries` for each and a
@@ -119,9 +123,10 @@ def generate(
             raise InputError(
                 f"{count} different {kind} Sudoku of side {boxes.side} were requested; {made} tries found only {len(kept)}"
             )
-        blocks = min(-(-(count - len(kept)) // BLOCK), THOUSAND)
-        for block in _make_blocks(boxes, seed, made // BLOCK, blocks, kind, threads or len(os.sched_getaffinity(0))):
-            made += BLOCK
+        blocks = min(-(-(count - len(kept)) // block_size), THOUSAND)
+        cores = threads or len(os.sched_getaffinity(0))
+        for block in _make_blocks(boxes, seed, made // block_size, blocks, block_size, kind, cores):
+            made += block_size
             for i, form in enumerate(canonical(block.questions, boxes)):
                 if form.tobytes() not in seen and len(kept) < count:
                     seen.add(form.tobytes())
