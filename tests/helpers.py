@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +21,7 @@ from tests import ROOT, naive
 from tests.forked import python
 from trm_arc.common.device import Device
 from trm_arc.common.errors import InputError
+from trm_arc.common.files import to_json
 from trm_arc.config import Config
 from trm_arc.data.batch import IGNORE_INDEX
 from trm_arc.data.examples import prepare_examples
@@ -57,6 +59,7 @@ Undone = list[tuple[np.ndarray, float, int]]  # of one test input: grid, halting
 FAMILY = ("trm", "trm_mlp", "single_z", "multi_z", "hrm")
 SEEDS = st.integers(0, 2**32 - 1)
 HOSTILE = [None, True, False, -1, 0, 1, 3, 2**63, 2**64 - 1, 10**30, 0.5, 1.5, -0.5, 1e308, float("nan"), float("inf")]
+MARKUP = "<script>alert(1)</script>$x_` & ]]> \"' \x1b[31m \udcff_"  # as a name of a run
 WORKER = "import os, sys, time, pathlib\nimport submission.worker as worker\nDo = worker.Worker.do\n{}\nworker.main()\n"
 ONCE = "def once(path):\n    there = os.path.exists(path)\n    open(path, 'a').close()\n    return not there\n"
 
@@ -268,6 +271,31 @@ def random_predictions(
 def patched(template: str, code: str) -> list[str]:
     """A program with some of its functions replaced."""
     return [*python(), "-c", template.format(code)]
+
+
+def log_line(step: object, **values: object) -> dict:
+    """A training line."""
+    default = {"loss": 2.0, "exact": 0.25, "halting_steps": 4.0, "learning_rate": 1e-4, "operations": 3e9}
+    return {"step": step, "seconds": 2.0 * step if isinstance(step, int) else 1.0} | default | values
+
+
+def write_log(folder: Path, lines: list) -> Path:
+    """A run's folder with these lines; bytes are written as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = b"".join(value + b"\n" if isinstance(value, bytes) else to_json(value) for value in lines)
+    (folder / "metrics.jsonl").write_bytes(data)
+    return folder
+
+
+def write_run(folder: Path, count: int = 12, slope: float = 0.1) -> Path:
+    """A sound run, evaluated every fourth line."""
+    lines = []
+    for number in range(1, count + 1):
+        lines.append(log_line(10 * number, loss=math.exp(-slope * number), seconds=20.0 * number))
+        if number % 4 == 0:
+            scores = {"exact answers": number / (2 * count), "right cells": 0.5}
+            lines.append({"step": 10 * number, "seconds": 20.0 * number, **scores})
+    return write_log(folder, lines)
 
 
 def told(log: dict) -> str:

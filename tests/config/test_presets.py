@@ -158,6 +158,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_kaggle(tmp_path_factory.mktemp("data"), make_tasks(4, 2, "eval"), "eval")
 
 
+@pytest.mark.programs
 def test_a_run_writes_its_settings_and_another_takes_them(tasks: Path, tmp_path: Path, command: Callable) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     code, _, error = command("train", *SETTINGS, "--data", "", "--evaluation-data", tasks, "--out", first, "--seed", 5)

@@ -242,6 +242,7 @@ def test_a_run_on_a_cpu_compiles_if_it_computes_enough() -> None:
     assert choose_compiled(InferenceConfig(), trainer.device).mode == ""
 
 
+@pytest.mark.programs
 @COMPILER
 def test_what_cannot_be_compiled_runs_without_if_nobody_asked_for_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -267,6 +267,7 @@ def test_a_damaged_export_gives_way_to_a_checkpoint_and_the_other_way_round(tmp_
     assert load_whole(tmp_path)[0].where == str(older)
 
 
+@pytest.mark.programs
 def test_a_run_resumes_from_the_older_checkpoint_and_says_so(run_of_six: Path, tmp_path: Path, command: Callable) -> None:
     """It ends with the bytes of an undisturbed run, and the damaged checkpoint is set aside."""
     run = shutil.copytree(run_of_six, tmp_path / "run")

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.report.test_curves import HOSTILE, line, run, write
+from tests.helpers import MARKUP, log_line, write_log, write_run
 from trm_arc.report.cost_chart import Cost, CostRow, draw_costs, render_costs
 from trm_arc.report.logs import read_log
 
@@ -19,7 +19,7 @@ def texts(svg: str) -> set[str | None]:
 
 
 def test_scores_of_runs_are_drawn_against_both_costs(tmp_path: Path) -> None:
-    logs = [read_log(run(tmp_path / name, count)) for name, count in (("a", 12), ("b", 40))]
+    logs = [read_log(write_run(tmp_path / name, count)) for name, count in (("a", 12), ("b", 40))]
     [drawn] = render_costs(logs)
     assert (drawn.axis, list(drawn.pictures)) == ("cost", ["curves-cost.svg", "curves-cost.png"])
     assert {"a", "b", "exact answers", "right cells", "1e11"} <= texts(drawn.svg)  # b's 40 lines take 1.2e11
@@ -29,18 +29,20 @@ def test_scores_of_runs_are_drawn_against_both_costs(tmp_path: Path) -> None:
 
 
 def test_what_is_no_curve_or_costs_nothing_is_left_out(tmp_path: Path) -> None:
-    alone = read_log(write(tmp_path / "alone", [line(10), {"step": 10, "exact answers": 0.5}]))
+    alone = read_log(write_log(tmp_path / "alone", [log_line(10), {"step": 10, "exact answers": 0.5}]))
     early = [{"step": 0, "seconds": 0.0, "exact answers": 0.1}, {"step": 10, "seconds": 20.0, "exact answers": 0.5}]
-    assert render_costs([]) == render_costs([alone]) == render_costs([read_log(write(tmp_path / "early", early))]) == []
-    assert len(render_costs([alone, read_log(write(tmp_path / "b", [line(20), {"step": 20, "exact answers": 0.6}]))])) == 1
+    assert render_costs([]) == render_costs([alone]) == render_costs([read_log(write_log(tmp_path / "early", early))]) == []
+    assert (
+        len(render_costs([alone, read_log(write_log(tmp_path / "b", [log_line(20), {"step": 20, "exact answers": 0.6}]))])) == 1
+    )
     timed = [{"step": step, "seconds": 2.0 * step, "exact answers": 0.1} for step in (10, 20)]
-    [drawn] = render_costs([read_log(write(tmp_path / "timed", timed))])
+    [drawn] = render_costs([read_log(write_log(tmp_path / "timed", timed))])
     assert not any("operations" in str(text) for text in texts(drawn.svg))
     assert "hours of training" in texts(drawn.svg)
 
 
 def test_the_picture_of_ladders_is_equal_for_equal_costs(tmp_path: Path) -> None:
-    costs = [Cost("base", (0.0,), 1e14, 0.3), Cost(HOSTILE, (5.0, 7.0), 2e14, 0.3), Cost("zero", (0.0, 0.0), 1e14, 0.3)]
+    costs = [Cost("base", (0.0,), 1e14, 0.3), Cost(MARKUP, (5.0, 7.0), 2e14, 0.3), Cost("zero", (0.0, 0.0), 1e14, 0.3)]
     marked = [
         Cost("known", (90.0,), 1e20, 36, ("hours", "operations"), "there"),
         Cost("no card", (80.0,), math.nan, 1, ("operations",)),

@@ -10,42 +10,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.helpers import messages
+from tests.helpers import MARKUP, log_line, messages, write_log, write_run
 from trm_arc.common.errors import InputError
-from trm_arc.common.files import to_json
 from trm_arc.report import plots
 from trm_arc.report.curves import POINTS, render_curves, thin
 from trm_arc.report.logs import MetricsLog, format_operations, has_log, read_log, summarise, summary_table
 from trm_arc.report.plots import write_pictures
 
 says = messages(__name__)
-
-HOSTILE = "<script>alert(1)</script>$x_` & ]]> \"' \x1b[31m \udcff_"
-
-
-def line(step: object, **values: object) -> dict:
-    """A training line."""
-    default = {"loss": 2.0, "exact": 0.25, "halting_steps": 4.0, "learning_rate": 1e-4, "operations": 3e9}
-    return {"step": step, "seconds": 2.0 * step if isinstance(step, int) else 1.0} | default | values
-
-
-def write(folder: Path, lines: list) -> Path:
-    """A run's folder with these lines; bytes are written as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = b"".join(value + b"\n" if isinstance(value, bytes) else to_json(value) for value in lines)
-    (folder / "metrics.jsonl").write_bytes(data)
-    return folder
-
-
-def run(folder: Path, count: int = 12, slope: float = 0.1) -> Path:
-    """A sound run, evaluated every fourth line."""
-    lines = []
-    for number in range(1, count + 1):
-        lines.append(line(10 * number, loss=math.exp(-slope * number), seconds=20.0 * number))
-        if number % 4 == 0:
-            scores = {"exact answers": number / (2 * count), "right cells": 0.5}
-            lines.append({"step": 10 * number, "seconds": 20.0 * number, **scores})
-    return write(folder, lines)
 
 
 def read_logs(folders: list[Path]) -> list[MetricsLog]:
@@ -70,8 +42,15 @@ def drawing() -> None:
 
 
 def test_operations_add_up_and_scores_are_placed_on_them(tmp_path: Path) -> None:
-    lines = [line(10, operations=5), line(20, operations=7), {"step": 25, "exact answers": 0.5}, line(30, operations=None)]
-    log = read_log(write(tmp_path / "a", [*lines, line(40, operations=8), {"step": 50, "seconds": 99, "exact answers": 0.25}]))
+    lines = [
+        log_line(10, operations=5),
+        log_line(20, operations=7),
+        {"step": 25, "exact answers": 0.5},
+        log_line(30, operations=None),
+    ]
+    log = read_log(
+        write_log(tmp_path / "a", [*lines, log_line(40, operations=8), {"step": 50, "seconds": 99, "exact answers": 0.25}])
+    )
     assert log.progress.steps.tolist() == [10, 20, 30, 40]
     assert log.progress.operations.tolist() == [5, 12, 12, 20]
     progress, values = log.scores["exact answers"]
@@ -79,19 +58,32 @@ def test_operations_add_up_and_scores_are_placed_on_them(tmp_path: Path) -> None
     assert progress.steps.tolist() == [25, 50]
     assert progress.time.tolist() == [50, 99]  # the first on the line through the training lines
     assert progress.operations.tolist() == [12, 20]
-    early = read_log(write(tmp_path / "b", [{"step": 5, "exact answers": 0.5}, line(10, operations=6)]))
+    early = read_log(write_log(tmp_path / "b", [{"step": 5, "exact answers": 0.5}, log_line(10, operations=6)]))
     assert early.scores["exact answers"].progress.operations.tolist() == [3]
 
 
 def test_broken_lines_are_passed_over(tmp_path: Path) -> None:
-    broken = [b"", b"{", b"[1]", b"3", b"null", b'"text"', b'{"step":', line("10"), line(None), line(-1), line(True), line(1e300)]
+    broken = [
+        b"",
+        b"{",
+        b"[1]",
+        b"3",
+        b"null",
+        b'"text"',
+        b'{"step":',
+        log_line("10"),
+        log_line(None),
+        log_line(-1),
+        log_line(True),
+        log_line(1e300),
+    ]
     broken += [b'{"step": NaN, "loss": 1}', b'{"step": 1e999, "loss": 1}', {"loss": 1.0}, {"step": 3}, b"\xff\xfe"]
     with pytest.raises(InputError, match=says("holds-no-usable-line")) as caught:
-        read_log(write(tmp_path / "a", broken))
+        read_log(write_log(tmp_path / "a", broken))
     assert caught.value.file.name == "metrics.jsonl"
-    odd = [line(10), line(20, loss=None, exact="x", learning_rate=-1, seconds=None, operations=1e99)]
+    odd = [log_line(10), log_line(20, loss=None, exact="x", learning_rate=-1, seconds=None, operations=1e99)]
     odd += [{"step": 20, "exact answers": None, "right cells": 7, "valid answers": True, "pass@2 of tasks": 0.5}]
-    log = read_log(write(tmp_path / "a", [*odd, *broken, line(30, exact=2.0)]))
+    log = read_log(write_log(tmp_path / "a", [*odd, *broken, log_line(30, exact=2.0)]))
     assert log.progress.steps.tolist() == [10, 20, 30]
     assert np.isnan(log.measures["loss"]).tolist() == [False, True, False]
     assert np.isnan(log.measures["exact"]).tolist() == [False, True, True]
@@ -104,16 +96,16 @@ def test_logs_without_numbers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder" / "metrics.jsonl").mkdir(parents=True)
     for folder, reason in [("none", says("no-such-file")), ("empty", says("no-usable-line")), ("folder", says("cannot-be-read"))]:
         if folder == "empty":
-            write(tmp_path / folder, [{"step": 1, "seconds": 2, "skipped_steps": 0}])
+            write_log(tmp_path / folder, [{"step": 1, "seconds": 2, "skipped_steps": 0}])
         assert has_log(tmp_path / folder) == (folder == "empty")
         with pytest.raises(InputError, match=reason):
             read_log(tmp_path / folder)
 
 
 def test_steps_that_a_run_went_back_over_count_once(tmp_path: Path) -> None:
-    before = [line(step, loss=9.0) for step in (10, 20, 30, 40)] + [{"step": 40, "exact answers": 0.9}]
-    after = [line(20, loss=1.0), line(30, loss=1.0), line(30, loss=0.5), {"step": 30, "exact answers": 0.1}]
-    log = read_log(write(tmp_path / "a", before + after))
+    before = [log_line(step, loss=9.0) for step in (10, 20, 30, 40)] + [{"step": 40, "exact answers": 0.9}]
+    after = [log_line(20, loss=1.0), log_line(30, loss=1.0), log_line(30, loss=0.5), {"step": 30, "exact answers": 0.1}]
+    log = read_log(write_log(tmp_path / "a", before + after))
     assert log.progress.steps.tolist() == [10, 20, 30]
     assert log.measures["loss"].tolist() == [9, 1, 0.5]
     assert log.progress.operations.tolist() == [3e9, 6e9, 9e9]
@@ -138,9 +130,12 @@ def test_bins_are_equal_and_their_means_right(count: int) -> None:
 
 
 def test_the_table(tmp_path: Path) -> None:
-    folders = [run(tmp_path / "a"), write(tmp_path / ("long" * 30), [line(99_999_999, loss=1e29, seconds=9e8, operations=9e29)])]
+    folders = [
+        write_run(tmp_path / "a"),
+        write_log(tmp_path / ("long" * 30), [log_line(99_999_999, loss=1e29, seconds=9e8, operations=9e29)]),
+    ]
     scores = {"pass@2 of outputs, pooled": 1, "x" * 99: 0.5}
-    folders.append(write(tmp_path / "scores alone", [{"step": step, **scores} for step in (10**7, 10**12)]))
+    folders.append(write_log(tmp_path / "scores alone", [{"step": step, **scores} for step in (10**7, 10**12)]))
     logs = read_logs(folders)
     text = summary_table(logs)
     assert max(map(len, text.splitlines())) <= 80
@@ -172,7 +167,7 @@ def test_equal_logs_give_equal_bytes(drawing: None, tmp_path: Path) -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    logs = read_logs([run(tmp_path / "a"), run(tmp_path / "b", slope=0.3)])
+    logs = read_logs([write_run(tmp_path / "a"), write_run(tmp_path / "b", slope=0.3)])
     first, second = render_curves(logs), render_curves(logs, ["steps", "time"])
     assert dict(matplotlib.rcParams) == before
     assert [drawn.axis for drawn in first] == ["steps", "time", "operations"]
@@ -196,7 +191,7 @@ def test_no_state_of_matplotlib_is_shared() -> None:
 def test_users_own_settings_do_not_show(drawing: None, tmp_path: Path) -> None:
     import matplotlib
 
-    logs = read_logs([run(tmp_path / "a")])
+    logs = read_logs([write_run(tmp_path / "a")])
     default = render_curves(logs, ["steps"])
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "svg.fonttype": "path"}):
         other = render_curves(logs, ["steps"])
@@ -205,7 +200,7 @@ def test_users_own_settings_do_not_show(drawing: None, tmp_path: Path) -> None:
 
 
 def test_svg_stands_in_a_page(drawing: None, tmp_path: Path) -> None:
-    drawn = render_curves(read_logs([run(tmp_path / "a"), run(tmp_path / "b", 30)]), ["steps", "time"])
+    drawn = render_curves(read_logs([write_run(tmp_path / "a"), write_run(tmp_path / "b", 30)]), ["steps", "time"])
     seen: set[str] = set()
     for curve in drawn:
         assert curve.svg.startswith("<svg ")
@@ -249,10 +244,10 @@ class Tags(HTMLParser):
 
 
 def test_names_are_text_and_nothing_else(drawing: None, tmp_path: Path) -> None:
-    hostile = HOSTILE.replace("/", "|")
-    folders = [run(tmp_path / name) for name in (hostile, "_under", "$\\frac{", "字 🙂", "-->")]
-    broken = [line(10), {"step": 10, "</svg><b>$": 0.5, "_": 0.1, "\x00": 0.2, "exact answers": 0.5}, line(20)]
-    drawn = render_curves(read_logs([*folders, write(tmp_path / "broken", broken)]), ["steps"])
+    hostile = MARKUP.replace("/", "|")
+    folders = [write_run(tmp_path / name) for name in (hostile, "_under", "$\\frac{", "字 🙂", "-->")]
+    broken = [log_line(10), {"step": 10, "</svg><b>$": 0.5, "_": 0.1, "\x00": 0.2, "exact answers": 0.5}, log_line(20)]
+    drawn = render_curves(read_logs([*folders, write_log(tmp_path / "broken", broken)]), ["steps"])
     for curve in drawn:
         page = Tags()
         page.feed(curve.svg)
@@ -265,10 +260,10 @@ def test_names_are_text_and_nothing_else(drawing: None, tmp_path: Path) -> None:
 
 def test_an_axis_of_which_nothing_is_known_is_left_out(drawing: None, tmp_path: Path) -> None:
     bare = [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]
-    drawn = render_curves([read_log(write(tmp_path / "bare", bare))])
+    drawn = render_curves([read_log(write_log(tmp_path / "bare", bare))])
     assert [curve.axis for curve in drawn] == ["steps"]
     assert "evaluation scores" not in drawn[0].svg
-    both = render_curves(read_logs([tmp_path / "bare", run(tmp_path / "full")]))
+    both = render_curves(read_logs([tmp_path / "bare", write_run(tmp_path / "full")]))
     assert [curve.axis for curve in both] == ["steps", "time", "operations"]
     assert ["bare" in curve.description for curve in both] == [True, False, False]
     assert [">bare<" in curve.svg for curve in both] == [True, False, False]
@@ -277,19 +272,19 @@ def test_an_axis_of_which_nothing_is_known_is_left_out(drawing: None, tmp_path: 
 
 
 EXTREMES = {
-    "one line": [line(7)],
+    "one line": [log_line(7)],
     "scores alone": [{"step": 5, "exact answers": 0.0}],
-    "all zero": [line(step, loss=0.0, exact=0.0, halting_steps=0.0, learning_rate=0.0) for step in (1, 2)],
-    "huge": [line(10**11 * n, loss=10.0 ** (3 * n), operations=1e30, seconds=1e8 * n) for n in range(1, 10)],
-    "tiny": [line(n, loss=10.0**-n, learning_rate=1e-300, seconds=1e-9 * n, operations=1e-5) for n in range(1, 9)],
-    "negative": [line(n, loss=-(10.0 ** (3 * n))) for n in range(1, 10)],
-    "clock back": [line(n, seconds=100.0 - n) for n in range(1, 10)],
+    "all zero": [log_line(step, loss=0.0, exact=0.0, halting_steps=0.0, learning_rate=0.0) for step in (1, 2)],
+    "huge": [log_line(10**11 * n, loss=10.0 ** (3 * n), operations=1e30, seconds=1e8 * n) for n in range(1, 10)],
+    "tiny": [log_line(n, loss=10.0**-n, learning_rate=1e-300, seconds=1e-9 * n, operations=1e-5) for n in range(1, 9)],
+    "negative": [log_line(n, loss=-(10.0 ** (3 * n))) for n in range(1, 10)],
+    "clock back": [log_line(n, seconds=100.0 - n) for n in range(1, 10)],
 }
 
 
 @pytest.mark.parametrize("name", EXTREMES)
 def test_extremes_are_drawn(drawing: None, tmp_path: Path, name: str) -> None:
-    log = read_log(write(tmp_path / "run", EXTREMES[name]))
+    log = read_log(write_log(tmp_path / "run", EXTREMES[name]))
     assert render_curves([log], ["time" if name == "clock back" else "steps"])
     assert len(summary_table([log]).splitlines()[1]) <= 80
 
@@ -297,7 +292,7 @@ def test_extremes_are_drawn(drawing: None, tmp_path: Path, name: str) -> None:
 def test_a_loss_over_powers_of_ten_is_drawn_by_them(drawing: None, tmp_path: Path) -> None:
     texts = {}
     for name, slope in (("flat", 0.01), ("steep", 0.6)):
-        [drawn] = render_curves([read_log(run(tmp_path / name, slope=slope))], ["steps"])
+        [drawn] = render_curves([read_log(write_run(tmp_path / name, slope=slope))], ["steps"])
         texts[name] = [element.text for element in ElementTree.fromstring(drawn.svg).iter("text")]
     assert {"0.001", "0.01"} & set(texts["steep"])
     assert {"0.95", "0.9"} & set(texts["flat"])
@@ -305,8 +300,8 @@ def test_a_loss_over_powers_of_ten_is_drawn_by_them(drawing: None, tmp_path: Pat
 
 def test_long_runs_stay_small(drawing: None, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).random((20_000, 3))
-    lines = [line(step, loss=a, exact=b, halting_steps=c) for step, (a, b, c) in enumerate(noise.tolist())]
-    log = read_log(write(tmp_path / "long", lines))
+    lines = [log_line(step, loss=a, exact=b, halting_steps=c) for step, (a, b, c) in enumerate(noise.tolist())]
+    log = read_log(write_log(tmp_path / "long", lines))
     [drawn] = render_curves([log], ["steps"])
     longest = max(element.attrib["d"].count("L") for element in ElementTree.fromstring(drawn.svg).iter("path"))
     assert 50 < longest < POINTS
@@ -314,7 +309,7 @@ def test_long_runs_stay_small(drawing: None, tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    log = read_log(run(tmp_path / "a"))
+    log = read_log(write_run(tmp_path / "a"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not plots.has_matplotlib()
     with pytest.raises(InputError, match=says("pip-install-trm-arc")):

@@ -153,4 +153,3 @@ def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]
             value = new_value(last, value)
         renamed.append(f"{flag}{equals}{value}")
     return renamed
-
