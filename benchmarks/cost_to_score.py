@@ -23,7 +23,7 @@ from trm_arc.common.program import run
 from trm_arc.common.records import load_record
 from trm_arc.common.streams import require_printed
 from trm_arc.common.text import printable
-from trm_arc.report.cost_chart import Cost, CostRow, draw_costs
+from trm_arc.report.cost_chart import Cost, CostRow, write_costs
 from trm_arc.report.logs import format_operations
 
 PUBLISHED = Path(__file__).with_name("published.toml")
@@ -185,7 +185,7 @@ def write_page(page: Path, every: Sequence[Done], published: Published) -> Path:
     if not end:
         raise InputError(f"has no lines {BEGIN} and {END}, between which the tables are written", file=page)
     picture = page.with_suffix(".png")
-    draw_costs(list_rows(every, published), TITLE, picture)
+    write_costs(list_rows(every, published), TITLE, picture)
     tables = []
     for ladder, _, outcomes in every:
         tables.append(f"{ladder.budget} of training each, one CPU core a run; {INTERVALS}")

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from trm_arc.common.files import write_atomic
 from trm_arc.common.text import printable
-from trm_arc.report.ladder_chart import Bar, draw_ladder
+from trm_arc.report.ladder_chart import Bar, write_ladder
 
 TABLE = "ladder.md"
 CONFIDENCE = 0.95
@@ -147,5 +147,5 @@ def write_tables(groups: Mapping[str, Sequence[str]], outcomes: Sequence[Outcome
     for name, variants in groups.items():
         good = [o for o in outcomes if o.group == name and not o.failed]
         bars[name] = [Bar(v, scores) for v in variants if (scores := tuple(o.percent for o in good if o.variant == v))]
-    draw_ladder(bars, out)
+    write_ladder(bars, out)
     return text

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from submission.page import draw_submission
+from submission.page import render_submission
 from submission.predict import answer, require_model
 from submission.reading import Challenges, read_challenges
 from submission.settings import Settings, find_deadline
@@ -54,7 +54,7 @@ class Submission:
         return score(self.path, solutions)
 
     def _repr_html_(self) -> str:
-        return draw_submission(self.path, self.tasks, 8)
+        return render_submission(self.path, self.tasks, 8)
 
 
 def submit(

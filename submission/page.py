@@ -6,7 +6,7 @@ from pathlib import Path
 from submission.reading import read_challenges
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
-from trm_arc.data.pictures import draw_sections
+from trm_arc.data.pictures import render_sections
 from trm_arc.data.task import Grid, TaskSet, parse_grid
 from trm_arc.evaluation.score import ranks
 from trm_arc.inference.attempts import read_attempts
@@ -23,11 +23,11 @@ def render_page(submission_path: str | Path, challenges_path: str | Path, count:
     try:
         tasks = read_challenges(str(challenges_path)).tasks
     except InputError as error:
-        return draw_sections(str(error))
-    return draw_submission(submission_path, tasks, count, _read_truths(Path(challenges_path)))
+        return render_sections(str(error))
+    return render_submission(submission_path, tasks, count, _read_truths(Path(challenges_path)))
 
 
-def draw_submission(path: str | Path, tasks: TaskSet, count: int, truths: Mapping[tuple[str, int], Grid] | None = None) -> str:
+def render_submission(path: str | Path, tasks: TaskSet, count: int, truths: Mapping[tuple[str, int], Grid] | None = None) -> str:
     """The answers to the first tasks, as HTML; a file that cannot be read is named instead.
 
     Args:
@@ -40,7 +40,7 @@ def draw_submission(path: str | Path, tasks: TaskSet, count: int, truths: Mappin
         answers = {task.id: document[task.id] for task in tasks}
         attempts, _ = read_attempts(answers, tasks.test_counts, str(path))
     except InputError as error:
-        return draw_sections(str(error))
+        return render_sections(str(error))
     sections, solved = [], []
     for (task, number), pair in zip(tasks.tests, attempts, strict=True):
         title = task.id + (f", test input {number + 1} of {len(task.test)}" if len(task.test) > 1 else "")
@@ -54,7 +54,7 @@ def draw_submission(path: str | Path, tasks: TaskSet, count: int, truths: Mappin
             grids.append(("truth", truth, None))
         sections.append((title, grids))
     score = f"; {sum(solved)} of the {len(solved)} shown with their truth are solved" if solved else ""
-    return draw_sections(f"{Path(path).name}: the first {len(tasks)} tasks{score}", sections)
+    return render_sections(f"{Path(path).name}: the first {len(tasks)} tasks{score}", sections)
 
 
 def _read_truths(challenges: Path) -> dict[tuple[str, int], Grid]:

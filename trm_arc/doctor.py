@@ -34,18 +34,18 @@ def main(arguments: Sequence[str]) -> int:
         for topic, found in groupby(examine(values.data_folder, RUNS), lambda finding: finding.topic):
             findings += (listed := list(found))
             if not values.json:  # topic by topic, as importing torch takes seconds
-                print_styled("\n".join([_style(topic, "topic", colour), *draw_findings(listed, colour), ""]), flush=True)
+                print_styled("\n".join([_style(topic, "topic", colour), *render_findings(listed, colour), ""]), flush=True)
     missing = [finding.name for finding in findings if finding.state == MISSING]
     code = int(bool(missing))
     if values.json:
         return print_json(
             {"ready": not missing, "missing": missing, "findings": [finding._asdict() for finding in findings]}, code
         )
-    print_styled(draw_conclusion(findings, colour))
+    print_styled(render_conclusion(findings, colour))
     return require_printed(code)
 
 
-def draw_findings(findings: Sequence[Finding], colour: bool) -> Iterator[str]:
+def render_findings(findings: Sequence[Finding], colour: bool) -> Iterator[str]:
     """The lines of a topic: what was found, and an advice once below all that it is for."""
     for advice, found in groupby(findings, lambda finding: finding.advice):
         for finding in found:
@@ -56,7 +56,7 @@ def draw_findings(findings: Sequence[Finding], colour: bool) -> Iterator[str]:
             yield _fill(advice, f"{_INDENT}-> ", f"{_INDENT}   ")
 
 
-def draw_conclusion(findings: Sequence[Finding], colour: bool) -> str:
+def render_conclusion(findings: Sequence[Finding], colour: bool) -> str:
     """The last line: whether all is there that is needed, and how much else could be."""
     missing = [finding.name for finding in findings if finding.state == MISSING]
     notes = [finding.name for finding in findings if finding.state == NOTE]

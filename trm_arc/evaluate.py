@@ -33,7 +33,7 @@ from trm_arc.inference.config import DEFAULT
 from trm_arc.inference.predictor import choose_compiled
 from trm_arc.model.checkpoint_files import pool_checkpoints, run_of
 from trm_arc.model.locate import find_for, folder_for_results
-from trm_arc.report.drawing import draw_answers
+from trm_arc.report.drawing import render_answers
 from trm_arc.report.making import PICTURES, remove_pictures, report_evaluation
 
 
@@ -117,7 +117,7 @@ def answer(values: Namespace) -> dict[str, Any] | None:
     scores = save_and_print(out, results)
     remove_pictures(out / PICTURES)  # of earlier answers
     if values.show:
-        print_styled(f"\n{draw_answers(results, wants_colour())}\n")
+        print_styled(f"\n{render_answers(results, wants_colour())}\n")
     if not values.no_report:
         report_evaluation(out, results, run_folder, checkpoint, device)
     return {"out": str(out)} | results.metadata.document() | scores

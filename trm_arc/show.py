@@ -14,7 +14,7 @@ from trm_arc.data.puzzle_text import mark_puzzles
 from trm_arc.evaluation.result_files import find_results
 from trm_arc.evaluation.results import Results
 from trm_arc.evaluation.select import select_results
-from trm_arc.report.drawing import draw_answers, draw_puzzle, draw_task, fill, head
+from trm_arc.report.drawing import fill, head, render_answers, render_puzzle, render_task
 
 
 def make_parser() -> Parser:
@@ -62,12 +62,12 @@ def format_match(match: Match, results: Results | None, notes: Sequence[str], *,
     tasks, parts = match.tasks, [fill(note) for note in notes if note]
     title = match.title
     if tasks.demonstrations:
-        parts.append(draw_task(tasks[0], colour, tests=not results) + "\n" * bool(results))
+        parts.append(render_task(tasks[0], colour, tests=not results) + "\n" * bool(results))
     elif results:
         title = f"{tasks.name}: {tasks.domain.name}"  # the answer's headline has the rest
     else:
-        parts.append(draw_puzzle(tasks, 0, colour))
-    answers = [draw_answers(results, colour, tables=True)] if results else []
+        parts.append(render_puzzle(tasks, 0, colour))
+    answers = [render_answers(results, colour, tables=True)] if results else []
     return "\n".join([head(title, colour), *parts, *answers])
 
 

@@ -36,7 +36,7 @@ from trm_arc.inference.config import InferenceConfig
 from trm_arc.model.checkpoint import Checkpoint
 from trm_arc.model.export import load_newest
 from trm_arc.model.locate import find_for
-from trm_arc.report.drawing import draw_answers
+from trm_arc.report.drawing import render_answers
 from trm_arc.report.solving import SolutionDrawer
 
 VIEWS = 64  # of an ARC task, if nothing else is asked
@@ -104,7 +104,7 @@ def answer_tasks(values: Namespace, tasks: AnySet, checkpoint: Checkpoint, devic
     if values.json:
         answer = {"answer": results.submission(), "right": right, "views": max(one.views for one in results)}
         return print_json({"kind": tasks.domain.name, **answer, "checkpoint": str(checkpoint.where)}, int(right is False))
-    print_styled(draw_answers(results, wants_colour(), tables=True))
+    print_styled(render_answers(results, wants_colour(), tables=True))
     return require_printed(int(right is False))
 
 
@@ -114,7 +114,7 @@ def answer_board(values: Namespace, puzzles: PuzzleSet, checkpoint: Checkpoint, 
     if predictor.compiled.note:
         print(predictor.compiled.note, file=sys.stderr)  # apart from the answer
     drawer = SolutionDrawer(puzzles, colour=wants_colour())
-    predictor.callback = drawer.draw_step if values.show_steps else None
+    predictor.callback = drawer.render_step if values.show_steps else None
     with words_aside(values.json):
         (best, *_), views = rank_first(predictor, values.views or 1)
     right = bool(puzzles.domain.are_solutions(puzzles.questions, best.grid[None])[0])
@@ -122,7 +122,7 @@ def answer_board(values: Namespace, puzzles: PuzzleSet, checkpoint: Checkpoint, 
         texts = {"question": puzzles.domain.format_text(puzzles.questions[0]), "answer": puzzles.domain.format_text(best.grid)}
         answer = {**texts, "right": right, "sure": best.halting, "votes": best.votes, "views": views}
         return print_json({"kind": puzzles.domain.name, **answer, "checkpoint": str(checkpoint.where)}, int(not right))
-    print_styled(drawer.draw_answer(best, views))
+    print_styled(drawer.render_answer(best, views))
     return require_printed(int(not right))
 
 

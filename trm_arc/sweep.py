@@ -31,7 +31,7 @@ from trm_arc.model.compiling import choose_compile_mode
 from trm_arc.model.export import load_newest
 from trm_arc.model.locate import folder_for_results
 from trm_arc.report.plots import MISSING
-from trm_arc.report.sweep_curves import PICTURES, draw_sweep
+from trm_arc.report.sweep_curves import PICTURES, write_sweep
 
 RESULT = "sweep.json"
 
@@ -114,7 +114,7 @@ def sweep(values: Namespace) -> dict[str, Any]:
     listed = [point._asdict() | {"exact": asdict(point.exact), "valid": asdict(point.valid)} for point in points]
     document |= {"points": listed}
     write_atomic(folder / RESULT, to_json(document, pretty=True))
-    drawn = draw_sweep(points, f"{puzzles.name}, {len(puzzles)} puzzles", folder)
+    drawn = write_sweep(points, f"{puzzles.name}, {len(puzzles)} puzzles", folder)
     print(f"wrote {', '.join(map(str, [folder / RESULT, *drawn]))}")
     if not drawn:
         print(f"no picture: {MISSING}")

@@ -6,7 +6,7 @@ from submission.kaggle.answering import is_scored, rehearsal_file
 from submission.kaggle.inputs import EVALUATION, Inputs
 from submission.page import render_page
 from trm_arc.common.errors import InputError
-from trm_arc.data.pictures import draw_sections
+from trm_arc.data.pictures import render_sections
 from trm_arc.inference.attempts import DEFAULT_FILE
 from trm_arc.model.checkpoint_files import list_checkpoints
 
@@ -18,7 +18,7 @@ def show_answers(count: int, out: str | Path = DEFAULT_FILE) -> str:
     try:
         test = Inputs().find_test()
     except InputError as error:
-        return draw_sections(str(error))
+        return render_sections(str(error))
     return render_page(rehearsal if rehearsed else out, test.with_name(EVALUATION) if rehearsed else test, count)
 
 
@@ -32,5 +32,5 @@ def show_run(out: str | Path) -> str:
     try:
         curves = render_curves([read_log(folder)], ["steps"], pictures=False)
     except InputError as error:
-        return draw_sections(f"{folder}: {saved or 'no checkpoint'}") + draw_sections(str(error))
-    return draw_sections(f"{folder}: {saved or 'no checkpoint'}") + "".join(each._repr_html_() for each in curves)
+        return render_sections(f"{folder}: {saved or 'no checkpoint'}") + render_sections(str(error))
+    return render_sections(f"{folder}: {saved or 'no checkpoint'}") + "".join(each._repr_html_() for each in curves)

@@ -31,7 +31,7 @@ from trm_arc.inference.answer import make_predictor
 from trm_arc.inference.config import InferenceConfig
 from trm_arc.inference.refinement import RefinementStep, refine
 from trm_arc.model.checkpoint import load_checkpoint
-from trm_arc.report.puzzle_terminal import draw_board
+from trm_arc.report.puzzle_terminal import render_board
 from trm_arc.training.run_folder import best_so_far
 from trm_arc.training.state import load_state, save_state
 from trm_arc.training.trainer import Trainer
@@ -674,11 +674,11 @@ def test_boards_are_drawn_in_80_columns_with_and_without_colour() -> None:
         question, truth = domain.parse(text)[0], domain.parse(answer)[0]
         wrong = truth.copy()
         wrong[0, 2] = 1
-        plain = draw_board(domain, question, wrong, truth, colour=False)
+        plain = render_board(domain, question, wrong, truth, colour=False)
         assert max(map(len, plain)) <= 80
         assert "!" in plain[1 if name.startswith("sudoku") else 0]
-        assert "!" not in "".join(draw_board(domain, question, truth, truth, colour=False))
-        coloured = "\n".join(draw_board(domain, question, wrong, truth, colour=True))
+        assert "!" not in "".join(render_board(domain, question, truth, truth, colour=False))
+        coloured = "\n".join(render_board(domain, question, wrong, truth, colour=True))
         assert "\x1b[1;31m" in coloured
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.helpers import MARKUP, log_line, write_log, write_run
-from trm_arc.report.cost_chart import Cost, CostRow, draw_costs, render_costs
+from trm_arc.report.cost_chart import Cost, CostRow, render_costs, write_costs
 from trm_arc.report.logs import read_log
 
 pytest.importorskip("matplotlib", reason="the pictures are drawn by matplotlib")
@@ -49,7 +49,7 @@ def test_the_picture_of_ladders_is_equal_for_equal_costs(tmp_path: Path) -> None
     ]
     rows = [CostRow("one", [("a", costs), ("b", costs[:1])], marked), CostRow("two", [("a", costs[:1])], [])]
     for name in ("a.png", "b.png"):
-        draw_costs(rows, "title", tmp_path / name)
+        write_costs(rows, "title", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    draw_costs(rows[:1], "title", tmp_path / "b.png")
+    write_costs(rows[:1], "title", tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -21,7 +21,7 @@ from trm_arc.common.modes import AUTO
 from trm_arc.common.output import say
 from trm_arc.common.paths import optional_path, user_path
 from trm_arc.data.domains.board import BoardDomain
-from trm_arc.data.pictures import draw_figure, draw_section
+from trm_arc.data.pictures import render_section, render_titled
 from trm_arc.data.puzzle_set import AnySet, PuzzleSet, as_set
 from trm_arc.data.puzzle_text import read_question
 from trm_arc.data.task import Task
@@ -81,17 +81,17 @@ class Solution:
     def _repr_html_(self) -> str:
         look = {"drawing": self.domain.drawing, "question": self.question}
         truth = {"truth": self.answer} if self.is_right else {}
-        figures = [draw_figure("question", self.question, **look)]
+        figures = [render_titled("question", self.question, **look)]
         before = (None, *self.steps)
         changed = [
             f for f, last in zip(self.steps, before, strict=False) if last is None or not np.array_equal(f.grid, last.grid)
         ]
-        figures += [draw_figure(f"step {f.step}: {f.halting:.0%} sure", f.grid, **look, **truth) for f in changed[:SHOWN_STEPS]]
+        figures += [render_titled(f"step {f.step}: {f.halting:.0%} sure", f.grid, **look, **truth) for f in changed[:SHOWN_STEPS]]
         for one in self.candidates[:SHOWN]:
             votes = f"{one.votes} of {self.views} views" if self.views > 1 else "answer"
-            figures.append(draw_figure(f"{votes}, {one.halting:.0%} sure", one.grid, **look, **truth))
+            figures.append(render_titled(f"{votes}, {one.halting:.0%} sure", one.grid, **look, **truth))
         more = f"{len(self.candidates) - SHOWN} more distinct answers" if len(self.candidates) > SHOWN else ""
-        return draw_section(f"{'right' if self.is_right else 'wrong'}, {self.sure:.0%} sure", figures, more)
+        return render_section(f"{'right' if self.is_right else 'wrong'}, {self.sure:.0%} sure", figures, more)
 
 
 @dataclass(frozen=True, eq=False)

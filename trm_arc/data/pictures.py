@@ -27,7 +27,7 @@ ROOM = 170  # pixels of a picture's longer side, about
 _LINE, _ANSWER, _UNKNOWN = "#6b7280", "#2f7fd6", "#ff00ff"  # of middling lightness: seen on white and on near-black
 
 
-def draw_grid(
+def render_svg(
     grid: np.ndarray,
     drawing: Drawing = ARC_DRAWING,
     *,
@@ -47,7 +47,7 @@ def draw_grid(
         return ""
     rows, columns = grid.shape
     size = max(3, min(26, room // max(rows, columns, 6)))
-    draw = {"colours": _draw_colours, "symbols": _draw_symbols, "maze": _draw_maze}[drawing.style]
+    draw = {"colours": _render_colours, "symbols": _render_symbols, "maze": _render_maze}[drawing.style]
     inner = "#000" if drawing.style == "colours" else "#d1242f"
     shapes = [*draw(grid, drawing, question), *_frame(grid, truth, inner)]
     place = f'viewBox="-0.05 -0.05 {columns + 0.1} {rows + 0.1}" width="{columns * size + 2}" height="{rows * size + 2}"'
@@ -68,7 +68,7 @@ def describe_grid(grid: np.ndarray, truth: np.ndarray | None = None) -> str:
     return f"{size}, {wrong} wrong cell{'s' * (wrong != 1)}" if wrong else f"{size}, right"
 
 
-def draw_figure(
+def render_titled(
     title: str,
     grid: np.ndarray,
     drawing: Drawing = ARC_DRAWING,
@@ -77,20 +77,20 @@ def draw_figure(
     truth: np.ndarray | None = None,
     room: int = ROOM,
 ) -> str:
-    """A grid below its title and its size; see `draw_grid`."""
+    """A grid below its title and its size; see `render_svg`."""
     words = f"<strong>{html.escape(title)}</strong> {describe_grid(grid, truth)}"
-    picture = draw_grid(grid, drawing, question=question, truth=truth, room=room)
+    picture = render_svg(grid, drawing, question=question, truth=truth, room=room)
     caption = f'<figcaption style="font-size:.85em;margin-bottom:2px">{words}</figcaption>'
     return f'<figure style="margin:0;max-width:100%">{caption}{picture}</figure>'
 
 
-def draw_pair(first: str, second: str) -> str:
+def render_pair(first: str, second: str) -> str:
     """Two figures with an arrow between them."""
     box = f"display:flex;gap:4px 8px;align-items:center;border:1px solid {_LINE};border-radius:6px;padding:4px 8px;max-width:100%"
     return f'<div style="{box}">{first}<span>&#8594;</span>{second}</div>'
 
 
-def draw_section(title: str, figures: Iterable[str], note: str = "") -> str:
+def render_section(title: str, figures: Iterable[str], note: str = "") -> str:
     """Figures side by side below a title, as many in a row as there is room for."""
     flow = f'<div style="display:flex;flex-wrap:wrap;gap:10px 20px;align-items:flex-start">{"".join(figures)}</div>'
     below = f'<div style="font-size:.85em;margin-top:4px">{html.escape(note)}</div>' if note else ""
@@ -125,12 +125,12 @@ def _write(row: int, column: int, text: str, colour: str, size: float = 0.6, wei
     return f'<text {place} text-anchor="middle" fill="{colour}">{html.escape(text)}</text>'
 
 
-def _draw_colours(grid: np.ndarray, _drawing: Drawing, _question: np.ndarray | None) -> list[str]:
+def _render_colours(grid: np.ndarray, _drawing: Drawing, _question: np.ndarray | None) -> list[str]:
     fills = dict.fromkeys(range(256), _UNKNOWN) | dict(enumerate(COLOURS))
     return [*_fill(grid, fills), _lines(*grid.shape, (1, 1), _LINE, 0.05)]
 
 
-def _draw_symbols(grid: np.ndarray, drawing: Drawing, question: np.ndarray | None) -> list[str]:
+def _render_symbols(grid: np.ndarray, drawing: Drawing, question: np.ndarray | None) -> list[str]:
     rows, columns = grid.shape
     shapes = [_lines(rows, columns, (1, 1), _LINE, 0.03), _lines(rows, columns, drawing.box or grid.shape, "currentColor", 0.07)]
     for (row, column), value in np.ndenumerate(grid):
@@ -141,7 +141,7 @@ def _draw_symbols(grid: np.ndarray, drawing: Drawing, question: np.ndarray | Non
     return shapes
 
 
-def _draw_maze(grid: np.ndarray, _drawing: Drawing, _question: np.ndarray | None) -> list[str]:
+def _render_maze(grid: np.ndarray, _drawing: Drawing, _question: np.ndarray | None) -> list[str]:
     rows, columns = grid.shape
     unknown = dict.fromkeys(range(5, 256), _UNKNOWN)
     shapes = [*_fill(grid, {0: _LINE} | unknown), _lines(rows, columns, (rows, columns), _LINE, 0.05)]
@@ -161,7 +161,9 @@ def _frame(grid: np.ndarray, truth: np.ndarray | None, inner: str) -> list[str]:
     return [f'<rect x="{column + 0.12}" y="{row + 0.12}" {box} {look}/>' for row, column in wrong for look in looks]
 
 
-def draw_sections(heading: str, sections: Sequence[tuple[str, Sequence[tuple[str, np.ndarray, np.ndarray | None]]]] = ()) -> str:
+def render_sections(
+    heading: str, sections: Sequence[tuple[str, Sequence[tuple[str, np.ndarray, np.ndarray | None]]]] = ()
+) -> str:
     """Titled sections of ARC grids below a heading.
 
     Args:
@@ -169,6 +171,7 @@ def draw_sections(heading: str, sections: Sequence[tuple[str, Sequence[tuple[str
         sections: of each its title, and the names and grids below it; cells that differ from a grid's truth are framed.
     """
     drawn = [
-        draw_section(title, [draw_figure(name, grid, truth=truth) for name, grid, truth in grids]) for title, grids in sections
+        render_section(title, [render_titled(name, grid, truth=truth) for name, grid, truth in grids])
+        for title, grids in sections
     ]
     return f"<p>{html.escape(heading)}</p>{''.join(drawn)}"

@@ -10,7 +10,7 @@ import numpy as np
 from augment import PackedGrids, hash_boards, pack_boards
 from trm_arc.common.errors import InputError
 from trm_arc.data.domains import NO_VALUE, make_distinct
-from trm_arc.data.pictures import draw_figure, draw_pair, draw_section
+from trm_arc.data.pictures import render_pair, render_section, render_titled
 from trm_arc.data.task import Grid, Pair, Task, TaskSet, grid_key
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ class PuzzleSet:
     def _repr_html_(self) -> str:
         shown, drawing = [], self.domain.drawing
         for name, question, answer in zip(self.names[:SHOWN], self.questions, self.answers, strict=False):
-            solved = draw_figure("answer", answer, drawing, question=question)
-            shown.append(draw_pair(draw_figure(name, question, drawing), solved))
+            solved = render_titled("answer", answer, drawing, question=question)
+            shown.append(render_pair(render_titled(name, question, drawing), solved))
         more = f"and {len(self) - SHOWN:,} more" if len(self) > SHOWN else ""
-        return draw_section(self.describe(), shown, more)
+        return render_section(self.describe(), shown, more)
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -13,7 +13,7 @@ from trm_arc.common.errors import InputError, shorten
 from trm_arc.common.text import format_value
 from trm_arc.data.domains import Domain, domain_by_name, make_distinct
 from trm_arc.data.guesses import fill_attempts
-from trm_arc.data.pictures import draw_figure, draw_pair, draw_section
+from trm_arc.data.pictures import render_pair, render_section, render_titled
 
 Grid = np.ndarray  # uint8 (rows, columns), colours 0 to 9
 SHOWN = 12  # tasks of a set in a notebook
@@ -55,7 +55,7 @@ class Task:
     def _repr_html_(self) -> str:
         pairs = [(f"demonstration {number}", pair) for number, pair in enumerate(self.train, 1)]
         pairs += [(f"test {number}", pair) for number, pair in enumerate(self.test, 1)]
-        return draw_section(self.id, [_draw_pair(title, pair) for title, pair in pairs])
+        return render_section(self.id, [_render_pair(title, pair) for title, pair in pairs])
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -82,10 +82,10 @@ class Task:
         return replace(self, test=tuple(Pair(pair.input) for pair in self.test))
 
 
-def _draw_pair(title: str, pair: Pair, **room: int) -> str:
+def _render_pair(title: str, pair: Pair, **room: int) -> str:
     """A pair for a notebook; an unknown output is left out."""
-    first = draw_figure(title, pair.input, **room)
-    return first if pair.output is None else draw_pair(first, draw_figure("output", pair.output, **room))
+    first = render_titled(title, pair.input, **room)
+    return first if pair.output is None else render_pair(first, render_titled("output", pair.output, **room))
 
 
 class TaskSet:
@@ -110,9 +110,9 @@ class TaskSet:
         return f"<TaskSet {self.name}: {len(self)} tasks, {self.outputs} test outputs>"
 
     def _repr_html_(self) -> str:
-        shown = [_draw_pair(task.id, task.pairs[0], room=70) for task in self.tasks[:SHOWN]]
+        shown = [_render_pair(task.id, task.pairs[0], room=70) for task in self.tasks[:SHOWN]]
         more = f"and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
-        return draw_section(self.describe(), shown, more)
+        return render_section(self.describe(), shown, more)
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trm_arc.data.domains import Domain
-from trm_arc.data.pictures import draw_figure, draw_section
+from trm_arc.data.pictures import render_section, render_titled
 from trm_arc.data.task import Grid
 from trm_arc.inference.votes import Candidate
 
@@ -57,21 +57,21 @@ class Answer:
     def _repr_html_(self) -> str:
         figures = [self._draw(f"{one.votes} of {self.views} votes", one.grid) for one in self.candidates[:SHOWN]]
         more = f"{self.distinct - SHOWN} more distinct answers" if self.distinct > SHOWN else ""
-        return draw_section(f"{self.name}{self.describe()}", self._around(figures), more)
+        return render_section(f"{self.name}{self.describe()}", self._around(figures), more)
 
-    def draw_attempts(self) -> str:
+    def render_attempts(self) -> str:
         """The test input, the attempts that count and the truth, as HTML."""
         figures = []
         for place, grid in enumerate(self.attempts[: self.domain.attempts]):
             votes = f"{self.candidates[place].votes} votes" if place < len(self.candidates) else "a guess"
             title = f"attempt {place + 1}" if self.domain.attempts > 1 else "answer"
             figures.append(self._draw(f"{title}, {votes}", grid))
-        return draw_section(f"{self.name}{self.describe()}", self._around(figures))
+        return render_section(f"{self.name}{self.describe()}", self._around(figures))
 
     def _around(self, figures: list[str]) -> list[str]:
         drawing = self.domain.drawing
-        truth = [draw_figure("truth", self.truth, drawing, question=self.question)] if self.truth is not None else []
-        return [draw_figure("input", self.question, drawing), *figures, *truth]
+        truth = [render_titled("truth", self.truth, drawing, question=self.question)] if self.truth is not None else []
+        return [render_titled("input", self.question, drawing), *figures, *truth]
 
     def _draw(self, title: str, grid: Grid) -> str:
-        return draw_figure(title, grid, self.domain.drawing, question=self.question, truth=self.truth)
+        return render_titled(title, grid, self.domain.drawing, question=self.question, truth=self.truth)

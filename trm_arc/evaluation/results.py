@@ -168,7 +168,7 @@ class Results:
     def _repr_html_(self) -> str:
         shown = list(islice(self, SHOWN))
         whole = len(shown) == self.tasks.outputs == 1 or len(set(self.tasks.owners) - {None}) == 1
-        drawn = "".join(one._repr_html_() if whole else one.draw_attempts() for one in shown)
+        drawn = "".join(one._repr_html_() if whole else one.render_attempts() for one in shown)
         scores = self.scores._repr_html_() if self.tasks.has_solutions else ""
         more = f"<p>and {self.tasks.outputs - len(shown)} more</p>" if self.tasks.outputs > len(shown) else ""
         return f"<p>{html.escape(self.tasks.describe())}</p>{scores * (not whole)}{drawn}{more}"

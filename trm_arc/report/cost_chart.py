@@ -64,7 +64,7 @@ class CostRow(NamedTuple):
 Handles = list[tuple[str, "Line2D"]]  # of a legend
 
 
-def draw_costs(rows: Sequence[CostRow], title: str, file: Path) -> None:
+def write_costs(rows: Sequence[CostRow], title: str, file: Path) -> None:
     """Draw rows of two panels and a legend into a PNG.
 
     Raises:

@@ -10,7 +10,7 @@ from trm_arc.data.puzzle_set import AnySet, PuzzleSet
 from trm_arc.data.task import Grid, Pair, Task
 from trm_arc.evaluation.outcomes import Outcome, score_tests
 from trm_arc.evaluation.results import Results, TestResult
-from trm_arc.report.puzzle_terminal import draw_board
+from trm_arc.report.puzzle_terminal import render_board
 from trm_arc.report.terminal import flow, join_lines, render_grid
 
 _BOLD, _GREEN, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[0m"
@@ -23,15 +23,15 @@ _OUTCOMES = {
 }
 
 
-def draw_answers(results: Results, colour: bool, *, tables: bool = False) -> str:
+def render_answers(results: Results, colour: bool, *, tables: bool = False) -> str:
     """Every test input with what was answered and, where known, the truth; cells that differ from it are marked."""
     tasks, shown = results.tasks, []
     rows = zip(tasks.questions, tasks.truths, results.answers, score_tests(results), strict=True)
     for number, (question, truth, answered, test) in enumerate(rows):
         if tasks.domain.drawing.style == "colours":
-            pictures = _draw_attempts(question, results.attempts[number], truth, answered, colour)
+            pictures = _render_attempts(question, results.attempts[number], truth, answered, colour)
         else:
-            pictures = _draw_boards(results, number, colour)
+            pictures = _render_boards(results, number, colour)
         outcome = _OUTCOMES.get(test.outcome, f": not solved, {test.describe()}")
         parts = [head(tasks.describe_test(number) + outcome, colour), flow(pictures)]
         shown.append("\n".join(parts + ["", _candidate_table(tasks, question, truth, answered, colour)] * tables))
@@ -48,19 +48,19 @@ def head(text: str, colour: bool) -> str:
     return f"{_BOLD}{fill(text)}{_RESET}" if colour else fill(text)
 
 
-def _draw_boards(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
+def _render_boards(results: Results, number: int, colour: bool) -> list[tuple[str, list[str]]]:
     """A puzzle's question, its answer and the truth."""
     puzzles, answered = results.tasks, results.answers[number]
     board = puzzles.take(np.array([number])).first_boards([results.attempts[number]])[0]
     domain, question, truth = puzzles.domain, puzzles.questions[number], puzzles.answers[number]
     return [
-        ("question", draw_board(domain, question, question, None, colour)),
-        (f"answer: {_votes(answered, 0)}", draw_board(domain, question, board, truth, colour)),
-        ("truth", draw_board(domain, question, truth, None, colour)),
+        ("question", render_board(domain, question, question, None, colour)),
+        (f"answer: {_votes(answered, 0)}", render_board(domain, question, board, truth, colour)),
+        ("truth", render_board(domain, question, truth, None, colour)),
     ]
 
 
-def _draw_attempts(
+def _render_attempts(
     question: Grid, attempts: list[Grid], truth: Grid | None, answered: TestResult, colour: bool
 ) -> list[tuple[str, list[str]]]:
     """A test input of a task, its attempts and the truth."""
@@ -109,18 +109,18 @@ def _compare(tasks: AnySet, question: Grid, grid: Grid, truth: Grid) -> str:
     return _count(wrong, "wrong cell")
 
 
-def draw_task(task: Task, colour: bool, tests: bool) -> str:
+def render_task(task: Task, colour: bool, tests: bool) -> str:
     """A task: its demonstrations, each as input and output beside it, and the test inputs."""
     pairs = [(f"demonstration {number}", pair) for number, pair in enumerate(task.train, 1)]
-    text = flow([_draw_pair(title, pair, colour) for title, pair in pairs])
+    text = flow([_render_pair(title, pair, colour) for title, pair in pairs])
     if not tests:
         return text
     several = len(task.test) > 1
     pairs = [(f"test input {number}" if several else "test input", pair) for number, pair in enumerate(task.test, 1)]
-    return f"{text}\n\n{flow([_draw_pair(title, pair, colour) for title, pair in pairs])}"
+    return f"{text}\n\n{flow([_render_pair(title, pair, colour) for title, pair in pairs])}"
 
 
-def _draw_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
+def _render_pair(title: str, pair: Pair, colour: bool) -> tuple[str, list[str]]:
     """An input and its output, with a title that has their sizes."""
     drawn, size = render_grid(pair.input, colour), _size(pair.input)
     if pair.output is None:
@@ -137,7 +137,7 @@ def _size(grid: Grid) -> str:
     return " x ".join(map(str, grid.shape))
 
 
-def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
+def render_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """A puzzle with its solution.
 
     Args:
@@ -145,4 +145,4 @@ def draw_puzzle(puzzles: PuzzleSet, number: int, colour: bool) -> str:
     """
     question, answer = puzzles.questions[number], puzzles.answers[number]
     boards = (("question", question), ("solution", answer))
-    return flow([(title, draw_board(puzzles.domain, question, board, None, colour)) for title, board in boards])
+    return flow([(title, render_board(puzzles.domain, question, board, None, colour)) for title, board in boards])

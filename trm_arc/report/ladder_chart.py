@@ -17,7 +17,7 @@ class Bar(NamedTuple):
     scores: tuple[float, ...]
 
 
-def draw_ladder(groups: Mapping[str, Sequence[Bar]], folder: Path) -> list[Path]:
+def write_ladder(groups: Mapping[str, Sequence[Bar]], folder: Path) -> list[Path]:
     """Draw a row of bars for each group, the best first.
 
     Returns:

@@ -22,7 +22,7 @@ from trm_arc.report.curves import render_curves
 from trm_arc.report.logs import MetricsLog, add_scores, format_summary, has_log, read_log
 from trm_arc.report.page import Training, make_page, require_template_engine
 from trm_arc.report.plots import write_pictures
-from trm_arc.report.strips import BoardDrawer, draw_strips
+from trm_arc.report.strips import BoardDrawer, render_strips
 
 PICTURES, _LIST = "pictures", "pictures.json"  # the folder for them, beside the page, and its list of them
 PAGE = re.compile(rb"<!doctype html>.{,500}script-src 'sha256-", re.DOTALL)  # how the page begins
@@ -249,4 +249,4 @@ def render_traces(subject: Subject) -> dict[str, bytes]:
     tasks = subject.results.tasks
     names, inputs, known = tasks.names, tasks.questions, tasks.truths
     places = [names.index(one.name) for one in subject.traces]
-    return draw_strips(subject.traces, [BoardDrawer(tasks.domain, inputs[at], known[at]) for at in places])
+    return render_strips(subject.traces, [BoardDrawer(tasks.domain, inputs[at], known[at]) for at in places])

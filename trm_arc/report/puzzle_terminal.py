@@ -8,7 +8,7 @@ _RESET = "\x1b[0m"
 _STYLES = {"clue": "\x1b[1m", "right": "\x1b[32m", "wrong": "\x1b[1;31m", "free": "\x1b[36m"}
 
 
-def draw_board(domain: Domain, question: np.ndarray, board: np.ndarray, truth: np.ndarray | None, colour: bool) -> list[str]:
+def render_board(domain: Domain, question: np.ndarray, board: np.ndarray, truth: np.ndarray | None, colour: bool) -> list[str]:
     """A board, a line a row: clues bold, cells that differ from the truth red, other answers green; without colour a wrong symbol
     is followed by `!`, a wrong cell of a maze drawn as `!!`.
 
@@ -23,16 +23,16 @@ def draw_board(domain: Domain, question: np.ndarray, board: np.ndarray, truth: n
     if domain.drawing.style == "symbols":
         kinds[(question > 0) & (kinds != "wrong")] = "clue"
         kinds[board == 0] = "clue"
-        return _draw_symbols(domain.drawing, board, kinds, colour)
+        return _render_symbols(domain.drawing, board, kinds, colour)
     kinds[(board != 4) & (kinds != "wrong")] = "clue"
-    return _draw_maze(board, kinds, colour)
+    return _render_maze(board, kinds, colour)
 
 
 def _style(text: str, kind: str, colour: bool) -> str:
     return f"{_STYLES[kind]}{text}{_RESET}" if colour else text
 
 
-def _draw_symbols(drawing: Drawing, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
+def _render_symbols(drawing: Drawing, board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
     side, characters = len(board), drawing.characters
     box_rows, box_columns = drawing.box or board.shape
     stacks = side // box_columns
@@ -54,7 +54,7 @@ def _draw_symbols(drawing: Drawing, board: np.ndarray, kinds: np.ndarray, colour
     return lines
 
 
-def _draw_maze(board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
+def _render_maze(board: np.ndarray, kinds: np.ndarray, colour: bool) -> list[str]:
     shapes = ("██", "  ", "S ", "G ", "··")
     lines = []
     for row, row_kinds in zip(board.tolist(), kinds.tolist(), strict=True):

@@ -7,7 +7,7 @@ from trm_arc.common.output import print_styled
 from trm_arc.data.puzzle_set import PuzzleSet
 from trm_arc.inference.refinement import RefinementStep
 from trm_arc.inference.votes import Candidate
-from trm_arc.report.puzzle_terminal import draw_board
+from trm_arc.report.puzzle_terminal import render_board
 from trm_arc.report.terminal import flow
 
 LINE = 100  # cells of a board that is printed in one line, too, to be copied
@@ -20,7 +20,7 @@ class SolutionDrawer:
         self.domain, self.colour = puzzles.domain, colour
         self.question, self.truth = puzzles.questions[0], puzzles.answers[0]
 
-    def draw_step(self, now: RefinementStep) -> None:
+    def render_step(self, now: RefinementStep) -> None:
         """Print the answer after a step, of the surest rollout; cycles within a step are not drawn."""
         if not now.last:
             return
@@ -32,12 +32,12 @@ class SolutionDrawer:
         print_styled("\n".join(self._draw(board)) + "\n", flush=True)
 
     def _draw(self, board: np.ndarray) -> list[str]:
-        return draw_board(self.domain, self.question, board, self.truth, self.colour)
+        return render_board(self.domain, self.question, board, self.truth, self.colour)
 
-    def draw_answer(self, candidate: Candidate, views: int) -> str:
+    def render_answer(self, candidate: Candidate, views: int) -> str:
         """The question, the answer beside it, and whether the rules allow it; `views` have voted."""
         board, domain = candidate.grid, self.domain
-        question = draw_board(domain, self.question, self.question, None, self.colour)
+        question = render_board(domain, self.question, self.question, None, self.colour)
         titled = [("question", question), ("answer", self._draw(board))]
         if (board == self.truth).all():
             verdict = "right: the solution"

@@ -45,9 +45,9 @@ class BoardDrawer:
             axes.text(0.5, 0.5, "no grid", ha="center", va="center", transform=axes.transAxes)
             return
         if self.domain.drawing.style == "symbols":
-            self._draw_symbols(axes, grid)
+            self._render_symbols(axes, grid)
         else:
-            self._draw_cells(axes, grid)
+            self._render_cells(axes, grid)
         rows, columns = grid.shape
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
         for spine in axes.spines.values():
@@ -55,7 +55,7 @@ class BoardDrawer:
         if marks:
             self._mark(axes, grid)
 
-    def _draw_cells(self, axes: "Axes", grid: Grid) -> None:
+    def _render_cells(self, axes: "Axes", grid: Grid) -> None:
         is_maze = self.domain.drawing.style == "maze"
         colours = np.array([*(_MAZE if is_maze else RGB), (255, 0, 255)], np.uint8)
         axes.imshow(colours[np.minimum(grid, len(colours) - 1)], interpolation="nearest")
@@ -70,7 +70,7 @@ class BoardDrawer:
                 for r, c in np.argwhere(grid == value).tolist():
                     axes.text(c, r, letter, ha="center", va="center_baseline", fontsize=0.5 * size, fontweight="bold")
 
-    def _draw_symbols(self, axes: "Axes", grid: Grid) -> None:
+    def _render_symbols(self, axes: "Axes", grid: Grid) -> None:
         side = len(grid)
         box_rows, box_columns = self.domain.drawing.box or grid.shape
         edges = np.arange(side + 1)
@@ -96,7 +96,7 @@ class BoardDrawer:
                 axes.add_patch(Rectangle(place, 0.76, 0.76, fill=False, edgecolor=colour, linewidth=max(0.5, line)))
 
 
-def draw_strips(traces: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
+def render_strips(traces: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict[str, bytes]:
     """A strip (SVG and PNG) and an animated picture (GIF) of each, by the names of their files.
 
     Raises:
@@ -107,7 +107,7 @@ def draw_strips(traces: Sequence[Trace], drawers: Sequence[BoardDrawer]) -> dict
         name = f"trace-{_file_name(one.name)}"
         while f"{name}.gif" in pictures:
             name += "-"  # of ids that differ only in what no file name may hold
-        pictures |= _draw_strip(one, drawer, name) | {f"{name}.gif": _animate(one, drawer)}
+        pictures |= _render_strip(one, drawer, name) | {f"{name}.gif": _animate(one, drawer)}
     return pictures
 
 
@@ -116,7 +116,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
 
 
-def _draw_strip(one: Trace, drawer: BoardDrawer, name: str) -> dict[str, bytes]:
+def _render_strip(one: Trace, drawer: BoardDrawer, name: str) -> dict[str, bytes]:
     steps = [frame for frame in one.frames if frame.last]
     boards = [(drawer.question, "input", False), *((f.grid, f"{f.step}: {f.halting:.0%} sure", True) for f in steps)]
     if drawer.truth is not None:
@@ -136,7 +136,7 @@ def _animate(one: Trace, drawer: BoardDrawer) -> bytes:
     several = any(not frame.last for frame in one.frames)
     for frame in one.frames:
         with make_figure(2.6, 3.0) as figure:
-            pictures.append(_draw_frame(figure, drawer, frame, several))
+            pictures.append(_render_frame(figure, drawer, frame, several))
     # one palette for all frames, so that what does not change does not flicker
     palette = pictures[-1].quantize(64)
     frames = [picture.quantize(palette=palette, dither=Dither.NONE) for picture in pictures]
@@ -146,7 +146,7 @@ def _animate(one: Trace, drawer: BoardDrawer) -> bytes:
     return data.getvalue()
 
 
-def _draw_frame(figure: "Figure", drawer: BoardDrawer, frame: Frame, several: bool):
+def _render_frame(figure: "Figure", drawer: BoardDrawer, frame: Frame, several: bool):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL.Image import fromarray
 

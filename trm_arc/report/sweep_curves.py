@@ -15,7 +15,7 @@ _LABELS = {
 }
 
 
-def draw_sweep(points: Sequence[Point], title: str, folder: Path) -> list[Path]:
+def write_sweep(points: Sequence[Point], title: str, folder: Path) -> list[Path]:
     """Draw the curves into a folder.
 
     Returns:
