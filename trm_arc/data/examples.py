@@ -75,7 +75,7 @@ class Examples:
         """The window of each bucket."""
         return [bucket.window for bucket in self.buckets]
 
-    def batch(self, step: int, config: TrainingConfig, part: slice = slice(None)) -> Batch:
+    def batch(self, step: int, config: TrainingConfig, shard: slice = slice(None)) -> Batch:
         """The batch of step `step` (from 0), all of one bucket, as tensors in host memory.
 
         A bucket's stream visits its tasks in a new order each epoch; a visit draws one transform of the task and shows all its
@@ -83,11 +83,11 @@ class Examples:
         their marks, on full boards as the original does.
 
         Args:
-            part: rows of the batch to make, for one of several processes.
+            shard: rows of the batch to make, for one of several processes.
         """
         number, turn = self.schedule.at(step)
         bucket = self.buckets[number]
-        position = turn * config.batch_size + np.arange(config.batch_size)[part]
+        position = turn * config.batch_size + np.arange(config.batch_size)[shard]
         epoch, place = np.divmod(position, len(bucket.pairs))
         pair = np.empty_like(place)
         for one in np.unique(epoch):

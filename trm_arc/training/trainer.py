@@ -138,7 +138,7 @@ class Trainer:
         self.pieces = self.processes.least([fit.rows for fit in self.fits], device.device)  # rows at a time, by bucket
         # Seeded for each step, so nothing of them is saved, and all processes draw the same for the whole batch.
         self.host_generator, self.generator = torch.Generator(), torch.Generator(device.device)
-        self.loader = Loader(partial(examples.batch, config=config.training, part=self.shard), device.device)
+        self.loader = Loader(partial(examples.batch, config=config.training, shard=self.shard), device.device)
         self.supervision_step = compiled_step(self.reasoner, self.options.compile_mode)
         self.carries: list[Carry | None] = [None] * len(examples.buckets)
         self.scale = LossScale(enabled=device.dtype == torch.float16)
@@ -183,25 +183,25 @@ class Trainer:
         """The step itself.
 
         Args:
-            batch: this process's part of the batch, which the halted rows take their puzzles from.
+            batch: this process's shard of the batch, which the halted rows take their puzzles from.
 
         Returns:
             As `train_step`.
         """
         config, latents, began = self.training_at(self.step), self.config.model.latents, time.monotonic()
         compiled = compiling_seconds()
-        whole, part = config.batch_size, self.shard
+        whole, shard = config.batch_size, self.shard
         for generator, seed in zip((self.host_generator, self.generator), step_seeds(config.seed, self.step), strict=True):
             generator.manual_seed(seed)
         self.reasoner.requires_grad_(self.step >= config.embeddings_first * self.steps)
-        start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(part, latents)
-        at_least = sample_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[part]
+        start = self.reasoner.start(whole, *batch.tokens.shape[1:], self.device.dtype, self.generator).take(shard, latents)
+        at_least = sample_minimum(whole, config.halt_steps, config.halt_exploration, self.host_generator)[shard]
         at_least = at_least.to(self.device.device)
         noisy = whole if self.config.model.noise else 0
-        seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[part].tolist()  # of each row's noise
+        seeds = torch.randint(2**63 - 1, (noisy,), generator=self.host_generator)[shard].tolist()  # of each row's noise
         known, done = self.carries[bucket], None
         if config.stagger and (known is None or self._has_new_limit(bucket)):
-            done = spread_steps(range(part.start, part.stop), config.halt_steps, self.device.device)
+            done = spread_steps(range(shard.start, shard.stop), config.halt_steps, self.device.device)
         carry = take_puzzles(known or first_carry(start, batch), batch, done)
         after, metrics, vector_gradient = self._accumulate(bucket, carry, start, at_least, seeds)
         metrics, vector_gradient, self.decision = self._share(metrics, vector_gradient, request)
