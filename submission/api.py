@@ -17,6 +17,7 @@ from trm_arc.common.files import read_json
 from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.paths import optional_path, user_path
 from trm_arc.data.puzzle_set import as_set
+from trm_arc.data.solutions import Solutions
 from trm_arc.data.task import Task, TaskSet
 from trm_arc.evaluation.score import PassScores
 from trm_arc.evaluation.submissions import score
@@ -49,9 +50,9 @@ class Submission:
         """Two attempts at every test input of every task, as the file has them."""
         return read_json(self.path)
 
-    def score(self, solutions: str | Path | TaskSet) -> PassScores:
+    def score(self, solutions: Solutions, *, data_folder: str | Path | None = None) -> PassScores:
         """How the attempts did; see `trm_arc.score`."""
-        return score(self.path, solutions)
+        return score(self.path, solutions, data_folder=data_folder)
 
     def _repr_html_(self) -> str:
         return render_submission(self.path, self.tasks, 8)

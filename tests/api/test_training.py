@@ -89,6 +89,7 @@ def test_answers_by_task_with_their_votes(results: Results, challenges: Path) ->
     document = results.submission()
     assert {task: len(tests) for task, tests in document.items()} == tasks.test_counts
     assert document["train00"][0]["attempt_1"] == results.attempts[0][0].tolist()
+    assert json.loads(json.dumps(document)) == document
     assert repr(results).count("PassScores") == 1
     for shown in (results, one, answers[0], results.score()):
         assert "<svg" in shown._repr_html_() or "pass@2" in shown._repr_html_()
@@ -106,6 +107,19 @@ def test_scores_by_known_or_given_solutions(results: Results, trained: Network, 
     assert trm_arc.score(blind.submission(), results.tasks).places == scored[0].places
     with pytest.raises(trm_arc.InputError, match=says("no-solutions-for")):
         blind.score(results.tasks[:2])
+    by_id = dict(zip(results.tasks.test_counts, results.tasks.solutions, strict=True))  # arrays
+    as_read = json.loads(solutions.read_text())
+    for known in (by_id, as_read):
+        assert [blind.score(known).places, trm_arc.score(file, known).places] == [scored[0].places] * 2
+    assert blind["train01"].score(results.tasks["train01"]).places == results["train01"].scores.places
+    write_kaggle(tmp_path / "named", results.tasks, "arc-agi_concept")
+    assert blind.score("concept", data_folder=str(tmp_path / "named")).places == scored[0].places
+    assert trm_arc.load_tasks("concept", data_folder=str(tmp_path / "named")).names == results.tasks.names
+    with pytest.raises(trm_arc.InputError, match=says("list-of-grids")):
+        blind.score({"train00": 3})
+    with pytest.raises(trm_arc.InputError) as refused:
+        blind.score(as_read | {"train01": [[[10]], [[1]]]})
+    assert (refused.value.task, refused.value.place) == ("train01", "solution 0, row 0, column 0")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(trm_arc.InputError) as refused:
         blind.save(tmp_path / "notes.txt")
@@ -196,9 +210,3 @@ def test_what_cannot_be_done_is_a_sentence(
     with pytest.raises(trm_arc.InputError, match=reason) as refused:
         call(trained)
     assert refused.value._render_traceback_() == [f"InputError: {refused.value}"], "what a notebook shows"
-
-
-def test_a_command_does_not_take_the_name_of_a_function() -> None:
-    import trm_arc.train
-
-    assert trm_arc.train.__module__ == "trm_arc.api.training"

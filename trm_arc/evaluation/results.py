@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from trm_arc.common.errors import InputError, shorten
-from trm_arc.common.files import to_json
+from trm_arc.common.files import to_plain
 from trm_arc.common.folders import refuse_foreign_file
 from trm_arc.common.paths import user_path
 from trm_arc.data.puzzle_set import AnySet
-from trm_arc.data.solutions import load_solutions
-from trm_arc.data.task import Grid, TaskSet
+from trm_arc.data.solutions import Solutions, load_solutions
+from trm_arc.data.task import Grid
 from trm_arc.evaluation.answers import Answer
 from trm_arc.evaluation.puzzle_scores import PuzzleScores
 from trm_arc.evaluation.score import PassScores, ranks
@@ -180,7 +179,7 @@ class Results:
             InputError: these are no ARC tasks.
         """
         self._require_submits()
-        return orjson.loads(to_json(to_submission(self.tasks, self.grids)))
+        return to_plain(to_submission(self.tasks, self.grids))
 
     def save(self, path: str | Path) -> Path:
         """Write the submission, checked.
@@ -194,17 +193,18 @@ class Results:
         write_submission(file, self.tasks, self.grids)
         return file
 
-    def score(self, solutions: "str | Path | TaskSet | None" = None) -> PassScores | PuzzleScores:
+    def score(self, solutions: Solutions | None = None, *, data_folder: str | Path | None = None) -> PassScores | PuzzleScores:
         """How the answers did.
 
         Args:
-            solutions: of ARC tasks Kaggle's solutions file, or a task set with solutions; None: those of what was asked.
+            solutions: of ARC tasks, as `trm_arc.score` takes them; None: those of what was asked.
+            data_folder: where to look for named sets first.
 
         Raises:
             InputError: none are known, or those that are given are of other tasks.
         """
         if solutions is not None:
-            return score_document(self.submission(), self._pick(load_solutions(solutions)), self.tasks.name)
+            return score_document(self.submission(), self._pick(load_solutions(solutions, data_folder)), self.tasks.name)
         if not self.tasks.has_solutions:
             raise InputError(f"no solutions of {self.tasks.name} are known; name a solutions file")
         return self.scores

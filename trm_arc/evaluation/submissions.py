@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trm_arc.common.files import read_json
-from trm_arc.common.paths import optional_path, user_path
+from trm_arc.common.files import read_json, to_plain
+from trm_arc.common.paths import user_path
 from trm_arc.common.text import printable
 from trm_arc.data.domains.arc import ARC
 from trm_arc.data.guesses import ATTEMPTS
-from trm_arc.data.solutions import load_solutions
-from trm_arc.data.task import Grid, TaskSet
+from trm_arc.data.solutions import Solutions, load_solutions
+from trm_arc.data.task import Grid
 from trm_arc.evaluation.score import PassScores, ranks
 from trm_arc.inference.attempts import read_attempts
 
@@ -39,9 +39,7 @@ def score_document(document: object, truths: Mapping[str, list[Grid]], where: st
     return PassScores(ARC.measure, place_solutions(document, truths, where)[1], len(ATTEMPTS))
 
 
-def score(
-    submission: str | Path | Submission, solutions: str | Path | TaskSet, *, data_folder: str | Path | None = None
-) -> PassScores:
+def score(submission: str | Path | Submission, solutions: Solutions, *, data_folder: str | Path | None = None) -> PassScores:
     """Score a submission.
 
     >>> import trm_arc
@@ -52,22 +50,14 @@ def score(
 
     Args:
         submission: its file, or the document itself.
-        solutions: Kaggle's solutions file, or a task set with solutions, by its name, its path or itself.
+        solutions: Kaggle's solutions file, or what it holds, as a dictionary of lists of grids; or a task set with solutions, by
+            its name, its path or itself; or one task.
         data_folder: where to look for named sets first.
 
     Raises:
         InputError: one of them cannot be read, or they are of different tasks.
     """
-    truths = load_solutions(solutions, optional_path(data_folder))
+    truths = load_solutions(solutions, data_folder)
     is_document = isinstance(submission, Mapping)
-    document = _plain(submission) if is_document else read_json(user_path(submission))
+    document = to_plain(submission) if is_document else read_json(user_path(submission))
     return score_document(document, truths, "the submission" if is_document else str(submission))
-
-
-def _plain(value: Any) -> Any:
-    """A document whose grids may be arrays, as JSON would give it back."""
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value.tolist() if hasattr(value, "tolist") else value
