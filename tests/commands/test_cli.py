@@ -179,6 +179,13 @@ def test_flags_under_their_old_names(tmp_path: Path, command: Callable) -> None:
     code, text, error = command("solve", SUDOKU, "--steps", 2, "--json", "--device", "cpu")
     assert says("steps-is-now") in error
     assert json.loads(text)["views"] == 1
+    assert command("submission", "predict", "--challenges", "x", "--steps", 2)[2].startswith("--steps is now --answer-steps")
+
+
+@pytest.mark.parametrize("call", [("publish", "--steps", 2), ("evaluate", "--count", 2), ("sweep", "--count", 2)])
+def test_old_flags_of_other_commands_are_refused(call: tuple[object, ...], command: Callable) -> None:
+    assert command(*call)[0] == 2
+    assert command.refused.flag == call[1]
 
 
 # --- completion

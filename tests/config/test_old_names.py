@@ -15,7 +15,7 @@ OLD = Path(__file__).parents[1] / "model" / "old_checkpoints"
 
 
 def make_parser() -> Parser:
-    parser = Parser(prog="program")
+    parser = Parser(prog="python -m trm_arc.report")
     parser.add_argument("--trace", type=int)
     add_settings(parser, Config())
     return parser
@@ -70,7 +70,7 @@ def test_names_of_today_are_no_old_ones() -> None:
     today = set(Config().values())
     assert set(old_names.SETTINGS.values()) | set(old_names.VALUES) <= today
     assert not today & set(old_names.SETTINGS)
-    assert not set(old_names.FLAGS) & set(old_names.FLAGS.values())
+    assert not set(old_names.FLAGS) & {new for new, _ in old_names.FLAGS.values()}
 
 
 def test_the_number_of_thoughts_is_latent_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The parser of all command lines: a short help and a whole one, errors as one sentence, flags under their old names."""
 
 import argparse
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -97,8 +98,9 @@ class Parser(argparse.ArgumentParser):
         """
         check_threads()
         refuse_unreadable(arguments)
-        known = _flags(self, arguments)
-        arguments = _rename_flags(arguments, known)
+        command = self._find_command(arguments)
+        known = {flag: action for parser in (self, command) for action in parser._actions for flag in action.option_strings}
+        arguments = _rename_flags(arguments, known, re.split("[ .]", command.prog)[-1])
         for argument in arguments:  # before argparse, which would first report missing flags
             if argument.startswith("--") and argument.split("=")[0] not in known:
                 self._refuse(argument.split("=")[0], known)
@@ -109,6 +111,11 @@ class Parser(argparse.ArgumentParser):
         for name, value in vars(values).items():
             setattr(values, name, _complete(value, flags.get(name, name)))
         return values
+
+    def _find_command(self, arguments: Sequence[str]) -> "Parser":
+        """The parser of the subcommand in use; without one, this parser."""
+        kinds = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return next((choices[name] for choices in kinds for name in arguments[:1] if name in choices), self)
 
     def _refuse(self, flag: str, known: Iterable[str]) -> NoReturn:
         near = did_you_mean(flag, known) if flag.startswith("-") else ""
@@ -126,23 +133,12 @@ def _complete(value: Any, flag: str) -> Any:
     return user_path(value) if isinstance(value, Path) else value
 
 
-def _flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, argparse.Action]:
-    """The flags of a parser and of the subcommand in use."""
-    flags: dict[str, argparse.Action] = {}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name in arguments[:1]:
-                flags |= _flags(action.choices[name], ()) if name in action.choices else {}
-        flags |= dict.fromkeys(action.option_strings, action)
-    return flags
-
-
-def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action]) -> list[str]:
-    """Replace old names of flags, and of their values, by the current ones; print each new name once."""
+def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action], command: str) -> list[str]:
+    """Replace old names of a command's flags, and of their values, by the current ones; print each new name once."""
     renamed, last = [], ""
     for argument in arguments:
         flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        new = new_flag(flag)
+        new = new_flag(flag, command)
         if flag not in known and new in known:
             say(f"{flag} is now {new}")
             flag = new

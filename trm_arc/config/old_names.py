@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_arc.common.errors import InputError
+from trm_arc.common.launch import SUBMIT
 
 SETTINGS: dict[str, str] = {
     "thoughts": "latent_steps",
@@ -21,10 +22,11 @@ RESULTS = {"steps_of_thought": "supervision_steps"}  # of an evaluation, beside 
 VALUES: dict[str, dict[str, str]] = {
     "canvas": {"lanes": "buckets"}
 }  # new name of a setting or another flag: its old values, with the new ones
-FLAGS: dict[str, str] = {  # flags that are not settings, without dashes: old name: new name
-    "forming": "trace",
-    "steps": "answer_steps",  # of the commands that answer
-    "count": "puzzles",  # of `generate`
+# Flags that are not settings: old name: new name, and the commands that had the old one.
+FLAGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "forming": ("trace", ("report",)),
+    "steps": ("answer_steps", ("evaluate", "solve", "sweep", "kaggle", *SUBMIT)),
+    "count": ("puzzles", ("generate",)),
 }
 
 
@@ -44,9 +46,10 @@ def with_new_names(settings: Mapping[str, Any], file: Path | str) -> dict[str, A
     return renewed
 
 
-def new_flag(flag: str) -> str | None:
-    """The current name of a flag that was renamed, with its dashes; None if it was not."""
-    names = {old.replace("_", "-"): new.replace("_", "-") for old, new in {**FLAGS, **SETTINGS}.items()}
+def new_flag(flag: str, command: str) -> str | None:
+    """The current name of a command's flag that was renamed, with its dashes; None if it was not."""
+    flags = {old: new for old, (new, commands) in FLAGS.items() if command in commands}
+    names = {old.replace("_", "-"): new.replace("_", "-") for old, new in {**flags, **SETTINGS}.items()}
     for dashes in ("--no-", "--"):
         if flag.startswith(dashes) and (new := names.get(flag.removeprefix(dashes))):
             return f"{dashes}{new}"
