@@ -58,7 +58,7 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     """
     values = make_parser().parse(arguments)
     given = chosen_settings(values)
-    settings = read_run_flags(values, values.out, started, fit="steps" not in given)
+    settings = read_run_flags(values, values.out, started)
     chosen = {"recipe": values.recipe, "start": values.start, "preset": values.preset}
     run_adaptation(settings, read_machine(values), values.checkpoint, values.challenges, given, **chosen)
     return 0

@@ -238,20 +238,15 @@ def add_run_flags(parser: Parser) -> None:
     flag("--compile", **what, default=AUTO, help=f"{fuse}; {auto}")
 
 
-def read_run_flags(values: argparse.Namespace, out: Path, started: float | None, *, fit: bool = False) -> RunConfig:
+def read_run_flags(values: argparse.Namespace, out: Path, started: float | None) -> RunConfig:
     """The settings in the flags of `add_run_flags`.
 
     Args:
         started: when the time limit begins, by `time.monotonic`; now if None.
-        fit: whether a run with a time limit is as long as the limit allows, even without the flag.
 
     Raises:
         InputError: a value is out of its range, or does nothing.
     """
-    if values.fit and not values.time_limit:
-        raise InputError("does nothing without --time-limit", flag="--fit")
-    if values.fit and {"steps", "epochs"} & chosen_settings(values).keys():
-        raise InputError("takes the number of steps from the time limit; leave out --steps and --epochs", flag="--fit")
     limit = None if values.time_limit is None else parse_duration(values.time_limit, "--time-limit")
     export_size = 0 if values.export_size is None else parse_size(values.export_size, "--export-size")
     if export_size:
@@ -271,7 +266,7 @@ def read_run_flags(values: argparse.Namespace, out: Path, started: float | None,
         log_every=values.log_every,
         evaluate_every=values.evaluate_every,
         deadline=Deadline(limit) if started is None else Deadline(limit, started),
-        fit=values.fit or (fit and limit is not None),
+        fit=values.fit,
     )
     same = ("resume", "overwrite", "dry_run", "evaluate_views", "pool_votes", "tensorboard")
     return RunConfig(out=out, export_size=export_size, loop=loop, **{name: getattr(values, name) for name in same})

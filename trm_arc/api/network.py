@@ -250,8 +250,7 @@ class Network:
             if tasks.exists() and not overwrite and tasks.read_bytes() != data:
                 raise InputError("holds other tasks; replace it with overwrite=True, or name another `out`", file=tasks)
             write_atomic(tasks, data)
-        fit = time_limit is not None and "steps" not in settings
-        run = make_run(out, time_limit, fit=fit, progress=progress, overwrite=overwrite)
+        run = make_run(out, time_limit, progress=progress, overwrite=overwrite)
         machine = make_machine(str(self.device.device), str(self.device.dtype).removeprefix("torch."), AUTO, data_folder)
         run_adaptation(run, machine, base, str(tasks), settings, recipe=recipe)
         return Network(load_newest(out), self.device)

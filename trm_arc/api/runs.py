@@ -1,6 +1,7 @@
 """Runs as commands and Python begin them: training by a preset, adaptation to unseen tasks."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +37,7 @@ def run_training(run: RunConfig, machine: Machine, preset: Config | None, given:
     Raises:
         InputError: settings, data or a folder that cannot be used.
     """
-    processes = _find_processes(machine)
+    run, processes = replace(run, loop=run.loop.fit_to(given)), _find_processes(machine)
 
     def build() -> Built:
         checkpoint, damaged = load_resumed(run, processes)
@@ -80,7 +81,7 @@ def run_adaptation(
         raise InputError("name the tasks to adapt to", flag="--challenges")
     if not run.resume and (base is None) == (preset is None):
         raise InputError("is for a trained model, --preset for training from scratch: give only one of them", flag="--checkpoint")
-    processes = _find_processes(machine)
+    run, processes = replace(run, loop=run.loop.fit_to(given, default=True)), _find_processes(machine)
 
     def build() -> Built:
         resumed, damaged = load_resumed(run, processes)
@@ -110,8 +111,8 @@ def make_run(
     out: Path,
     time_limit: str | float | None,
     *,
-    fit: bool,
     progress: bool,
+    fit: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     evaluate_every: int = 0,
@@ -122,8 +123,6 @@ def make_run(
     Raises:
         InputError: a value is out of its range, or does nothing.
     """
-    if fit and time_limit is None:
-        raise InputError("does nothing without a time limit", flag="fit")
     deadline = Deadline(None if time_limit is None else parse_duration(str(time_limit), "time_limit"))
     loop = LoopConfig(deadline=deadline, fit=fit, evaluate_every=evaluate_every, progress=progress)
     return RunConfig(out=out, resume=resume, overwrite=overwrite, evaluate_views=evaluate_views, loop=loop)

@@ -64,8 +64,6 @@ def train(
         evaluate_every=evaluate_every,
         evaluate_views=evaluate_views,
     )
-    if fit and {"steps", "epochs"} & settings.keys():
-        raise InputError("takes the number of steps from the time limit; leave out steps and epochs", flag="fit")
     config = preset if preset is None or isinstance(preset, Config) else load_preset(preset)
     run_training(run, make_machine(device, precision, compile_mode, data_folder), config, settings)
     return load(folder, device=device, precision=precision)

@@ -1,6 +1,7 @@
 """What is asked of a run beside its settings: where and how it computes, saves, logs and ends; known without torch."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -80,7 +81,7 @@ class LoopConfig:
         progress: print what a user should know, and draw the progress line.
 
     Raises:
-        InputError: a number is out of its range.
+        InputError: a number is out of its range, or does nothing.
     """
 
     save_every: int = 0
@@ -95,6 +96,22 @@ class LoopConfig:
     def __post_init__(self) -> None:
         for name, least in (("keep", 1), ("log_every", 1), ("evaluate_every", 0)):
             require_least(name, getattr(self, name), least)
+        if self.fit and self.deadline.limit is None:
+            raise InputError("does nothing without a time limit", flag="--fit")
+
+    def fit_to(self, given: Collection[str], *, default: bool = False) -> "LoopConfig":
+        """The same for a run with some settings of its own.
+
+        Args:
+            given: their names.
+            default: whether a run with a time limit is as long as that allows, unless `steps` says how long.
+
+        Raises:
+            InputError: they say how long the run is, and so does the time limit.
+        """
+        if self.fit and {"steps", "epochs"} & set(given):
+            raise InputError("takes the number of steps from the time limit; leave out steps and epochs", flag="--fit")
+        return replace(self, fit=self.fit or (default and self.deadline.limit is not None and "steps" not in given))
 
 
 @dataclass(frozen=True, kw_only=True)
