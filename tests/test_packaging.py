@@ -51,7 +51,7 @@ def test_what_is_in_the_wheel(built: tuple[Path, Path]) -> None:
         assert expected
         assert expected <= names
     assert len(RECIPES) == len([name for name in names if name.startswith("trm_arc/config/recipes/")])
-    assert {f"{package}/py.typed" for package in ("augment", "trm_arc", "submission")} <= names
+    assert {"trm_arc/__init__.pyi", *(f"{package}/py.typed" for package in ("augment", "trm_arc", "submission"))} <= names
     modules = {
         str(path.relative_to(ROOT)) for package in ("augment", "trm_arc", "submission") for path in (ROOT / package).rglob("*.py")
     }

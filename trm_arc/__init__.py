@@ -14,9 +14,7 @@ submission for the competition entry.
 
 import os
 import platform
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -34,7 +32,7 @@ GROWING = platform.system() == "Linux" and not any(word in platform.release().lo
 if GROWING and not os.environ.keys() & set(ALLOCATION):
     os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
-# Loaded on first access: the rules of puzzles can be used without torch.
+# Loaded on first access: the rules of puzzles can be used without torch.  Type checkers read __init__.pyi instead.
 _HOME = {
     "PRESETS": "trm_arc.config",
     "Config": "trm_arc.config",
@@ -59,17 +57,6 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-class _Package(ModuleType):
-    """A package whose command `train`, when something imports it, does not take the name of the function."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _HOME or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

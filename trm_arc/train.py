@@ -1,9 +1,15 @@
-"""Train a recursive model: python -m trm_arc.train --preset arc1"""
+"""Train a recursive model: python -m trm_arc.train --preset arc1
 
+The function of Python, `trm_arc.train`, has the same name: where this module was imported, it is called as that function.
+"""
+
+import sys
 from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 
 from trm_arc.api.runs import run_training
+from trm_arc.api.training import train
 from trm_arc.cli import DEFAULT_PRESET, chosen_settings, parse_train_flags, read_machine, read_run_flags, train_folder
 from trm_arc.common.deadline import program_start
 from trm_arc.common.program import run
@@ -22,6 +28,14 @@ def main(arguments: Sequence[str], started: float | None = None) -> int:
     run_training(settings, read_machine(values), preset and load_preset(preset), chosen_settings(values))
     return 0
 
+
+class _Callable(ModuleType):
+    """A module that is called as a function."""
+
+    __call__ = staticmethod(train)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     run(partial(main, started=program_start()))
