@@ -2,6 +2,7 @@
 
 import pkgutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pdoc
@@ -13,11 +14,12 @@ PACKAGES = ("augment", "trm_arc", "submission")
 
 def main(folder: Path) -> None:
     """Write a page for every module, the names of the API in that of `trm_arc`."""
-    for name in trm_arc.__all__:  # loaded on first access, which pdoc does not see
-        vars(trm_arc)[name] = getattr(trm_arc, name)
-    inside = [f"trm_arc.{found.name}" for found in pkgutil.iter_modules(trm_arc.__path__) if found.ispkg]
+    import_module("trm_arc.train")  # the command, whose name stands for the function below
+    for name, home in trm_arc._HOME.items():  # loaded on first access, which pdoc does not see
+        vars(trm_arc)[name] = getattr(import_module(home), name)
+    trm_arc.__all__ += [found.name for found in pkgutil.iter_modules(trm_arc.__path__) if found.ispkg]  # else they have no page
     pdoc.render.configure(docformat="google")
-    pdoc.pdoc(*PACKAGES, *inside, r"!trm_arc\.train$", output_directory=folder)  # the command, not the function
+    pdoc.pdoc(*PACKAGES, r"!trm_arc\.train$", output_directory=folder)
     print(f"wrote {folder / 'index.html'}: {len(list(folder.rglob('*.html')))} pages")
 
 

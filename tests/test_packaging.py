@@ -105,5 +105,6 @@ def test_the_api_as_pages(tmp_path: Path) -> None:
     )
     page = (tmp_path / "trm_arc.html").read_text(encoding="utf-8")
     assert all(f'id="{name}"' in page for name in trm_arc.__all__)
+    assert 'href="trm_arc/model.html"' in page
     for module in ("augment", "trm_arc/training/trainer", "trm_arc/model/reasoner", "submission/merging"):
         assert (tmp_path / f"{module}.html").is_file()

@@ -6,6 +6,7 @@ The function of Python, `trm_arc.train`, has the same name: where this module wa
 import sys
 from collections.abc import Sequence
 from functools import partial
+from inspect import signature
 from types import ModuleType
 
 from trm_arc.api.runs import run_training
@@ -36,6 +37,7 @@ class _Callable(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Callable
+__signature__ = signature(train)  # which `inspect` and editors show
 
 if __name__ == "__main__":
     run(partial(main, started=program_start()))

