@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import grid, make_puzzles, make_tasks
 from trm_arc.data.domains import Drawing
-from trm_arc.data.pictures import COLOURS, describe_grid, render_section, render_sections, render_svg, render_titled
+from trm_arc.data.pictures import COLOURS, describe_grid, render_section, render_sections, render_titled
 from trm_arc.data.task import Pair, Task, TaskSet
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
@@ -21,8 +21,7 @@ def parse(text: str) -> ElementTree.Element:
 
 
 def test_cells_are_filled_by_colour_and_wrong_ones_framed() -> None:
-    picture = parse(render_svg(SHOWN, truth=grid([1, 1, 2], [1, 9, 9])))
-    [svg] = picture
+    [svg] = parse(render_titled("title", SHOWN, truth=grid([1, 1, 2], [1, 9, 9]))).iter("svg")
     assert svg.attrib["aria-label"] == "2 x 3, 2 wrong cells"
     filled = {path.attrib["fill"]: path.attrib["d"] for path in svg if "fill" in path.attrib and "d" in path.attrib}
     assert filled[COLOURS[1]] == "M0 0h2v1h-2zM0 1h1v1h-1z", "equal neighbours together"
@@ -49,15 +48,15 @@ def test_a_grid_in_words(shown: np.ndarray, truth: np.ndarray | None, words: str
 def test_boards_are_drawn_by_their_kind() -> None:
     for name, mark in (("sudoku-4x4-easy", "text"), ("maze-5x5", "circle")):
         puzzles = make_puzzles(name, 1, 3)
-        drawn = parse(render_svg(puzzles.answers[0], puzzles.domain.drawing, question=puzzles.questions[0]))
+        drawn = parse(render_titled("title", puzzles.answers[0], puzzles.domain.drawing, question=puzzles.questions[0]))
         marks = [*drawn.iter(mark)]
         assert len(marks) == (16 if mark == "text" else int((puzzles.answers[0] == 4).sum()))
         if mark == "text":
             assert sum(one.attrib["font-weight"] == "700" for one in marks) == int((puzzles.questions[0] > 0).sum()), "clues"
-            assert "currentColor" in render_svg(puzzles.questions[0], puzzles.domain.drawing), "for light and dark pages"
+            assert "currentColor" in render_titled("", puzzles.questions[0], puzzles.domain.drawing), "for light and dark pages"
     unknown = np.full((2, 2), 255, np.uint8)
     for drawing in (Drawing("colours"), Drawing("symbols", ".12"), Drawing("maze")):
-        assert len([*parse(render_svg(unknown, drawing))]) == 1
+        assert len([*parse(render_titled("title", unknown, drawing)).iter("svg")]) == 1
 
 
 def test_names_are_text() -> None:

@@ -27,34 +27,6 @@ ROOM = 170  # pixels of a picture's longer side, about
 _LINE, _ANSWER, _UNKNOWN = "#6b7280", "#2f7fd6", "#ff00ff"  # of middling lightness: seen on white and on near-black
 
 
-def render_svg(
-    grid: np.ndarray,
-    drawing: Drawing = ARC_DRAWING,
-    *,
-    question: np.ndarray | None = None,
-    truth: np.ndarray | None = None,
-    room: int = ROOM,
-) -> str:
-    """A grid as an SVG element; nothing for an empty one.
-
-    Args:
-        grid: uint8 (rows, columns).
-        question: uint8 (rows, columns), whose values are drawn as given.
-        truth: cells that differ from it are framed, if it has the same size.
-        room: pixels of the longer side, about.
-    """
-    if not grid.size:
-        return ""
-    rows, columns = grid.shape
-    size = max(3, min(26, room // max(rows, columns, 6)))
-    draw = {"colours": _render_colours, "symbols": _render_symbols, "maze": _render_maze}[drawing.style]
-    inner = "#000" if drawing.style == "colours" else "#d1242f"
-    shapes = [*draw(grid, drawing, question), *_frame(grid, truth, inner)]
-    place = f'viewBox="-0.05 -0.05 {columns + 0.1} {rows + 0.1}" width="{columns * size + 2}" height="{rows * size + 2}"'
-    label = f'role="img" aria-label="{html.escape(describe_grid(grid, truth))}"'
-    return f'<svg {place} {label} style="display:block;max-width:100%">{"".join(shapes)}</svg>'
-
-
 def describe_grid(grid: np.ndarray, truth: np.ndarray | None = None) -> str:
     """The size of a grid, and how it differs from the truth where that is known."""
     if not grid.size:
@@ -77,10 +49,25 @@ def render_titled(
     truth: np.ndarray | None = None,
     room: int = ROOM,
 ) -> str:
-    """A grid below its title and its size; see `render_svg`."""
-    words = f"<strong>{html.escape(title)}</strong> {describe_grid(grid, truth)}"
-    picture = render_svg(grid, drawing, question=question, truth=truth, room=room)
-    caption = f'<figcaption style="font-size:.85em;margin-bottom:2px">{words}</figcaption>'
+    """A grid as an SVG element, nothing for an empty one, below its title and its size.
+
+    Args:
+        title: plain text.
+        grid: uint8 (rows, columns).
+        question: uint8 (rows, columns), whose values are drawn as given.
+        truth: cells that differ from it are framed, if it has the same size.
+        room: pixels of the longer side, about.
+    """
+    words, picture = describe_grid(grid, truth), ""
+    if grid.size:
+        rows, columns = grid.shape
+        size = max(3, min(26, room // max(rows, columns, 6)))
+        draw = {"colours": _render_colours, "symbols": _render_symbols, "maze": _render_maze}[drawing.style]
+        inner = "#000" if drawing.style == "colours" else "#d1242f"
+        shapes = "".join([*draw(grid, drawing, question), *_frame(grid, truth, inner)])
+        place = f'viewBox="-0.05 -0.05 {columns + 0.1} {rows + 0.1}" width="{columns * size + 2}" height="{rows * size + 2}"'
+        picture = f'<svg {place} role="img" aria-label="{words}" style="display:block;max-width:100%">{shapes}</svg>'
+    caption = f'<figcaption style="font-size:.85em;margin-bottom:2px"><strong>{html.escape(title)}</strong> {words}</figcaption>'
     return f'<figure style="margin:0;max-width:100%">{caption}{picture}</figure>'
 
 
