@@ -1,7 +1,6 @@
 """The examples of the Python API run: those in docstrings, and those of docs/python.md."""
 
 import doctest
-import inspect
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import trm_arc
 from tests.helpers import ROOT
 
-MODULES = sorted({inspect.getmodule(getattr(trm_arc, name)).__name__ for name in trm_arc.__all__ if name != "PRESETS"})
+MODULES = sorted({*trm_arc._HOME.values()})
 
 
 @pytest.fixture(autouse=True)
