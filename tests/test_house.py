@@ -104,7 +104,9 @@ def test_nothing_imports_a_command() -> None:
 def test_no_test_imports_another() -> None:
     """What tests share is in modules that hold no test."""
     for path in (ROOT / "tests").rglob("*.py"):
-        assert not re.search(r"^\s*(from|import) tests\S*\.(test_|conftest)", path.read_text(encoding="utf-8"), re.MULTILINE), path
+        assert not re.search(r"^\s*(from|import) tests\S*\.(test_|conftest)", path.read_text(encoding="utf-8"), re.MULTILINE), (
+            path
+        )
 
 
 def import_without(names: list[str], inside: list[str]) -> None:
