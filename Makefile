@@ -32,9 +32,9 @@ test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# Whole folders of tests, by what they are about: what needs neither a training loop, nor a command in a process of its own, nor
-# the public data sets from end to end (training, commands, report, submission, data): 49 s of tests in two processes, about a
-# minute with their start (`time make quick`).
+# Whole folders of tests, by what they are about: what needs neither a training loop, nor a whole program, nor PyTorch's compiler, nor
+# the public data sets from end to end (training, commands, report, submission, data).  Of a property 15 examples are tried, not 100.
+# With the start of two processes 80 s of CPU time on slow cores (user + sys of `time make quick`), so well below a minute.
 QUICK := $(wildcard $(addprefix tests/,augment common config puzzles model inference evaluation test_house.py test_docs.py))
 
 quick: $(VENV)/installed

@@ -26,6 +26,7 @@ from trm_arc.training.trainer import Trainer
 
 says = messages(__name__)
 
+BOARD = {"board_rows": 12, "board_columns": 12}  # the full one costs a second a step
 BUCKETS = SMALL.override({"canvas": "buckets", "bucket_sides": "4,6,30"})
 CPU = Device(torch.device("cpu"), torch.float32, "a test")
 
@@ -190,8 +191,8 @@ def test_runs_in_buckets_repeat_and_resume_bit_for_bit(changes: dict, tmp_path: 
 
 def test_buckets_of_one_window_are_the_full_board() -> None:
     """With the board as the only bucket, and every grid at its corner, the run is that of `--canvas full`."""
-    still = SMALL.override({"translate": False})
-    full, bucket = (small_trainer(still.override(c)) for c in ({"canvas": "full"}, {"canvas": "buckets", "bucket_sides": "30"}))
+    still = SMALL.override({"translate": False} | BOARD)
+    full, bucket = (small_trainer(still.override(c)) for c in ({"canvas": "full"}, {"canvas": "buckets", "bucket_sides": "12"}))
     for _ in range(3):
         a, b = full.train_step(), bucket.train_step()
         assert float(a.loss) == float(b.loss)
@@ -229,8 +230,8 @@ def test_canvases_whose_answer_touches_the_edge() -> None:
     assert runs_into_edge(canvases).tolist() == [False, True, True, False]
 
 
-def trained_in(tmp_path: Path, canvas: str):
-    trainer = small_trainer(SMALL.override({"canvas": canvas, "bucket_sides": "auto:3"}))
+def trained_in(tmp_path: Path, canvas: str, **board: int):
+    trainer = small_trainer(SMALL.override({"canvas": canvas, "bucket_sides": "auto:3"} | board))
     for _ in range(3):
         trainer.train_step()
     return load_checkpoint(save_state(trainer, tmp_path / canvas, keep=1))
@@ -240,7 +241,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
     """A model trained on full boards answers in buckets and the other way round; every view is predicted once."""
     tasks = make_tasks(3, 2, "eval")
     for trained in ("full", "buckets"):
-        checkpoint = trained_in(tmp_path, trained)
+        checkpoint = trained_in(tmp_path, trained, **BOARD)
         for canvas in ("trained", "full", "buckets"):
             config = InferenceConfig(steps=2, batch_size=4, canvas=canvas)
             parts = predict_tasks(checkpoint, tasks, CPU, config, views=3, quiet=True)
@@ -248,7 +249,7 @@ def test_training_and_prediction_windows_mix(tmp_path: Path) -> None:
             assert np.bincount(slots).tolist() == [3, 3, 3, 3]
             sizes = {part.canvases.shape[1:] for part in parts}
             if canvas == "full" or (canvas == "trained" and trained == "full"):
-                assert sizes == {(30, 30)}
+                assert sizes == {(12, 12)}
 
 
 def test_the_canvas_fits_all_tasks_if_asked_to() -> None:

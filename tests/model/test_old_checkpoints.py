@@ -89,6 +89,7 @@ def test_a_run_of_an_old_version_goes_on(name: str, tmp_path: Path, command: Cal
     run = shutil.copytree(FOLDER / name, tmp_path / "run")
     path = run / "checkpoint-00000003" / "checkpoint.json"
     header = json.loads(path.read_text())
+    header.pop("sha256", None)  # of what is changed here
     header["config"]["training"]["steps"] = header["length"] = 5
     if name != "sudoku":
         header["config"]["training"]["evaluation_data"] = str(FOLDER / "arc" / "old_challenges.json")

@@ -168,17 +168,16 @@ def test_equal_logs_give_equal_bytes(drawing: None, tmp_path: Path) -> None:
 
     before = dict(matplotlib.rcParams)
     logs = read_logs([write_run(tmp_path / "a"), write_run(tmp_path / "b", slope=0.3)])
-    first, second = render_curves(logs), render_curves(logs, ["steps", "time"])
+    first, [again] = render_curves(logs), render_curves(logs, ["time"])
     assert dict(matplotlib.rcParams) == before
     assert [drawn.axis for drawn in first] == ["steps", "time", "operations"]
-    for one, two in zip(first, second, strict=False):
+    assert (first[1].pictures, first[1].svg) == (again.pictures, again.svg)
+    for one in first:
         names = [f"curves-{one.axis}.svg", f"curves-{one.axis}.png"]
         assert list(one.pictures) == names
-        assert one.pictures == two.pictures
-        assert one.svg == two.svg
         assert one.pictures[names[0]].startswith(b"<?xml")
         assert one.pictures[names[1]].startswith(b"\x89PNG")
-    assert all(not one.pictures for one in render_curves(logs, pictures=False))
+    assert all(not one.pictures for one in render_curves(logs, ["time"], pictures=False))
     written = write_pictures(first[0].pictures, tmp_path / "out")
     assert [path.read_bytes() for path in written] == list(first[0].pictures.values())
 

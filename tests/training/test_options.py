@@ -628,8 +628,10 @@ COMPILER = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor th
         {},
         {"halting": "q-learning", "networks": 2, "gradient_calls": 2},
         {"convolution": 3, "latent_steps": 0, "states": 0, "gradient_calls": 1, "transform_tokens": True, "prefix": 12},
-        {"random_start": True, "damping": 0.9, "loss": "softmax", "qk_norm": True, "output_norm": True, "gradient_clip": 0.1},
+        {"cycles": 1, "random_start": True, "damping": 0.9, "loss": "softmax", "qk_norm": True, "output_norm": True}
+        | {"gradient_clip": 0.1},
         {
+            "cycles": 1,
             "latents": 2,
             "carry_best": True,
             "shared_start": True,
