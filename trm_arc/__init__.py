@@ -32,6 +32,11 @@ GROWING = platform.system() == "Linux" and not any(word in platform.release().lo
 if GROWING and not os.environ.keys() & set(ALLOCATION):
     os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
+if sys.argv[:1] == ["-m"]:  # Python looks for one of the programs of this package, whose libraries are loaded next
+    from trm_arc.common.failures import explain_loading
+
+    explain_loading()
+
 # Loaded on first access: the rules of puzzles can be used without torch.  Type checkers read __init__.pyi instead.
 _HOME = {
     "PRESETS": "trm_arc.config",

@@ -11,29 +11,21 @@ from pathlib import Path
 import trm_arc
 from trm_arc.command_line.commands import COMMANDS, format_help, suggest_command
 from trm_arc.common.errors import InputError
+from trm_arc.common.failures import explain_loading
 from trm_arc.common.launch import PROGRAMS
 from trm_arc.common.text import printable
-
-OWN = ("augment", "submission", "trm_arc")
-
 
 def main() -> None:
     """Run the command that is typed, as `python -m` runs its module."""
     sys.argv[0] = PROGRAMS[Path(sys.argv[0]).name == "__main__.py"]  # by which help and messages name it
+    explain_loading()
     command = COMMANDS.get("".join(sys.argv[1:2]))
-    try:
-        if command is None:
-            from trm_arc.common.program import run
+    if command is None:
+        from trm_arc.common.program import run
 
-            run(answer)
-        sys.argv[1:2] = filter(None, [command.subcommand])
-        runpy.run_module(command.module, run_name="__main__")
-    except ModuleNotFoundError as error:  # an installation without what the kit needs
-        if not error.name or error.name.split(".")[0] in OWN:
-            raise
-        doctor = f"`{sys.argv[0]} doctor` says what is missing and how to get it"
-        again = "install trm_arc again, with all that it needs"  # which is too little for the doctor itself
-        sys.exit(f"error: {error.name} is not installed; {again if command == COMMANDS['doctor'] else doctor}")
+        run(answer)
+    sys.argv[1:2] = filter(None, [command.subcommand])
+    runpy.run_module(command.module, run_name="__main__")
 
 
 def answer(arguments: Sequence[str]) -> int:

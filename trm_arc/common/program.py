@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from trm_arc.common.errors import InputError, LostProcessError, OwnError
+from trm_arc.common.failures import FAILED, STOPPED, explain, leave
 from trm_arc.common.launch import is_first_process
 from trm_arc.common.output import make_output_printable
 from trm_arc.common.streams import guard_streams, report_lost_output, require_printed
@@ -30,24 +31,15 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         if is_first_process() or isinstance(error, OwnError):
             print(f"{_prefix()}error: {printable(str(error))}", file=sys.stderr)
         code = 1 if isinstance(error, LostProcessError) else 2
-    except MemoryError:
-        print(f"{_prefix()}error: not enough memory; lower --batch-size, --width, --views or --augmentations", file=sys.stderr)
-        code = 2
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise  # a bug, which needs its traceback
-        print(f"{_prefix()}error: not enough memory ({first_words(error)}); lower --batch-size or --width", file=sys.stderr)
-        code = 2
     except BrokenPipeError:  # the reader of a result, such as `head`, has closed it
         code = 141
-    except OSError as error:  # such as a folder that this user may not search
-        if error.filename is None:
-            raise
-        print(f"{_prefix()}error: {printable(f'{error.filename}: cannot be accessed ({error.strerror})')}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
+    except (Exception, KeyboardInterrupt) as error:
+        words = _explain(error)
+        if words is None and not isinstance(error, KeyboardInterrupt):
+            raise  # a bug, which needs its traceback
+        words, code = ("stopped", STOPPED) if words is None else (f"{_prefix()}error: {words}", FAILED)
+        leave(words, code)
+        print(words, file=sys.stderr)
     sys.exit(code)
 
 
@@ -82,10 +74,15 @@ def _leave_process_group() -> bool:
     return distributed is not None and distributed.leave_process_group()
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error is torch's, and means that there is no memory left."""
+def _explain(error: BaseException) -> str | None:
+    """One sentence for an error whose cause is this machine; None for a bug."""
     device = sys.modules.get("trm_arc.common.device")  # which every program imports that uses torch
-    return device is not None and device.is_out_of_memory(error)
+    words = explain(error)
+    if words is None and isinstance(error, RuntimeError) and device is not None and device.is_out_of_memory(error):
+        return f"not enough memory ({first_words(error)}); lower --batch-size or --width"
+    if words is None and isinstance(error, OSError) and error.filename is not None:  # such as a folder that may not be searched
+        return printable(f"{error.filename}: cannot be accessed ({error.strerror})")
+    return words
 
 
 def _prefix() -> str:
