@@ -15,6 +15,7 @@ from trm_arc.common.failures import explain_loading
 from trm_arc.common.launch import PROGRAMS
 from trm_arc.common.text import printable
 
+
 def main() -> None:
     """Run the command that is typed, as `python -m` runs its module."""
     sys.argv[0] = PROGRAMS[Path(sys.argv[0]).name == "__main__.py"]  # by which help and messages name it

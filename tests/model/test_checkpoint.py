@@ -1,5 +1,6 @@
 """Checkpoints: their metadata, and files that an earlier version wrote, with its names."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,13 @@ def test_old_runs_go_on(tmp_path: Path) -> None:
     assert (trainer.step, trainer.steps, len(trainer.carries)) == (3, 3, 1)
     assert trainer.carries[0] is not None
     trainer.train_step()
+
+
+def test_a_checkpoint_is_saved_where_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    old = load_checkpoint(OLD / "arc")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    saved = load_checkpoint(save_checkpoint(tmp_path, old, keep=1))
+    assert all(torch.equal(saved.tensors[key], tensor) for key, tensor in old.tensors.items())

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from trm_arc.common.launch import command_line
-from trm_arc.common.text import first_words, printable
+from trm_arc.common.text import printable
 
 OWN = ("augment", "submission", "trm_arc")
 FAILED, STOPPED = 2, 130  # exit codes

@@ -8,12 +8,13 @@ A checkpoint is written under a temporary name and renamed when all of it is on 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -36,6 +37,7 @@ from trm_arc.model.checkpoint_files import FILES, answers, checkpoint_name, list
 from trm_arc.model.integrity import DAMAGED, check_finite, check_seal, check_tensors, checksum, drop_seal, seal
 from trm_arc.model.reasoner import Reasoner
 
+T = TypeVar("T")
 FORMAT, VERSION = "trm_arc checkpoint", 2
 _JSON, _TENSORS = FILES
 _NOT_SAVED = "nothing was saved, older checkpoints are untouched; train again with lower learning rates"
@@ -197,13 +199,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
         with new_folder(target) as temporary:
             tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
             with ThreadPoolExecutor(1) as beside:  # on another core, while the file is written
-                finite = beside.submit(check_finite, tensors, target, _NOT_SAVED)
-                total = beside.submit(checksum, tensors)
+                finite = _begin(beside, partial(check_finite, tensors, target, _NOT_SAVED))
+                total = _begin(beside, partial(checksum, tensors))
                 save_file(tensors, temporary / _TENSORS)
                 share(temporary / _TENSORS)
                 sync(temporary / _TENSORS)
-            finite.result()
-            write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_crc32": total.result()}), pretty=True))
+            finite()
+            write_atomic(temporary / _JSON, to_json(seal(header | {"tensors_crc32": total()}), pretty=True))
         remove_unfinished(folder)
     except (OSError, SafetensorError, InputError) as error:
         if isinstance(error, InputError) and error.file == target:  # its values are wrong, not the disk
@@ -223,6 +225,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int, stale: Sequ
     for old in list_checkpoints(folder)[:-keep]:
         remove_folder(old, FILES)
     return target
+
+
+def _begin(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Callable[[], T]:
+    """Have a thread do some work; gives what waits for its result.  Where no more threads can be started, that does it."""
+    try:
+        return pool.submit(work).result
+    except RuntimeError:
+        return work
 
 
 def _free(folder: Path) -> int:
