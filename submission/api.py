@@ -15,6 +15,7 @@ from trm_arc.common.deadline import Deadline
 from trm_arc.common.errors import InputError
 from trm_arc.common.files import read_json
 from trm_arc.common.folders import refuse_foreign_file
+from trm_arc.common.keywords import name_keywords
 from trm_arc.common.paths import optional_path, user_path
 from trm_arc.data.puzzle_set import as_set
 from trm_arc.data.solutions import Solutions
@@ -58,6 +59,7 @@ class Submission:
         return render_submission(self.path, self.tasks, 8)
 
 
+@name_keywords()
 def submit(
     challenges: str | Path | TaskSet | Task,
     checkpoints: Model | Sequence[Model],

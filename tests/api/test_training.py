@@ -173,6 +173,9 @@ def test_a_submission_in_time(trained: Network, results: Results, tmp_path: Path
         (lambda _: trm_arc.train("arc1", evaluate_views=3), says("nothing-without")),
         (lambda network: network.predict([1]), says("set-is-needed")),
         (lambda network: network.predict(views=0), says("at-least")),
+        (lambda network: network.predict(batch_size=0), says("batch-size")),
+        (lambda network: network.predict(steps=0), says("steps")),
+        (lambda _: trm_arc.load("sudoku-extreme").predict("nope"), says("not-the-name")),
         (lambda network: network.predict(views="8"), says("whole")),
         (lambda network: network.predict(canvas="x"), says("canvas")),
         (lambda network: network.predict("sudoku-4x4-easy"), says("other-kind")),
@@ -210,3 +213,14 @@ def test_what_cannot_be_done_is_a_sentence(
     with pytest.raises(trm_arc.InputError, match=reason) as refused:
         call(trained)
     assert refused.value._render_traceback_() == [f"InputError: {refused.value}"], "what a notebook shows"
+
+
+def test_numbers_of_numpy_are_settings(trained: Network) -> None:
+    changed = trained.checkpoint.config.override(
+        {"width": np.int64(32), "learning_rate": np.float32(0.5), "stagger": np.bool_(True)}
+    )
+    values = [changed.model.width, changed.training.learning_rate, changed.training.stagger]
+    assert [(type(value), value) for value in values] == [(int, 32), (float, 0.5), (bool, True)]
+    with pytest.raises(trm_arc.InputError) as refused:
+        changed.override({"width": np.float32(1.5)})
+    assert refused.value.flag == "width"

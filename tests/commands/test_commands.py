@@ -230,7 +230,7 @@ def test_a_stopped_run_resumes_to_the_same_end(
         ("train", ["stray"], "stray", says("no-such-flag")),
         ("train", ["--zzz"], "--zzz", says("no-such-flag-see")),
         ("train", ["--preset", "arc9"], "--preset", says("arc9-is-not-a")),
-        ("train", ["--width", "many"], None, says("invalid-int-value-many")),
+        ("train", ["--width", "many"], "--width", says("invalid-int-value-many")),
         ("train", ["--width", "9"], "width", says("must-be-a-multiple")),
         ("train", ["--vocabulary", "9"], "vocabulary", says("arc-needs-12-tokens")),
         ("train", ["--board-rows", "4"], None, says("do-not-fit-the")),

@@ -51,6 +51,57 @@ def test_values_that_are_no_path_are_refused(name: str, flag: str, value: str, c
     assert len(error) < 200
 
 
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (["sweep", "--puzzles", "1.5"], "--puzzles"),
+        (["sweep", "--puzzles", "1_0"], "--puzzles"),
+        (["sweep", "--puzzles", "\u0663"], "--puzzles"),
+        (["sweep", "--puzzles"], "--puzzles"),
+        (["train", "--learning-rate", "1,5"], "--learning-rate"),
+        (["train", "--learning-rate", "1_0"], "--learning-rate"),
+        (["publish", "--out", ""], "--out"),
+        (["publish", "--out", "a/" * 2048], "--out"),
+        (["publish", "--out", "x", "--checkpoint", ""], "--checkpoint"),
+        (["publish", "--out", "x", "--checkpoint", "nobody"], "--checkpoint"),
+        (["publish", "--out", "folder\udcff"], "--out"),
+        (["publish", "--out", "x", "--name=\udcff"], "--name"),
+        (["submission", "merge", "a", "b", "--out", "x", "--rule", "x"], "--rule"),
+        (["submission", "merge", "a", "b", "--out", "x", "--weights", "1", "many"], "--weights"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_what_argparse_refuses_is_of_its_flag(arguments: list[str], flag: str, command: Callable) -> None:
+    code, _, error = command(*arguments)
+    assert (code, command.refused.flag) == (2, flag)
+    assert error.startswith(f"error: {flag}: ")
+    assert len(error) < 300
+
+
+def test_a_link_to_itself_is_no_run(command: Callable, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    code, _, error = command("report", tmp_path / "loop")
+    assert (code, error.count("\n")) == (2, 1)
+
+
+def test_a_setting_that_does_nothing_in_an_adaptation(command: Callable, base: Path, tmp_path: Path) -> None:
+    challenges = write_kaggle(tmp_path, make_tasks(2, 5, "one"), "one")
+    given = [
+        "--challenges",
+        challenges,
+        "--out",
+        tmp_path / "out",
+        "--matrix-learning-rate",
+        "0.1",
+        "--steps",
+        2,
+        "--device",
+        "cpu",
+    ]
+    code, _, _ = command("adapt", "--checkpoint", base, *given)
+    assert (code, command.refused.flag) == (2, "--matrix-learning-rate")
+
+
 @pytest.mark.parametrize("flag", ["--time-limit", "--export-size", "--deadline"])
 def test_an_empty_limit_is_not_no_limit(flag: str, command: Callable, tmp_path: Path) -> None:
     predict = ["predict", "--challenges", "x", "--preset", "demo", "--out", tmp_path / "x.json"]

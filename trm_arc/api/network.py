@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_arc.api.runs import SettingValue, make_machine, make_run, require_recipe, require_settings, run_adaptation
+from trm_arc.api.runs import SETTING_NAMES, SettingValue, make_machine, make_run, require_recipe, require_settings, run_adaptation
 from trm_arc.common.device import Device, find_device
 from trm_arc.common.distributed import ProcessGroup
 from trm_arc.common.errors import InputError, require_least
 from trm_arc.common.files import to_json, write_atomic
+from trm_arc.common.keywords import name_keywords
 from trm_arc.common.modes import AUTO
 from trm_arc.common.output import say
 from trm_arc.common.paths import optional_path, user_path
@@ -109,6 +110,7 @@ class Network:
     def __repr__(self) -> str:
         return f"<Network for {self.checkpoint.domain.title}, step {self.checkpoint.step}, {self.checkpoint.where}>"
 
+    @name_keywords()
     def solve(
         self, puzzle: str | Path | np.ndarray, *, views: int = 1, steps: int | None = None, show_steps: bool = False
     ) -> Solution:
@@ -158,13 +160,14 @@ class Network:
             whole = question.shape == domain.shape and np.issubdtype(question.dtype, np.integer)
             if not whole or question.min() < 0 or question.max() >= domain.values:
                 rows, columns = domain.shape
-                raise InputError(f"{domain.title} have {rows} x {columns} whole numbers from 0 to {domain.values - 1}")
+                raise InputError(f"a puzzle of {domain.title} is {rows} x {columns} whole numbers from 0 to {domain.values - 1}")
             question = question.astype(np.uint8)
             if fault := domain.question_fault(question):
                 raise InputError(f"the puzzle: {fault}")
         one = np.zeros(1, np.int64)
         return PuzzleSet("the puzzle", domain, question[None], question[None], one, one + 1)  # its answer is not read
 
+    @name_keywords()
     def predict(
         self,
         tasks: AnySet | Task | str | Path | None = None,
@@ -212,6 +215,7 @@ class Network:
         views = asked.domain.default_views if views is None else views
         return ensemble.evaluate(asked, self.device, config, views=views, processes=ProcessGroup(), quiet=not progress)
 
+    @name_keywords(SETTING_NAMES)
     def adapt(
         self,
         tasks: AnySet | Task | str | Path,
@@ -264,6 +268,7 @@ class Network:
         return render_curves([read_log(run_of(Path(self.checkpoint.where)))], ["steps"], pictures=False)[0]
 
 
+@name_keywords()
 def load(name: str | Path, *, device: str = "auto", precision: str = "auto") -> Network:
     """Load a trained network.
 

@@ -26,6 +26,7 @@ from trm_arc.training.run import carry_out, load_resumed
 from trm_arc.training.state import init_from, load_state
 
 SettingValue = str | bool | int | float
+SETTING_NAMES = tuple(setting.name for setting in list_settings())
 
 
 def run_training(run: RunConfig, machine: Machine, preset: Config | None, given: Mapping[str, SettingValue]) -> None:
@@ -93,6 +94,7 @@ def run_adaptation(
             config = adaptation_config(source, recipe, challenges, trained=trained is not None)
         device, options = choose_options(machine, resumed, run.loop.deadline.limit)
         config = config.override(given)
+        refuse_idle_settings(given, config)
         trainer, tasks, notes = build_trainer(config, machine.data_folder, device, processes, options, fitting=True)
         if resumed is not None:
             load_state(trainer, resumed)
@@ -141,10 +143,9 @@ def make_machine(device: str, precision: str, compile_mode: str, data_folder: st
 
 def require_settings(names: Collection[str]) -> None:
     """Raise InputError for a name that is not a setting; the nearest ones are named."""
-    known = [setting.name for setting in list_settings()]
     for name in names:
-        if name not in known:
-            raise InputError(f"{name} is not a setting{did_you_mean(name, known) or '; `trm_arc.settings()` lists them'}")
+        if name not in SETTING_NAMES:
+            raise InputError(f"{name} is not a setting{did_you_mean(name, SETTING_NAMES) or '; `trm_arc.settings()` lists them'}")
 
 
 def require_recipe(recipe: str, *others: str) -> None:

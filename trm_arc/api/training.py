@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from trm_arc.api.network import Network, load
-from trm_arc.api.runs import SettingValue, make_machine, make_run, require_settings, run_training
+from trm_arc.api.runs import SETTING_NAMES, SettingValue, make_machine, make_run, require_settings, run_training
 from trm_arc.common.errors import InputError
+from trm_arc.common.keywords import name_keywords
 from trm_arc.common.paths import user_path
 from trm_arc.config import DEFAULT_PRESET, Config, load_preset
 from trm_arc.model.locate import RUNS
 
 
+@name_keywords(SETTING_NAMES)
 def train(
     preset: str | Path | Config | None = None,
     out: str | Path | None = None,

@@ -14,6 +14,8 @@ from trm_arc.common.text import printable
 from trm_arc.config.old_names import new_flag, new_value
 from trm_arc.model.locate import ModelName, locate
 
+_DIGITS = 4000  # of a number; Python reads some more
+
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Show every default but no value and flags that are off.  Keep the lines of descriptions.
@@ -62,8 +64,10 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", _Help)
         options.setdefault("usage", "%(prog)s [options]")  # argparse would list forty flags before the first word
         self.brief, self.appendix = tuple(brief.split()), appendix
-        super().__init__(prog=command_line(prog), allow_abbrev=False, **options)
+        super().__init__(prog=command_line(prog), allow_abbrev=False, exit_on_error=False, **options)
         self.register("type", Path, parse_path)
+        self.register("type", int, parse_whole)
+        self.register("type", float, parse_number)
         if self.add_help:
             self.add_argument(
                 "--help-all", action=_HelpAll, nargs=0, help="show all flags and exit" if brief else argparse.SUPPRESS
@@ -89,6 +93,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage."""
         raise InputError(f"{printable(message, 400)}; see `{self.prog} --help`")
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does, but an error says which flag it is about."""
+        try:
+            return super().parse_known_args(*arguments, **options)
+        except argparse.ArgumentError as error:
+            if not (error.argument_name or "").startswith("-"):
+                self.error(str(error))
+            problem = f"{printable(error.message, 400)}; see `{self.prog} --help`"
+            raise InputError(problem, flag=error.argument_name.split("/")[0]) from None
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; renamed flags are also accepted under their old names.
@@ -129,8 +143,37 @@ def _complete(value: Any, flag: str) -> Any:
     if isinstance(value, int):
         require_least(flag, value, -(2**63), bits=63)
     if isinstance(value, ModelName):
-        return locate(value, say)
+        try:
+            return locate(value, say)
+        except InputError as error:
+            raise error.of_flag(flag) from None
     return user_path(value) if isinstance(value, Path) else value
+
+
+def parse_whole(text: str) -> int:
+    """A whole number on a command line, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    text = text.strip()
+    if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"a whole number is needed, got {printable(text, 40)!r}")
+    if len(text) > _DIGITS:
+        raise argparse.ArgumentTypeError(f"too many digits: {printable(text, 40)}")
+    return int(text)
+
+
+def parse_number(text: str) -> float:
+    """A number on a command line, for argparse; settings refuse those that are not finite.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return float(text if text.isascii() and "_" not in text else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number is needed, got {printable(text, 40)!r}") from None
 
 
 def _rename_flags(arguments: Sequence[str], known: Mapping[str, argparse.Action], command: str) -> list[str]:

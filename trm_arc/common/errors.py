@@ -28,9 +28,19 @@ class InputError(ValueError):
         before = (flag, str(file or ""), inside)
         super().__init__(": ".join([*filter(None, before), problem]))
 
+    def of_flag(self, flag: str) -> "InputError":
+        """The same error, of the flag that gave what is wrong, unless it names one already."""
+        if self.flag is None:
+            self.flag, self.args = flag, (f"{flag}: {self}",)
+        return self
+
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, as from a command, and no traceback."""
         return [f"{type(self).__name__}: {printable(str(self))}"]
+
+
+class NotFoundError(InputError):
+    """A set that has a name is in none of the places where it may be."""
 
 
 class OwnError(InputError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from trm_arc.common.errors import InputError
 from trm_arc.common.text import printable
 
+_LONGEST = 4095  # bytes of a path, on Linux
 NO_PATH = "a path is needed, but nothing is given; the current folder is ."
 
 
@@ -42,20 +43,25 @@ def parse_path(text: str) -> Path:
     """A path on a command line, for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: it is empty.
+        argparse.ArgumentTypeError: it is empty, or longer than systems take.
     """
     if not text:
         raise argparse.ArgumentTypeError(NO_PATH)
+    if len(os.fsencode(text)) > _LONGEST:
+        raise argparse.ArgumentTypeError(f"no path has more than {_LONGEST} bytes, got {printable(text, 80)}")
     return Path(text)
 
 
 def refuse_unreadable(arguments: Iterable[str]) -> None:
     """Raise InputError for what argparse misreads, and for paths that no file of a run can hold."""
+    last = None
     for argument in arguments:
-        flag, _, value = argument.partition("=")
-        if flag.startswith("--") and value == "--":
+        flag, equals, value = argument.partition("=") if argument.startswith("--") else (last, "", argument)
+        if equals and value == "--":
             raise InputError("a value is needed, got --", flag=flag)
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{printable(argument, 200)} is not UTF-8 text; give the file or folder another name") from None
+            problem = f"{printable(value or argument, 200)} is not UTF-8 text; give the file or folder another name"
+            raise InputError(problem, flag=printable(flag or "", 40) or None) from None
+        last = flag

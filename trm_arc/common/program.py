@@ -81,7 +81,7 @@ def _explain(error: BaseException) -> str | None:
     if words is None and isinstance(error, RuntimeError) and device is not None and device.is_out_of_memory(error):
         return f"not enough memory ({first_words(error)}); lower --batch-size or --width"
     if words is None and isinstance(error, OSError) and error.filename is not None:  # such as a folder that may not be searched
-        return printable(f"{error.filename}: cannot be accessed ({error.strerror})")
+        return f"{printable(str(error.filename), 200)}: cannot be accessed ({error.strerror})"
     return words
 
 

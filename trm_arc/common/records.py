@@ -36,14 +36,17 @@ def load_record(kind: type[T], value: object, file: Path | str, parsers: Parsers
 
 
 def check_record(record: Any) -> None:
-    """Check the types of a record that was built in code, as `load_record` checks a file's.
+    """Check the types of a record that was built in code, as `load_record` checks a file's; numbers of NumPy and torch become Python's.
 
     Raises:
         InputError: a field is of another type, or a number that is not finite.
     """
     for name, hint in _shape(type(record))[0].items():
+        value = getattr(record, name)
+        if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+            object.__setattr__(record, name, value := value.item())
         try:
-            _parse(hint, getattr(record, name), (), {})
+            _parse(hint, value, (), {})
         except _MismatchError as error:
             raise InputError(error.problem, flag=name) from None
 

