@@ -241,7 +241,7 @@ def test_a_stopped_run_resumes_to_the_same_end(
         ("train", ["--data", "arc7"], None, says("error-arc7-no-such")),
         ("train", ["--smallest", "99"], None, says("the-99-smallest-of")),
         ("evaluate", ["--checkpoit", "x"], "--checkpoit", says("no-such-flag-did-you-mean")),
-        ("evaluate", ["--checkpoint", "nowhere"], None, says("error-nowhere-not-a")),
+        ("evaluate", ["--checkpoint", "nowhere"], "--checkpoint", says("error-nowhere-not-a")),
         ("submission", [], None, says("the-following-arguments-are")),
         ("submission", ["chek"], None, says("invalid-choice-chek")),
         ("submission", ["check", "--challenge", "x"], "--challenge", says("no-such-flag-did-you-mean-challenges")),

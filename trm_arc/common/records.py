@@ -36,7 +36,7 @@ def load_record(kind: type[T], value: object, file: Path | str, parsers: Parsers
 
 
 def check_record(record: Any) -> None:
-    """Check the types of a record that was built in code, as `load_record` checks a file's; numbers of NumPy and torch become Python's.
+    """Check the types of a record that was built in code, as `load_record` does; numbers of NumPy and torch become Python's.
 
     Raises:
         InputError: a field is of another type, or a number that is not finite.

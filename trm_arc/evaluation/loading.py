@@ -5,7 +5,6 @@ from pathlib import Path
 
 from trm_arc.common.errors import require_least
 from trm_arc.data.domains import LoadOptions
-from trm_arc.data.domains.arc import ARC
 from trm_arc.data.puzzle_set import AnySet
 from trm_arc.data.puzzle_sources import domain_of_data
 from trm_arc.data.sources import require_sources
@@ -37,7 +36,7 @@ def load_tests(
     asked = {"solutions": solutions, "puzzles": puzzles, "skip_bad": skip_bad}
     domain.refuse_unused({name: value for name, value in asked.items() if value})
     require_least("puzzles", puzzles, 0)
-    if domain is not checkpoint.domain and domain is ARC:  # of ARC is whatever is nothing else, even a mistyped name
+    if domain != checkpoint.domain and domain.shape is None:  # whatever names no boards, even a mistyped name
         require_sources(names)
     checkpoint.require_domain(domain, names)  # before any is generated
     if data:
