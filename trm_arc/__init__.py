@@ -14,6 +14,7 @@ submission for the competition entry.
 
 import os
 import platform
+import sys
 from importlib import import_module
 from typing import Any
 
