@@ -122,11 +122,12 @@ def test_a_network_is_found_by_name_path_or_kind(tmp_path: Path, monkeypatch: py
     assert find_for(nine, Path("runs")) == shipped
     with pytest.raises(InputError) as refused:
         find_for(small, Path("runs"))
+    assert find_for(None, Path("runs")) == NETWORKS / "arc1"
     assert refused.value.file == Path("runs")
     checkpoint = load_checkpoint(shipped)
     checkpoint = replace(checkpoint, metadata=replace(checkpoint.metadata, domain="sudoku-4x4"))
     run = save_checkpoint(tmp_path / "runs" / "mine", checkpoint, 1)
-    assert find_for(small, tmp_path / "runs") == run
+    assert find_for(small, tmp_path / "runs") == find_for(None, tmp_path / "runs") == run
     assert find_for(nine, tmp_path / "runs") == shipped
     assert folder_for_results(shipped, Path("runs")) == Path("runs/sudoku-extreme")
     (tmp_path / "sudoku-extreme").mkdir()

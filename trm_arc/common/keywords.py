@@ -8,7 +8,8 @@ from typing import ParamSpec, TypeVar
 
 from trm_arc.common.errors import InputError
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 _OTHERS = {"answer_steps": "steps", "compile": "compile_mode", "checkpoint": "checkpoints"}  # flags that have another name here
 
 
