@@ -18,7 +18,7 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/python -m trm_arc.solve "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 	$(BIN)/python -m trm_arc.solve docs/maze.txt
-	$(BIN)/python -m trm_arc.solve 66e6c45b
+	$(BIN)/python -m trm_arc.solve 66e6c45b --checkpoint arc1
 	$(BIN)/python -m trm_arc.train --preset demo --compile none --out $(RUN) --overwrite
 	$(BIN)/python -m trm_arc.evaluate --checkpoint $(RUN) --show
 

@@ -17,6 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHORT = {
     "trm_arc.solve": "",
     "trm_arc.train --preset arc1": f"{shlex.join(SETTINGS)} --data '' --evaluation-data made_challenges.json",
+    "trm_arc.train --preset arc1-cpu": f"{shlex.join(SETTINGS)} --prefix 12 --data '' --evaluation-data made_challenges.json",
     "trm_arc.train --preset sudoku-cpu": "--data sudoku-4x4 --evaluation-data sudoku-4x4 --puzzles 20 --width 16 "
     "--latent-steps 1 --batch-size 8 --halt-steps 2 --halt-curriculum '' --steps 2 --precision float32 --compile none",
     "trm_arc.train --preset maze-cpu": "--data maze-8x8 --evaluation-data maze-8x8 --board-rows 8 --board-columns 8 "
@@ -44,7 +45,7 @@ def test_the_commands_of_the_readme(tmp_path: Path, command: Callable, monkeypat
     lines = [block or span for block, span in re.findall(r"^(python -m .*)$|`(python -m [^`]*)`", README, re.MULTILINE)]
     for line in lines:
         module, *words = shlex.split(line, comments=True)[2:]
-        [more] = [more for name, more in SHORT.items() if " ".join([module, *words]).startswith(name)]
+        [more] = [more for name, more in SHORT.items() if " ".join([module, *words, ""]).startswith(f"{name} ")]
         words += shlex.split(more)
         if module.startswith("trm_arc."):
             code, _, said = command(module.removeprefix("trm_arc."), *words)
