@@ -109,7 +109,7 @@ def test_mistakes_name_what_was_typed(arguments: list[str], words: str) -> None:
     [("/usr/bin/trm-arc", says("train-one-with-trm-arc")), ("/a/trm_arc/__main__.py", says("train-one-with-python-m"))],
 )
 def test_a_command_advises_others_as_they_are_typed(started: str, words: str, tmp_path: Path) -> None:
-    code, _, error = typed("evaluate", program=started, before=f"import os; os.chdir({str(tmp_path)!r})")
+    code, _, error = typed("publish", "--out", "shared", program=started, before=f"import os; os.chdir({str(tmp_path)!r})")
     assert (code, words in error) == (2, True)
 
 
