@@ -96,7 +96,7 @@ def find_puzzle(text: str, data_folder: Path | None) -> AnySet:
 
 def answer_tasks(values: Namespace, tasks: AnySet, checkpoint: Checkpoint, device: Device, config: InferenceConfig) -> int:
     """Answer ARC tasks in two attempts, and draw them; 1 if a test input with a known solution is not solved."""
-    ensemble = Ensemble([Path(checkpoint.where)], checkpoint)
+    ensemble = Ensemble.of(checkpoint)
     with words_aside(True):
         tasks = ensemble.check_tasks(tasks, drop_leaks=False)
         results = ensemble.evaluate(tasks, device, config, views=values.views or VIEWS, processes=ProcessGroup())

@@ -210,7 +210,7 @@ class Network:
             tasks = load_tests(self.checkpoint, None if tasks is None else str(tasks), optional_path(data_folder))
         tasks = as_set(tasks)
         self.checkpoint.require_domain(tasks.domain, tasks.name)
-        ensemble = Ensemble([Path(self.checkpoint.where)], self.checkpoint)
+        ensemble = Ensemble.of(self.checkpoint)
         asked = ensemble.check_tasks(tasks, drop_leaks=drop_leaks)
         views = asked.domain.default_views if views is None else views
         return ensemble.evaluate(asked, self.device, config, views=views, processes=ProcessGroup(), quiet=not progress)

@@ -28,7 +28,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "train": Command("trm_arc.train", "train a model on ARC tasks, Sudoku or mazes"),
         "adapt": Command("trm_arc.adapt", "adapt a trained model to unseen tasks"),
         "evaluate": Command("trm_arc.evaluate", "answer tasks or puzzles, vote and score"),
-        "solve": Command("trm_arc.solve", "answer one Sudoku or maze"),
+        "solve": Command("trm_arc.solve", "answer an ARC task, a Sudoku or a maze"),
         "sweep": Command("trm_arc.sweep", "accuracy against compute, on Sudoku and mazes"),
     },
     "look at answers": {

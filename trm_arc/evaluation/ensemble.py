@@ -35,6 +35,11 @@ class Ensemble:
         """
         return cls(paths, load_checkpoint(paths[0]))
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Ensemble":
+        """A checkpoint alone."""
+        return cls([Path(checkpoint.where)], checkpoint)
+
     def members(self) -> Iterator[Checkpoint]:
         """Every checkpoint, one at a time in memory beside the first."""
         yield self.first
