@@ -64,11 +64,13 @@ def test_openblas_interrupts_where_no_thread_can_be_started(monkeypatch: pytest.
     assert explain(KeyboardInterrupt()).startswith(says("no-threads"))
 
 
+INTERRUPTIBLE = ("env", "--default-signal=INT")  # a shell's background jobs, as a gate may be one, ignore interrupts
 PROGRAMS = (["trm_arc.train"], ["trm_arc", "evaluate"], ["submission", "check", "--submission", "x"], ["submission.worker"])
 
 
 def start(limits: str, arguments: list[str], *before: str) -> tuple[int, list[str]]:
-    command = [*before, "bash", "-c", f'ulimit -c 0; {limits}; exec "$@"', "bash", sys.executable, "-m", *arguments]
+    shell = ("bash", "-c", f'ulimit -c 0; {limits}; exec "$@"', "bash")
+    command = [*INTERRUPTIBLE, *before, *shell, sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     return done.returncode, done.stderr.splitlines()
 
@@ -96,6 +98,6 @@ def test_no_further_threads() -> None:
 def test_an_interrupt_while_libraries_are_loaded() -> None:
     code = "import os, signal, trm_arc.__main__ as m; m.runpy.run_module = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}m.main()", "train"], cwd=ROOT, check=False, capture_output=True, text=True
+        [*INTERRUPTIBLE, sys.executable, "-c", f"{code}m.main()", "train"], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (130, "stopped\n")
